@@ -1,0 +1,79 @@
+"""Whether the edges that a genotype keeps still form networks, and the smallest repair where they do not.
+
+The published repair (AdversarialNAS) treats one node after the other; here the smallest set of ``none`` edges is
+found that makes every needed node live. Both agree wherever a single edge is enough, which is each case of G.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING
+
+from autogan_ray.operations import NONE
+from autogan_ray.parts import INPUT, DagPart, Edge
+from autogan_ray.sizes import discriminator_cells, generator_cells
+
+if TYPE_CHECKING:  # the space checks genotypes through this module
+    from autogan_ray.space import SearchSpace
+
+Probabilities = Mapping[str, Mapping[str, float]]
+"""decision -> choice -> probability."""
+
+
+def _dag_cells(space: SearchSpace, image_size: int) -> Iterator[tuple[str, DagPart, int]]:
+    """(network, part, cell number from 1) of every DAG cell."""
+    for network, part, cells in (
+        ("g", space.generator, generator_cells(image_size)[1]),
+        ("d", space.discriminator, discriminator_cells(image_size)),
+    ):
+        if isinstance(part, DagPart):
+            for cell in range(1, cells + 1):
+                yield network, part, cell
+
+
+def dead_ends(space: SearchSpace, choices: Mapping[str, str], image_size: int) -> list[tuple[str, int, str]]:
+    """(network, cell, node) of every node that is needed or read but has no live input."""
+    found = []
+    for network, part, cell in _dag_cells(space, image_size):
+        kept = [e for e in part.cell.edges if choices[f"{network}.cell{cell}.{e.name}"] != NONE]
+        found += [(network, cell, node) for node in _starved(part, kept)]
+    return found
+
+
+def _starved(part: DagPart, kept: list[Edge]) -> list[str]:
+    live = {INPUT}
+    for node in part.cell.order():
+        if any(edge.target == node and edge.source in live for edge in kept):
+            live.add(node)
+    read = {edge.source for edge in kept} | part.cell.needed
+    return [node for node in part.cell.nodes if node in read and node not in live]
+
+
+def derive_choices(space: SearchSpace, probabilities: Probabilities, image_size: int) -> dict[str, str]:
+    """The likeliest choice of each decision, with starved nodes repaired.
+
+    Of the smallest sets of ``none`` edges that suffice, the one with the least probability of ``none`` takes its
+    likeliest operation instead. Ties between choices go to the earlier one.
+    """
+    choices = {name: max(shares, key=shares.__getitem__) for name, shares in probabilities.items()}
+    for network, part, cell in _dag_cells(space, image_size):
+        _repair(part, f"{network}.cell{cell}.", choices, probabilities)
+    return choices
+
+
+def _repair(part: DagPart, lead: str, choices: dict[str, str], probabilities: Probabilities) -> None:
+    kept = [edge for edge in part.cell.edges if choices[lead + edge.name] != NONE]
+    if not _starved(part, kept):
+        return
+    empty = [edge for edge in part.cell.edges if choices[lead + edge.name] == NONE]
+    able = [edge for edge in empty if len(probabilities[lead + edge.name]) > 1]
+    for count in range(1, len(able) + 1):
+        fits = [some for some in itertools.combinations(able, count) if not _starved(part, kept + list(some))]
+        if fits:
+            best = min(fits, key=lambda some: sum(probabilities[lead + edge.name][NONE] for edge in some))
+            for edge in best:
+                shares = {c: p for c, p in probabilities[lead + edge.name].items() if c != NONE}
+                choices[lead + edge.name] = max(shares, key=shares.__getitem__)
+            return
+    raise AssertionError(f"{lead}: a connected cell cannot be beyond repair")

@@ -1,0 +1,235 @@
+"""The cells: a DAG whose edges are places, and AutoGAN's residual block whose parts are places.
+
+Each cell serves the supernet and the derived network alike; only its :class:`~autogan_ray.nets.mixed.Places` differ.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from autogan_ray.nets.mixed import One, Place, Places, Selection
+from autogan_ray.nets.ops import OpSpec, build_op, conv, upsample
+from autogan_ray.operations import NONE
+from autogan_ray.parts import INPUT, DagPart
+
+
+class DagCell(nn.Module):
+    """One cell of a :class:`~autogan_ray.parts.DagPart`.
+
+    Args:
+        lead: ``g.cell1`` and the like; an edge's decision is named ``lead.edge``.
+        number: of the cell, from 1; the first may have other edges.
+        c_in, c_out: channels of the input and of every node.
+        norm: of the operations: ``none``, ``batch`` or ``spectral``.
+        earlier: number of earlier cells whose skip outputs come in, for a part with ``skip_in``.
+    """
+
+    def __init__(
+        self, part: DagPart, lead: str, number: int, c_in: int, c_out: int, norm: str, places: Places, earlier: int = 0
+    ) -> None:
+        super().__init__()
+        cell = part.cell
+        self._cell, self._c_out = cell, c_out
+        self._edges = part.edges(first=number == 1)
+        self._levels = part.levels(first=number == 1)
+        self._mode = cell.skip_modes[(number - 1) % len(cell.skip_modes)]
+        # Nodes that the forward pass gives away whatever the choices are.
+        self._outputs = {cell.output, cell.skip_out or cell.output}
+        self.edges = nn.ModuleDict()
+        for edge in self._edges:
+            spec = OpSpec(c_in if edge.source == INPUT else c_out, c_out, norm, edge.activation)
+            self.edges[edge.name] = places.place(f"{lead}.{edge.name}", lambda name, spec=spec: build_op(name, spec))
+        count = earlier if cell.skip_in is not None else 0
+        self.skips = nn.ModuleList(conv(c_out, c_out, 1, spec_norm=False) for _ in range(count))
+
+    def forward(self, x: Tensor, skips: Sequence[Tensor], selection: Selection) -> tuple[Tensor, Tensor]:
+        """(output, skip output), both [B, c_out, H, W] at the cell's output size."""
+        order = self._cell.order()
+        running = self._running(order, selection)
+        values: dict[str, Tensor] = {INPUT: x}
+        for node in order:
+            incoming = [edge for edge in running if edge.target == node]
+            terms = [self.edges[edge.name](values[edge.source], selection) for edge in incoming]
+            if node == self._cell.skip_in:
+                terms += [self._resized(skip, values, node, layer) for skip, layer in zip(skips, self.skips, strict=True)]
+            values[node] = sum(terms[1:], terms[0]) if terms else self._zeros(values[INPUT], node)
+        return values[self._cell.output], values[self._cell.skip_out or self._cell.output]
+
+    def _running(self, order: Sequence[str], selection: Selection) -> list:
+        """Edges that carry something to somewhere: not ``none``, and their node is read. The others cost nothing."""
+        kept = [edge for edge in self._edges if not _is_none(self.edges[edge.name], selection)]
+        read = set(self._outputs)
+        for node in reversed(order):
+            if node in read:
+                read.update(edge.source for edge in kept if edge.target == node)
+        return [edge for edge in kept if edge.target in read]
+
+    def _side(self, x: Tensor, node: str) -> int:
+        level = self._levels[node]
+        return x.shape[-1] * 2**level if level >= 0 else x.shape[-1] // 2**-level
+
+    def _zeros(self, x: Tensor, node: str) -> Tensor:
+        side = self._side(x, node)
+        return x.new_zeros(x.shape[0], self._c_out, side, side)
+
+    def _resized(self, skip: Tensor, values: dict[str, Tensor], node: str, layer: nn.Module) -> Tensor:
+        side = self._side(values[INPUT], node)
+        return layer(_resize(skip, side, self._mode))
+
+
+def _is_none(place: Place, selection: Selection) -> bool:
+    if place.chosen is not None:
+        return place.chosen == NONE
+    weights = selection[place.decision.name]
+    return isinstance(weights, One) and place.decision.choices[weights.index] == NONE
+
+
+def _resize(x: Tensor, side: int, mode: str) -> Tensor:
+    return functional.interpolate(x, size=(side, side), mode=mode, align_corners=None if mode == "nearest" else False)
+
+
+def _norm(name: str, channels: int) -> nn.Module:
+    if name == "batch":
+        return nn.BatchNorm2d(channels)
+    return nn.InstanceNorm2d(channels) if name == "instance" else nn.Identity()
+
+
+class _Up(nn.Module):
+    """Doubles the side ``times`` times: interpolation in one go, or a chain of 2x2 transposed convolutions."""
+
+    def __init__(self, name: str, channels: int, times: int = 1) -> None:
+        super().__init__()
+        self._times = times
+        if name == "deconv":
+            layers = [nn.ConvTranspose2d(channels, channels, 2, stride=2) for _ in range(times)]
+            self.layers: nn.Module = nn.Sequential(*layers)
+        elif times == 1:
+            self.layers = upsample(name)
+        else:
+            corners = None if name == "nearest" else False
+            self.layers = nn.Upsample(scale_factor=2**times, mode=name, align_corners=corners)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.layers(x)
+
+
+class _Unit(nn.Module):
+    """One convolution with its normalisation and ReLU before it (pre) or after it (post), up-sampling or not."""
+
+    def __init__(self, order: str, channels: int, lead: str, places: Places, up: bool) -> None:
+        super().__init__()
+        self._pre = order == "pre"
+        self.norm = places.place(f"{lead}.norm", lambda name: _norm(name, channels))
+        self.up = places.place(f"{lead}.up", lambda name: _Up(name, channels)) if up else None
+        self.conv = conv(channels, channels, 3, spec_norm=False)
+
+    def forward(self, x: Tensor, selection: Selection) -> Tensor:
+        if self._pre:
+            x = torch.relu(self.norm(x, selection))
+        if self.up is not None:
+            x = self.up(x, selection)
+        x = self.conv(x)
+        return x if self._pre else torch.relu(self.norm(x, selection))
+
+
+class _Skip(nn.Module):
+    """A skip from an earlier cell: resized in this cell's manner, then a 1x1 convolution."""
+
+    def __init__(self, channels: int, lead: str, places: Places, times: int) -> None:
+        super().__init__()
+        self.up = places.place(f"{lead}.up", lambda name: _Up(name, channels, times))
+        self.conv = conv(channels, channels, 1, spec_norm=False)
+
+    def forward(self, x: Tensor, selection: Selection) -> Tensor:
+        return self.conv(self.up(x, selection))
+
+
+class BlockCell(nn.Module):
+    """AutoGAN's generator cell (Gong et al., ICCV 2019): h = unit1(x) + skips; out = unit2(h) + shortcut(x).
+
+    The sums are out of place, and the skip output is h after its additions, as in the published code.
+    """
+
+    def __init__(self, lead: str, number: int, channels: int, places: Places) -> None:
+        super().__init__()
+
+        def unit(up: bool) -> Place:
+            return places.place(f"{lead}.conv", lambda order: _Unit(order, channels, lead, places, up))
+
+        def maybe(name: str, times: int) -> Place:
+            return places.place(
+                f"{lead}.{name}", lambda yes: _Skip(channels, lead, places, times) if yes == "yes" else _Nothing()
+            )
+
+        self.unit1, self.unit2 = unit(up=True), unit(up=False)
+        self.shortcut = maybe("shortcut", 1)
+        # An earlier cell's skip output is as large as its output: cell j of k lags by k - j doublings.
+        self.skips = nn.ModuleList(maybe(f"skip{earlier}", number - earlier) for earlier in range(1, number))
+
+    def forward(self, x: Tensor, skips: Sequence[Tensor], selection: Selection) -> tuple[Tensor, Tensor]:
+        """(output, skip output), both [B, C, 2H, 2W]."""
+        h = _call(self.unit1, x, selection)
+        for skip, place in zip(skips, self.skips, strict=True):
+            h = _add(h, _call(place, skip, selection))
+        output = _add(_call(self.unit2, h, selection), _call(self.shortcut, x, selection))
+        return output, h
+
+
+class _Nothing(nn.Module):
+    """The choice ``no``: adds nothing."""
+
+
+def _add(x: Tensor, other: Tensor | None) -> Tensor:
+    return x if other is None else x + other
+
+
+def _call(place: Place, x: Tensor, selection: Selection) -> Tensor | None:
+    """A place whose modules hold places themselves; None where nothing is added."""
+    if place.chosen is not None:
+        module = place.choices[place.chosen]
+        return None if isinstance(module, _Nothing) else module(x, selection)
+    weights = selection[place.decision.name]
+    names = place.decision.choices
+    pairs = [(names[weights.index], weights.scale)] if isinstance(weights, One) else zip(names, weights.unbind())
+    total: Tensor | None = None
+    for name, share in pairs:
+        module = place.choices[name]
+        if not isinstance(module, _Nothing):
+            part = module(x, selection)
+            total = _add(part if share is None else share * part, total)
+    return total
+
+
+class FixedBlock(nn.Module):
+    """One residual block of AutoGAN's discriminator, spectral norm on every convolution.
+
+    Args:
+        first: the first block reads the image: no ReLU before its first convolution, and its shortcut pools first.
+        down: halve the image side by a 2x2 average pool.
+    """
+
+    def __init__(self, c_in: int, c_out: int, down: bool, first: bool = False) -> None:
+        super().__init__()
+        self._down, self._first = down, first
+        self.conv1 = conv(c_in, c_out, 3, spec_norm=True)
+        self.conv2 = conv(c_out, c_out, 3, spec_norm=True)
+        # The last two blocks keep size and channels: their shortcut is the identity.
+        self.shortcut = conv(c_in, c_out, 1, spec_norm=True) if down or c_in != c_out else nn.Identity()
+
+    def forward(self, x: Tensor) -> Tensor:
+        main = self.conv2(torch.relu(self.conv1(x if self._first else torch.relu(x))))
+        if not self._down:
+            return main + self.shortcut(x)
+        if self._first:
+            return functional.avg_pool2d(main, 2) + self.shortcut(functional.avg_pool2d(x, 2))
+        return functional.avg_pool2d(main, 2) + functional.avg_pool2d(self.shortcut(x), 2)
+
+
+def doublings(small: int, large: int) -> int:
+    """How often ``small`` must be doubled to give ``large``."""
+    return int(math.log2(large // small))

@@ -1,0 +1,134 @@
+"""ONE skeleton for the generator and one for the discriminator, open at the decisions of a search space.
+
+With ``choices=None`` every choice is kept at every decision (a supernet); with a genotype's choices only the chosen
+ones are built (a derived network). Nothing else differs, so one test can hold both equal.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils.parametrizations import spectral_norm
+
+from autogan_ray.errors import ConfigError
+from autogan_ray.nets.cells import BlockCell, DagCell, FixedBlock
+from autogan_ray.nets.mixed import Choices, Places, Selection
+from autogan_ray.nets.ops import conv
+from autogan_ray.parts import DagPart, FixedPart
+from autogan_ray.sizes import discriminator_cells, generator_cells
+from autogan_ray.space import SearchSpace
+
+NO_SELECTION: Selection = {}
+
+
+@dataclass(frozen=True)
+class Shape:
+    """The fixed parts around the decisions.
+
+    Args:
+        image_size: side in pixels.
+        image_channels: 1 or 3.
+        channels_g, channels_d: width of all cells of G and of D.
+        latent_dim: length of z.
+        norm_g: normalisation in G's DAG cells, ``none`` or ``batch``; None takes the space's.
+        head_d: ``sum`` over the last map (published) or ``flatten`` it, before D's linear layer.
+    """
+
+    image_size: int
+    image_channels: int = 3
+    channels_g: int = 256
+    channels_d: int = 128
+    latent_dim: int = 128
+    norm_g: str | None = None
+    head_d: str = "sum"
+
+
+class Generator(nn.Module):
+    """z [B, latent_dim] -> images [B, image_channels, image_size, image_size] in [-1, 1]."""
+
+    def __init__(self, space: SearchSpace, shape: Shape, choices: Choices | None) -> None:
+        super().__init__()
+        part, width = space.generator, shape.channels_g
+        self._bottom, cells = generator_cells(shape.image_size)
+        self.latent_dim = shape.latent_dim
+        self._width = width
+        parts = latent_parts(space, shape.image_size)
+        if shape.latent_dim % parts:
+            near = max(parts, round(shape.latent_dim / parts) * parts)
+            raise ConfigError(
+                f"latent_dim = {shape.latent_dim}: space {space.name!r} cuts z into {parts} equal parts at "
+                f"{shape.image_size} px; the nearest length that fits is {near}"
+            )
+        places = Places(space.decisions_g(shape.image_size), choices)
+        # The first part of z feeds the first cell, each further part is added to a later cell's input.
+        self.latent = nn.ModuleList(
+            nn.Linear(shape.latent_dim // parts, width * (self._bottom * 2**index) ** 2) for index in range(parts)
+        )
+        self.cells = nn.ModuleList()
+        for number in range(1, cells + 1):
+            lead = f"g.cell{number}"
+            if isinstance(part, DagPart):
+                norm = shape.norm_g or part.norm
+                self.cells.append(DagCell(part, lead, number, width, width, norm, places, earlier=number - 1))
+            else:
+                self.cells.append(BlockCell(lead, number, width, places))
+        self.to_image = nn.Sequential(
+            nn.BatchNorm2d(width), nn.ReLU(), conv(width, shape.image_channels, 3, spec_norm=False), nn.Tanh()
+        )
+
+    def forward(self, z: Tensor, selection: Selection = NO_SELECTION) -> Tensor:
+        pieces = z.chunk(len(self.latent), dim=1)
+        x: Tensor | None = None
+        skips: list[Tensor] = []
+        for index, cell in enumerate(self.cells):
+            if index < len(self.latent):
+                side = self._bottom * 2**index
+                piece = self.latent[index](pieces[index]).view(-1, self._width, side, side)
+                x = piece if x is None else x + piece
+            x, skip = cell(x, skips, selection)
+            skips.append(skip)
+        return self.to_image(x)
+
+
+class Discriminator(nn.Module):
+    """Images [B, image_channels, image_size, image_size] in [-1, 1] -> scores [B], unbounded."""
+
+    def __init__(self, space: SearchSpace, shape: Shape, choices: Choices | None) -> None:
+        super().__init__()
+        part, width = space.discriminator, shape.channels_d
+        halvings = discriminator_cells(shape.image_size)
+        self.cells = nn.ModuleList()
+        if isinstance(part, FixedPart):
+            downs = min(halvings, 2)
+            for number in range(4):
+                c_in = shape.image_channels if number == 0 else width
+                self.cells.append(FixedBlock(c_in, width, down=number < downs, first=number == 0))
+            side = shape.image_size // 2**downs
+        else:
+            places = Places(space.decisions_d(shape.image_size), choices)
+            for number in range(1, halvings + 1):
+                c_in = shape.image_channels if number == 1 else width
+                self.cells.append(DagCell(part, f"d.cell{number}", number, c_in, width, part.norm, places))
+            side = shape.image_size // 2**halvings
+        self._flatten = shape.head_d == "flatten"
+        inputs = width * side * side if self._flatten else width
+        self.head = spectral_norm(nn.Linear(inputs, 1, bias=False))
+
+    def forward(self, images: Tensor, selection: Selection = NO_SELECTION) -> Tensor:
+        x = images
+        for cell in self.cells:
+            x = cell(x) if isinstance(cell, FixedBlock) else cell(x, (), selection)[0]
+        x = torch.relu(x)
+        x = x.flatten(1) if self._flatten else x.sum(dim=(2, 3))
+        return self.head(x).squeeze(1)
+
+
+def latent_parts(space: SearchSpace, image_size: int) -> int:
+    """Into how many parts z is cut: 1, or one a cell, or what the space says for this image size."""
+    part = space.generator
+    _, cells = generator_cells(image_size)
+    if not isinstance(part, DagPart) or part.latent_parts == "one":
+        return 1
+    return min(part.latent_parts_at.get(str(image_size), cells), cells)

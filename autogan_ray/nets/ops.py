@@ -1,0 +1,106 @@
+"""Operation names -> modules. One row a name; the names' meaning is in :mod:`autogan_ray.operations`.
+
+Every convolution is led by a ReLU (not in place, as several operations read one tensor) and followed by nothing, by
+batch normalisation, or has its weight divided by its spectral norm, as the part of the space says.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils.parametrizations import spectral_norm
+
+from autogan_ray.operations import NONE, SKIP
+
+
+@dataclass(frozen=True)
+class OpSpec:
+    """What a place tells its operations: channels in and out, normalisation, and whether a ReLU leads."""
+
+    c_in: int
+    c_out: int
+    norm: str = "none"
+    activation: bool = True
+
+
+def conv(c_in: int, c_out: int, kernel: int, spec_norm: bool, **options: int | bool) -> nn.Module:
+    """Conv2d with "same" padding for its dilation (so stride 2 halves even sides exactly), Xavier-uniform weights."""
+    dilation = int(options.get("dilation", 1))
+    layer = nn.Conv2d(c_in, c_out, kernel, padding=dilation * (kernel - 1) // 2, **options)  # type: ignore[arg-type]
+    nn.init.xavier_uniform_(layer.weight)
+    return spectral_norm(layer) if spec_norm else layer
+
+
+def _conv(kernel: int, dilation: int = 1, stride: int = 1) -> Callable[[OpSpec], nn.Module]:
+    def build(spec: OpSpec) -> nn.Module:
+        lead: list[nn.Module] = [nn.ReLU()] if spec.activation else []
+        layer = conv(spec.c_in, spec.c_out, kernel, spec.norm == "spectral", dilation=dilation, stride=stride)
+        return nn.Sequential(*lead, layer, *_normed(spec))
+
+    return build
+
+
+def _interpolate(mode: str) -> Callable[[OpSpec], nn.Module]:
+    """Up, then ReLU, then the 1x1 convolution: the order of AdversarialNAS."""
+
+    def build(spec: OpSpec) -> nn.Module:
+        layer = conv(spec.c_in, spec.c_out, 1, spec.norm == "spectral")
+        return nn.Sequential(upsample(mode), nn.ReLU(), layer, *_normed(spec))
+
+    return build
+
+
+def _depthwise_deconv(spec: OpSpec) -> nn.Module:
+    """ReLU, depthwise 3x3 transposed convolution, 1x1 convolution; neither has a bias."""
+    deep = nn.ConvTranspose2d(
+        spec.c_in, spec.c_in, 3, stride=2, padding=1, output_padding=1, groups=spec.c_in, bias=False
+    )
+    point = conv(spec.c_in, spec.c_out, 1, spec.norm == "spectral", bias=False)
+    return nn.Sequential(nn.ReLU(), deep, point, *_normed(spec))
+
+
+def _normed(spec: OpSpec) -> list[nn.Module]:
+    return [nn.BatchNorm2d(spec.c_out)] if spec.norm == "batch" else []
+
+
+def upsample(mode: str) -> nn.Module:
+    """Doubles height and width: ``nearest`` or ``bilinear`` (corners not aligned)."""
+    return nn.Upsample(scale_factor=2, mode=mode, align_corners=None if mode == "nearest" else False)
+
+
+class Zero(nn.Module):
+    """``none``: mixed operations leave it out; called alone it gives zeros of the input's shape."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.zeros_like(x)
+
+
+BUILDERS: Mapping[str, Callable[[OpSpec], nn.Module]] = MappingProxyType(
+    {
+        NONE: lambda spec: Zero(),
+        SKIP: lambda spec: nn.Identity(),
+        "conv_1x1": _conv(1),
+        "conv_3x3": _conv(3),
+        "conv_5x5": _conv(5),
+        "dil_conv_3x3": _conv(3, dilation=2),
+        "dil_conv_5x5": _conv(5, dilation=2),
+        "nearest_conv_1x1": _interpolate("nearest"),
+        "bilinear_conv_1x1": _interpolate("bilinear"),
+        "deconv_3x3_depthwise": _depthwise_deconv,
+        "avg_pool": lambda spec: nn.AvgPool2d(2),
+        "max_pool": lambda spec: nn.MaxPool2d(2),
+        "down_conv_3x3": _conv(3, stride=2),
+        "down_conv_5x5": _conv(5, stride=2),
+        "down_dil_conv_3x3": _conv(3, dilation=2, stride=2),
+        "down_dil_conv_5x5": _conv(5, dilation=2, stride=2),
+    }
+)
+
+
+def build_op(name: str, spec: OpSpec) -> nn.Module:
+    """The module behind an operation's name; the name was checked when the space was read."""
+    return BUILDERS[name](spec)

@@ -1,0 +1,131 @@
+"""Architecture parameters and the relaxations that turn them into weights of choices.
+
+The logits of all decisions of one network are rows of one matrix, padded to the largest number of choices, so that
+one softmax serves them all; names lead to rows, and nothing outside this file sees a row number.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+from autogan_ray.nets.mixed import One, Selection
+from autogan_ray.space import Decision
+
+
+class ArchitectureParameters:
+    """One vector of logits a decision; not a module, so no network's ``parameters()`` can contain it.
+
+    Args:
+        decisions: of one network, in order.
+        generator: source of the initial values, N(0, ``spread``^2) as published (spread 1e-3).
+    """
+
+    def __init__(
+        self,
+        decisions: tuple[Decision, ...],
+        generator: torch.Generator,
+        spread: float = 1e-3,
+        device: torch.device | str = "cpu",
+    ) -> None:
+        self.decisions = decisions
+        width = max((len(decision.choices) for decision in decisions), default=1)
+        start = torch.randn(len(decisions), width, generator=generator) * spread
+        mask = torch.zeros(len(decisions), width, dtype=torch.bool)
+        for row, decision in enumerate(decisions):
+            mask[row, : len(decision.choices)] = True
+        self._mask = mask.to(device)
+        self.logits = torch.nn.Parameter((start * mask).to(device))
+        self._counts = mask.sum(1).tolist()
+
+    def __len__(self) -> int:
+        return len(self.decisions)
+
+    def log_probabilities(self) -> Tensor:
+        """[decisions, widest] log-probabilities; -inf where a row has no such choice."""
+        return torch.log_softmax(self.logits.masked_fill(~self._mask, -torch.inf), dim=1)
+
+    def noise(self, generator: torch.Generator) -> Tensor:
+        """Standard Gumbel noise; drawn on the CPU, so that a run does not depend on the device."""
+        uniform = torch.rand(self.logits.shape, generator=generator).clamp_(min=1e-20)
+        return -torch.log(-torch.log(uniform)).to(self.logits.device)
+
+    def select(
+        self,
+        relaxation: str,
+        temperature: float,
+        generator: torch.Generator,
+        logits_as_probabilities: bool = False,
+    ) -> Selection:
+        """Weights of every decision for one forward pass, with gradient to the logits.
+
+        ``softmax``: the probabilities p (temperature plays no part). ``gumbel``: softmax((log p + g) / temperature),
+        Maddison et al. 2017. ``gumbel_hard``: only the likeliest choice of that draw runs, and its weight is
+        1 - s.detach() + s (straight-through; GDAS, Dong and Yang 2019).
+
+        Args:
+            logits_as_probabilities: feed p instead of log p to the Gumbel relaxations, as the published AdversarialNAS
+                code did, which draws nearly uniformly whatever the logits say.
+        """
+        if not self.decisions:
+            return {}
+        log_p = self.log_probabilities()
+        if relaxation == "softmax":
+            return self._rows(log_p.exp())
+        if logits_as_probabilities:
+            log_p = log_p.exp().masked_fill(~self._mask, -torch.inf)
+        soft = torch.softmax((log_p + self.noise(generator)) / temperature, dim=1)
+        if relaxation == "gumbel":
+            return self._rows(soft)
+        assert relaxation == "gumbel_hard", relaxation
+        best = soft.argmax(dim=1)
+        scale = soft.gather(1, best[:, None]).squeeze(1)
+        scale = 1 - scale.detach() + scale
+        return {
+            decision.name: One(index, one)
+            for decision, index, one in zip(self.decisions, best.tolist(), scale.unbind(), strict=True)
+        }
+
+    def expected(self) -> Selection:
+        """The mixture at its expected weights, softmax of the logits, without gradient: what ``fid_supernet`` scores."""
+        with torch.no_grad():
+            return self._rows(self.log_probabilities().exp()) if self.decisions else {}
+
+    def _rows(self, weights: Tensor) -> Selection:
+        return {
+            decision.name: row[:count]
+            for decision, row, count in zip(self.decisions, weights.unbind(), self._counts, strict=True)
+        }
+
+    def table(self) -> dict[str, dict[str, tuple[float, float]]]:
+        """decision -> choice -> (logit, probability), as Python floats."""
+        logits = self.logits.detach().cpu()
+        shares = self.log_probabilities().detach().double().exp().cpu()
+        return {
+            decision.name: {
+                choice: (float(logits[row, column]), float(shares[row, column]))
+                for column, choice in enumerate(decision.choices)
+            }
+            for row, decision in enumerate(self.decisions)
+        }
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """decision -> logits: names, so that a state survives a change of order."""
+        return {
+            decision.name: self.logits.detach()[row, : len(decision.choices)].clone()
+            for row, decision in enumerate(self.decisions)
+        }
+
+    def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
+        if set(state) != {decision.name for decision in self.decisions}:
+            raise ValueError("the logits of another search space")
+        with torch.no_grad():
+            for row, decision in enumerate(self.decisions):
+                self.logits[row, : len(decision.choices)] = state[decision.name].to(self.logits.device)
+
+
+def one_hot(choices: Mapping[str, str], decisions: tuple[Decision, ...]) -> Selection:
+    """The selection of a genotype in a supernet: one choice each, weight 1."""
+    return {decision.name: One(decision.choices.index(choices[decision.name])) for decision in decisions}

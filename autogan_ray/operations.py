@@ -1,0 +1,49 @@
+"""The vocabulary: every operation a search space may name, and what it does to the image side.
+
+A value module: the modules behind the names are in ``nets/ops.py``; a test holds the two lists equal.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+
+NONE = "none"
+SKIP = "skip"
+
+
+@dataclass(frozen=True)
+class Operation:
+    """One candidate: ``level`` is +1 where it doubles height and width, -1 where it halves them, else 0."""
+
+    name: str
+    level: int
+    description: str
+    projects: bool = True
+    """True where the operation can change the number of channels."""
+
+
+def _table(*operations: Operation) -> Mapping[str, Operation]:
+    return MappingProxyType({operation.name: operation for operation in operations})
+
+
+# Structures after AdversarialNAS (Gao et al., CVPR 2020): each convolution is led by a ReLU.
+OPERATIONS = _table(
+    Operation(NONE, 0, "no connection", projects=False),
+    Operation(SKIP, 0, "identity", projects=False),
+    Operation("conv_1x1", 0, "1x1 convolution"),
+    Operation("conv_3x3", 0, "3x3 convolution"),
+    Operation("conv_5x5", 0, "5x5 convolution"),
+    Operation("dil_conv_3x3", 0, "3x3 convolution, dilation 2"),
+    Operation("dil_conv_5x5", 0, "5x5 convolution, dilation 2"),
+    Operation("nearest_conv_1x1", +1, "nearest-neighbour up, then 1x1 convolution"),
+    Operation("bilinear_conv_1x1", +1, "bilinear up, then 1x1 convolution"),
+    Operation("deconv_3x3_depthwise", +1, "depthwise 3x3 transposed convolution, then 1x1 convolution"),
+    Operation("avg_pool", -1, "2x2 average pool", projects=False),
+    Operation("max_pool", -1, "2x2 max pool", projects=False),
+    Operation("down_conv_3x3", -1, "3x3 convolution, stride 2"),
+    Operation("down_conv_5x5", -1, "5x5 convolution, stride 2"),
+    Operation("down_dil_conv_3x3", -1, "3x3 convolution, stride 2, dilation 2"),
+    Operation("down_dil_conv_5x5", -1, "5x5 convolution, stride 2, dilation 2"),
+)

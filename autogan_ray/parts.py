@@ -1,0 +1,219 @@
+"""The parts of a search space as a file writes them: a cell as a DAG, a block with named decisions, a fixed net.
+
+Everything about a part that can be wrong is found here, when the file is read: unknown operations, nodes that
+nothing reaches, cycles, edges whose operations do not fit the image side.
+"""
+
+from __future__ import annotations
+
+import graphlib
+from collections import Counter
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, model_validator
+
+from autogan_ray.errors import nearest
+from autogan_ray.operations import NONE, OPERATIONS
+from autogan_ray.value import Value
+
+INPUT = "in"
+Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
+
+
+class Edge(Value):
+    """One decision of a DAG cell: which operation carries ``source`` to ``target``."""
+
+    name: Name
+    source: str = Field(alias="from")
+    target: str = Field(alias="to")
+    choices: str
+    """Name of a list in the part's ``choices``."""
+    activation: bool = True
+    """False drops the leading ReLU of the operations (the first cell of D reads the image itself)."""
+
+
+class EdgeChange(Value):
+    """What the first cell has otherwise."""
+
+    choices: str | None = None
+    activation: bool | None = None
+
+
+class Cell(Value):
+    """A DAG: ``in`` is the cell's input; a node is the sum of its incoming edges."""
+
+    nodes: tuple[Name, ...] = Field(min_length=1)
+    output: str
+    required: tuple[str, ...] = ()
+    """Nodes that must carry data in every genotype; the output always must."""
+    skip_out: str | None = None
+    """The node later cells see, after its own incoming skips were added."""
+    skip_in: str | None = None
+    """The node to which earlier cells' skip outputs are added, each through a fixed 1x1 convolution."""
+    skip_modes: tuple[Literal["nearest", "bilinear"], ...] = ("nearest",)
+    """How skips are resized: cell k uses entry (k - 1) modulo the length."""
+    edges: tuple[Edge, ...] = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _is_a_connected_dag(self) -> Self:
+        _no_doubles("node", self.nodes)
+        _no_doubles("edge", [edge.name for edge in self.edges])
+        for edge in self.edges:
+            _known(f"edge {edge.name!r}: from", edge.source, (INPUT, *self.nodes))
+            _known(f"edge {edge.name!r}: to", edge.target, self.nodes)
+        for what, node in [("output", self.output), ("skip_out", self.skip_out), ("skip_in", self.skip_in)]:
+            if node is not None:
+                _known(what, node, self.nodes)
+        for node in self.required:
+            _known("required", node, self.nodes)
+        self.order()
+        alive = _reach([(edge.source, edge.target) for edge in self.edges], INPUT)
+        useful = _reach([(edge.target, edge.source) for edge in self.edges], self.output)
+        for node in self.nodes:
+            if node not in alive:
+                raise ValueError(f"dead node {node!r}: no edge leads to it from {INPUT!r}")
+            if node not in useful and node != self.skip_out:
+                raise ValueError(f"dead node {node!r}: nothing leads from it to the output {self.output!r}")
+        return self
+
+    def order(self) -> tuple[str, ...]:
+        """Nodes so that every edge leads forward. Raises ValueError naming a cycle."""
+        graph: dict[str, set[str]] = {node: set() for node in self.nodes}
+        for edge in self.edges:
+            if edge.source != INPUT:
+                graph[edge.target].add(edge.source)
+        try:
+            return tuple(graphlib.TopologicalSorter(graph).static_order())
+        except graphlib.CycleError as error:
+            raise ValueError(f"cycle: {' -> '.join(reversed(error.args[1]))}") from error
+
+    @property
+    def needed(self) -> frozenset[str]:
+        return frozenset((*self.required, self.output))
+
+
+class DagPart(Value):
+    """A network of equal cells, each a DAG whose edges are the decisions."""
+
+    kind: Literal["dag"]
+    norm: Literal["none", "batch", "spectral"] = "none"
+    """After each convolution of a cell (batch), or of each convolution's weight (spectral)."""
+    latent_parts: Literal["one", "cells"] = "one"
+    """G only. ``one``: z feeds the first cell. ``cells``: z is cut into parts, one a cell."""
+    latent_parts_at: dict[str, int] = Field(default_factory=dict)
+    """Number of parts at an image size (a TOML key, hence a string), where it is not the number of cells."""
+    choices: dict[Name, tuple[str, ...]]
+    cell: Cell
+    first_cell: dict[str, EdgeChange] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _operations_fit(self) -> Self:
+        for name, listed in self.choices.items():
+            _no_doubles(f"choices.{name}: operation", listed)
+            if not set(listed) - {NONE}:
+                raise ValueError(
+                    f"choices.{name} = {list(listed)}; a decision needs an operation besides 'none'"
+                )
+            for operation in listed:
+                _known(f"choices.{name}: operation", operation, OPERATIONS)
+            levels = {OPERATIONS[operation].level for operation in listed}
+            if len(levels) > 1:
+                raise ValueError(f"choices.{name} mixes operations that change the image side differently")
+        for edge in self.cell.edges:
+            _known(f"edge {edge.name!r}: choices", edge.choices, self.choices)
+        for key, change in self.first_cell.items():
+            _known("first_cell: edge", key, [edge.name for edge in self.cell.edges])
+            if change.choices is not None:
+                _known(f"first_cell.{key}: choices", change.choices, self.choices)
+        for first in (True, False):
+            self.levels(first)
+        return self
+
+    def edges(self, first: bool) -> tuple[Edge, ...]:
+        """The edges of the first cell, or of the others."""
+        if not first:
+            return self.cell.edges
+        return tuple(
+            edge.model_copy(update=self.first_cell[edge.name].model_dump(exclude_none=True))
+            if edge.name in self.first_cell
+            else edge
+            for edge in self.cell.edges
+        )
+
+    def levels(self, first: bool = False) -> dict[str, int]:
+        """node -> how often its image side is doubled against the input (negative: halved).
+
+        Raises ValueError where two paths to a node disagree.
+        """
+        levels = {INPUT: 0}
+        for node in self.cell.order():
+            for edge in self.edges(first):
+                if edge.target != node:
+                    continue
+                level = levels[edge.source] + OPERATIONS[self.choices[edge.choices][0]].level
+                if levels.setdefault(node, level) != level:
+                    raise ValueError(
+                        f"node {node!r}: edge {edge.name!r} brings another image side than the others"
+                    )
+        if self.cell.skip_in is not None and levels[self.cell.skip_in] != levels[self.cell.output]:
+            raise ValueError("skip_in must have the image side of the output")
+        return levels
+
+    @property
+    def output_level(self) -> int:
+        """+1 where a cell doubles the image side, -1 where it halves it."""
+        return self.levels()[self.cell.output]
+
+
+class BlockPart(Value):
+    """G of AutoGAN: residual blocks with named decisions (Gong et al., ICCV 2019, section 3.1)."""
+
+    kind: Literal["autogan_block"]
+    conv: tuple[Literal["post", "pre"], ...] = ("post", "pre")
+    """Post-activation or pre-activation convolutions."""
+    norm: tuple[Literal["none", "batch", "instance"], ...] = ("none", "batch", "instance")
+    up: tuple[Literal["bilinear", "nearest", "deconv"], ...] = ("bilinear", "nearest", "deconv")
+    shortcut: tuple[Literal["no", "yes"], ...] = ("no", "yes")
+    skip: tuple[Literal["no", "yes"], ...] = ("no", "yes")
+
+    @model_validator(mode="after")
+    def _not_empty(self) -> Self:
+        for name in ("conv", "norm", "up", "shortcut", "skip"):
+            listed = getattr(self, name)
+            _no_doubles(f"{name}: choice", listed)
+            if not listed:
+                raise ValueError(f"{name} is empty; a decision needs at least one choice")
+        return self
+
+
+class FixedPart(Value):
+    """The discriminator of AutoGAN: nothing to decide."""
+
+    kind: Literal["autogan_fixed"]
+
+
+GeneratorPart = Annotated[DagPart | BlockPart, Field(discriminator="kind")]
+DiscriminatorPart = Annotated[DagPart | FixedPart, Field(discriminator="kind")]
+
+
+def _no_doubles(what: str, names: object) -> None:
+    for name, count in Counter(names).items():  # type: ignore[call-overload]
+        if count > 1:
+            raise ValueError(f"{what} {name!r} stands {count} times")
+
+
+def _known(what: str, name: str, known: object) -> None:
+    names = list(known)  # type: ignore[call-overload]
+    if name not in names:
+        raise ValueError(f"{what} {name!r} is unknown; {nearest(name, names)}")
+
+
+def _reach(arrows: list[tuple[str, str]], start: str) -> set[str]:
+    found, todo = {start}, [start]
+    while todo:
+        node = todo.pop()
+        for source, target in arrows:
+            if source == node and target not in found:
+                found.add(target)
+                todo.append(target)
+    return found

@@ -1,0 +1,247 @@
+"""A search space: a named list of decisions for the generator and for the discriminator.
+
+A space is a value: it survives dict -> value -> dict, has equality and a digest, and knows nothing of torch.
+The number of cells, and with it the decisions, follows from the image size.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar, Literal, Self
+
+from pydantic import model_validator
+
+from autogan_ray import catalog
+from autogan_ray.connectivity import dead_ends
+from autogan_ray.errors import GenotypeError, NotFoundError, SpaceError, nearest
+from autogan_ray.genotype import Genotype
+from autogan_ray.operations import OPERATIONS
+from autogan_ray.parts import INPUT, BlockPart, DagPart, DiscriminatorPart, FixedPart, GeneratorPart
+from autogan_ray.sizes import discriminator_cells, generator_cells
+from autogan_ray.value import Value, parse_toml
+
+
+@dataclass(frozen=True)
+class Decision:
+    """One open place: ``name`` such as ``g.cell1.e0``, and its choices in the order of the logits."""
+
+    name: str
+    choices: tuple[str, ...]
+
+    @property
+    def network(self) -> str:
+        return self.name.split(".", 1)[0]
+
+
+class _Document(Value):
+    """A space file; it may hold one network only, for combining."""
+
+    TAGS: ClassVar[frozenset[str]] = frozenset({"dag", "autogan_block", "autogan_fixed"})
+
+    schema_: Literal[1]
+    description: str = ""
+    source: str = ""
+    generator: GeneratorPart | None = None
+    discriminator: DiscriminatorPart | None = None
+
+
+class SearchSpace(Value):
+    """Both networks' parts under one name (``G/D`` where they come from two files)."""
+
+    TAGS: ClassVar[frozenset[str]] = _Document.TAGS
+
+    name: str
+    description: str = ""
+    generator: GeneratorPart
+    discriminator: DiscriminatorPart
+
+    @model_validator(mode="after")
+    def _parts_fit_their_networks(self) -> Self:
+        if isinstance(self.generator, DagPart):
+            if self.generator.output_level != 1:
+                raise ValueError("generator: a cell must double the image side on its way to the output")
+            if self.generator.norm == "spectral":
+                raise ValueError("generator: norm 'spectral' is for discriminators; use 'none' or 'batch'")
+        if isinstance(self.discriminator, DagPart):
+            if self.discriminator.output_level != -1:
+                raise ValueError("discriminator: a cell must halve the image side on its way to the output")
+            if self.discriminator.cell.skip_in is not None:
+                raise ValueError("discriminator: skip_in is for generators")
+            for edge in self.discriminator.edges(first=True):
+                for operation in self.discriminator.choices[edge.choices]:
+                    if edge.source == INPUT and not OPERATIONS[operation].projects:
+                        raise ValueError(
+                            f"discriminator: first_cell.{edge.name} reads the image, so {operation!r} (which keeps "
+                            "the number of channels) cannot stand there; give it a list of convolutions"
+                        )
+        return self
+
+    @property
+    def digest(self) -> str:
+        """sha256 of what is searched, not of the name or the description."""
+        content = self.model_dump(mode="json", by_alias=True, include={"generator", "discriminator"})
+        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+    def to_dict(self) -> dict[str, Any]:
+        return self.model_dump(mode="json", by_alias=True)
+
+    @classmethod
+    def from_dict(cls, values: Any, where: str = "search space") -> SearchSpace:
+        """Raises SpaceError."""
+        return cls.parse(values, where, SpaceError)
+
+    def decisions_g(self, image_size: int) -> tuple[Decision, ...]:
+        """The generator's decisions, cell by cell, in the order of the file."""
+        _, cells = generator_cells(image_size)
+        part = self.generator
+        found: list[Decision] = []
+        for cell in range(1, cells + 1):
+            if isinstance(part, DagPart):
+                found += _edge_decisions("g", part, cell)
+            else:
+                found += _block_decisions(part, cell)
+        return tuple(found)
+
+    def decisions_d(self, image_size: int) -> tuple[Decision, ...]:
+        """The discriminator's decisions; none for a fixed one."""
+        cells = discriminator_cells(image_size)
+        part = self.discriminator
+        if isinstance(part, FixedPart):
+            return ()
+        return tuple(d for cell in range(1, cells + 1) for d in _edge_decisions("d", part, cell))
+
+    def decisions(self, image_size: int) -> tuple[Decision, ...]:
+        return self.decisions_g(image_size) + self.decisions_d(image_size)
+
+    def size(self, image_size: int) -> int:
+        """Number of choice combinations, G times D (disconnected ones included, as the papers count)."""
+        return math.prod(len(decision.choices) for decision in self.decisions(image_size))
+
+    def check(self, genotype: Genotype) -> None:
+        """Raises GenotypeError unless the genotype makes one known choice at each decision and is connected."""
+        for what, given, decisions in (
+            ("generator", genotype.generator, self.decisions_g(genotype.image_size)),
+            ("discriminator", genotype.discriminator, self.decisions_d(genotype.image_size)),
+        ):
+            known = {decision.name: decision for decision in decisions}
+            chosen = dict(given)
+            where = f"genotype of space {genotype.space!r} against space {self.name!r}, {what}"
+            for name, choice in given:
+                if name not in known:
+                    raise GenotypeError(f"{where}: no decision {name!r} here; {nearest(name, known)}")
+                if choice not in known[name].choices:
+                    hint = nearest(choice, known[name].choices)
+                    raise GenotypeError(f"{where}: {name} = {choice!r} is not a choice; {hint}")
+            missing = [name for name in known if name not in chosen]
+            if missing:
+                raise GenotypeError(f"{where}: no choice for {', '.join(missing)}")
+        for network, cell, node in dead_ends(self, genotype.choices, genotype.image_size):
+            raise GenotypeError(
+                f"genotype of space {genotype.space!r}: node {node!r} of {network}.cell{cell} has no input: all edges "
+                "to it are 'none'"
+            )
+
+    def random(self, image_size: int, seed: int) -> Genotype:
+        """A genotype drawn uniformly from the connected ones (by rejection, so exactly uniform)."""
+        rng = random.Random(f"genotype {seed}")
+        while True:
+            choices = {d.name: rng.choice(d.choices) for d in self.decisions(image_size)}
+            if not dead_ends(self, choices, image_size):
+                return self.genotype(choices, image_size)
+
+    def genotype(self, choices: dict[str, str], image_size: int) -> Genotype:
+        """Put choices (decision -> choice, both networks) into the order of the space."""
+        parts = [
+            tuple((decision.name, choices[decision.name]) for decision in decisions)
+            for decisions in (self.decisions_g(image_size), self.decisions_d(image_size))
+        ]
+        return Genotype(self.name, image_size, *parts)
+
+
+def load_space(name: str | Path) -> SearchSpace:
+    """A search space by shipped name, by path, or combined as ``G/D``.
+
+    Raises:
+        NotFoundError: a name that is not shipped or a file that does not exist.
+        SpaceError: a file that does not describe a space.
+    """
+    text = str(name)
+    pair = _split_pair(text) if isinstance(name, str) else None
+    if pair is None:
+        document = _document(name)
+        return _combine(catalog.read("space", name).name, document, document, text)
+    generator, discriminator = (_document(part) for part in pair)
+    return _combine(text, generator, discriminator, text)
+
+
+def _split_pair(text: str) -> tuple[str, str] | None:
+    """``G/D`` where G is a shipped name or a TOML file; None for a single name or path."""
+    shipped = catalog.names("space")
+    for at in (index for index, letter in enumerate(text) if letter == "/"):
+        left, right = text[:at], text[at + 1 :]
+        if left in shipped or left.endswith(".toml"):
+            return left, right
+    parts = text.split("/")
+    # A lone pair of plain words can only be meant as G/D: let the unknown half be named.
+    return (parts[0], parts[1]) if len(parts) == 2 and all(parts) and not text.endswith(".toml") else None
+
+
+def _document(name: str | Path) -> _Document:
+    found = catalog.read("space", name)
+    values = parse_toml(found.text, found.origin, SpaceError)
+    if "schema" in values:
+        values["schema_"] = values.pop("schema")
+    else:
+        raise SpaceError(f"{found.origin}: key 'schema' is missing; this version reads schema = 1")
+    return _Document.parse(values, found.origin, SpaceError)
+
+
+def _combine(name: str, first: _Document, second: _Document, asked: str) -> SearchSpace:
+    if first.generator is None:
+        raise SpaceError(
+            f"space {asked!r}: it has no [generator] of its own; put one before a slash, as in 'autogan/{asked}'"
+        )
+    if second.discriminator is None:
+        raise SpaceError(
+            f"space {asked!r}: it has no [discriminator]; add one after a slash, as in '{asked}/fixed'"
+        )
+    same = first is second
+    values = {
+        "name": name,
+        "description": first.description if same else f"{first.description} | {second.description}",
+        "generator": first.generator.model_dump(by_alias=True),
+        "discriminator": second.discriminator.model_dump(by_alias=True),
+    }
+    return SearchSpace.parse(values, f"space {asked!r}", SpaceError)
+
+
+def _edge_decisions(network: str, part: DagPart, cell: int) -> list[Decision]:
+    return [
+        Decision(f"{network}.cell{cell}.{edge.name}", part.choices[edge.choices])
+        for edge in part.edges(cell == 1)
+    ]
+
+
+def _block_decisions(part: BlockPart, cell: int) -> list[Decision]:
+    listed: list[tuple[str, Sequence[str]]] = [
+        ("conv", part.conv),
+        ("norm", part.norm),
+        ("up", part.up),
+        ("shortcut", part.shortcut),
+        *((f"skip{earlier}", part.skip) for earlier in range(1, cell)),
+    ]
+    return [Decision(f"g.cell{cell}.{name}", tuple(choices)) for name, choices in listed]
+
+
+def space_of(genotype: Genotype) -> SearchSpace:
+    """The shipped space that a genotype names. Raises NotFoundError saying how to give a user's own."""
+    try:
+        return load_space(genotype.space)
+    except NotFoundError as error:
+        raise NotFoundError(f"the genotype's space: {error}") from error
