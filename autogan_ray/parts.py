@@ -111,9 +111,7 @@ class DagPart(Value):
         for name, listed in self.choices.items():
             _no_doubles(f"choices.{name}: operation", listed)
             if not set(listed) - {NONE}:
-                raise ValueError(
-                    f"choices.{name} = {list(listed)}; a decision needs an operation besides 'none'"
-                )
+                raise ValueError(f"choices.{name} = {list(listed)}; a decision needs an operation besides 'none'")
             for operation in listed:
                 _known(f"choices.{name}: operation", operation, OPERATIONS)
             levels = {OPERATIONS[operation].level for operation in listed}
@@ -152,9 +150,7 @@ class DagPart(Value):
                     continue
                 level = levels[edge.source] + OPERATIONS[self.choices[edge.choices][0]].level
                 if levels.setdefault(node, level) != level:
-                    raise ValueError(
-                        f"node {node!r}: edge {edge.name!r} brings another image side than the others"
-                    )
+                    raise ValueError(f"node {node!r}: edge {edge.name!r} brings another image side than the others")
         if self.cell.skip_in is not None and levels[self.cell.skip_in] != levels[self.cell.output]:
             raise ValueError("skip_in must have the image side of the output")
         return levels

@@ -15,9 +15,7 @@ def generator_cells(image_size: int) -> tuple[int, int]:
     while width % 2 == 0 and width // 2 >= smallest:
         width, cells = width // 2, cells + 1
     if cells == 0 or width > 15:
-        near = sorted(
-            {size for size in (8, 16, 32, 48, 64, 96, 128, 256)}, key=lambda size: abs(size - image_size)
-        )[0]
+        near = min((8, 16, 32, 48, 64, 96, 128, 256), key=lambda size: abs(size - image_size))
         raise SpaceError(
             f"image size {image_size} px: it must be 2, 3, ... 15 px doubled at least once; the nearest usual size "
             f"is {near}"

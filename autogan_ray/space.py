@@ -208,9 +208,7 @@ def _combine(name: str, first: _Document, second: _Document, asked: str) -> Sear
             f"space {asked!r}: it has no [generator] of its own; put one before a slash, as in 'autogan/{asked}'"
         )
     if second.discriminator is None:
-        raise SpaceError(
-            f"space {asked!r}: it has no [discriminator]; add one after a slash, as in '{asked}/fixed'"
-        )
+        raise SpaceError(f"space {asked!r}: it has no [discriminator]; add one after a slash, as in '{asked}/fixed'")
     same = first is second
     values = {
         "name": name,
@@ -222,10 +220,7 @@ def _combine(name: str, first: _Document, second: _Document, asked: str) -> Sear
 
 
 def _edge_decisions(network: str, part: DagPart, cell: int) -> list[Decision]:
-    return [
-        Decision(f"{network}.cell{cell}.{edge.name}", part.choices[edge.choices])
-        for edge in part.edges(cell == 1)
-    ]
+    return [Decision(f"{network}.cell{cell}.{edge.name}", part.choices[edge.choices]) for edge in part.edges(cell == 1)]
 
 
 def _block_decisions(part: BlockPart, cell: int) -> list[Decision]:

@@ -5,8 +5,8 @@ Each cell serves the supernet and the derived network alike; only its :class:`~a
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -15,7 +15,7 @@ from torch.nn import functional
 from autogan_ray.nets.mixed import One, Place, Places, Selection
 from autogan_ray.nets.ops import OpSpec, build_op, conv, upsample
 from autogan_ray.operations import NONE
-from autogan_ray.parts import INPUT, DagPart
+from autogan_ray.parts import INPUT, DagPart, Edge
 
 
 class DagCell(nn.Module):
@@ -43,7 +43,7 @@ class DagCell(nn.Module):
         self.edges = nn.ModuleDict()
         for edge in self._edges:
             spec = OpSpec(c_in if edge.source == INPUT else c_out, c_out, norm, edge.activation)
-            self.edges[edge.name] = places.place(f"{lead}.{edge.name}", lambda name, spec=spec: build_op(name, spec))
+            self.edges[edge.name] = places.place(f"{lead}.{edge.name}", partial(build_op, spec=spec))
         count = earlier if cell.skip_in is not None else 0
         self.skips = nn.ModuleList(conv(c_out, c_out, 1, spec_norm=False) for _ in range(count))
 
@@ -56,11 +56,13 @@ class DagCell(nn.Module):
             incoming = [edge for edge in running if edge.target == node]
             terms = [self.edges[edge.name](values[edge.source], selection) for edge in incoming]
             if node == self._cell.skip_in:
-                terms += [self._resized(skip, values, node, layer) for skip, layer in zip(skips, self.skips, strict=True)]
-            values[node] = sum(terms[1:], terms[0]) if terms else self._zeros(values[INPUT], node)
+                terms += [
+                    self._resized(skip, x, node, conv1) for skip, conv1 in zip(skips, self.skips, strict=True)
+                ]
+            values[node] = sum(terms[1:], terms[0]) if terms else self._zeros(x, node)
         return values[self._cell.output], values[self._cell.skip_out or self._cell.output]
 
-    def _running(self, order: Sequence[str], selection: Selection) -> list:
+    def _running(self, order: Sequence[str], selection: Selection) -> list[Edge]:
         """Edges that carry something to somewhere: not ``none``, and their node is read. The others cost nothing."""
         kept = [edge for edge in self._edges if not _is_none(self.edges[edge.name], selection)]
         read = set(self._outputs)
@@ -77,12 +79,12 @@ class DagCell(nn.Module):
         side = self._side(x, node)
         return x.new_zeros(x.shape[0], self._c_out, side, side)
 
-    def _resized(self, skip: Tensor, values: dict[str, Tensor], node: str, layer: nn.Module) -> Tensor:
-        side = self._side(values[INPUT], node)
-        return layer(_resize(skip, side, self._mode))
+    def _resized(self, skip: Tensor, x: Tensor, node: str, conv1: nn.Module) -> Tensor:
+        return conv1(_resize(skip, self._side(x, node), self._mode))
 
 
-def _is_none(place: Place, selection: Selection) -> bool:
+def _is_none(place: nn.Module, selection: Selection) -> bool:
+    assert isinstance(place, Place)
     if place.chosen is not None:
         return place.chosen == NONE
     weights = selection[place.decision.name]
@@ -173,36 +175,39 @@ class BlockCell(nn.Module):
 
     def forward(self, x: Tensor, skips: Sequence[Tensor], selection: Selection) -> tuple[Tensor, Tensor]:
         """(output, skip output), both [B, C, 2H, 2W]."""
-        h = _call(self.unit1, x, selection)
+        h = _sum(_call(self.unit1, x, selection))
         for skip, place in zip(skips, self.skips, strict=True):
-            h = _add(h, _call(place, skip, selection))
-        output = _add(_call(self.unit2, h, selection), _call(self.shortcut, x, selection))
-        return output, h
+            h = _sum(h, _call(place, skip, selection))
+        return _sum(_call(self.unit2, h, selection), _call(self.shortcut, x, selection)), h
 
 
 class _Nothing(nn.Module):
     """The choice ``no``: adds nothing."""
 
 
-def _add(x: Tensor, other: Tensor | None) -> Tensor:
-    return x if other is None else x + other
+def _sum(*terms: Tensor | None) -> Tensor:
+    present = [term for term in terms if term is not None]
+    return sum(present[1:], present[0])
 
 
-def _call(place: Place, x: Tensor, selection: Selection) -> Tensor | None:
+def _call(place: nn.Module, x: Tensor, selection: Selection) -> Tensor | None:
     """A place whose modules hold places themselves; None where nothing is added."""
+    assert isinstance(place, Place)
     if place.chosen is not None:
         module = place.choices[place.chosen]
         return None if isinstance(module, _Nothing) else module(x, selection)
-    weights = selection[place.decision.name]
-    names = place.decision.choices
-    pairs = [(names[weights.index], weights.scale)] if isinstance(weights, One) else zip(names, weights.unbind())
-    total: Tensor | None = None
+    weights, names = selection[place.decision.name], place.decision.choices
+    if isinstance(weights, One):
+        pairs: list[tuple[str, Tensor | None]] = [(names[weights.index], weights.scale)]
+    else:
+        pairs = list(zip(names, weights.unbind(), strict=True))
+    terms = []
     for name, share in pairs:
         module = place.choices[name]
         if not isinstance(module, _Nothing):
-            part = module(x, selection)
-            total = _add(part if share is None else share * part, total)
-    return total
+            output = module(x, selection)
+            terms.append(output if share is None else share * output)
+    return _sum(*terms) if terms else None
 
 
 class FixedBlock(nn.Module):
@@ -228,8 +233,3 @@ class FixedBlock(nn.Module):
         if self._first:
             return functional.avg_pool2d(main, 2) + self.shortcut(functional.avg_pool2d(x, 2))
         return functional.avg_pool2d(main, 2) + functional.avg_pool2d(self.shortcut(x), 2)
-
-
-def doublings(small: int, large: int) -> int:
-    """How often ``small`` must be doubled to give ``large``."""
-    return int(math.log2(large // small))

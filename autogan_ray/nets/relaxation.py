@@ -89,7 +89,7 @@ class ArchitectureParameters:
         }
 
     def expected(self) -> Selection:
-        """The mixture at its expected weights, softmax of the logits, without gradient: what ``fid_supernet`` scores."""
+        """The mixture at its expected weights, softmax of the logits, without gradient (``fid_supernet``)."""
         with torch.no_grad():
             return self._rows(self.log_probabilities().exp()) if self.decisions else {}
 

@@ -1,0 +1,195 @@
+"""A study's configuration, from its file and the command line's overrides.
+
+``StudyConfig`` is the file (its sections are in :mod:`autogan_ray.sections`); ``TrialConfig`` is what one trial runs:
+the same sections with every sweep resolved.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import Field, NonNegativeInt, TypeAdapter, ValidationError, model_validator
+
+from autogan_ray import catalog
+from autogan_ray.errors import ConfigError, nearest
+from autogan_ray.sections import (
+    DataConfig,
+    MetricsConfig,
+    ModelConfig,
+    OptimConfig,
+    RetrainConfig,
+    SearchConfig,
+    TuneConfig,
+)
+from autogan_ray.sweep import Domain
+from autogan_ray.value import Value, fields_at, parse_toml
+
+
+class TrialConfig(Value):
+    """One trial, fully resolved: what the trainable gets and the tables record."""
+
+    space: str = "adversarialnas"
+    seed: NonNegativeInt = 0
+    model: ModelConfig = ModelConfig()
+    search: SearchConfig = SearchConfig()
+    optim: OptimConfig = OptimConfig()
+
+
+class StudyConfig(TrialConfig):
+    """A study file."""
+
+    schema_: Literal[1] = Field(alias="schema")
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=100)]
+    description: str = ""
+    data: DataConfig = DataConfig()
+    metrics: MetricsConfig = MetricsConfig()
+    tune: TuneConfig = TuneConfig()
+    retrain: RetrainConfig = RetrainConfig()
+    sweep: dict[str, Domain] = Field(default_factory=dict)
+    """Dotted key of a trial's setting -> where Optuna may look for it."""
+
+    @model_validator(mode="after")
+    def _sweep_and_grace_fit(self) -> Self:
+        for key, domain in self.sweep.items():
+            _check_sweep(self, key, domain)
+        _check_pairs(self)
+        if self.tune.grace > self.tune.max_evaluations:
+            raise ValueError(
+                f"tune.grace_evaluations = {self.tune.grace} is above tune.max_evaluations = "
+                f"{self.tune.max_evaluations}; a trial would end before ASHA may look at it"
+            )
+        return self
+
+    def trial(self, proposed: Mapping[str, Any], seed: int) -> TrialConfig:
+        """The trial for a searcher's proposal (dotted key -> value). Raises ConfigError."""
+        values = {name: getattr(self, name) for name in ("space", "model", "search", "optim")}
+        plain = {n: v.model_dump() if isinstance(v, Value) else v for n, v in values.items()} | {"seed": seed}
+        for key, value in proposed.items():
+            assign(plain, key, value)
+        return TrialConfig.parse(plain, "proposal", ConfigError)
+
+    def to_dict(self) -> dict[str, Any]:
+        return self.model_dump(mode="json", by_alias=True)
+
+    def digest(self) -> str:
+        """sha256 of everything that decides results, not of the description."""
+        content = {key: value for key, value in self.to_dict().items() if key != "description"}
+        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def _check_sweep(study: StudyConfig, key: str, domain: Domain) -> None:
+    """Every end of a domain must be a legal value of its setting."""
+    known = sweepable()
+    if key not in known:
+        raise ValueError(f"sweep: no setting {key!r} of a trial; {nearest(key, known)}")
+    for other, wanted in domain.when.items():
+        if other not in study.sweep:
+            raise ValueError(f"sweep.{key}: when names {other!r}, which is not swept; {nearest(other, study.sweep)}")
+        unknown = set(map(str, wanted)) - set(map(str, study.sweep[other].choice or ()))
+        if unknown:
+            raise ValueError(f"sweep.{key}: when {other} = {sorted(unknown)} is not among its choices")
+    section, _, name = key.rpartition(".")
+    model = type(getattr(study, section)) if section else TrialConfig
+    field = model.model_fields[name]
+    rule: TypeAdapter[Any] = TypeAdapter(Annotated[field.annotation, field])  # type: ignore[arg-type]
+    for value in domain.ends():
+        try:
+            rule.validate_python(value)
+        except ValidationError as error:
+            raise ValueError(f"sweep.{key} = {value!r}: {error.errors()[0]['msg']}") from error
+
+
+def _check_pairs(study: StudyConfig) -> None:
+    """The lowest start of a temperature must not lie under its highest end."""
+    start, end = study.sweep.get("search.temperature_start"), study.sweep.get("search.temperature_end")
+    low = min(start.ends()) if start else study.search.temperature_start
+    high = max(end.ends()) if end else study.search.temperature_end
+    if low < high:
+        raise ValueError(
+            f"sweep: temperature_start may be as low as {low} and temperature_end as high as {high}; the start must "
+            "not lie under the end"
+        )
+
+
+def sweepable() -> list[str]:
+    """Dotted names of all settings of a trial."""
+    found = ["space"]
+    for section in ("model", "search", "optim"):
+        found += [f"{section}.{field}" for field in fields_at(TrialConfig, [section])]
+    return found
+
+
+def settings() -> list[str]:
+    """Dotted names of all settings of a study, for ``--set`` and its messages."""
+    found = []
+    for name, field in StudyConfig.model_fields.items():
+        inner = fields_at(StudyConfig, [name]) if isinstance(field.annotation, type) else None
+        nested = isinstance(field.annotation, type) and issubclass(field.annotation, Value)
+        found += [f"{name}.{key}" for key in inner or []] if nested else [field.alias or name]
+    return found
+
+
+def assign(values: dict[str, Any], key: str, value: Any) -> None:
+    """Set a dotted key in nested dicts, in place; missing tables are made."""
+    *path, last = key.split(".")
+    for part in path:
+        values = values.setdefault(part, {})
+        if not isinstance(values, dict):
+            raise ConfigError(f"{key!r}: {part!r} is a single value, not a table")
+    values[last] = value
+
+
+def parse_override(text: str) -> tuple[str, Any]:
+    """``a.b=v`` of ``--set``: v is read as TOML, and as a plain string where it is none.
+
+    Raises ConfigError for a text without ``=`` or a key that no study has.
+    """
+    key, found, raw = text.partition("=")
+    key = key.strip()
+    if not found or not key:
+        raise ConfigError(f"--set {text!r}: write it as key=value, such as --set optim.lr_g=0.001")
+    known = settings()
+    if key not in known and not key.startswith("sweep."):
+        raise ConfigError(f"--set {text!r}: no setting {key!r}; {nearest(key, known)}")
+    try:
+        return key, parse_toml(f"v = {raw.strip()}", "", ConfigError)["v"]
+    except ConfigError:
+        return key, raw.strip()
+
+
+def load_study_config(name: str | Path, overrides: Mapping[str, Any] | None = None) -> StudyConfig:
+    """A study by shipped name or path, with dotted overrides on top.
+
+    Raises:
+        NotFoundError: no such study.
+        ConfigError: not TOML, unknown keys, wrong types or ranges; each finding on its own line.
+    """
+    found = catalog.read("study", name)
+    values = parse_toml(found.text, found.origin, ConfigError)
+    where = found.origin
+    sweep = values.get("sweep", {})
+    for key, value in (overrides or {}).items():
+        if key.startswith("sweep."):
+            values.setdefault("sweep", {})[key.removeprefix("sweep.")] = value
+            continue
+        assign(values, key, value)
+        if isinstance(sweep, dict):
+            sweep.pop(key, None)  # a value fixed by hand is no longer swept
+        where = f"{found.origin} with overrides"
+    return StudyConfig.parse(values, where, ConfigError)
+
+
+def differences(old: Mapping[str, Any], new: Mapping[str, Any], lead: str = "") -> list[str]:
+    """``key: old -> new`` for every setting in which two configurations differ, sorted."""
+    found = []
+    for key in sorted({*old, *new}):
+        before, after = old.get(key, "(absent)"), new.get(key, "(absent)")
+        if isinstance(before, Mapping) and isinstance(after, Mapping):
+            found += differences(before, after, f"{lead}{key}.")
+        elif before != after:
+            found.append(f"{lead}{key}: {before!r} -> {after!r}")
+    return found

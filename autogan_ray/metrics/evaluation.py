@@ -1,0 +1,100 @@
+"""One study's way of scoring a generator: the same real set, number of fakes, z and 8-bit images for everybody."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from autogan_ray.metrics.features import Extractor, Features
+from autogan_ray.metrics.scores import Statistics, frechet_distance, kernel_distance
+from autogan_ray.training.data import to_uint8
+from autogan_ray.training.streams import stream
+
+DIVERGED_FID = 1e9
+"""Reported in place of a score that is not finite: larger than any real one, and finite, as ASHA never stops NaN."""
+
+
+@dataclass(frozen=True)
+class RealSet:
+    """What is known of the real images: a picklable value, made once a study and shared by all trials.
+
+    Args:
+        statistics: of all real features.
+        embedding: float32 [N, D] of at most ``KEPT`` real images, for KID and for precision and recall.
+    """
+
+    statistics: Statistics
+    embedding: Tensor
+
+    KEPT = 10_000
+
+    @classmethod
+    def of(cls, extractor: Extractor, images: np.ndarray) -> RealSet:
+        """Args: images: uint8 [N, C, H, W]."""
+        features = extractor(torch.from_numpy(images.copy()))
+        return cls(Statistics.of(features.embedding), features.embedding[: cls.KEPT])
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """How many fakes, from which z, in which batches; and how batch-norm statistics are handled."""
+
+    n_fake: int
+    batch_size: int = 256
+    bn_batches: int = 8
+    seed: int = 0
+
+    def latents(self, latent_dim: int, purpose: str = "evaluation z") -> Tensor:
+        """z [n_fake, latent_dim], the same for every trial of a study."""
+        return torch.randn(self.n_fake, latent_dim, generator=stream(self.seed, purpose))
+
+
+@dataclass(frozen=True)
+class Score:
+    """``fid`` and ``kid`` are None where images or features were not finite."""
+
+    fid: float | None
+    kid: float | None
+    n_fake: int
+
+
+class Evaluator:
+    """Generates, extracts, scores. Touches no global random state and no network but the one handed in."""
+
+    def __init__(self, extractor: Extractor, real: RealSet, protocol: Protocol, device: torch.device | str) -> None:
+        self.extractor, self.real, self.protocol, self.device = extractor, real, protocol, torch.device(device)
+
+    def features(self, make: Callable[[Tensor], Tensor], latent_dim: int) -> Features | None:
+        """Features of ``n_fake`` images of ``make`` (z -> images in [-1, 1]); None where they are not finite."""
+        images = self.images(make, latent_dim)
+        return None if images is None else self.extractor(images)
+
+    @torch.no_grad()
+    def images(self, make: Callable[[Tensor], Tensor], latent_dim: int) -> Tensor | None:
+        """uint8 [n_fake, C, H, W] on the CPU; None where the output is not finite."""
+        parts = []
+        for z in self.protocol.latents(latent_dim).split(self.protocol.batch_size):
+            batch = make(z.to(self.device))
+            if not bool(torch.isfinite(batch).all()):
+                return None
+            parts.append(to_uint8(batch).cpu())
+        return torch.cat(parts)
+
+    def score(self, make: Callable[[Tensor], Tensor], latent_dim: int) -> Score:
+        """FID and KID of a generator against the study's real set."""
+        features = self.features(make, latent_dim)
+        if features is None or not bool(torch.isfinite(features.embedding).all()):
+            return Score(None, None, self.protocol.n_fake)
+        fid = frechet_distance(Statistics.of(features.embedding), self.real.statistics)
+        kid, _ = kernel_distance(features.embedding, self.real.embedding, seed=self.protocol.seed)
+        return Score(fid if math.isfinite(fid) else None, kid, self.protocol.n_fake)
+
+    def training_latents(self, latent_dim: int, index: int) -> Tensor:
+        """z of batch ``index`` for re-estimating batch-norm statistics."""
+        rng = stream(self.protocol.seed, "batch-norm z", index)
+        return torch.randn(self.protocol.batch_size, latent_dim, generator=rng).to(self.device)

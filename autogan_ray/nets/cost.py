@@ -1,0 +1,48 @@
+"""What a network costs: parameters and multiply-accumulates of one image."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from autogan_ray.genotype import Genotype
+from autogan_ray.nets.gan import Discriminator, Generator, Shape
+from autogan_ray.space import SearchSpace
+
+
+def count_parameters(network: nn.Module) -> int:
+    """Trainable numbers; buffers and logits are none."""
+    return sum(parameter.numel() for parameter in network.parameters())
+
+
+def count_macs(network: nn.Module, example: Tensor) -> int:
+    """Multiply-accumulates of a forward pass in evaluation mode (half of FlopCounterMode's FLOPs).
+
+    Args:
+        example: a batch of one input, on the network's device.
+    """
+    training = network.training
+    network.eval()
+    with torch.no_grad(), FlopCounterMode(display=False) as counter:
+        network(example)
+    network.train(training)
+    return counter.get_total_flops() // 2
+
+
+def genotype_cost(space: SearchSpace, shape: Shape, genotype: Genotype) -> dict[str, int]:
+    """``params_g``, ``params_d``, ``macs_g``, ``macs_d`` of the derived networks, for one image.
+
+    Computed on the meta device: nothing is allocated and no random number drawn, whatever the width.
+    """
+    with torch.device("meta"):
+        generator = Generator(space, shape, genotype.choices)
+        discriminator = Discriminator(space, shape, genotype.choices)
+        z = torch.empty(1, shape.latent_dim)
+        image = torch.empty(1, shape.image_channels, shape.image_size, shape.image_size)
+        return {
+            "params_g": count_parameters(generator),
+            "params_d": count_parameters(discriminator),
+            "macs_g": count_macs(generator, z),
+            "macs_d": count_macs(discriminator, image),
+        }

@@ -1,0 +1,93 @@
+"""Derived networks: built from a genotype alone, with weights of their own or inherited from a supernet."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+import torch
+from torch import Tensor, nn
+
+from autogan_ray.genotype import Genotype
+from autogan_ray.nets.gan import Discriminator, Generator, Shape
+from autogan_ray.space import SearchSpace, space_of
+
+
+def build_generator(
+    genotype: Genotype,
+    channels: int = 256,
+    latent_dim: int = 128,
+    image_size: int | None = None,
+    image_channels: int = 3,
+    *,
+    space: SearchSpace | None = None,
+    norm: str | None = None,
+) -> Generator:
+    """z [B, latent_dim] -> images [B, image_channels, H, W] in [-1, 1].
+
+    Args:
+        image_size: side in pixels; None takes the genotype's, and another one is refused.
+        space: None takes the shipped space that the genotype names.
+        norm: normalisation in DAG cells, ``none`` or ``batch``; None takes the space's.
+
+    Raises:
+        GenotypeError: the genotype does not fit its space or the image size.
+        ConfigError: latent_dim does not divide into the space's latent parts.
+    """
+    space = _checked(genotype, space, image_size)
+    shape = Shape(genotype.image_size, image_channels, channels, channels, latent_dim, norm)
+    return Generator(space, shape, genotype.choices)
+
+
+def build_discriminator(
+    genotype: Genotype,
+    channels: int = 128,
+    image_size: int | None = None,
+    image_channels: int = 3,
+    *,
+    space: SearchSpace | None = None,
+    head: str = "sum",
+) -> Discriminator:
+    """Images [B, image_channels, H, W] -> scores [B]. ``head``: ``sum`` (published) or ``flatten``."""
+    space = _checked(genotype, space, image_size)
+    shape = Shape(genotype.image_size, image_channels, channels, channels, head_d=head)
+    return Discriminator(space, shape, genotype.choices)
+
+
+def _checked(genotype: Genotype, space: SearchSpace | None, image_size: int | None) -> SearchSpace:
+    from autogan_ray.errors import GenotypeError
+
+    space = space or space_of(genotype)
+    if image_size not in (None, genotype.image_size):
+        raise GenotypeError(f"image_size = {image_size}, but the genotype is for {genotype.image_size} px")
+    space.check(genotype)
+    return space
+
+
+def inherit(network: nn.Module, weights: Mapping[str, Tensor]) -> None:
+    """Copy a supernet's state into a derived network: the same names, of which the latter has a part."""
+    network.load_state_dict({name: weights[name] for name in network.state_dict()})
+
+
+def reestimate_batch_norm(network: nn.Module, run_batch: Callable[[int], object], batches: int) -> None:
+    """Replace all batch-norm running statistics by plain means over ``batches`` training-mode forward passes.
+
+    Inherited weights bring statistics of the supernet's mixture, which are wrong for any single path. Leaves every
+    module's mode as it was. ``batches`` = 0 keeps the running statistics.
+    """
+    norms = [module for module in network.modules() if isinstance(module, nn.BatchNorm2d)]
+    if not norms or batches == 0:
+        return
+    modes = [(module, module.training) for module in network.modules()]
+    momenta = [norm.momentum for norm in norms]
+    network.eval()
+    for norm in norms:
+        norm.reset_running_stats()
+        norm.momentum = None  # a cumulative mean
+        norm.train()
+    with torch.no_grad():
+        for index in range(batches):
+            run_batch(index)
+    for norm, momentum in zip(norms, momenta, strict=True):
+        norm.momentum = momentum
+    for module, mode in modes:
+        module.training = mode

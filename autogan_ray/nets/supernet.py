@@ -1,0 +1,67 @@
+"""The supernet of a trial: both networks with every choice, and the architecture parameters beside them."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+
+from autogan_ray.connectivity import derive_choices
+from autogan_ray.genotype import Genotype
+from autogan_ray.nets.gan import Discriminator, Generator, Shape
+from autogan_ray.nets.relaxation import ArchitectureParameters
+from autogan_ray.space import SearchSpace
+
+DecisionTable = dict[str, dict[str, tuple[float, float]]]
+"""decision -> choice -> (logit, probability)."""
+
+
+@dataclass(frozen=True)
+class Supernet:
+    """Weights live in the two modules, logits in the two sets of architecture parameters: no tensor is in both."""
+
+    space: SearchSpace
+    shape: Shape
+    generator: Generator
+    discriminator: Discriminator
+    arch_g: ArchitectureParameters
+    arch_d: ArchitectureParameters
+
+    @classmethod
+    def build(
+        cls, space: SearchSpace, shape: Shape, rng: torch.Generator, device: torch.device | str = "cpu"
+    ) -> Supernet:
+        """Weights and logits are drawn from ``rng``; the global generator is left as it was."""
+        seed = int(torch.randint(2**62, (), generator=rng))
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            generator = Generator(space, shape, None).to(device)
+            discriminator = Discriminator(space, shape, None).to(device)
+        return cls(
+            space,
+            shape,
+            generator,
+            discriminator,
+            ArchitectureParameters(space.decisions_g(shape.image_size), rng, device=device),
+            ArchitectureParameters(space.decisions_d(shape.image_size), rng, device=device),
+        )
+
+    def table(self) -> DecisionTable:
+        """All decisions of both networks."""
+        return self.arch_g.table() | self.arch_d.table()
+
+    def genotype(self) -> Genotype:
+        """The likeliest choice of each decision, repaired where a node would starve."""
+        shares = {name: {choice: p for choice, (_, p) in row.items()} for name, row in self.table().items()}
+        return self.space.genotype(derive_choices(self.space, shares, self.shape.image_size), self.shape.image_size)
+
+
+def mean_entropy(table: DecisionTable, network: str) -> float | None:
+    """Mean over a network's decisions of entropy / log(number of choices), 0 to 1; None without open decisions."""
+    shares = [
+        -sum(p * math.log(p) for _, p in row.values() if p > 0) / math.log(len(row))
+        for name, row in table.items()
+        if name.startswith(f"{network}.") and len(row) > 1
+    ]
+    return sum(shares) / len(shares) if shares else None

@@ -1,0 +1,84 @@
+"""What the driver knows of one trial, as lines that are only ever added: the ground all tables are rebuilt from.
+
+A line has a ``kind``: ``trial`` (what it is), ``evaluation`` (a search record), ``status`` (what became of it). The
+last line of a kind, or of a kind and evaluation number, holds; so a line that is written twice does no harm.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from autogan_ray.results.lines import append_line, read_lines
+
+FOLDER = "trials"
+ENDED = frozenset({"complete", "pruned", "diverged", "error", "interrupted"})
+
+
+@dataclass
+class TrialLog:
+    """State after all lines so far."""
+
+    trial_id: str
+    about: dict[str, Any] = field(default_factory=dict)
+    evaluations: dict[int, dict[str, Any]] = field(default_factory=dict)
+    status: dict[str, Any] = field(default_factory=dict)
+
+    def apply(self, line: Mapping[str, Any]) -> None:
+        if line["kind"] == "trial":
+            self.about = dict(line)
+        elif line["kind"] == "evaluation":
+            number = line["record"]["evaluation"]
+            known = self.evaluations.get(number)
+            # A resumed trial sends its earlier records again: the first telling stands, unless it was repeated work.
+            if known is None or line["record"]["attempt"] >= known["attempt"]:
+                self.evaluations[number] = line["record"]
+        else:
+            self.status = self.status | dict(line)
+
+    @property
+    def records(self) -> list[dict[str, Any]]:
+        """In order of evaluation."""
+        return [self.evaluations[number] for number in sorted(self.evaluations)]
+
+    @property
+    def best(self) -> dict[str, Any] | None:
+        """The record of the best finite score; the earlier one at a tie."""
+        scored = [record for record in self.records if not record["diverged"]]
+        return min(scored, key=lambda record: record["fid"], default=None)
+
+    @property
+    def state(self) -> str:
+        return str(self.status.get("status", "pending"))
+
+
+class TrialLogs:
+    """All trials of a study folder, kept in memory and on disk at once."""
+
+    def __init__(self, study_folder: Path) -> None:
+        self._folder = study_folder / FOLDER
+        self._logs: dict[str, TrialLog] = {}
+        for file in sorted(self._folder.glob("*.jsonl")):
+            log = self._logs.setdefault(file.stem, TrialLog(file.stem))
+            for line in read_lines(file):
+                log.apply(line)
+
+    def __iter__(self) -> Iterable[TrialLog]:  # type: ignore[override]
+        return iter([self._logs[name] for name in sorted(self._logs)])
+
+    def __len__(self) -> int:
+        return len(self._logs)
+
+    def get(self, trial_id: str) -> TrialLog:
+        return self._logs.setdefault(trial_id, TrialLog(trial_id))
+
+    def add(self, trial_id: str, kind: str, **values: Any) -> TrialLog:
+        """Write a line, then apply it."""
+        line = {"kind": kind, **values}
+        self._folder.mkdir(parents=True, exist_ok=True)
+        append_line(self._folder / f"{trial_id}.jsonl", line)
+        log = self.get(trial_id)
+        log.apply(line)
+        return log

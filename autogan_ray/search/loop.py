@@ -1,0 +1,290 @@
+"""The search loop: plain Python that yields a record at each evaluation and knows nothing of Ray.
+
+The alternation is that of AdversarialNAS: at each step D's logits, then D's weights; at every n-th step also G's
+logits, then G's weights. Logits learn from one half of the data, weights from the other, disjoint one.
+
+Every random number is a function of (seed, images shown), so a search that is saved and loaded goes on as if it had
+never stopped, bit for bit on the CPU.
+"""
+
+from __future__ import annotations
+
+import math
+import resource
+import time
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import torch
+from torch import nn
+
+from autogan_ray.config import TrialConfig
+from autogan_ray.metrics.evaluation import DIVERGED_FID, Evaluator, Score
+from autogan_ray.nets.cost import genotype_cost
+from autogan_ray.nets.derived import inherit, reestimate_batch_norm
+from autogan_ray.nets.gan import Generator, Shape
+from autogan_ray.nets.supernet import Supernet, mean_entropy
+from autogan_ray.operations import NONE, SKIP
+from autogan_ray.parts import DagPart
+from autogan_ray.search.method import ArchitectureUpdate, Moment
+from autogan_ray.search.methods import METHODS
+from autogan_ray.search.record import Means, SearchRecord
+from autogan_ray.search.schedule import temperature
+from autogan_ray.space import SearchSpace
+from autogan_ray.training.data import BatchStream, ImageData, gather, split_halves
+from autogan_ray.training.ema import Ema
+from autogan_ray.training.steps import adam, discriminator_step, frozen, generator_step
+from autogan_ray.training.streams import stream, stream_seed
+
+
+def shape_of(trial: TrialConfig, data: ImageData) -> Shape:
+    """The fixed parts of a trial's networks, for a data set."""
+    model = trial.model
+    return Shape(
+        data.image_size,
+        data.channels,
+        model.channels_g,
+        model.channels_d,
+        model.latent_dim,
+        model.norm_g,
+        model.head_d,
+    )
+
+
+class SearchLoop:
+    """One search. Iterate :meth:`records`; save and load with ``state_dict`` and ``load_state_dict`` between steps.
+
+    Args:
+        trial: the resolved configuration.
+        space: the search space that ``trial.space`` names.
+        data: both halves come from it.
+        evaluator: scores generators; None skips scoring (for timing steps alone).
+        evaluations: how many evaluations the whole search is divided into.
+        rank_by: ``derived`` or ``supernet``, the score that becomes ``fid``.
+    """
+
+    def __init__(
+        self,
+        trial: TrialConfig,
+        space: SearchSpace,
+        data: ImageData,
+        evaluator: Evaluator,
+        *,
+        evaluations: int,
+        rank_by: str = "derived",
+        device: torch.device | str = "cpu",
+    ) -> None:
+        self.trial, self.space, self.data, self.evaluator = trial, space, data, evaluator
+        self.evaluations, self.rank_by, self.device = evaluations, rank_by, torch.device(device)
+        search, optim = trial.search, trial.optim
+        self.net = Supernet.build(space, shape_of(trial, data), stream(trial.seed, "initial weights"), self.device)
+        self.ema = Ema(self.net.generator, optim.ema)
+        self._adam_g = adam([*self.net.generator.parameters()], optim.lr_g, optim.betas)
+        self._adam_d = adam([*self.net.discriminator.parameters()], optim.lr_d, optim.betas)
+        self.method = METHODS[search.method](self.net, trial)
+        weights, held_out = split_halves(len(data), stream_seed(trial.seed, "halves") % 2**32)
+        self._weight_stream = BatchStream(weights, search.batch_size, stream_seed(trial.seed, "weight batches"))
+        self._arch_stream = BatchStream(held_out, search.batch_size, stream_seed(trial.seed, "architecture batches"))
+        self.total_steps = max(evaluations, math.ceil(search.kimg * 1000 / search.batch_size))
+        self.step_d = self.step_g = self.evaluation = 0
+        self._means = Means()
+        self._clock = time.perf_counter()
+        self._clock_images = 0
+
+    @property
+    def images_shown(self) -> int:
+        """Real images shown to D in steps on its weights."""
+        return self.step_d * self.trial.search.batch_size
+
+    @property
+    def warming_up(self) -> bool:
+        """Whether the logits are still frozen."""
+        return self.step_d < self.trial.search.warmup * self.total_steps
+
+    @property
+    def temperature(self) -> float:
+        search = self.trial.search
+        return temperature(
+            search.temperature_schedule,
+            search.temperature_start,
+            search.temperature_end,
+            self.step_d / self.total_steps,
+        )
+
+    def records(self) -> Iterator[SearchRecord]:
+        """Run to the end, or until something is not finite; one record an evaluation."""
+        self._clock, self._clock_images = time.perf_counter(), self.images_shown
+        while self.evaluation < self.evaluations:
+            until = round(self.total_steps * (self.evaluation + 1) / self.evaluations)
+            while self.step_d < until:
+                self.step()
+            record = self.evaluate()
+            yield record
+            if record.diverged:
+                return
+
+    def step(self) -> None:
+        """One step of D (logits, weights) and, every n-th time, of G (logits, weights)."""
+        search = self.trial.search
+        rng = stream(self.trial.seed, "step", self.images_shown)
+        moment = Moment(search, self.temperature, rng)
+        real_g = (self.step_d + 1) % search.d_steps_per_g_step == 0
+        if not self.warming_up:
+            real = gather(self.data, self._arch_stream.indices_at(self.images_shown)).to(self.device)
+            self._note("d", self.method.update_d(self.net, moment, real, self._latents(rng)))
+        self._step_weights_d(moment)
+        if real_g:
+            if not self.warming_up:
+                self._note("g", self.method.update_g(self.net, moment, self._latents(rng)))
+            self._step_weights_g(moment)
+            self.step_g += 1
+        self.step_d += 1
+
+    def _latents(self, rng: torch.Generator) -> torch.Tensor:
+        size = (self.trial.search.batch_size, self.trial.model.latent_dim)
+        return torch.randn(size, generator=rng).to(self.device)
+
+    def _step_weights_d(self, moment: Moment) -> None:
+        net = self.net
+        real = gather(self.data, self._weight_stream.indices_at(self.images_shown)).to(self.device)
+        with torch.no_grad():
+            fake = net.generator(self._latents(moment.rng), moment.draw(net.arch_g))
+        chosen = moment.draw(net.arch_d)
+        assert self._adam_d is not None
+        result = discriminator_step(lambda x: net.discriminator(x, chosen), self._adam_d, real, fake)
+        self._means.add(loss_d=result.loss, d_real=result.real, d_fake=result.fake)
+
+    def _step_weights_g(self, moment: Moment) -> None:
+        net = self.net
+        chosen_d, chosen_g = moment.draw(net.arch_d), moment.draw(net.arch_g)
+        assert self._adam_g is not None
+        with frozen(net.discriminator):
+            loss = generator_step(
+                lambda x: net.discriminator(x, chosen_d),
+                lambda z: net.generator(z, chosen_g),
+                self._adam_g,
+                self._latents(moment.rng),
+            )
+        self.ema.update(net.generator)
+        self._means.add(loss_g=loss)
+
+    def _note(self, network: str, update: ArchitectureUpdate | None) -> None:
+        if update is not None:
+            self._means.add(**{f"loss_arch_{network}": update.loss, f"grad_norm_arch_{network}": update.grad_norm})
+
+    def evaluate(self) -> SearchRecord:
+        """Score the genotype of the moment and the mixture; training goes on as if nothing had happened."""
+        spent = time.perf_counter() - self._clock
+        speed = (self.images_shown - self._clock_images) / max(spent, 1e-9)
+        start = time.perf_counter()
+        self.evaluation += 1
+        finite = all(
+            value is None or math.isfinite(value) for value in map(self._means.mean, ("loss_g", "loss_d", "d_fake"))
+        )
+        derived = self._score_derived() if finite else None
+        supernet = self._score_supernet() if finite else None
+        record = self._record(derived, supernet, speed, start)
+        self._means.clear()
+        self._clock, self._clock_images = time.perf_counter(), self.images_shown
+        return record
+
+    def derived_generator(self) -> Generator:
+        """The genotype of the moment with the supernet's averaged weights, batch-norm statistics re-estimated."""
+        network = Generator(self.space, self.net.shape, self.net.genotype().choices).to(self.device)
+        inherit(network, self.ema.network.state_dict())
+        self._reestimate(network, lambda z: network(z))
+        return network.eval()
+
+    def _score_derived(self) -> Score:
+        with torch.random.fork_rng(devices=[]):  # building a network draws its initial weights
+            network = self.derived_generator()
+        return self.evaluator.score(network, self.trial.model.latent_dim)
+
+    def _score_supernet(self) -> Score:
+        network, mixture = self.ema.network, self.net.arch_g.expected()
+        self._reestimate(network, lambda z: network(z, mixture))
+        network.eval()
+        return self.evaluator.score(lambda z: network(z, mixture), self.trial.model.latent_dim)
+
+    def _reestimate(self, network: nn.Module, make: Any) -> None:
+        def run(index: int) -> None:
+            make(self.evaluator.training_latents(self.trial.model.latent_dim, index))
+
+        reestimate_batch_norm(network, run, self.evaluator.protocol.bn_batches)
+
+    def _record(self, derived: Score | None, supernet: Score | None, speed: float, start: float) -> SearchRecord:
+        ranked = derived if self.rank_by == "derived" else supernet
+        diverged = ranked is None or ranked.fid is None
+        genotype, table = self.net.genotype(), self.net.table()
+        counted = [choice for _, choice in genotype.generator] if isinstance(self.space.generator, DagPart) else None
+        means = {
+            name: _finite(self._means.mean(name))
+            for name in (
+                *("loss_g", "loss_d", "loss_arch_g", "loss_arch_d"),
+                *("grad_norm_arch_g", "grad_norm_arch_d", "d_real", "d_fake"),
+            )
+        }
+        return SearchRecord(
+            evaluation=self.evaluation,
+            kimg=self.images_shown / 1000,
+            step_g=self.step_g,
+            temperature=self.temperature,
+            entropy_g=_finite(mean_entropy(table, "g")),
+            entropy_d=_finite(mean_entropy(table, "d")),
+            none_g=counted.count(NONE) if counted is not None else None,
+            skip_g=counted.count(SKIP) if counted is not None else None,
+            fid=DIVERGED_FID if ranked is None or ranked.fid is None else ranked.fid,
+            fid_derived=derived.fid if derived else None,
+            fid_supernet=supernet.fid if supernet else None,
+            kid=ranked.kid if ranked else None,
+            n_fake=self.evaluator.protocol.n_fake,
+            images_per_s=speed,
+            eval_s=time.perf_counter() - start,
+            peak_mem_mib=peak_memory_mib(self.device),
+            **genotype_cost(self.space, self.net.shape, genotype),
+            diverged=diverged,
+            genotype=genotype,
+            decisions=table,
+            **means,
+        )
+
+    def state_dict(self) -> dict[str, Any]:
+        """Everything with state, between two steps; tensors and plain values only."""
+        assert self._adam_g is not None and self._adam_d is not None
+        return {
+            "generator": self.net.generator.state_dict(),
+            "discriminator": self.net.discriminator.state_dict(),
+            "ema": self.ema.state_dict(),
+            "logits_g": self.net.arch_g.state_dict(),
+            "logits_d": self.net.arch_d.state_dict(),
+            "adam_g": self._adam_g.state_dict(),
+            "adam_d": self._adam_d.state_dict(),
+            "method": self.method.state_dict(),
+            "counters": {"step_d": self.step_d, "step_g": self.step_g, "evaluation": self.evaluation},
+            "means": self._means.state_dict(),
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        assert self._adam_g is not None and self._adam_d is not None
+        self.net.generator.load_state_dict(state["generator"])
+        self.net.discriminator.load_state_dict(state["discriminator"])
+        self.ema.load_state_dict(state["ema"])
+        self.net.arch_g.load_state_dict(state["logits_g"])
+        self.net.arch_d.load_state_dict(state["logits_d"])
+        self._adam_g.load_state_dict(state["adam_g"])
+        self._adam_d.load_state_dict(state["adam_d"])
+        self.method.load_state_dict(state["method"])
+        for name, value in state["counters"].items():
+            setattr(self, name, value)
+        self._means.load_state_dict(state["means"])
+
+
+def _finite(value: float | None) -> float | None:
+    return value if value is not None and math.isfinite(value) else None
+
+
+def peak_memory_mib(device: torch.device) -> float:
+    """Peak memory: of the GPU's allocator, or resident memory of this process on the CPU."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device) / 2**20
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024

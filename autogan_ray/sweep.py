@@ -1,0 +1,46 @@
+"""Where a searcher may look for a setting: one domain a setting, and under which other choices it matters.
+
+A value; the translation to Optuna is in ``tune/searcher.py``.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Self
+
+from pydantic import Field, model_validator
+
+from autogan_ray.value import Value
+
+Scalar = str | int | float | bool
+
+
+class Domain(Value):
+    """Exactly one of the four kinds."""
+
+    choice: tuple[Scalar, ...] | None = None
+    uniform: tuple[float, float] | None = None
+    loguniform: tuple[float, float] | None = None
+    randint: tuple[int, int] | None = None
+    """Both ends included."""
+    when: dict[str, tuple[Scalar, ...]] = Field(default_factory=dict)
+    """Other swept setting -> its choices under which this one is proposed; otherwise the study's value stands."""
+
+    @model_validator(mode="after")
+    def _is_one_domain(self) -> Self:
+        given = {kind: getattr(self, kind) for kind in ("choice", "uniform", "loguniform", "randint")}
+        kinds = {kind: value for kind, value in given.items() if value}
+        if len(kinds) != 1:
+            raise ValueError(f"one of choice, uniform, loguniform, randint is wanted, not {len(kinds)} of them")
+        kind, value = next(iter(kinds.items()))
+        if kind == "choice":
+            if len(set(map(repr, value))) != len(value):
+                raise ValueError(f"choice = {list(value)} names a value twice")
+        elif not value[0] < value[1]:
+            raise ValueError(f"{kind} = {list(value)}: the first end must be below the second")
+        if kind == "loguniform" and value[0] <= 0:
+            raise ValueError(f"loguniform = {list(value)}: both ends must be above 0")
+        return self
+
+    def ends(self) -> tuple[Any, ...]:
+        """The values whose legality decides that of all."""
+        return self.choice or self.uniform or self.loguniform or self.randint or ()

@@ -1,0 +1,39 @@
+"""Checkpoints: one file of tensors and plain values with its digest beside it; loading executes no code."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from autogan_ray.errors import ResultsError
+
+STATE = "state.pt"
+DIGEST = "state.sha256"
+
+
+def save_state(folder: Path, state: dict[str, Any]) -> None:
+    """Write ``state`` to ``folder/state.pt`` and its sha256 beside it; each file appears whole or not at all."""
+    folder.mkdir(parents=True, exist_ok=True)
+    temporary = folder / f".{STATE}.tmp-{os.getpid()}"
+    torch.save(state, temporary)
+    digest = hashlib.sha256(temporary.read_bytes()).hexdigest()
+    os.replace(temporary, folder / STATE)
+    (folder / DIGEST).write_text(digest + "\n", encoding="utf-8")
+
+
+def load_state(folder: Path, device: torch.device | str = "cpu") -> dict[str, Any]:
+    """Raises ResultsError where the checkpoint is missing, torn, or not what its digest says."""
+    file, digest_file = folder / STATE, folder / DIGEST
+    if not file.is_file() or not digest_file.is_file():
+        raise ResultsError(f"checkpoint {str(folder)!r}: {STATE} or {DIGEST} is missing")
+    found, expected = hashlib.sha256(file.read_bytes()).hexdigest(), digest_file.read_text().strip()
+    if found != expected:
+        raise ResultsError(
+            f"checkpoint {str(file)!r}: its sha256 begins {found[:12]}, {DIGEST} says {expected[:12]}; it is torn or "
+            "altered"
+        )
+    return torch.load(file, map_location=device, weights_only=True)

@@ -1,0 +1,69 @@
+"""One step of D and one step of G, shared by the search (weights and logits alike) and by retraining.
+
+What is updated is decided by the optimiser that is handed in; what is not to be touched is frozen around the step, so
+no gradient is computed for it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Adam, Optimizer
+
+from autogan_ray.training.losses import hinge_d, hinge_g
+
+Images = Tensor
+Scores = Callable[[Images], Tensor]
+
+
+@dataclass(frozen=True)
+class DiscriminatorLoss:
+    """All three are 0-dim tensors on the device: reading them waits for it, so that is left to the caller."""
+
+    loss: Tensor
+    real: Tensor
+    fake: Tensor
+
+
+def discriminator_step(score: Scores, optimizer: Optimizer, real: Images, fake: Images) -> DiscriminatorLoss:
+    """One hinge step on D. Real and fake go through D in one pass, so with one draw of its architecture."""
+    scores = score(torch.cat([real, fake]))
+    on_real, on_fake = scores[: len(real)], scores[len(real) :]
+    loss = hinge_d(on_real, on_fake)
+    optimizer.zero_grad(set_to_none=True)
+    loss.backward()
+    optimizer.step()
+    return DiscriminatorLoss(loss.detach(), on_real.detach().mean(), on_fake.detach().mean())
+
+
+def generator_step(score: Scores, make: Callable[[Tensor], Images], optimizer: Optimizer, z: Tensor) -> Tensor:
+    """One step on G; returns the loss, 0-dim, detached."""
+    loss = hinge_g(score(make(z)))
+    optimizer.zero_grad(set_to_none=True)
+    loss.backward()
+    optimizer.step()
+    return loss.detach()
+
+
+@contextmanager
+def frozen(*networks: nn.Module) -> Iterator[None]:
+    """No gradients for these networks' weights inside."""
+    for network in networks:
+        network.requires_grad_(False)
+    try:
+        yield
+    finally:
+        for network in networks:
+            network.requires_grad_(True)
+
+
+def adam(
+    parameters: list[nn.Parameter], lr: float, betas: tuple[float, float], weight_decay: float = 0.0
+) -> Adam | None:
+    """Adam, or None where there is nothing to optimise (a fixed network has no logits)."""
+    wanted = [parameter for parameter in parameters if parameter.numel() > 0]
+    return Adam(wanted, lr=lr, betas=betas, weight_decay=weight_decay) if wanted else None

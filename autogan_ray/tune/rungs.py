@@ -1,0 +1,76 @@
+"""ASHA that remembers: Ray does not save a scheduler's rungs, so a resumed study would judge trials by nothing."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from ray.tune.experiment import Trial
+from ray.tune.schedulers import ASHAScheduler, TrialScheduler
+
+from autogan_ray.config import StudyConfig
+from autogan_ray.tune.proposals import METRIC, TIME
+
+
+class RungKeeper(ASHAScheduler):
+    """Asynchronous successive halving (Li et al. 2020), one bracket, with its rungs in a JSON file.
+
+    A diverged trial is stopped without a place in any rung: its penalty would loosen the cutoff for the others.
+
+    Args:
+        file: where the rungs are kept, replaced atomically after each decision.
+    """
+
+    def __init__(self, study: StudyConfig, file: Path) -> None:
+        tune = study.tune
+        super().__init__(
+            time_attr=TIME,
+            metric=METRIC,
+            mode="min",
+            max_t=tune.max_evaluations,
+            grace_period=tune.grace,
+            reduction_factor=tune.reduction_factor,
+        )
+        self._file = file
+        self._load()
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._load()
+
+    @property
+    def rungs(self) -> dict[float, dict[str, float]]:
+        """Evaluation -> Ray's trial id -> FID recorded there."""
+        return {rung: {who: -reward for who, reward in seen.items()} for rung, seen in self._brackets[0]._rungs}
+
+    def on_trial_result(self, tune_controller: Any, trial: Trial, result: dict[str, Any]) -> str:
+        if result.get("diverged"):
+            return TrialScheduler.STOP
+        decision = super().on_trial_result(tune_controller, trial, result)
+        self._save()
+        return decision
+
+    def on_trial_complete(self, tune_controller: Any, trial: Trial, result: dict[str, Any]) -> None:
+        if result.get("diverged"):
+            self._trial_info.pop(trial.trial_id, None)
+            return
+        super().on_trial_complete(tune_controller, trial, result)
+        self._save()
+
+    def on_trial_remove(self, tune_controller: Any, trial: Trial) -> None:
+        self._trial_info.pop(trial.trial_id, None)
+
+    def _save(self) -> None:
+        text = json.dumps([[rung, seen] for rung, seen in self._brackets[0]._rungs])
+        temporary = self._file.with_name(f".{self._file.name}.tmp-{os.getpid()}")
+        temporary.write_text(text, encoding="utf-8")
+        os.replace(temporary, self._file)
+
+    def _load(self) -> None:
+        if not self._file.exists():
+            return
+        kept = {rung: seen for rung, seen in json.loads(self._file.read_text(encoding="utf-8"))}
+        for rung, seen in self._brackets[0]._rungs:
+            seen.update(kept.get(rung, {}))

@@ -1,0 +1,134 @@
+"""One trial as Ray runs it: a search loop, a report and a checkpoint at each evaluation, nothing else."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import ray
+import torch
+from ray import tune
+
+from autogan_ray.config import StudyConfig, TrialConfig
+from autogan_ray.errors import ConfigError
+from autogan_ray.metrics.evaluation import Evaluator, Protocol, RealSet
+from autogan_ray.metrics.features import Extractor, ExtractorWeights
+from autogan_ray.search.loop import SearchLoop
+from autogan_ray.space import SearchSpace
+from autogan_ray.training.checkpoint import load_state, save_state
+from autogan_ray.training.data import ImageData
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """All a trial needs, as values, in Ray's object store once a node: a remote node needs no files.
+
+    The images are read-only and shared by all trials of a node; nothing may write to them.
+    """
+
+    study: dict[str, Any]
+    spaces: Mapping[str, dict[str, Any]]
+    data: ImageData
+    extractor: ExtractorWeights
+    real: RealSet
+
+
+def protocol_of(study: StudyConfig, n_fake: int) -> Protocol:
+    """The study's way of generating, for a number of fakes."""
+    metrics = study.metrics
+    return Protocol(n_fake, metrics.batch_size, metrics.bn_batches, study.seed)
+
+
+def run_trial(config: dict[str, Any], bundle: Bundle) -> None:
+    """Tune's function trainable. ``config``: number, trial_id and trial, as ``StudySearch`` proposes them."""
+    study = StudyConfig.parse(bundle.study, "study", ConfigError)
+    torch.set_num_threads(study.tune.threads or max(1, int(study.tune.cpus_per_trial)))
+    trial = TrialConfig.parse(config["trial"], "trial", ConfigError)
+    device, label = assigned_device()
+    evaluator = Evaluator(
+        Extractor(bundle.extractor, device), bundle.real, protocol_of(study, study.metrics.n_fake_search), device
+    )
+    loop = SearchLoop(
+        trial,
+        SearchSpace.from_dict(bundle.spaces[trial.space]),
+        bundle.data,
+        evaluator,
+        evaluations=study.tune.max_evaluations,
+        rank_by=study.metrics.rank_by,
+        device=device,
+    )
+    _Reporter(loop, label).run()
+
+
+def assigned_device() -> tuple[torch.device, str]:
+    """The device to work on, and the name the tables carry: the ids Ray assigned, whether or not CUDA is there."""
+    ids = [str(one) for one in ray.get_gpu_ids()]
+    if ids and torch.cuda.is_available():
+        return torch.device("cuda"), "cuda:" + ",".join(ids)
+    return torch.device("cpu"), f"gpu:{','.join(ids)} (on cpu)" if ids else "cpu"
+
+
+class _Reporter:
+    """Runs a loop and reports; a checkpoint carries all earlier records, so that the driver can lose none.
+
+    The driver learns of a record by the report. Should it die between a checkpoint and the report, the resumed trial
+    sends the records of its checkpoint again; the driver keeps one of each evaluation.
+    """
+
+    def __init__(self, loop: SearchLoop, device: str) -> None:
+        self._loop, self._device = loop, device
+        self._records: list[dict[str, Any]] = []
+        self._spent_s, self._attempt, self._resend = 0.0, 0, False
+        self._start = time.perf_counter()
+        checkpoint = tune.get_checkpoint()
+        if checkpoint is not None:
+            with checkpoint.as_directory() as folder:
+                saved = load_state(Path(folder), loop.device)
+                loop.load_state_dict(saved["loop"])
+                self._records = json.loads(saved["records"])
+                self._spent_s, self._attempt = saved["spent_s"], saved["attempt"] + 1
+                self._resend = True
+
+    def run(self) -> None:
+        for record in self._loop.records():
+            self._report(record.to_dict())
+        if self._resend and self._records:
+            # The checkpoint was of the last evaluation: nothing was left to do but to tell.
+            self._send(self._records[-1], None)
+
+    def _report(self, record: dict[str, Any]) -> None:
+        spent = self._spent_s + time.perf_counter() - self._start
+        record |= {
+            "attempt": self._attempt,
+            "timestamp": time.time(),
+            "wall_s": spent,
+            "device": self._device,
+            "node": ray.util.get_node_ip_address(),
+        }
+        self._records.append(record)
+        with tempfile.TemporaryDirectory() as folder:
+            state = {
+                "loop": self._loop.state_dict(),
+                "records": json.dumps(self._records),
+                "spent_s": spent,
+                "attempt": self._attempt,
+            }
+            save_state(Path(folder), state)
+            self._send(record, tune.Checkpoint.from_directory(folder))
+
+    def _send(self, record: dict[str, Any], checkpoint: tune.Checkpoint | None) -> None:
+        news = self._records if self._resend else [record]
+        self._resend = False
+        metrics = {
+            "fid": record["fid"],
+            "evaluation": record["evaluation"],
+            "diverged": record["diverged"],
+            "kimg": record["kimg"],
+            "records": json.dumps(news),
+        }
+        tune.report(metrics, checkpoint=checkpoint)
