@@ -56,9 +56,7 @@ class DagCell(nn.Module):
             incoming = [edge for edge in running if edge.target == node]
             terms = [self.edges[edge.name](values[edge.source], selection) for edge in incoming]
             if node == self._cell.skip_in:
-                terms += [
-                    self._resized(skip, x, node, conv1) for skip, conv1 in zip(skips, self.skips, strict=True)
-                ]
+                terms += [self._resized(skip, x, node, conv1) for skip, conv1 in zip(skips, self.skips, strict=True)]
             values[node] = sum(terms[1:], terms[0]) if terms else self._zeros(x, node)
         return values[self._cell.output], values[self._cell.skip_out or self._cell.output]
 

@@ -124,6 +124,4 @@ def _sampler(study: StudyConfig) -> optuna.samplers.BaseSampler:
     if study.tune.searcher == "random":
         return optuna.samplers.RandomSampler(seed=study.seed)
     # constant_liar: running trials count as poor, so that slots side by side get different proposals.
-    return optuna.samplers.TPESampler(
-        seed=study.seed, n_startup_trials=study.tune.startup_trials, constant_liar=True
-    )
+    return optuna.samplers.TPESampler(seed=study.seed, n_startup_trials=study.tune.startup_trials, constant_liar=True)

@@ -71,6 +71,6 @@ class RungKeeper(ASHAScheduler):
     def _load(self) -> None:
         if not self._file.exists():
             return
-        kept = {rung: seen for rung, seen in json.loads(self._file.read_text(encoding="utf-8"))}
+        kept = dict(json.loads(self._file.read_text(encoding="utf-8")))
         for rung, seen in self._brackets[0]._rungs:
             seen.update(kept.get(rung, {}))

@@ -1,0 +1,222 @@
+"""Where images come from: one reader a source, each giving uint8 [N, C, H, W] and labels or None."""
+
+from __future__ import annotations
+
+import io
+import os
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from autogan_ray.errors import DataError, nearest
+
+if TYPE_CHECKING:  # PIL is imported where it is used
+    from PIL.Image import Image
+
+Arrays = tuple[np.ndarray, np.ndarray | None]
+
+SOURCES = {
+    "digits": "scikit-learn's handwritten digits, 1797 of 8x8 px, grey; no network",
+    "cifar10": "CIFAR-10's 50,000 training images, 32x32 px",
+    "stl10": "STL-10's 105,000 training and unlabelled images, resized to 48x48 px",
+    "imagefolder:DIR": "all images below a folder; a level of sub-folders gives the labels",
+    "parquet:FILE_OR_DIR": "encoded images in the column 'image' (bytes, or a struct with 'bytes'), optional 'label'",
+}
+ENDINGS = (".png", ".jpg", ".jpeg", ".bmp", ".webp")
+STL_SIZE = 48
+
+
+def data_root() -> Path:
+    """$AUTOGAN_RAY_DATA, or the user's cache."""
+    return Path(os.environ.get("AUTOGAN_RAY_DATA") or Path.home() / ".cache" / "autogan_ray" / "data")
+
+
+def split_source(source: str) -> tuple[str, Path | None]:
+    """(kind, path or None). Raises DataError for a source that is none."""
+    kind, _, path = source.partition(":")
+    if kind in ("imagefolder", "parquet"):
+        if not path:
+            raise DataError(f"data source {source!r}: give a path, as in {kind}:/data/faces")
+        return kind, Path(path).expanduser()
+    if source not in SOURCES:
+        raise DataError(f"unknown data source {source!r}; {nearest(source, SOURCES)}")
+    return source, None
+
+
+def missing(source: str, root: Path | None = None) -> str | None:
+    """What is not there and how to get it, without loading or fetching; None where all is there.
+
+    Raises DataError for an unknown source.
+    """
+    kind, path = split_source(source)
+    root = root or data_root()
+    if path is not None:
+        return None if path.exists() else f"data {source!r}: {path} does not exist"
+    folder = {"cifar10": "cifar-10-batches-py", "stl10": "stl10_binary"}.get(kind)
+    if folder is None or (root / folder).is_dir():
+        return None
+    return (
+        f"data {kind!r} is not in {root}: it is downloaded when the study starts; without a network put the folder "
+        f"{folder} there, or set AUTOGAN_RAY_DATA or data.root"
+    )
+
+
+def read_source(
+    source: str, image_size: int | None, channels: int | None, root: Path | None, download: bool, limit: int | None
+) -> Arrays:
+    """See :func:`autogan_ray.training.data.load_data`."""
+    kind, path = split_source(source)
+    if limit is not None and limit < 1:
+        raise DataError(f"data.limit = {limit}; at least 1 image is wanted")
+    if path is not None:
+        listed = _folder(path, source) if kind == "imagefolder" else _parquet(path, source)
+        return _decode_all(listed, source, image_size, channels, limit)
+    if kind == "digits":
+        images, labels = _digits()
+    else:
+        images, labels = _torchvision(kind, root or data_root(), download)
+        if kind == "stl10" and image_size is None:
+            image_size = STL_SIZE
+    images, labels = images[:limit], None if labels is None else labels[:limit]
+    return _fitted(images, image_size, channels), labels
+
+
+def _digits() -> Arrays:
+    from sklearn.datasets import load_digits
+
+    found = load_digits()
+    images = np.rint(found.images * (255 / 16)).astype(np.uint8)[:, None]
+    return images, found.target.astype(np.int64)
+
+
+def _torchvision(kind: str, root: Path, download: bool) -> Arrays:
+    from torchvision import datasets
+
+    try:
+        if kind == "cifar10":
+            found: Any = datasets.CIFAR10(str(root), train=True, download=download)
+            return found.data.transpose(0, 3, 1, 2), np.asarray(found.targets, np.int64)
+        found = datasets.STL10(str(root), split="train+unlabeled", download=download)
+        return found.data, None  # most of them have no label
+    except (RuntimeError, OSError) as error:  # urllib's errors are OSErrors
+        hint = missing(kind, root) or f"the files in {root} are damaged; remove them"
+        raise DataError(f"data {kind!r} cannot be read: {error}; {hint}") from error
+
+
+def _folder(path: Path, source: str) -> Iterator[tuple[str, bytes, int | None]]:
+    """(name, encoded bytes, label) of all images, in the order of their relative paths."""
+    if not path.is_dir():
+        raise DataError(f"data {source!r}: {path} is not a folder")
+    files = sorted(file for file in path.rglob("*") if file.suffix.lower() in ENDINGS)
+    if not files:
+        raise DataError(f"data {source!r}: no images below {path}; files ending {', '.join(ENDINGS)} are read")
+    groups = [file.relative_to(path).parts[0] if file.parent != path else None for file in files]
+    classes = sorted({group for group in groups if group is not None})
+    labelled = None not in groups
+    for file, group in zip(files, groups, strict=True):
+        yield str(file), file.read_bytes(), classes.index(str(group)) if labelled else None
+
+
+def _parquet(path: Path, source: str) -> Iterator[tuple[str, bytes, int | None]]:
+    """(name, encoded bytes, label) of all rows, a batch of rows at a time, so that memory stays bounded."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    files = sorted(path.glob("*.parquet")) if path.is_dir() else [path]
+    if not files or not files[0].is_file():
+        raise DataError(f"data {source!r}: no Parquet file at {path}")
+    for file in files:
+        try:
+            table = pq.ParquetFile(file)
+        except (pa.ArrowInvalid, OSError) as error:
+            raise DataError(f"data {source!r}: {file} is not Parquet: {error}") from error
+        names = table.schema_arrow.names
+        if "image" not in names:
+            raise DataError(f"data {source!r}: {file} has no column 'image'; its columns: {', '.join(names)}")
+        labelled = "label" in names
+        row = 0
+        for batch in table.iter_batches(512, columns=["image", "label"] if labelled else ["image"]):
+            images = batch.column("image").to_pylist()
+            labels = batch.column("label").to_pylist() if labelled else [None] * len(images)
+            for image, label in zip(images, labels, strict=True):
+                encoded = image.get("bytes") if isinstance(image, dict) else image
+                if not isinstance(encoded, bytes):
+                    raise DataError(
+                        f"data {source!r}: {file}, row {row}: 'image' holds {type(encoded).__name__}; encoded bytes, "
+                        "or a struct with a field 'bytes', are wanted"
+                    )
+                yield f"{file}, row {row}", encoded, label
+                row += 1
+
+
+def _decode_all(
+    listed: Iterable[tuple[str, bytes, int | None]],
+    source: str,
+    image_size: int | None,
+    channels: int | None,
+    limit: int | None,
+) -> Arrays:
+    images: list[np.ndarray] = []
+    labels: list[int | None] = []
+    for name, encoded, label in listed:
+        if limit is not None and len(images) >= limit:
+            break
+        image = _decode(encoded, name)
+        channels = channels or (1 if image.mode in ("1", "L", "LA", "I", "I;16") else 3)
+        if image_size is None and images and image.size != images[0].shape[:0:-1]:
+            first = images[0].shape[2]
+            raise DataError(
+                f"data {source!r}: {name} has {image.width}x{image.height} px, the first image {first}x{first}; set "
+                f"data.image_size (such as {first}) to resize all"
+            )
+        if image_size is None and image.width != image.height:
+            raise DataError(
+                f"data {source!r}: {name} has {image.width}x{image.height} px and is not square; set data.image_size "
+                "to crop and resize all"
+            )
+        images.append(_pixels(image, image_size or image.width, channels))
+        labels.append(label)
+    if not images:
+        raise DataError(f"data {source!r} has no images")
+    whole = None if None in labels else np.asarray(labels, np.int64)
+    return np.stack(images), whole
+
+
+def _decode(encoded: bytes, name: str) -> Image:
+    from PIL import Image, UnidentifiedImageError
+
+    try:
+        image = Image.open(io.BytesIO(encoded))
+        image.load()
+    except (UnidentifiedImageError, OSError, SyntaxError) as error:
+        raise DataError(f"{name} cannot be decoded as an image: {error}") from error
+    return image
+
+
+def _pixels(image: Image, size: int, channels: int) -> np.ndarray:
+    """uint8 [C, size, size]: centre-cropped to a square, then resized with antialiasing where it must be."""
+    from PIL import Image as Pillow
+
+    image = image.convert("L" if channels == 1 else "RGB")
+    if image.size != (size, size):
+        side = min(image.size)
+        left, top = (image.width - side) // 2, (image.height - side) // 2
+        box = (left, top, left + side, top + side)
+        image = image.resize((size, size), Pillow.Resampling.BILINEAR, box=box, reducing_gap=None)
+    pixels = np.asarray(image, np.uint8)
+    return pixels[None] if channels == 1 else pixels.transpose(2, 0, 1)
+
+
+def _fitted(images: np.ndarray, image_size: int | None, channels: int | None) -> np.ndarray:
+    """Arrays of a known set, resized or turned grey or coloured where the study asks for it."""
+    from PIL import Image as Pillow
+
+    size, there = image_size or images.shape[2], images.shape[1]
+    wanted = channels or there
+    if (size, wanted) == (images.shape[2], there):
+        return images
+    return np.stack(
+        [_pixels(Pillow.fromarray(one[0] if there == 1 else one.transpose(1, 2, 0)), size, wanted) for one in images]
+    )
