@@ -33,9 +33,14 @@ def _dag_cells(space: SearchSpace, image_size: int) -> Iterator[tuple[str, DagPa
 
 
 def dead_ends(space: SearchSpace, choices: Mapping[str, str], image_size: int) -> list[tuple[str, int, str]]:
-    """(network, cell, node) of every node that is needed or read but has no live input."""
+    """(network, cell, node) of every node that is needed or read but has no live input.
+
+    ``choices`` may be those of one network alone.
+    """
     found = []
     for network, part, cell in _dag_cells(space, image_size):
+        if f"{network}.cell{cell}.{part.cell.edges[0].name}" not in choices:
+            continue  # choices of the other network alone
         kept = [e for e in part.cell.edges if choices[f"{network}.cell{cell}.{e.name}"] != NONE]
         found += [(network, cell, node) for node in _starved(part, kept)]
     return found

@@ -1,4 +1,4 @@
-"""Getting an extractor's weights: Inception's from a file or a download, checked; a classifier's by training, cached."""
+"""Getting an extractor's weights: Inception's from a file or a download; a classifier's by training, cached."""
 
 from __future__ import annotations
 

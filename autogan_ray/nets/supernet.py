@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
 
-from autogan_ray.connectivity import derive_choices
+from autogan_ray.connectivity import dead_ends, derive_choices
 from autogan_ray.genotype import Genotype
 from autogan_ray.nets.gan import Discriminator, Generator, Shape
 from autogan_ray.nets.relaxation import ArchitectureParameters
-from autogan_ray.space import SearchSpace
+from autogan_ray.space import Decision, SearchSpace
 
 DecisionTable = dict[str, dict[str, tuple[float, float]]]
 """decision -> choice -> (logit, probability)."""
@@ -38,13 +39,20 @@ class Supernet:
             torch.manual_seed(seed)
             generator = Generator(space, shape, None).to(device)
             discriminator = Discriminator(space, shape, None).to(device)
+
+        def connected(choices: Mapping[str, str]) -> bool:
+            return not dead_ends(space, choices, shape.image_size)
+
+        def logits(decisions: tuple[Decision, ...]) -> ArchitectureParameters:
+            return ArchitectureParameters(decisions, rng, device=device, connected=connected)
+
         return cls(
             space,
             shape,
             generator,
             discriminator,
-            ArchitectureParameters(space.decisions_g(shape.image_size), rng, device=device),
-            ArchitectureParameters(space.decisions_d(shape.image_size), rng, device=device),
+            logits(space.decisions_g(shape.image_size)),
+            logits(space.decisions_d(shape.image_size)),
         )
 
     def table(self) -> DecisionTable:

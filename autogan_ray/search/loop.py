@@ -198,13 +198,14 @@ class SearchLoop:
     def _score_derived(self) -> Score:
         with torch.random.fork_rng(devices=[]):  # building a network draws its initial weights
             network = self.derived_generator()
-        return self.evaluator.score(network, self.trial.model.latent_dim)
+        return self.evaluator.score(network, self.trial.model.latent_dim, kid=self.rank_by == "derived")
 
     def _score_supernet(self) -> Score:
         network, mixture = self.ema.network, self.net.arch_g.expected()
         self._reestimate(network, lambda z: network(z, mixture))
         network.eval()
-        return self.evaluator.score(lambda z: network(z, mixture), self.trial.model.latent_dim)
+        wanted = self.rank_by == "supernet"
+        return self.evaluator.score(lambda z: network(z, mixture), self.trial.model.latent_dim, kid=wanted)
 
     def _reestimate(self, network: nn.Module, make: Any) -> None:
         def run(index: int) -> None:

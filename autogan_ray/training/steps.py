@@ -34,19 +34,22 @@ def discriminator_step(score: Scores, optimizer: Optimizer, real: Images, fake: 
     scores = score(torch.cat([real, fake]))
     on_real, on_fake = scores[: len(real)], scores[len(real) :]
     loss = hinge_d(on_real, on_fake)
-    optimizer.zero_grad(set_to_none=True)
-    loss.backward()
-    optimizer.step()
+    _descend(loss, optimizer)
     return DiscriminatorLoss(loss.detach(), on_real.detach().mean(), on_fake.detach().mean())
 
 
 def generator_step(score: Scores, make: Callable[[Tensor], Images], optimizer: Optimizer, z: Tensor) -> Tensor:
     """One step on G; returns the loss, 0-dim, detached."""
     loss = hinge_g(score(make(z)))
-    optimizer.zero_grad(set_to_none=True)
-    loss.backward()
-    optimizer.step()
+    _descend(loss, optimizer)
     return loss.detach()
+
+
+def _descend(loss: Tensor, optimizer: Optimizer) -> None:
+    optimizer.zero_grad(set_to_none=True)
+    if loss.requires_grad:  # a path of a supernet that is all "none" depends on nothing
+        loss.backward()
+        optimizer.step()
 
 
 @contextmanager
