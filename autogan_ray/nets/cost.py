@@ -28,6 +28,7 @@ def count_macs(network: nn.Module, example: Tensor) -> int:
     def count(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
         nonlocal found
         weight = module.weight
+        assert isinstance(weight, Tensor)
         if isinstance(module, nn.ConvTranspose2d):
             found += inputs[0].numel() * weight.shape[1:].numel()
         else:

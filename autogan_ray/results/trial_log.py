@@ -6,7 +6,7 @@ last line of a kind, or of a kind and evaluation number, holds; so a line that i
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -65,7 +65,7 @@ class TrialLogs:
             for line in read_lines(file):
                 log.apply(line)
 
-    def __iter__(self) -> Iterable[TrialLog]:  # type: ignore[override]
+    def __iter__(self) -> Iterator[TrialLog]:
         return iter([self._logs[name] for name in sorted(self._logs)])
 
     def __len__(self) -> int:

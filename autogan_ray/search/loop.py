@@ -218,7 +218,7 @@ class SearchLoop:
         diverged = ranked is None or ranked.fid is None
         genotype, table = self.net.genotype(), self.net.table()
         counted = [choice for _, choice in genotype.generator] if isinstance(self.space.generator, DagPart) else None
-        means = {
+        means: dict[str, Any] = {
             name: _finite(self._means.mean(name))
             for name in (
                 *("loss_g", "loss_d", "loss_arch_g", "loss_arch_d"),

@@ -86,7 +86,9 @@ class StudySearch(OptunaSearch):
     def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
         value, step = result.get(METRIC), result.get(TIME)
         known = self._ot_trials.get(trial_id)
-        if known is None or trial_id in self._completed_trials or not _finite(value) or step is None:
+        if known is None or trial_id in self._completed_trials:
+            return
+        if not isinstance(value, int | float) or not math.isfinite(value) or step is None:
             return
         if step > self._last.get(trial_id, 0):  # a resumed trial may repeat an evaluation
             known.report(value, step)
@@ -105,6 +107,7 @@ class StudySearch(OptunaSearch):
             outcome = (self._best[trial_id], TrialState.COMPLETE)
         else:
             outcome = (None, TrialState.PRUNED)  # Optuna then uses the values reported so far
+        assert self._ot_study is not None
         try:
             self._ot_study.tell(known, outcome[0], state=outcome[1])
         except ValueError:
@@ -114,10 +117,6 @@ class StudySearch(OptunaSearch):
 def name_of(number: int) -> str:
     """Our own id of a trial: Ray's is random, and two equal studies should have equal tables."""
     return f"t{number:04d}"
-
-
-def _finite(value: Any) -> bool:
-    return isinstance(value, int | float) and math.isfinite(value)
 
 
 def _sampler(study: StudyConfig) -> optuna.samplers.BaseSampler:

@@ -34,6 +34,7 @@ class RungKeeper(ASHAScheduler):
             reduction_factor=tune.reduction_factor,
         )
         self._file = file
+        self._stopped: set[str] = set()
         self._load()
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -49,6 +50,8 @@ class RungKeeper(ASHAScheduler):
         if result.get("diverged"):
             return TrialScheduler.STOP
         decision = super().on_trial_result(tune_controller, trial, result)
+        if decision == TrialScheduler.STOP and result[TIME] < self._max_t:
+            self._stopped.add(trial.trial_id)
         self._save()
         return decision
 
@@ -63,7 +66,8 @@ class RungKeeper(ASHAScheduler):
         self._trial_info.pop(trial.trial_id, None)
 
     def _save(self) -> None:
-        text = json.dumps([[rung, seen] for rung, seen in self._brackets[0]._rungs])
+        rungs = [[rung, seen] for rung, seen in self._brackets[0]._rungs]
+        text = json.dumps({"rungs": rungs, "stopped": sorted(self._stopped)})
         temporary = self._file.with_name(f".{self._file.name}.tmp-{os.getpid()}")
         temporary.write_text(text, encoding="utf-8")
         os.replace(temporary, self._file)
@@ -71,6 +75,18 @@ class RungKeeper(ASHAScheduler):
     def _load(self) -> None:
         if not self._file.exists():
             return
-        kept = dict(json.loads(self._file.read_text(encoding="utf-8")))
+        saved = json.loads(self._file.read_text(encoding="utf-8"))
+        self._stopped = set(saved["stopped"])
+        kept = dict(saved["rungs"])
         for rung, seen in self._brackets[0]._rungs:
             seen.update(kept.get(rung, {}))
+
+
+class StoppedTrials:
+    """Ray's ids of the trials that ASHA stopped early, read from the rungs' file (picklable, unlike a closure)."""
+
+    def __init__(self, file: Path) -> None:
+        self._file = file
+
+    def __call__(self) -> set[str]:
+        return set(json.loads(self._file.read_text(encoding="utf-8"))["stopped"]) if self._file.exists() else set()

@@ -121,7 +121,7 @@ class _Reporter:
             save_state(Path(folder), state)
             self._send(record, tune.Checkpoint.from_directory(folder))
 
-    def _send(self, record: dict[str, Any], checkpoint: tune.Checkpoint | None) -> None:
+    def _send(self, record: dict[str, Any], checkpoint: Any) -> None:
         news = self._records if self._resend else [record]
         self._resend = False
         metrics = {

@@ -1,0 +1,92 @@
+"""Data, extractor and real statistics of a study: prepared once by the driver, shared by all trials and retrainings."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import pickle
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from autogan_ray.errors import DataError
+from autogan_ray.metrics.evaluation import RealSet
+from autogan_ray.metrics.features import Extractor, ExtractorWeights
+from autogan_ray.metrics.prepare import cache_root, prepare_extractor
+from autogan_ray.metrics.scores import Statistics
+from autogan_ray.sections import DataConfig, MetricsConfig
+from autogan_ray.training.data import ImageData, load_data
+
+_FORMAT = "real-v1"
+
+
+@dataclass(frozen=True)
+class Measure:
+    """What every score of a study is taken against."""
+
+    data: ImageData
+    extractor: ExtractorWeights
+    real: RealSet
+
+
+def prepare(data: DataConfig, metrics: MetricsConfig, device: torch.device | str = "cpu") -> Measure:
+    """Load, train or download, extract. Raises DataError or MetricError."""
+    images = load_data(
+        data.source,
+        image_size=data.image_size,
+        channels=data.channels,
+        root=Path(data.root) if data.root else None,
+        limit=data.limit,
+    )
+    count = metrics.n_real or len(images)
+    if count > len(images):
+        raise DataError(f"metrics.n_real = {count}, but data {images.name!r} has {len(images)} images")
+    weights = prepare_extractor(
+        metrics.extractor,
+        images=images.images,
+        labels=images.labels,
+        data_digest=images.digest,
+        weights=metrics.weights,
+        sha256=metrics.sha256,
+    )
+    return Measure(images, weights, _real_set(images, weights, count, device))
+
+
+def floor(measure: Measure, device: torch.device | str = "cpu") -> float:
+    """The Frechet distance of one half of the real images to the other: what a perfect generator would score."""
+    from autogan_ray.metrics.scores import frechet_distance
+    from autogan_ray.training.data import split_halves
+
+    extractor = Extractor(measure.extractor, device)
+    halves = [
+        Statistics.of(extractor(torch.from_numpy(measure.data.images[half])).embedding)
+        for half in split_halves(len(measure.data), 0)
+    ]
+    return frechet_distance(halves[0], halves[1])
+
+
+def _real_set(data: ImageData, weights: ExtractorWeights, count: int, device: torch.device | str) -> RealSet:
+    """From the cache, whose key is the content: data, count, extractor."""
+    key = hashlib.sha256(f"{_FORMAT} {data.digest} {count} {weights.digest}".encode()).hexdigest()
+    file = cache_root() / f"real-{key[:32]}.pt"
+    try:
+        found = torch.load(file, weights_only=True)
+        statistics = Statistics(found["mean"].numpy(), found["covariance"].numpy(), found["count"])
+        return RealSet(statistics, found["embedding"])
+    except (OSError, RuntimeError, pickle.UnpicklingError, EOFError, KeyError, TypeError, ValueError):
+        pass  # absent or damaged: extracted again
+    real = RealSet.of(Extractor(weights, device), data.images[:count])
+    file.parent.mkdir(parents=True, exist_ok=True)
+    temporary = file.with_name(f".{file.name}.tmp-{os.getpid()}")
+    torch.save(
+        {
+            "mean": torch.from_numpy(real.statistics.mean),
+            "covariance": torch.from_numpy(real.statistics.covariance),
+            "count": real.statistics.count,
+            "embedding": real.embedding,
+        },
+        temporary,
+    )
+    os.replace(temporary, file)
+    return real

@@ -1,0 +1,149 @@
+"""What a study will need, decided and checked before Ray starts: spaces, data, weights, resources, folder."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from autogan_ray.config import StudyConfig, differences
+from autogan_ray.errors import ConfigError, ResultsError
+from autogan_ray.space import SearchSpace, load_space
+from autogan_ray.training import sources
+
+STUDY_FILE = "study.json"
+
+# Settings that say where and how fast a study runs, not what comes out: a resumed one may change them.
+_RESOURCES = ("cpus_per_trial", "gpus_per_trial", "threads", "max_concurrent", "max_failures", "checkpoints")
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A study with all names resolved.
+
+    Args:
+        spaces: name -> space, every one the sweep can propose.
+        gpus: whole GPUs to use; 0 works on the CPU.
+        slots: trials side by side.
+        missing: sentences on what is not there yet.
+    """
+
+    study: StudyConfig
+    spaces: Mapping[str, SearchSpace]
+    folder: Path
+    gpus: int
+    slots: int
+    missing: tuple[str, ...]
+
+
+def default_study(gpus: int) -> str:
+    """The shipped study that suits a machine."""
+    return "cifar10" if gpus >= 1 else "digits"
+
+
+def with_resources(study: StudyConfig, gpus: int, gpus_per_trial: float | None) -> StudyConfig:
+    """The study with its trials' share of GPUs: what was asked for, else the study's, else one each."""
+    share = 0.0 if gpus == 0 else gpus_per_trial or study.tune.gpus_per_trial or 1.0
+    if gpus == 0 and gpus_per_trial:
+        raise ConfigError(f"--gpus-per-trial {gpus_per_trial} without GPUs; give --gpus N as well")
+    if share > gpus:
+        raise ConfigError(f"--gpus-per-trial {share:g} is more than --gpus {gpus}; a trial would never start")
+    values = study.to_dict()
+    values["tune"]["gpus_per_trial"] = share
+    return StudyConfig.parse(values, "resources", ConfigError)
+
+
+def make_plan(study: StudyConfig, folder: Path, gpus: int, cpus: int | None = None) -> Plan:
+    """Raises SpaceError, ConfigError, DataError or MetricError for what cannot be right on any machine."""
+    from autogan_ray.metrics.prepare import missing_weights
+
+    spaces = {name: load_space(name) for name in proposable_spaces(study)}
+    root = Path(study.data.root) if study.data.root else None
+    lacking = [
+        sources.missing(study.data.source, root),
+        missing_weights(study.metrics.extractor, study.metrics.weights),
+        gpu_shortage(gpus),
+    ]
+    slots = slots_of(study, gpus, cpus or os.cpu_count() or 1)
+    return Plan(study, spaces, folder, gpus, slots, tuple(line for line in lacking if line))
+
+
+def proposable_spaces(study: StudyConfig) -> list[str]:
+    """Names of all spaces a trial of the study may have."""
+    swept = study.sweep.get("space")
+    return [str(name) for name in swept.choice or ()] if swept else [study.space]
+
+
+def slots_of(study: StudyConfig, gpus: int, cpus: int) -> int:
+    """How many trials fit side by side."""
+    tune = study.tune
+    by_cpu = int(cpus / tune.cpus_per_trial + 1e-9)
+    by_gpu = int(gpus / tune.gpus_per_trial + 1e-9) if tune.gpus_per_trial else by_cpu
+    return max(1, min(by_cpu, by_gpu, tune.max_concurrent or tune.num_trials, tune.num_trials))
+
+
+def gpu_shortage(gpus: int) -> str | None:
+    """Both numbers, where more GPUs are asked for than this machine has."""
+    if gpus == 0:
+        return None
+    import torch
+
+    there = torch.cuda.device_count()
+    return None if gpus <= there else f"GPUs: {gpus} asked for by --gpus, {there} on this machine"
+
+
+def check_networks(plan: Plan, image_size: int, image_channels: int) -> None:
+    """Build every space's networks once, without memory, so that what cannot be built is known before a trial.
+
+    Raises SpaceError or ConfigError.
+    """
+    import torch
+
+    from autogan_ray.nets.gan import Discriminator, Generator, Shape
+
+    swept = plan.study.sweep.get("model.latent_dim")
+    for space in plan.spaces.values():
+        for latent_dim in swept.ends() if swept else (plan.study.model.latent_dim,):
+            model = plan.study.model.model_copy(update={"latent_dim": int(latent_dim)})
+            shape = Shape(image_size, image_channels, 1, 1, model.latent_dim, model.norm_g, model.head_d)
+            with torch.device("meta"):
+                Generator(space, shape, None)
+                Discriminator(space, shape, None)
+
+
+def comparable(config: Mapping[str, Any]) -> dict[str, Any]:
+    """A study's configuration without what does not decide its results."""
+    kept = {key: value for key, value in config.items() if key != "description"}
+    kept["tune"] = {key: value for key, value in config["tune"].items() if key not in _RESOURCES}
+    return kept
+
+
+def check_folder(study: StudyConfig, folder: Path, resume: bool) -> dict[str, Any] | None:
+    """What ``study.json`` says of an earlier run to go on with; None for a fresh folder.
+
+    Raises ResultsError: the folder holds another configuration (the difference is shown), or the same one and
+    resuming was not asked for, or something that is no study.
+    """
+    file = folder / STUDY_FILE
+    if not file.is_file():
+        if folder.is_dir() and any(folder.iterdir()):
+            raise ResultsError(f"{folder} is not empty and holds no study; choose another --name or --out")
+        return None
+    try:
+        about: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+        before = comparable(json.loads(about["config_json"]))
+    except (json.JSONDecodeError, KeyError, TypeError) as error:
+        raise ResultsError(f"{file} is damaged ({error}); the study in {folder} cannot be resumed") from error
+    changed = differences(before, comparable(study.to_dict()))
+    if changed:
+        listed = "\n  ".join(changed)
+        raise ResultsError(
+            f"{folder} holds a study with another configuration, which stays as it is:\n  {listed}\n"
+            "choose another --name, or resume with the settings it had"
+        )
+    if not resume:
+        raise ResultsError(f"{folder} holds this very study already; go on with --resume, or choose another --name")
+    return about

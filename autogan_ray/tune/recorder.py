@@ -1,0 +1,129 @@
+"""The driver's ear: each report becomes a line of the trial's log, an event for the console, at times new tables."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from ray.tune import Callback
+from ray.tune.experiment import Trial
+
+from autogan_ray.plan import STUDY_FILE
+from autogan_ray.results.tables import write_tables
+from autogan_ray.results.trial_log import ENDED, TrialLog, TrialLogs
+
+Event = dict[str, Any]
+Listener = Callable[[Event], None]
+
+
+class Recorder(Callback):
+    """Survives Ray's pickling on resume: its state is the study folder, from which it reads itself again.
+
+    Args:
+        folder: of the study.
+        planned: evaluations of a trial that runs to its end.
+        listener: gets one event a report and one a trial's end; must be picklable.
+    """
+
+    SHORTEST_S = 5.0
+    """Tables are not rewritten more often than this, nor for more than a twentieth of the time."""
+
+    def __init__(self, folder: Path, planned: int, stopped: Callable[[], set[str]], listener: Listener | None) -> None:
+        self._folder, self._planned, self._stopped, self._listener = folder, planned, stopped, listener
+        self._open()
+
+    def _open(self) -> None:
+        self.logs = TrialLogs(self._folder)
+        self._next_write = 0.0
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {key: self.__dict__[key] for key in ("_folder", "_planned", "_stopped", "_listener")}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._open()
+
+    def on_trial_start(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
+        log = self._known(trial)
+        started = log.status.get("started_at") or time.time()
+        self.logs.add(log.trial_id, "status", status="running", started_at=started)
+        self._write()
+
+    def on_trial_result(
+        self, iteration: int, trials: list[Trial], trial: Trial, result: dict[str, Any], **info: Any
+    ) -> None:
+        log = self._known(trial)
+        for record in json.loads(result["records"]):
+            known = log.evaluations.get(record["evaluation"])
+            if known == record:
+                continue
+            self.logs.add(log.trial_id, "evaluation", record=record)
+            self._tell(kind="evaluation", trial=log, record=record)
+        self._write()
+
+    def on_checkpoint(self, iteration: int, trials: list[Trial], trial: Trial, checkpoint: Any, **info: Any) -> None:
+        self.logs.add(self._known(trial).trial_id, "status", checkpoint_path=str(checkpoint.path))
+
+    def on_trial_complete(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
+        log = self._known(trial)
+        records = log.records
+        if records and records[-1]["diverged"]:
+            status = "diverged"
+        elif len(records) >= self._planned:
+            status = "complete"
+        else:
+            # Ray calls a trial that ASHA stopped, and one that a time budget cut off, alike.
+            status = "pruned" if trial.trial_id in self._stopped() else "interrupted"
+        self._end(log, status)
+
+    def on_trial_error(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
+        error = _error_of(trial)
+        kind, _, message = error.partition(": ")
+        self._end(self._known(trial), "error", error_type=kind[:200], error_message=message[:2000])
+
+    def finish(self, **study: Any) -> None:
+        """Mark what did not end as interrupted, and write the tables a last time with the study's own outcome."""
+        for log in self.logs:
+            if log.state not in ENDED:
+                self.logs.add(log.trial_id, "status", status="interrupted")
+        about = json.loads((self._folder / STUDY_FILE).read_text(encoding="utf-8")) | study
+        (self._folder / STUDY_FILE).write_text(json.dumps(about, indent=2) + "\n", encoding="utf-8")
+        self._write(force=True)
+
+    def _known(self, trial: Trial) -> TrialLog:
+        config = trial.config
+        log = self.logs.get(config["trial_id"])
+        if not log.about:
+            self.logs.add(log.trial_id, "trial", number=config["number"], config=config["trial"], ray_id=trial.trial_id)
+        return log
+
+    def _end(self, log: TrialLog, status: str, **more: Any) -> None:
+        self.logs.add(log.trial_id, "status", status=status, **more)
+        self._tell(kind="end", trial=log, status=status)
+        self._write()
+
+    def _tell(self, **event: Any) -> None:
+        if self._listener is not None:
+            self._listener(event | {"logs": self.logs})
+
+    def _write(self, force: bool = False) -> None:
+        now = time.monotonic()
+        if now < self._next_write and not force:
+            return
+        about = json.loads((self._folder / STUDY_FILE).read_text(encoding="utf-8"))
+        write_tables(self._folder, about, self.logs)
+        taken = time.monotonic() - now
+        self._next_write = now + taken + max(self.SHORTEST_S, 20 * taken)
+
+
+def _error_of(trial: Trial) -> str:
+    """Last line of the trial's traceback, ``Type: message``."""
+    try:
+        text = Path(trial.error_file).read_text(encoding="utf-8") if trial.error_file else ""
+    except OSError:
+        text = ""
+    lines = [line for line in text.strip().splitlines() if line and not line.startswith(" ")]
+    return lines[-1] if lines else "Unknown: no traceback was left"

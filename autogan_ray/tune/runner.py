@@ -1,0 +1,220 @@
+"""Runs a plan on Ray: start (or join) a cluster, hand over values, let Tune work, leave tables behind."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import signal
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from autogan_ray import provenance
+from autogan_ray.errors import ConfigError, ResultsError
+from autogan_ray.metrics.features import metric_label
+from autogan_ray.metrics.study import Measure
+from autogan_ray.plan import STUDY_FILE, Plan
+from autogan_ray.results.trial_log import ENDED
+from autogan_ray.training.streams import stream_seed
+
+if TYPE_CHECKING:
+    from autogan_ray.tune.recorder import Listener
+
+# Set before Ray is imported: loopback only, no usage report, trials keep the driver's folder, quiet.
+ENVIRONMENT = {
+    "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_CHDIR_TO_TRIAL_DIR": "0",
+    "RAY_AIR_NEW_OUTPUT": "0",
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
+    "TUNE_DISABLE_STRICT_METRIC_CHECKING": "1",
+    "TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "0",
+    "RAY_TRAIN_ENABLE_V2_MIGRATION_WARNINGS": "0",
+}
+EXPERIMENT = "tune"
+
+
+@dataclass(frozen=True)
+class Options:
+    """What the command line says beside the study.
+
+    Args:
+        address: of a running cluster; None starts one here, on loopback.
+        storage: path or URI for Ray's checkpoints; None keeps them in the study's folder.
+        time_budget_s: end the study after so long.
+        command: as typed, for the record.
+    """
+
+    address: str | None = None
+    storage: str | None = None
+    time_budget_s: float | None = None
+    command: str = ""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """``interrupted``: a signal or the time budget ended the study before its trials did."""
+
+    interrupted: bool
+    wall_s: float
+
+
+@contextmanager
+def cluster(plan: Plan, address: str | None) -> Iterator[str | None]:
+    """Ray for one study; gives the dashboard's address. Joins ``address``, or starts a cluster on loopback.
+
+    Raises ConfigError where a joined cluster has fewer GPUs than asked for.
+    """
+    for key, value in ENVIRONMENT.items():
+        os.environ.setdefault(key, value)
+    import ray
+
+    if address is None:
+        context = ray.init(
+            address="local",
+            num_cpus=max(os.cpu_count() or 1, int(plan.slots * plan.study.tune.cpus_per_trial)),
+            num_gpus=plan.gpus,
+            include_dashboard=True,
+            dashboard_host="127.0.0.1",
+            log_to_driver=False,
+            logging_level=logging.ERROR,
+        )
+    else:
+        context = ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
+    try:
+        there = int(ray.cluster_resources().get("GPU", 0))
+        if plan.gpus > there:
+            raise ConfigError(f"GPUs: {plan.gpus} asked for by --gpus, {there} in the cluster at {address}")
+        yield context.dashboard_url or None
+    finally:
+        ray.shutdown()
+
+
+def new_about(plan: Plan, measure: Measure, command: str) -> dict[str, Any]:
+    """What ``study.json`` says of a fresh study; it becomes the row of the table ``studies``."""
+    study, tune = plan.study, plan.study.tune
+    return {
+        "study_id": f"{study.name}-{study.digest()[:8]}",
+        "name": study.name,
+        "status": "running",
+        "created_at": time.time(),
+        "dataset": study.data.source,
+        "dataset_digest": measure.data.digest,
+        "image_size": measure.data.image_size,
+        "n_real": measure.real.statistics.count,
+        "extractor": measure.extractor.name,
+        "extractor_digest": measure.extractor.digest,
+        "metric": metric_label(measure.extractor.name),
+        "n_fake_search": study.metrics.n_fake_search,
+        "n_fake_final": study.metrics.n_fake_final,
+        "searcher": tune.searcher,
+        "scheduler": tune.scheduler,
+        "num_trials": tune.num_trials,
+        "max_evaluations": tune.max_evaluations,
+        "grace_evaluations": tune.grace,
+        "reduction_factor": tune.reduction_factor,
+        "seed": study.seed,
+        "gpus": plan.gpus,
+        "gpus_per_trial": tune.gpus_per_trial,
+        "gpu_name": provenance.gpu_name(),
+        "git_commit": provenance.git_commit(),
+        "packages_json": provenance.packages_json(),
+        "config_json": json.dumps(study.to_dict(), sort_keys=True),
+        "command": command,
+        "wall_s": 0.0,
+    }
+
+
+def run_study(
+    plan: Plan, measure: Measure, options: Options, listener: Listener | None, about: dict[str, Any] | None
+) -> Outcome:
+    """Run, or go on with, a study inside :func:`cluster`.
+
+    Args:
+        about: of an earlier run (from ``check_folder``), to go on with it; None for a fresh study.
+
+    Raises ResultsError where an earlier run's state cannot be read.
+    """
+    from autogan_ray.tune.recorder import Recorder
+
+    plan.folder.mkdir(parents=True, exist_ok=True)
+    earlier_s = float(about["wall_s"]) if about else 0.0
+    about = (about or new_about(plan, measure, options.command)) | {"status": "running"}
+    (plan.folder / STUDY_FILE).write_text(json.dumps(about, indent=2) + "\n", encoding="utf-8")
+    start = time.monotonic()
+    with _sigterm_as_sigint():
+        _fit(plan, measure, options, listener)
+    # Ray's fit() returns alike whether it was interrupted, ran out of time, or did all there was: the trials tell.
+    recorder = Recorder(plan.folder.resolve(), plan.study.tune.max_evaluations, set, None)
+    ended = [log for log in recorder.logs if log.state in ENDED - {"interrupted"}]
+    interrupted = len(ended) < plan.study.tune.num_trials
+    wall = earlier_s + time.monotonic() - start
+    recorder.finish(status="interrupted" if interrupted else "complete", finished_at=time.time(), wall_s=wall)
+    return Outcome(interrupted, wall)
+
+
+def _fit(plan: Plan, measure: Measure, options: Options, listener: Listener | None) -> None:
+    import numpy as np
+    from ray import tune
+
+    from autogan_ray.tune.proposals import StudySearch
+    from autogan_ray.tune.recorder import Recorder
+    from autogan_ray.tune.rungs import RungKeeper, StoppedTrials
+    from autogan_ray.tune.trainable import Bundle, run_trial
+
+    study = plan.study
+    storage = str(options.storage or plan.folder.resolve())
+    spaces = {name: space.to_dict() for name, space in plan.spaces.items()}
+    bundle = Bundle(study.to_dict(), spaces, measure.data, measure.extractor, measure.real)
+    trainable: Any = tune.with_resources(
+        tune.with_parameters(run_trial, bundle=bundle),
+        {"cpu": study.tune.cpus_per_trial, "gpu": study.tune.gpus_per_trial},
+    )
+    experiment = f"{storage.rstrip('/')}/{EXPERIMENT}"
+    if tune.Tuner.can_restore(experiment):
+        tuner = tune.Tuner.restore(experiment, trainable, resume_unfinished=True, resume_errored=True)
+    else:
+        if (plan.folder / "trials").exists() and any((plan.folder / "trials").iterdir()):
+            raise ResultsError(f"{experiment} holds no readable state of Ray Tune, so {plan.folder} cannot be resumed")
+        rungs = plan.folder.resolve() / "rungs.json"
+        np.random.seed(stream_seed(study.seed, "asha") % 2**32)  # Ray draws a trial's bracket from the global stream
+        recorder = Recorder(plan.folder.resolve(), study.tune.max_evaluations, StoppedTrials(rungs), listener)
+        tuner = tune.Tuner(
+            trainable,
+            tune_config=tune.TuneConfig(
+                num_samples=study.tune.num_trials,
+                search_alg=StudySearch(study, plan.folder.resolve() / "optuna.journal"),
+                scheduler=RungKeeper(study, rungs) if study.tune.scheduler == "asha" else None,
+                max_concurrent_trials=plan.slots,
+                reuse_actors=False,
+                time_budget_s=options.time_budget_s,
+            ),
+            run_config=tune.RunConfig(
+                name=EXPERIMENT,
+                storage_path=storage,
+                callbacks=[recorder],
+                failure_config=tune.FailureConfig(max_failures=study.tune.max_failures),
+                checkpoint_config=tune.CheckpointConfig(num_to_keep=study.tune.checkpoints),
+                verbose=0,
+            ),
+        )
+    logging.getLogger("ray.tune").setLevel(logging.CRITICAL)
+    tuner.fit()
+
+
+@contextmanager
+def _sigterm_as_sigint() -> Iterator[None]:
+    """SIGTERM takes the way of Ctrl-C, which Ray ends gracefully, with everything so far on disk."""
+
+    def pass_on(number: int, frame: Any) -> None:
+        os.kill(os.getpid(), signal.SIGINT)
+
+    before = signal.signal(signal.SIGTERM, pass_on)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
