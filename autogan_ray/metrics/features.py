@@ -11,9 +11,8 @@ import torch
 from torch import Tensor
 
 from autogan_ray.metrics.classifier import Classifier
+from autogan_ray.metrics.labels import CLASSIFIER, INCEPTION, metric_label
 
-INCEPTION = "inception-v3-compat"
-CLASSIFIER = "classifier"
 EXTRACTORS = {
     INCEPTION: "torch-fidelity's Inception v3, the published protocol",
     CLASSIFIER: "features of a small network trained on the labelled data set itself; needs no download",
@@ -39,11 +38,6 @@ class ExtractorWeights:
     def label(self) -> str:
         """How people read a Frechet distance over these features."""
         return metric_label(self.name)
-
-
-def metric_label(extractor: str) -> str:
-    """``FID`` is Inception's; any other features give a Frechet distance that says whose they are."""
-    return "FID" if extractor == INCEPTION else f"FD ({extractor})"
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,8 @@ import torch
 
 from autogan_ray.errors import MetricError, nearest
 from autogan_ray.metrics.classifier import DIM, RECIPE, train_classifier
-from autogan_ray.metrics.features import CLASSIFIER, EXTRACTORS, INCEPTION, ExtractorWeights, state_digest
+from autogan_ray.metrics.features import EXTRACTORS, ExtractorWeights, state_digest
+from autogan_ray.metrics.labels import CLASSIFIER, INCEPTION
 
 INCEPTION_FILE = "weights-inception-2015-12-05-6726825d.pth"
 INCEPTION_URL = f"https://github.com/toshas/torch-fidelity/releases/download/v0.2.0/{INCEPTION_FILE}"

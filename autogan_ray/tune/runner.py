@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from autogan_ray import provenance
 from autogan_ray.errors import ConfigError, ResultsError
-from autogan_ray.metrics.features import metric_label
+from autogan_ray.metrics.labels import metric_label
 from autogan_ray.metrics.study import Measure
 from autogan_ray.plan import STUDY_FILE, Plan
 from autogan_ray.results.trial_log import ENDED
