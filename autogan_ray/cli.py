@@ -1,0 +1,170 @@
+"""The command line: reads what was asked, calls the package, prints. Everything heavy is imported inside a verb.
+
+Exit codes: 0 done, 1 failed, 2 a mistake in what was asked, 130 interrupted with everything so far on disk.
+"""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+
+OUT = "results"
+
+
+class _Verbs(click.Group):
+    """Errors of the user become one message and exit code 2, whichever verb raised them."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        from autogan_ray.errors import UserError
+
+        try:
+            return super().invoke(ctx)
+        except UserError as error:
+            raise _Mistake(str(error)) from error
+        except KeyboardInterrupt:
+            click.echo("interrupted", err=True)
+            ctx.exit(130)
+
+    def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
+        from autogan_ray.errors import nearest
+
+        if args and not args[0].startswith("-") and args[0] not in self.commands:
+            raise click.UsageError(f"no verb {args[0]!r}; {nearest(args[0], self.commands)}")
+        return super().resolve_command(ctx, args)
+
+
+class _Mistake(click.ClickException):
+    exit_code = 2
+
+
+@click.group(cls=_Verbs, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="autogan-ray")
+def main() -> None:
+    """Search for GAN architectures with Ray Tune, retrain the best, compare them honestly."""
+
+
+@main.command()
+@click.argument("study", required=False)
+@click.option("--gpus", type=click.IntRange(min=0), default=0, show_default=True, help="GPUs to use.")
+@click.option("--gpus-per-trial", type=click.FloatRange(min=0, min_open=True), help="Share of a GPU, or a number.")
+@click.option("--trials", type=click.IntRange(min=1), help="Number of trials.")
+@click.option("--name", help="Name of the study's folder.")
+@click.option("--out", type=click.Path(file_okay=False, path_type=Path), default=OUT, show_default=True)
+@click.option("--storage", help="Path or URI for checkpoints that all nodes can reach.")
+@click.option("--address", help="Address of a running Ray cluster, such as auto.")
+@click.option("--seed", type=click.IntRange(min=0), help="Seed of the study.")
+@click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Change a setting; repeatable.")
+@click.option("--space", "spaces", multiple=True, help="Search these spaces only; repeatable.")
+@click.option("--time-budget", help="End after so long: 90s, 30m, 8h.")
+@click.option("--max-gpu-hours", type=click.FloatRange(min=0, min_open=True), help="End after so many GPU hours.")
+@click.option("--resume", is_flag=True, help="Go on with the study in the folder.")
+@click.option("--dry-run", is_flag=True, help="Show the resolved study and what is missing; run nothing.")
+def run(**asked: Any) -> None:
+    """Run a STUDY: a shipped name or a file (default: cifar10 with GPUs, digits without)."""
+    from autogan_ray.commands import run_command
+
+    raise SystemExit(run_command(click.echo, command=shlex.join(["autogan-ray", *sys.argv[1:]]), **asked))
+
+
+@main.command()
+@click.argument("results", type=click.Path(path_type=Path))
+@click.option("--trial", help="'best' or a trial's id (default best, unless --genotype is given).")
+@click.option("--top", type=click.IntRange(min=1), default=1, show_default=True, help="With best: so many trials.")
+@click.option("--genotype", "genotypes", multiple=True, help="A genotype file, or 'random'; repeatable.")
+@click.option("--seeds", type=click.IntRange(min=1), default=1, show_default=True, help="Runs of each genotype.")
+@click.option("--kimg", type=click.FloatRange(min=0, min_open=True), help="Length of training.")
+@click.option("--discriminator", type=click.Choice(["derived", "fixed"]), help="fixed: the published protocol.")
+@click.option("--gpus", type=click.IntRange(min=0), default=0, show_default=True)
+@click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Change a retrain.* or metrics.* setting.")
+@click.option("--resume", is_flag=True, help="Go on with what is in the folder.")
+def retrain(**asked: Any) -> None:
+    """Train genotypes of a study in RESULTS from scratch and score them."""
+    from autogan_ray.commands import retrain_command
+
+    raise SystemExit(retrain_command(click.echo, **asked))
+
+
+@main.command()
+@click.argument("checkpoint", type=click.Path(path_type=Path))
+@click.option("--num", type=click.IntRange(min=1), default=64, show_default=True, help="Number of images.")
+@click.option("--out", type=click.Path(file_okay=False, path_type=Path), required=True, help="Folder for the PNGs.")
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
+def generate(checkpoint: Path, num: int, out: Path, seed: int) -> None:
+    """Sample a retrained generator into PNG files."""
+    from autogan_ray.commands import generate_command
+
+    generate_command(click.echo, checkpoint, num, out, seed)
+
+
+@main.command()
+@click.argument("checkpoint", type=click.Path(path_type=Path))
+@click.option("--num", type=click.IntRange(min=2), help="Number of fakes (default: the study's final number).")
+def evaluate(checkpoint: Path, num: int | None) -> None:
+    """Score a retrained generator again, by its study's protocol."""
+    from autogan_ray.commands import evaluate_command
+
+    evaluate_command(click.echo, checkpoint, num)
+
+
+@main.command("list")
+@click.argument("folder", type=click.Path(path_type=Path), default=Path(OUT))
+@click.option("--json", "as_json", is_flag=True)
+def list_(folder: Path, as_json: bool) -> None:
+    """List the studies in a folder."""
+    from autogan_ray.commands import list_command
+
+    list_command(click.echo, folder, as_json)
+
+
+@main.command()
+@click.argument("results", type=click.Path(path_type=Path))
+@click.argument("trial", required=False)
+@click.option("--json", "as_json", is_flag=True)
+def show(results: Path, trial: str | None, as_json: bool) -> None:
+    """Show a study's trials, or one TRIAL with its genotype."""
+    from autogan_ray.commands import show_command
+
+    show_command(click.echo, results, trial, as_json)
+
+
+@main.command()
+@click.argument("name", required=False)
+@click.option("--image-size", type=int, default=32, show_default=True)
+@click.option("--json", "as_json", is_flag=True)
+def spaces(name: str | None, image_size: int, as_json: bool) -> None:
+    """List the search spaces, or the decisions of one (a name, G/D, or a file)."""
+    from autogan_ray.commands import spaces_command
+
+    spaces_command(click.echo, name, image_size, as_json)
+
+
+@main.command()
+@click.argument("name")
+@click.option("--channels", type=click.IntRange(min=1), default=256, show_default=True)
+@click.option("--latent", type=click.IntRange(min=1), default=120, show_default=True)
+@click.option("--json", "as_json", is_flag=True)
+def genotypes(name: str, channels: int, latent: int, as_json: bool) -> None:
+    """Draw a genotype file, with parameters and MACs of its generator."""
+    from autogan_ray.commands import genotypes_command
+
+    genotypes_command(click.echo, name, channels, latent, as_json)
+
+
+@main.command()
+@click.argument("study", required=False)
+@click.option("--gpus", type=click.IntRange(min=0), default=0)
+def doctor(study: str | None, gpus: int) -> None:
+    """Check this machine for a STUDY: GPUs, data, extractor weights, disk."""
+    from autogan_ray.commands import doctor_command
+
+    raise SystemExit(doctor_command(click.echo, study, gpus))
+
+
+def script(verb: str, arguments: Sequence[str] | None = None) -> None:
+    """One verb as a script of its own: ``python studies/run_study.py …``."""
+    main(args=[verb, *(sys.argv[1:] if arguments is None else arguments)], prog_name=f"autogan-ray {verb}")

@@ -1,0 +1,186 @@
+"""The listing verbs: studies, trials, spaces, genotypes, and the comparison after a retraining."""
+
+from __future__ import annotations
+
+import json
+import math
+import statistics
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from autogan_ray.errors import ResultsError, nearest
+from autogan_ray.genotype import Genotype
+from autogan_ray.space import SearchSpace, load_space
+
+if TYPE_CHECKING:
+    from autogan_ray.metrics.study import Measure
+
+Say = Callable[[str], None]
+
+
+def _size_text(space: SearchSpace, image_size: int) -> str:
+    size = space.size(image_size)
+    return f"{size:,}" if size < 10**7 else f"10^{math.log10(size):.1f}"
+
+
+def say_spaces(say: Say, names: Sequence[str], image_size: int, as_json: bool) -> None:
+    """Every shipped space; a space without a generator is for the right of a slash."""
+    from autogan_ray.console import table
+    from autogan_ray.errors import SpaceError
+
+    rows = []
+    for name in names:
+        try:
+            space, use = load_space(name), name
+        except SpaceError:
+            use = f"autogan/{name}"
+            space = load_space(use)
+        decisions = (len(space.decisions_g(image_size)), len(space.decisions_d(image_size)))
+        rows.append((use, *decisions, _size_text(space, image_size), space.description))
+    if as_json:
+        keys = ("name", "decisions_g", "decisions_d", "size", "description")
+        say(json.dumps([dict(zip(keys, row, strict=True)) for row in rows], indent=2))
+        return
+    say(table(("space", "G decisions", "D decisions", f"size at {image_size} px", "description"), rows))
+    say("\ncombine two as G/D, such as autogan/adversarialnas; see one by its name")
+
+
+def say_space(say: Say, name: str, image_size: int, as_json: bool) -> None:
+    """All decisions of one space."""
+    from autogan_ray.console import table
+
+    space = load_space(name)
+    if as_json:
+        say(json.dumps(space.to_dict() | {"size": space.size(image_size)}, indent=2))
+        return
+    say(f"{space.name}: {space.description}; {_size_text(space, image_size)} architectures at {image_size} px")
+    say(table(("decision", "choices"), [(d.name, " ".join(d.choices)) for d in space.decisions(image_size)]))
+
+
+def say_studies(say: Say, folder: Path, as_json: bool) -> None:
+    """The studies below a folder."""
+    from autogan_ray.console import table
+    from autogan_ray.results.store import list_studies, load_study
+
+    rows = []
+    for found in list_studies(folder):
+        study = load_study(found)
+        row, trials = study.studies.iloc[0], study.trials
+        best = trials["fid_best"].min() if len(trials) else None
+        rows.append((str(found), row["status"], len(trials), row["metric"], None if best != best else best))
+    if as_json:
+        keys = ("folder", "status", "trials", "metric", "best")
+        say(json.dumps([dict(zip(keys, row, strict=True)) for row in rows], indent=2))
+    elif rows:
+        say(table(("folder", "status", "trials", "metric", "best"), rows))
+    else:
+        say(f"no studies in {folder}")
+
+
+def say_study(say: Say, results: Path, as_json: bool) -> None:
+    """The trial table of a study, running or finished, and what was retrained."""
+    from autogan_ray.console import evaluation_table, trial_table
+    from autogan_ray.results.store import load_study, read_rows
+    from autogan_ray.results.trial_log import TrialLogs
+
+    study = load_study(results)
+    if as_json:
+        say(study.trials.to_json(orient="records", indent=2))
+        return
+    metric = str(study.studies["metric"].iloc[0])
+    say(f"{study.name}: {study.studies['status'].iloc[0]}")
+    say(trial_table(TrialLogs(results), metric))
+    retrained = read_rows(results, "evaluations")
+    if retrained:
+        say("\nretrained from scratch")
+        say(evaluation_table(retrained, metric))
+
+
+def say_trial(say: Say, results: Path, trial: str, as_json: bool) -> None:
+    """One trial: settings, curve, genotype, and whether it decided anything. Raises ResultsError for an unknown id."""
+    from autogan_ray.console import number, table
+    from autogan_ray.results.decided import decidedness
+    from autogan_ray.results.drawing import draw
+    from autogan_ray.results.store import load_study
+    from autogan_ray.results.trial_log import TrialLogs
+
+    metric = str(load_study(results).studies["metric"].iloc[0])
+    logs = {log.trial_id: log for log in TrialLogs(results)}
+    if trial not in logs:
+        raise ResultsError(f"no trial {trial!r} in {results}; {nearest(trial, logs)}")
+    log = logs[trial]
+    if as_json:
+        say(json.dumps({"trial": log.about, "status": log.status, "evaluations": log.records}, indent=2))
+        return
+    say(f"trial {trial}: {log.state}")
+    for section in ("search", "optim", "model"):
+        settings = log.about.get("config", {}).get(section, {})
+        say(f"  {section}: " + ", ".join(f"{key} {value}" for key, value in settings.items()))
+    columns = ("evaluation", "kimg", "fid_derived", "fid_supernet", "entropy_g", "entropy_d", "genotype_id")
+    rows = [[r[c] if isinstance(r[c], str) else number(r[c]) for c in columns] for r in log.records]
+    say(table(("evaluation", "kimg", f"{metric} derived", "supernet", "entropy G", "entropy D", "genotype"), rows))
+    if log.best is not None:
+        say(f"\nbest at evaluation {log.best['evaluation']}, {decidedness(log.best['decisions'])}")
+        say(draw(Genotype.from_dict(log.best["genotype"])))
+
+
+def say_genotype(say: Say, name: str, channels: int, latent: int, as_json: bool) -> None:
+    """A genotype drawn, with its generator's cost."""
+    from autogan_ray.nets.cost import genotype_cost
+    from autogan_ray.nets.gan import Shape
+    from autogan_ray.results.drawing import draw
+    from autogan_ray.retrain import read_genotype
+
+    genotype = read_genotype(name)
+    space = load_space(genotype.space)
+    space.check(genotype)
+    cost = genotype_cost(space, Shape(genotype.image_size, 3, channels, channels // 2 or 1, latent), genotype)
+    if as_json:
+        say(json.dumps(genotype.to_dict() | cost, indent=2))
+        return
+    say(draw(genotype))
+    say(f"generator: {cost['params_g']:,} parameters, {cost['macs_g'] / 1e9:.3f} GMACs at {channels} channels")
+
+
+def say_comparison(
+    say: Say, folder: Path, measure: Measure, results: Sequence[dict[str, Any]], asked: Sequence[str]
+) -> None:
+    """What was just retrained, beside the floor, the untrained networks and the random genotypes of this budget."""
+    from autogan_ray.console import evaluation_table, number
+    from autogan_ray.metrics.study import floor
+    from autogan_ray.results.store import read_rows
+
+    metric, rows = measure.extractor.label, [result["row"] for result in results]
+    say(evaluation_table(rows, metric))
+    say("")
+    untrained = [r["fid_untrained"] for r in results if r["fid_untrained"] is not None]
+    _say_group(say, "searched", metric, [row for row in rows if row["source"] == "retrain"])
+    budgets = {row["evaluation_id"].split("-", 2)[2].rsplit("-s", 1)[0] for row in rows}
+    same = [
+        row
+        for row in read_rows(folder, "evaluations")
+        if row["source"] == "random" and row["evaluation_id"].split("-", 2)[2].rsplit("-s", 1)[0] in budgets
+    ]
+    _say_group(say, "random genotypes", metric, same)
+    say(f"untrained: {metric} {number(statistics.fmean(untrained) if untrained else None)}")
+    say(f"floor (one half of the real images against the other): {metric} {number(floor(measure))}")
+    for row in rows[:1]:
+        say(f"\nsamples and generator in {Path(row['samples_path']).parent}")
+
+
+def _say_group(say: Say, name: str, metric: str, rows: Sequence[dict[str, Any]]) -> None:
+    scores = [row["fid"] for row in rows if row["fid"] is not None]
+    if not scores:
+        return
+    spread = f", from {min(scores):.4g} to {max(scores):.4g}" if len(scores) > 1 else ""
+    say(f"{name}: {metric} {statistics.fmean(scores):.4g}, mean of {len(scores)}{spread}")
+
+
+def say_scores(say: Say, checkpoint: Path, num: int | None) -> None:
+    """A generator's score by its study's protocol."""
+    from autogan_ray.console import number
+    from autogan_ray.sampling import score_again
+
+    metric, fid, wanted = score_again(checkpoint, num)
+    say(f"{metric} {number(fid, '.6g')} of {wanted} images")
