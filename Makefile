@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 
-.PHONY: install test lint clean
+.PHONY: install demo test lint clean
 install: $(VENV)/.installed
 
 # Reinstalls only when the dependencies change.
@@ -11,6 +11,11 @@ $(VENV)/.installed: pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev]'
 	touch $@
+
+# The embedded data on any CPU; --resume so that a second call goes on, or shows what is there.
+demo: install
+	$(BIN)/python studies/run_study.py --resume
+	$(BIN)/python studies/retrain.py results/digits --trial best --genotype random --seeds 3 --resume
 
 lint: install
 	$(BIN)/ruff check .

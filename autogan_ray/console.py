@@ -115,14 +115,14 @@ def evaluation_table(rows: Sequence[dict[str, Any]], metric: str) -> str:
     """Retrained networks, best first."""
     ordered = sorted(rows, key=lambda row: float("inf") if row["fid"] is None else row["fid"])
     return table(
-        ("network", "genotype", "seed", metric, "KID x1000", "IS", "precision", "recall", "params", "kimg"),
+        ("network", "genotype", "seed", metric, "KID", "IS", "precision", "recall", "params", "kimg"),
         [
             (
                 row["name"],
                 row["genotype_id"],
                 row["seed"],
                 number(row["fid"]),
-                number(None if row["kid_mean"] is None else 1000 * row["kid_mean"], ".2f"),
+                number(row["kid_mean"], ".3g"),
                 number(row["is_mean"], ".2f"),
                 number(row["precision"], ".2f"),
                 number(row["recall"], ".2f"),

@@ -78,11 +78,13 @@ def proposable_spaces(study: StudyConfig) -> list[str]:
 
 
 def slots_of(study: StudyConfig, gpus: int, cpus: int) -> int:
-    """How many trials fit side by side."""
+    """How many trials fit side by side: as many as the GPUs hold, or without GPUs the processors."""
     tune = study.tune
-    by_cpu = int(cpus / tune.cpus_per_trial + 1e-9)
-    by_gpu = int(gpus / tune.gpus_per_trial + 1e-9) if tune.gpus_per_trial else by_cpu
-    return max(1, min(by_cpu, by_gpu, tune.max_concurrent or tune.num_trials, tune.num_trials))
+    if tune.gpus_per_trial:
+        fit = int(gpus / tune.gpus_per_trial + 1e-9)
+    else:
+        fit = int(cpus / tune.cpus_per_trial + 1e-9)
+    return max(1, min(fit, tune.max_concurrent or tune.num_trials, tune.num_trials))
 
 
 def gpu_shortage(gpus: int) -> str | None:

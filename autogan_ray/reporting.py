@@ -156,17 +156,22 @@ def say_comparison(
     say("")
     untrained = [r["fid_untrained"] for r in results if r["fid_untrained"] is not None]
     _say_group(say, "searched", metric, [row for row in rows if row["source"] == "retrain"])
-    budgets = {row["evaluation_id"].split("-", 2)[2].rsplit("-s", 1)[0] for row in rows}
-    same = [
-        row
-        for row in read_rows(folder, "evaluations")
-        if row["source"] == "random" and row["evaluation_id"].split("-", 2)[2].rsplit("-s", 1)[0] in budgets
-    ]
+    budgets = {_budget(row) for row in rows}
+    same = [row for row in read_rows(folder, "evaluations") if row["source"] == "random" and _budget(row) in budgets]
     _say_group(say, "random genotypes", metric, same)
     say(f"untrained: {metric} {number(statistics.fmean(untrained) if untrained else None)}")
-    say(f"floor (one half of the real images against the other): {metric} {number(floor(measure))}")
+    half, fakes = len(measure.data) // 2, rows[0]["n_fake"]
+    say(
+        f"floor: {metric} {number(floor(measure))}, one half of the real images against the other ({half} each; the "
+        f"networks are scored with {fakes}, and a distance falls with the count, so they can pass below it)"
+    )
     for row in rows[:1]:
         say(f"\nsamples and generator in {Path(row['samples_path']).parent}")
+
+
+def _budget(row: dict[str, Any]) -> str:
+    """Discriminator and length of a training, from its id: only what shares them is comparable."""
+    return str(row["evaluation_id"]).split("-", 2)[2].rsplit("-s", 1)[0]
 
 
 def _say_group(say: Say, name: str, metric: str, rows: Sequence[dict[str, Any]]) -> None:
