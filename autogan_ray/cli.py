@@ -66,7 +66,7 @@ def main() -> None:
 @click.option("--dry-run", is_flag=True, help="Show the resolved study and what is missing; run nothing.")
 def run(**asked: Any) -> None:
     """Run a STUDY: a shipped name or a file (default: cifar10 with GPUs, digits without)."""
-    from autogan_ray.commands import run_command
+    from autogan_ray.running import run_command
 
     raise SystemExit(run_command(click.echo, command=shlex.join(["autogan-ray", *sys.argv[1:]]), **asked))
 
@@ -96,9 +96,9 @@ def retrain(**asked: Any) -> None:
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
 def generate(checkpoint: Path, num: int, out: Path, seed: int) -> None:
     """Sample a retrained generator into PNG files."""
-    from autogan_ray.commands import generate_command
+    from autogan_ray.sampling import write_images
 
-    generate_command(click.echo, checkpoint, num, out, seed)
+    click.echo(f"{write_images(checkpoint, num, out, seed)} images in {out}")
 
 
 @main.command()
@@ -106,9 +106,9 @@ def generate(checkpoint: Path, num: int, out: Path, seed: int) -> None:
 @click.option("--num", type=click.IntRange(min=2), help="Number of fakes (default: the study's final number).")
 def evaluate(checkpoint: Path, num: int | None) -> None:
     """Score a retrained generator again, by its study's protocol."""
-    from autogan_ray.commands import evaluate_command
+    from autogan_ray.reporting import say_scores
 
-    evaluate_command(click.echo, checkpoint, num)
+    say_scores(click.echo, checkpoint, num)
 
 
 @main.command("list")
@@ -116,9 +116,9 @@ def evaluate(checkpoint: Path, num: int | None) -> None:
 @click.option("--json", "as_json", is_flag=True)
 def list_(folder: Path, as_json: bool) -> None:
     """List the studies in a folder."""
-    from autogan_ray.commands import list_command
+    from autogan_ray.reporting import say_studies
 
-    list_command(click.echo, folder, as_json)
+    say_studies(click.echo, folder, as_json)
 
 
 @main.command()
@@ -127,9 +127,12 @@ def list_(folder: Path, as_json: bool) -> None:
 @click.option("--json", "as_json", is_flag=True)
 def show(results: Path, trial: str | None, as_json: bool) -> None:
     """Show a study's trials, or one TRIAL with its genotype."""
-    from autogan_ray.commands import show_command
+    from autogan_ray.reporting import say_study, say_trial
 
-    show_command(click.echo, results, trial, as_json)
+    if trial is None:
+        say_study(click.echo, results, as_json)
+    else:
+        say_trial(click.echo, results, trial, as_json)
 
 
 @main.command()
@@ -138,9 +141,12 @@ def show(results: Path, trial: str | None, as_json: bool) -> None:
 @click.option("--json", "as_json", is_flag=True)
 def spaces(name: str | None, image_size: int, as_json: bool) -> None:
     """List the search spaces, or the decisions of one (a name, G/D, or a file)."""
-    from autogan_ray.commands import spaces_command
+    from autogan_ray.reporting import say_space, say_spaces
 
-    spaces_command(click.echo, name, image_size, as_json)
+    if name is None:
+        say_spaces(click.echo, image_size, as_json)
+    else:
+        say_space(click.echo, name, image_size, as_json)
 
 
 @main.command()
@@ -150,9 +156,9 @@ def spaces(name: str | None, image_size: int, as_json: bool) -> None:
 @click.option("--json", "as_json", is_flag=True)
 def genotypes(name: str, channels: int, latent: int, as_json: bool) -> None:
     """Draw a genotype file, with parameters and MACs of its generator."""
-    from autogan_ray.commands import genotypes_command
+    from autogan_ray.reporting import say_genotype
 
-    genotypes_command(click.echo, name, channels, latent, as_json)
+    say_genotype(click.echo, name, channels, latent, as_json)
 
 
 @main.command()

@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from autogan_ray import catalog
 from autogan_ray.errors import ResultsError, nearest
 from autogan_ray.genotype import Genotype
 from autogan_ray.space import SearchSpace, load_space
@@ -24,13 +25,13 @@ def _size_text(space: SearchSpace, image_size: int) -> str:
     return f"{size:,}" if size < 10**7 else f"10^{math.log10(size):.1f}"
 
 
-def say_spaces(say: Say, names: Sequence[str], image_size: int, as_json: bool) -> None:
+def say_spaces(say: Say, image_size: int, as_json: bool) -> None:
     """Every shipped space; a space without a generator is for the right of a slash."""
     from autogan_ray.console import table
     from autogan_ray.errors import SpaceError
 
     rows = []
-    for name in names:
+    for name in catalog.names("space"):
         try:
             space, use = load_space(name), name
         except SpaceError:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from autogan_ray.operations import NONE
+from autogan_ray.nets.ops import Zero
 from autogan_ray.space import Decision
 
 
@@ -54,8 +54,8 @@ class Place(nn.Module):
         if isinstance(weights, One):
             return self._single(x, weights)
         total: Tensor | None = None
-        for share, (name, module) in zip(weights.unbind(), self.choices.items(), strict=True):
-            if name != NONE:  # it would add zeros
+        for share, module in zip(weights.unbind(), self.choices.values(), strict=True):
+            if not isinstance(module, Zero):
                 part = share * module(x)
                 total = part if total is None else total + part
         return torch.zeros_like(x) if total is None else total
@@ -63,10 +63,6 @@ class Place(nn.Module):
     def _single(self, x: Tensor, weights: One) -> Tensor:
         output = self.choices[self.decision.choices[weights.index]](x)
         return output if weights.scale is None else weights.scale * output
-
-    @property
-    def may_be_empty(self) -> bool:
-        return NONE in self.choices
 
 
 Choices = Mapping[str, str]

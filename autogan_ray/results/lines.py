@@ -1,36 +1,86 @@
-"""Append-only records, one JSON object a line; a crash can tear the last line and nothing else."""
+"""Append-only records, one JSON object a line: the ground that tables are rebuilt from.
+
+A crash can tear the line that was being written and nothing else; readers leave torn lines out.
+"""
 
 from __future__ import annotations
 
 import json
+import math
 import os
-from collections.abc import Mapping
+from collections.abc import Hashable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 
 def append_line(path: Path, record: Mapping[str, Any]) -> None:
-    """Add a record and wait until it is on disk. NaN and infinities are refused (ValueError): JSON has none."""
-    text = json.dumps(record, allow_nan=False, separators=(",", ":")) + "\n"
+    """Add a record and wait until it is on disk. One writer a file; the folder must exist.
+
+    Raises:
+        AssertionError: NaN or an infinity in the record: JSON has none, so the caller must replace them first.
+        OSError: the disk took none or a part of the line; readers leave the part out.
+    """
+    try:
+        text = json.dumps(record, allow_nan=False, separators=(",", ":")) + "\n"
+    except ValueError as error:
+        places = ", ".join(_not_finite(record, "")) or str(error)
+        raise AssertionError(f"a record for {path.name} is not JSON: {places}") from error
     handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
     try:
         size = os.fstat(handle).st_size
         if size and os.pread(handle, 1, size - 1) != b"\n":
-            text = "\n" + text  # do not glue a record to a torn one
-        os.write(handle, text.encode())
+            text = "\n" + text  # do not glue the record to a torn one
+        line = text.encode()
+        written = os.write(handle, line)  # os.write has no buffer to flush
+        if written != len(line):
+            raise OSError(f"{path}: {written} of {len(line)} bytes written; is the disk full?")
         os.fsync(handle)
     finally:
         os.close(handle)
+    if size == 0:
+        fsync_folder(path.parent)  # else a power cut can lose the new file with all that is in it
 
 
 def read_lines(path: Path) -> list[dict[str, Any]]:
-    """All whole records; torn lines are left out."""
+    """All whole records in order; torn lines, the last or those a crash left in between, are left out.
+
+    Raises OSError where the file is missing or unreadable.
+    """
     found = []
     for line in path.read_bytes().split(b"\n"):
         try:
             record = json.loads(line)
         except (json.JSONDecodeError, UnicodeDecodeError):
             continue
-        if isinstance(record, dict):
+        if isinstance(record, dict):  # what is left of a torn line can be a bare number
             found.append(record)
     return found
+
+
+def latest_by(records: Iterable[Mapping[str, Any]], key: str) -> dict[Hashable, dict[str, Any]]:
+    """Value of ``key`` -> the last record that has it: a resumed trial tells an evaluation again.
+
+    In the order in which the values were first told. Raises KeyError for a record without ``key``.
+    """
+    return {record[key]: dict(record) for record in records}
+
+
+def fsync_folder(folder: Path) -> None:
+    """Wait until the folder's own list of names (a new file, a replacement) is on disk."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _not_finite(value: Any, place: str) -> Iterator[str]:
+    """``place = nan`` for each number in nested mappings and sequences that JSON cannot say."""
+    if isinstance(value, float) and not math.isfinite(value):
+        yield f"{place} = {value}"
+    elif isinstance(value, Mapping):
+        for key, inner in value.items():
+            yield from _not_finite(inner, f"{place}.{key}" if place else str(key))
+    elif isinstance(value, list | tuple):
+        for index, inner in enumerate(value):
+            yield from _not_finite(inner, f"{place}[{index}]")

@@ -1,0 +1,195 @@
+"""``run``: from what was typed to a study on disk, with ``say`` for printing handed in by the command line."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from autogan_ray.config import StudyConfig, load_study_config, parse_override
+from autogan_ray.errors import ConfigError
+from autogan_ray.plan import Plan, check_folder, check_networks, default_study, make_plan, with_resources
+
+Say = Callable[[str], None]
+_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+
+
+def resolve_study(
+    study: str | None,
+    gpus: int,
+    gpus_per_trial: float | None,
+    trials: int | None,
+    name: str | None,
+    seed: int | None,
+    overrides: Sequence[str],
+    spaces: Sequence[str],
+) -> StudyConfig:
+    """The study with everything the command line says. Raises ConfigError, NotFoundError."""
+    changes = dict(parse_override(text) for text in overrides)
+    if trials is not None:
+        changes["tune.num_trials"] = trials
+    if name is not None:
+        changes["name"] = name
+    if seed is not None:
+        changes["seed"] = seed
+    if len(spaces) == 1:
+        changes["space"] = spaces[0]
+    elif spaces:
+        changes["sweep.space"] = {"choice": list(spaces)}
+    return with_resources(load_study_config(study or default_study(gpus), changes), gpus, gpus_per_trial)
+
+
+def run_command(
+    say: Say,
+    *,
+    study: str | None,
+    gpus: int,
+    gpus_per_trial: float | None,
+    trials: int | None,
+    name: str | None,
+    out: Path,
+    storage: str | None,
+    address: str | None,
+    seed: int | None,
+    overrides: Sequence[str],
+    spaces: Sequence[str],
+    time_budget: str | None,
+    max_gpu_hours: float | None,
+    resume: bool,
+    dry_run: bool,
+    command: str,
+) -> int:
+    """``run``: exit code 0, or 130 where the study was interrupted."""
+    if study is None:
+        say(f"no study named: taking {default_study(gpus)!r} ({'with' if gpus else 'no'} GPUs)")
+    config = resolve_study(study, gpus, gpus_per_trial, trials, name, seed, overrides, spaces)
+    budget = _budget(time_budget, max_gpu_hours, gpus)
+    plan = make_plan(config, out / config.name, gpus, cpus=None if address is None else 10**6)
+    if dry_run:
+        _say_plan(say, plan)
+        return 0
+    lacking = [line for line in plan.missing if line.startswith("GPUs") and address is None]
+    if lacking:
+        raise ConfigError(lacking[0])
+    about = check_folder(config, plan.folder, resume)
+    if about and about["status"] == "complete":
+        say(f"study {config.name!r} is complete already")
+        _say_summary(say, plan.folder)
+        return 0
+    return _run(say, plan, address, storage, budget, command, about)
+
+
+def _run(
+    say: Say,
+    plan: Plan,
+    address: str | None,
+    storage: str | None,
+    budget: float | None,
+    command: str,
+    about: dict[str, Any] | None,
+) -> int:
+    from autogan_ray.console import header
+    from autogan_ray.metrics.study import prepare
+    from autogan_ray.training.data import check_enough
+    from autogan_ray.tune.runner import Options, cluster, run_study
+
+    measure = prepare(plan.study.data, plan.study.metrics)
+    check_enough(measure.data, plan.study.search.batch_size, halves=True)
+    check_networks(plan, measure.data.image_size, measure.data.channels)
+    with cluster(plan, address) as dashboard:
+        say(header(plan, dashboard))
+        say("")
+        options = Options(address, storage, budget, command)
+        outcome = run_study(plan, measure, options, _Listener(plan), about)
+    say("")
+    _say_summary(say, plan.folder)
+    if outcome.interrupted:
+        say(f"\nnot all trials are done; what is done is in {plan.folder}: the same command with --resume goes on")
+    return 130 if outcome.interrupted and budget is None else 0
+
+
+class _Listener:
+    """Prints a line an event; picklable for Ray, so it holds no function."""
+
+    def __init__(self, plan: Plan) -> None:
+        from autogan_ray.console import Progress
+        from autogan_ray.metrics.labels import metric_label
+
+        metric = metric_label(plan.study.metrics.extractor)
+        self._progress = Progress(plan.study.tune.num_trials, plan.slots, metric)
+
+    def __call__(self, event: dict[str, Any]) -> None:
+        import click
+
+        click.echo(self._progress.line(event))
+
+
+def _budget(time_budget: str | None, max_gpu_hours: float | None, gpus: int) -> float | None:
+    """Seconds the study may take; the smaller of both limits."""
+    limits = []
+    if time_budget is not None:
+        value, unit = time_budget[:-1], time_budget[-1:]
+        try:
+            limits.append(float(value) * _UNITS[unit])
+        except (KeyError, ValueError):
+            raise ConfigError(f"--time-budget {time_budget!r}: write a number and s, m, h or d, such as 8h") from None
+    if max_gpu_hours is not None:
+        if gpus == 0:
+            raise ConfigError(f"--max-gpu-hours {max_gpu_hours:g} without GPUs; use --time-budget, or give --gpus")
+        limits.append(max_gpu_hours * 3600 / gpus)
+    if any(limit <= 0 for limit in limits):
+        raise ConfigError(f"--time-budget {time_budget!r} must be above 0")
+    return min(limits, default=None)
+
+
+def _say_plan(say: Say, plan: Plan) -> None:
+    from autogan_ray.console import header
+
+    say(json.dumps(plan.study.to_dict(), indent=2))
+    say("")
+    say(header(plan, None))
+    say("\ncost       " + _cost_estimate(plan))
+    say("missing    " + ("\n           ".join(plan.missing) if plan.missing else "nothing"))
+
+
+def _cost_estimate(plan: Plan) -> str:
+    """In images, which need no clock: what all trials would show, and what ASHA is expected to leave of it."""
+    tune, search = plan.study.tune, plan.study.search
+    whole = tune.num_trials * search.kimg
+    if tune.scheduler == "none":
+        return f"{whole:g} kimg in all"
+    # Successive halving: of n trials, n / factor go on from each rung.
+    spent, going, before, rung = 0.0, float(tune.num_trials), 0.0, float(tune.grace)
+    while rung < tune.max_evaluations:
+        spent += going * (rung - before)
+        before, going, rung = rung, max(1.0, going / tune.reduction_factor), rung * tune.reduction_factor
+    spent += going * (tune.max_evaluations - before)
+    share = spent / (tune.num_trials * tune.max_evaluations)
+    return f"{whole:g} kimg without pruning; at least {whole * share:.4g} kimg ({share:.0%}) with ASHA"
+
+
+def _say_summary(say: Say, folder: Path) -> None:
+    from autogan_ray.console import trial_table
+    from autogan_ray.metrics.labels import metric_label
+    from autogan_ray.results.build import best_trial
+    from autogan_ray.results.decided import decidedness
+    from autogan_ray.results.drawing import draw
+    from autogan_ray.results.store import load_study
+    from autogan_ray.results.trial_log import TrialLogs
+
+    logs = TrialLogs(folder)
+    extractor = str(load_study(folder).studies["extractor"].iloc[0])
+    say(trial_table(logs, metric_label(extractor)))
+    best = best_trial(logs)
+    if best is None or best.best is None:
+        say("no trial has a score")
+        return
+    from autogan_ray.genotype import Genotype
+
+    say(f"\nbest: trial {best.trial_id}, {decidedness(best.best['decisions'])}")
+    say(draw(Genotype.from_dict(best.best["genotype"])))
+    say(f"\ntables in {folder}; go on with")
+    say(f"  python studies/retrain.py {folder}")
+    say(f"  autogan-ray show {folder} {best.trial_id}")
+    say(f"  python -c \"import pandas as pd; print(pd.read_parquet('{folder}/trials.parquet'))\"")

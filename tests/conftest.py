@@ -1,0 +1,37 @@
+"""What many tests share: the embedded digits, a classifier for them, and a cache of their own."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+
+from autogan_ray.metrics.features import ExtractorWeights
+from autogan_ray.metrics.prepare import prepare_extractor
+from autogan_ray.training.data import ImageData, load_data
+
+
+@pytest.fixture(scope="session", autouse=True)
+def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """No test reads or writes the user's cache; child processes inherit it."""
+    folder = tmp_path_factory.mktemp("cache")
+    before = {name: os.environ.get(name) for name in ("AUTOGAN_RAY_CACHE", "AUTOGAN_RAY_DATA")}
+    os.environ["AUTOGAN_RAY_CACHE"] = str(folder)
+    os.environ["AUTOGAN_RAY_DATA"] = str(folder / "data")
+    torch.set_num_threads(1)
+    yield folder
+    for name, value in before.items():
+        os.environ.pop(name, None) if value is None else os.environ.update({name: value})
+
+
+@pytest.fixture(scope="session")
+def digits(own_cache: Path) -> ImageData:
+    return load_data("digits")
+
+
+@pytest.fixture(scope="session")
+def extractor_weights(digits: ImageData) -> ExtractorWeights:
+    return prepare_extractor("classifier", images=digits.images, labels=digits.labels, data_digest=digits.digest)
