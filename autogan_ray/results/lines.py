@@ -17,7 +17,7 @@ def append_line(path: Path, record: Mapping[str, Any]) -> None:
     """Add a record and wait until it is on disk. One writer a file; the folder must exist.
 
     Raises:
-        AssertionError: NaN or an infinity in the record: JSON has none, so the caller must replace them first.
+        AssertionError: NaN or an infinity in the record: JSON has none, the caller replaces them.
         OSError: the disk took none or a part of the line; readers leave the part out.
     """
     try:
@@ -52,7 +52,7 @@ def read_lines(path: Path) -> list[dict[str, Any]]:
             record = json.loads(line)
         except (json.JSONDecodeError, UnicodeDecodeError):
             continue
-        if isinstance(record, dict):  # what is left of a torn line can be a bare number
+        if isinstance(record, dict):  # else no record of ours
             found.append(record)
     return found
 

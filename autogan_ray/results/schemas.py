@@ -121,8 +121,7 @@ _STUDIES = _table(
     text="study_id name status dataset dataset_digest extractor extractor_digest metric searcher scheduler "
     "gpu_name git_commit packages_json config_json command best_trial_id",
     time="created_at finished_at",
-    int="image_size n_real n_fake_search n_fake_final num_trials max_evaluations grace_evaluations seed "
-    "gpus",
+    int="image_size n_real n_fake_search n_fake_final num_trials max_evaluations grace_evaluations seed gpus",
     float="reduction_factor wall_s gpu_s",
 )
 _TRIALS = _table(
@@ -136,8 +135,7 @@ _TRIALS = _table(
     "checkpoint_path",
     text="study_id trial_id status space method relaxation config_json genotype_id node device error_type "
     "error_message checkpoint_path",
-    int="number evaluations planned_evaluations restarts seed fid_best_evaluation params_g params_d macs_g "
-    "macs_d",
+    int="number evaluations planned_evaluations restarts seed fid_best_evaluation params_g params_d macs_g macs_d",
     float="temperature_start temperature_end lr_g lr_d lr_arch_g lr_arch_d fid_best fid_last entropy_g_last "
     "entropy_d_last wall_s gpu_s eval_s peak_mem_mib",
     time="started_at",

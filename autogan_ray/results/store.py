@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 from collections.abc import Mapping, Sequence
@@ -13,85 +14,148 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from autogan_ray.errors import ResultsError
-from autogan_ray.results.schemas import SCHEMA_VERSION, TABLES
+from autogan_ray.errors import ResultsError, nearest
+from autogan_ray.results.lines import fsync_folder
+from autogan_ray.results.schemas import SCHEMA_VERSION, TABLES, Table
 
 Row = Mapping[str, Any]
+_VERSION = "schema_version"
 
 
 def write_table(folder: Path, name: str, rows: Sequence[Row], provenance: Mapping[str, str] | None = None) -> Path:
-    """Replace ``folder/name.parquet`` in one step: a reader sees the old table or the new one.
+    """Replace ``folder/name.parquet`` in one step: a reader finds the old table or the new one.
 
-    Columns that a row lacks are null; unknown columns, null or doubled keys are our own mistakes (AssertionError).
+    Columns that a row lacks are null. A failure leaves the old table as it was, and no temporary file.
+
+    Args:
+        folder: of the study; made where it is missing.
+        name: of the table, one of ``TABLES``.
+        rows: all rows; times must know their zone.
+        provenance: text by name, for the file's metadata.
+
+    Raises:
+        AssertionError: an unknown table or column, a null key or one that comes twice: our own mistakes.
+        pyarrow.ArrowInvalid, pyarrow.ArrowTypeError: a value that does not fit its column.
     """
+    assert name in TABLES, f"no table {name!r}; {nearest(name, TABLES)}"
+    assert _VERSION not in (provenance or {}), f"{_VERSION} is not provenance"
     table = TABLES[name]
-    known = set(table.schema.names)
-    keys = set()
-    for row in rows:
-        assert set(row) <= known, f"{name}: unknown columns {sorted(set(row) - known)}"
-        key = tuple(row.get(column) for column in table.key)
-        assert None not in key and key not in keys, f"{name}: key {key} is null or doubled"
-        keys.add(key)
-    metadata = {"schema_version": str(SCHEMA_VERSION), **(provenance or {})}
+    _check(table, rows)
+    metadata = {**(provenance or {}), _VERSION: str(SCHEMA_VERSION)}
     arrow = pa.Table.from_pylist([dict(row) for row in rows], schema=table.schema.with_metadata(metadata))
     folder.mkdir(parents=True, exist_ok=True)
-    target, temporary = folder / f"{name}.parquet", folder / f".{name}.parquet.tmp-{os.getpid()}"
+    target, temporary = _file(folder, name), folder / f".{name}.parquet.tmp-{os.getpid()}"
     try:
         with temporary.open("wb") as handle:
             pq.write_table(arrow, handle)
             handle.flush()
             os.fsync(handle.fileno())
         os.replace(temporary, target)
-    finally:
+    except BaseException:  # an interrupt too must not leave the file
         temporary.unlink(missing_ok=True)
+        raise
+    fsync_folder(folder)
     return target
 
 
-def read_table(folder: Path, name: str) -> pd.DataFrame:
-    """A table as ``pd.read_parquet`` gives it. Raises ResultsError: not a study folder, damaged, or of a newer kind."""
-    return _arrow(folder, name).to_pandas()
+def _check(table: Table, rows: Sequence[Row]) -> None:
+    known, seen = set(table.schema.names), set()
+    for row in rows:
+        unknown = sorted(set(row) - known)
+        assert not unknown, f"{table.name}: unknown columns {unknown}; {nearest(unknown[0], known)}"
+        key = _key(table, row)
+        named = ", ".join(f"{column}={value!r}" for column, value in zip(table.key, key, strict=True))
+        assert None not in key, f"{table.name}: a key column is null: {named}"
+        assert key not in seen, f"{table.name}: two rows have the key {named}"
+        seen.add(key)
 
 
-def read_rows(folder: Path, name: str) -> list[dict[str, Any]]:
-    """The rows as plain dicts; an absent table has none."""
-    return _arrow(folder, name).to_pylist() if (folder / f"{name}.parquet").exists() else []
-
-
-def _arrow(folder: Path, name: str) -> pa.Table:
-    file = folder / f"{name}.parquet"
-    if not file.is_file():
-        raise ResultsError(f"{str(folder)!r} is not a study's folder: it has no {name}.parquet{_nearby(folder)}")
-    try:
-        found = pq.read_table(file)
-    except (pa.ArrowInvalid, OSError) as error:
-        raise ResultsError(f"{file} is damaged: {error}") from error
-    version = int((found.schema.metadata or {}).get(b"schema_version", b"0"))
-    if version > SCHEMA_VERSION:
-        raise ResultsError(
-            f"{file} has schema {version}; this version reads up to {SCHEMA_VERSION}: update autogan-ray"
-        )
-    return found
-
-
-def _nearby(folder: Path) -> str:
-    close = list_studies(folder) or list_studies(folder.parent)
-    return "; studies near it: " + ", ".join(str(one) for one in close) if close else ""
+def _key(table: Table, row: Row) -> tuple[Any, ...]:
+    return tuple(row.get(column) for column in table.key)
 
 
 def append_rows(folder: Path, name: str, rows: Sequence[Row], provenance: Mapping[str, str] | None = None) -> Path:
-    """Add rows; one with the key of an older row takes its place."""
+    """Add rows; one with the key of an older row takes its place. One writer at a time.
+
+    ``provenance`` is laid over what the file has. Raises as ``write_table`` does, and ResultsError
+    where the table on disk is damaged or of a newer schema: it is then left alone.
+    """
+    assert name in TABLES, f"no table {name!r}; {nearest(name, TABLES)}"
     table = TABLES[name]
+    fresh = {_key(table, row) for row in rows}
+    kept = [row for row in read_rows(folder, name) if _key(table, row) not in fresh]
+    earlier = read_provenance(folder, name) if _file(folder, name).exists() else {}
+    return write_table(folder, name, [*kept, *rows], earlier | dict(provenance or {}))
 
-    def key(row: Row) -> tuple[Any, ...]:
-        return tuple(row[column] for column in table.key)
 
-    fresh = {key(row) for row in rows}
-    kept = [row for row in read_rows(folder, name) if key(row) not in fresh]
-    return write_table(folder, name, [*kept, *rows], provenance)
+def read_table(folder: Path, name: str) -> pd.DataFrame:
+    """A table just as ``pd.read_parquet`` gives it, at one moment even while it is being replaced.
+
+    Raises:
+        ResultsError: no such table; not a study's folder; damaged; written by a newer version.
+    """
+    if not _file(folder, "studies").is_file():
+        hint = _hint(folder)
+        raise ResultsError(f"{str(folder)!r} is not a study's folder: it has no studies.parquet{hint}")
+    return _load(folder, name).to_pandas()
+
+
+def read_rows(folder: Path, name: str) -> list[dict[str, Any]]:
+    """The rows as plain dicts; an absent table has none. Raises ResultsError as ``read_table`` does."""
+    if name in TABLES and not _file(folder, name).exists():
+        return []
+    return _load(folder, name).to_pylist()
+
+
+def read_provenance(folder: Path, name: str) -> dict[str, str]:
+    """What ``write_table`` was told of the table's origin. Raises ResultsError as ``read_table`` does."""
+    found = _metadata(_load(folder, name))
+    return {key: value for key, value in found.items() if key != _VERSION}
+
+
+def _file(folder: Path, name: str) -> Path:
+    return folder / f"{name}.parquet"
+
+
+def _metadata(table: pa.Table) -> dict[str, str]:
+    found = table.schema.metadata or {}
+    return {key.decode(errors="replace"): value.decode(errors="replace") for key, value in found.items()}
+
+
+def _load(folder: Path, name: str) -> pa.Table:
+    """The table, by one ``open``: pyarrow opens a path twice, and breaks where it is replaced in between."""
+    if name not in TABLES:
+        raise ResultsError(f"no table {name!r}; {nearest(name, TABLES)}")
+    file = _file(folder, name)
+    try:
+        data = file.read_bytes()
+    except FileNotFoundError as error:
+        raise ResultsError(f"{str(folder)!r} has no {file.name}; is the study just starting?") from error
+    except OSError as error:
+        raise ResultsError(f"{file} cannot be read: {error.strerror}") from error
+    try:
+        table = pq.ParquetFile(io.BytesIO(data)).read()
+    except (pa.ArrowException, OSError) as error:
+        raise ResultsError(f"{file} is damaged: {error}") from error
+    version = _metadata(table).get(_VERSION, "")
+    if not version.isdecimal():
+        raise ResultsError(f"{file} was not written by autogan-ray: its metadata has no {_VERSION}")
+    if int(version) > SCHEMA_VERSION:
+        raise ResultsError(f"{file} has {_VERSION} {version}; this autogan-ray reads up to {SCHEMA_VERSION}: update it")
+    return table
+
+
+def _hint(folder: Path) -> str:
+    """Where studies are: in the folder itself, else beside it."""
+    for place in (folder, folder.absolute().parent):
+        names = [found.name for found in list_studies(place)]
+        if names:
+            return f"; in {str(place)!r} there are studies, {nearest(folder.name, names)}"
+    return ""
 
 
 def list_studies(folder: Path) -> list[Path]:
-    """Sub-folders that hold a study, by name."""
+    """Sub-folders that hold a study, by name; none where the folder is missing."""
     return sorted(file.parent for file in folder.glob("*/studies.parquet")) if folder.is_dir() else []
 
 
@@ -127,22 +191,35 @@ class Study:
 
     @property
     def name(self) -> str:
-        return str(self.studies["name"].iloc[0])
+        return str(self._own("name"))
 
     @property
     def config(self) -> dict[str, Any]:
-        """The study's configuration as it was run."""
-        found: dict[str, Any] = json.loads(self.studies["config_json"].iloc[0])
+        """The study's configuration as it was run. Raises ResultsError where it was not recorded."""
+        text = self._own("config_json")
+        try:
+            found = json.loads(text) if isinstance(text, str) else None
+        except json.JSONDecodeError:
+            found = None
+        if not isinstance(found, dict):
+            raise ResultsError(f"study {str(self.folder)!r} has no configuration in config_json")
         return found
 
     @property
     def best(self) -> pd.Series:
         """The row of ``trials`` with the best evaluation. Raises ResultsError while there is none."""
-        best_id = self.studies["best_trial_id"].iloc[0]
+        best_id = self._own("best_trial_id")
         trials = self.trials
-        if best_id is None or trials.empty:
-            raise ResultsError(f"study {str(self.folder)!r} has no scored trial yet")
-        return trials[trials["trial_id"] == best_id].iloc[0]
+        found = trials[trials["trial_id"] == best_id]
+        if found.empty:  # also where best_id is null: it equals nothing
+            raise ResultsError(f"study {str(self.folder)!r} has no best trial yet: none has a score")
+        return found.iloc[0]
+
+    def _own(self, column: str) -> Any:
+        studies = self.studies
+        if studies.empty:
+            raise ResultsError(f"{self.folder / 'studies.parquet'} has no row")
+        return studies[column].iloc[0]
 
 
 def load_study(folder: str | Path) -> Study:

@@ -1,0 +1,86 @@
+"""The relaxations: what is drawn how often, with which gradient."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+
+from autogan_ray.nets.mixed import One
+from autogan_ray.nets.relaxation import ArchitectureParameters
+from autogan_ray.nets.supernet import mean_entropy
+from autogan_ray.space import Decision
+
+DECISIONS = (Decision("g.a", ("x", "y", "z")), Decision("g.b", ("x", "y")))
+
+
+def parameters(*rows: list[float]) -> ArchitectureParameters:
+    found = ArchitectureParameters(DECISIONS, torch.Generator().manual_seed(0))
+    found.load_state_dict({d.name: torch.tensor(row) for d, row in zip(DECISIONS, rows, strict=True)})
+    return found
+
+
+def frequencies(logits: ArchitectureParameters, draws: int, temperature: float, as_probabilities: bool) -> list[float]:
+    rng, counts = torch.Generator().manual_seed(1), [0, 0, 0]
+    for _ in range(draws):
+        weights = logits.select("gumbel_hard", temperature, rng, as_probabilities)["g.a"]
+        assert isinstance(weights, One)
+        counts[weights.index] += 1
+    return [count / draws for count in counts]
+
+
+@pytest.mark.parametrize("temperature", [0.1, 5.0])
+def test_a_choice_is_drawn_as_often_as_its_probability_says_at_any_temperature(temperature: float) -> None:
+    wanted = [0.2, 0.7, 0.1]
+    found = frequencies(parameters([math.log(p) for p in wanted], [0.0, 0.0]), 4000, temperature, False)
+    chi2 = sum(4000 * (f - p) ** 2 / p for f, p in zip(found, wanted, strict=True))
+    assert chi2 < 13.8  # 0.1 % of chi-squared with two degrees of freedom
+
+
+def test_probabilities_in_place_of_logits_draw_nearly_uniformly_as_the_published_code_did() -> None:
+    sure = parameters([10.0, 0.0, 0.0], [0.0, 0.0])
+    assert frequencies(sure, 500, 1.0, False)[0] > 0.98
+    assert frequencies(sure, 2000, 1.0, True)[0] == pytest.approx(math.e / (math.e + 2), abs=0.04)
+
+
+def test_soft_weights_sum_to_one_and_padding_gets_nothing() -> None:
+    logits = parameters([1.0, 2.0, 3.0], [0.5, -0.5])
+    for relaxation in ("softmax", "gumbel"):
+        chosen = logits.select(relaxation, 0.7, torch.Generator().manual_seed(0))
+        assert [len(chosen[d.name]) for d in DECISIONS] == [3, 2]
+        for weights in chosen.values():
+            assert isinstance(weights, torch.Tensor) and weights.sum().item() == pytest.approx(1.0)
+
+
+def test_the_straight_through_weight_is_one_and_carries_the_soft_gradient() -> None:
+    logits = parameters([1.0, 2.0, 3.0], [0.5, -0.5])
+    weights = logits.select("gumbel_hard", 1.0, torch.Generator().manual_seed(3))["g.a"]
+    assert isinstance(weights, One) and weights.scale is not None
+    assert weights.scale.item() == pytest.approx(1.0)
+    weights.scale.backward()
+    assert logits.logits.grad is not None and logits.logits.grad[0].abs().sum() > 0
+    assert logits.logits.grad[1].abs().sum() == 0 and logits.logits.grad[0].sum().abs() < 1e-6
+
+
+def test_disconnected_draws_are_drawn_again() -> None:
+    logits = ArchitectureParameters(
+        DECISIONS, torch.Generator().manual_seed(0), connected=lambda choices: choices["g.a"] != "x"
+    )
+    rng = torch.Generator().manual_seed(5)
+    assert all(logits.select("gumbel_hard", 1.0, rng)["g.a"].index != 0 for _ in range(200))  # type: ignore[union-attr]
+
+
+def test_entropy_is_one_at_uniform_and_zero_at_certainty() -> None:
+    assert mean_entropy(parameters([0.0, 0.0, 0.0], [0.0, 0.0]).table(), "g") == pytest.approx(1.0)
+    assert mean_entropy(parameters([99.0, 0.0, 0.0], [99.0, 0.0]).table(), "g") == pytest.approx(0.0, abs=1e-6)
+    assert mean_entropy({}, "d") is None
+
+
+def test_logits_go_by_name_through_a_state() -> None:
+    one = parameters([1.0, 2.0, 3.0], [0.5, -0.5])
+    other = ArchitectureParameters(DECISIONS, torch.Generator().manual_seed(9))
+    other.load_state_dict(dict(reversed(one.state_dict().items())))
+    assert other.table() == one.table()
+    with pytest.raises(ValueError, match="another search space"):
+        other.load_state_dict({"g.a": torch.zeros(3)})

@@ -1,0 +1,115 @@
+"""The tables against design.md, typed here a second time: a renamed or moved column breaks users' notebooks."""
+
+from __future__ import annotations
+
+import dataclasses
+import subprocess
+import sys
+
+import pyarrow as pa
+import pytest
+
+from autogan_ray.results import schemas
+from autogan_ray.results.schemas import SCHEMA_VERSION, TABLES
+
+KEYS = {
+    "studies": ["study_id"],
+    "trials": ["study_id", "trial_id"],
+    "history": ["study_id", "trial_id", "evaluation"],
+    "decisions": ["study_id", "trial_id", "evaluation", "network", "decision", "choice"],
+    "genotypes": ["study_id", "genotype_id"],
+    "evaluations": ["study_id", "evaluation_id"],
+}
+S, I, F, T, B = pa.string(), pa.int64(), pa.float64(), pa.timestamp("us", tz="UTC"), pa.bool_()  # noqa: E741
+COLUMNS: dict[str, list[tuple[str, pa.DataType]]] = {
+    "studies": [
+        *[("study_id", S), ("name", S), ("status", S), ("created_at", T), ("finished_at", T), ("dataset", S)],
+        *[("dataset_digest", S), ("image_size", I), ("n_real", I), ("extractor", S), ("extractor_digest", S)],
+        *[("metric", S), ("n_fake_search", I), ("n_fake_final", I), ("searcher", S), ("scheduler", S)],
+        *[("num_trials", I), ("max_evaluations", I), ("grace_evaluations", I), ("reduction_factor", F)],
+        *[("seed", I), ("gpus", I), ("gpu_name", S), ("git_commit", S), ("packages_json", S)],
+        *[("config_json", S), ("command", S), ("best_trial_id", S), ("wall_s", F), ("gpu_s", F)],
+    ],
+    "trials": [
+        *[("study_id", S), ("trial_id", S), ("number", I), ("status", S), ("evaluations", I)],
+        *[("planned_evaluations", I), ("restarts", I), ("seed", I), ("space", S), ("method", S)],
+        *[("relaxation", S), ("temperature_start", F), ("temperature_end", F), ("lr_g", F), ("lr_d", F)],
+        *[("lr_arch_g", F), ("lr_arch_d", F), ("config_json", S), ("fid_best", F)],
+        *[("fid_best_evaluation", I), ("fid_last", F), ("genotype_id", S), ("params_g", I), ("params_d", I)],
+        *[("macs_g", I), ("macs_d", I), ("entropy_g_last", F), ("entropy_d_last", F), ("started_at", T)],
+        *[("wall_s", F), ("gpu_s", F), ("eval_s", F), ("peak_mem_mib", F), ("node", S), ("device", S)],
+        *[("error_type", S), ("error_message", S), ("checkpoint_path", S)],
+    ],
+    "history": [
+        *[("study_id", S), ("trial_id", S), ("evaluation", I), ("attempt", I), ("kimg", F), ("step_g", I)],
+        *[("timestamp", T), ("temperature", F), ("loss_g", F), ("loss_d", F), ("loss_arch_g", F)],
+        *[("loss_arch_d", F), ("entropy_g", F), ("entropy_d", F), ("grad_norm_arch_g", F)],
+        *[("grad_norm_arch_d", F), ("d_real", F), ("d_fake", F), ("none_g", I), ("skip_g", I), ("fid", F)],
+        *[("fid_derived", F), ("fid_supernet", F), ("kid", F), ("n_fake", I), ("genotype_id", S)],
+        *[("images_per_s", F), ("eval_s", F), ("peak_mem_mib", F)],
+    ],
+    "decisions": [
+        *[("study_id", S), ("trial_id", S), ("evaluation", I), ("network", S), ("decision", S), ("choice", S)],
+        *[("logit", F), ("probability", F), ("selected", B)],
+    ],
+    "genotypes": [
+        *[("study_id", S), ("genotype_id", S), ("space", S), ("genotype_json", S), ("text", S)],
+        *[("params_g", I), ("params_d", I), ("macs_g", I), ("macs_d", I), ("first_trial_id", S)],
+        *[("first_evaluation", I), ("n_trials", I)],
+    ],
+    "evaluations": [
+        *[("study_id", S), ("evaluation_id", S), ("source", S), ("trial_id", S), ("genotype_id", S)],
+        *[("name", S), ("seed", I), ("kimg", F), ("weights", S), ("n_fake", I), ("n_real", I)],
+        *[("extractor", S), ("extractor_digest", S), ("fid", F), ("kid_mean", F), ("kid_std", F)],
+        *[("is_mean", F), ("is_std", F), ("precision", F), ("recall", F), ("params_g", I), ("macs_g", I)],
+        *[("wall_s", F), ("checkpoint_path", S), ("samples_path", S), ("timestamp", T)],
+    ],
+}
+
+
+def test_the_tables_are_those_of_the_design() -> None:
+    assert list(TABLES) == list(KEYS)
+    assert SCHEMA_VERSION == 1
+
+
+@pytest.mark.parametrize("name", KEYS)
+def test_columns_types_and_order_are_those_of_the_design(name: str) -> None:
+    assert [(field.name, field.type) for field in TABLES[name].schema] == COLUMNS[name]
+
+
+@pytest.mark.parametrize("name", KEYS)
+def test_keys_come_first_and_only_they_are_never_null(name: str) -> None:
+    table = TABLES[name]
+    assert table.name == name and table.description and "\n" not in table.description
+    assert list(table.key) == KEYS[name] == table.schema.names[: len(table.key)]
+    assert [field.name for field in table.schema if not field.nullable] == KEYS[name]
+
+
+def test_tables_cannot_be_changed() -> None:
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        TABLES["trials"].name = "other"  # type: ignore[misc]
+    with pytest.raises(TypeError):
+        TABLES["more"] = TABLES["trials"]  # type: ignore[index]
+
+
+def test_units_and_ranges_are_in_the_fields_metadata() -> None:
+    def said(table: str, column: str) -> str:
+        return TABLES[table].schema.field(column).metadata[b"description"].decode()
+
+    assert said("history", "kimg") == said("evaluations", "kimg") == "thousands of real images shown to D"
+    assert said("history", "entropy_g").startswith("0 to 1")
+    assert "gumbel_hard" in said("trials", "relaxation")
+    assert said("trials", "status") == "pending, running, complete, pruned, diverged, error, interrupted"
+    assert TABLES["studies"].schema.field("name").metadata is None
+
+
+def test_no_note_is_for_a_column_that_does_not_exist() -> None:
+    columns = {column for listed in COLUMNS.values() for column, _ in listed}
+    columns |= {f"{table}.{column}" for table, listed in COLUMNS.items() for column, _ in listed}
+    assert set(schemas._NOTES) <= columns
+
+
+def test_reading_a_study_needs_neither_torch_nor_ray() -> None:
+    code = "import sys, autogan_ray.results.store as _; print({'torch', 'ray'} & set(sys.modules))"
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert found.stdout.strip() == "set()"

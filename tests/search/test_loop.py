@@ -1,0 +1,184 @@
+"""The search loop: exact resume, evaluations that leave no trace, frozen warm-up, divergence."""
+
+from __future__ import annotations
+
+import io
+import itertools
+import math
+from typing import Any
+
+import pytest
+import torch
+
+from autogan_ray.config import TrialConfig
+from autogan_ray.errors import ConfigError
+from autogan_ray.metrics.evaluation import DIVERGED_FID, Evaluator, Protocol, RealSet
+from autogan_ray.metrics.features import Extractor, ExtractorWeights
+from autogan_ray.search.loop import SearchLoop
+from autogan_ray.search.record import SearchRecord
+from autogan_ray.search.schedule import temperature
+from autogan_ray.space import load_space
+from autogan_ray.training.data import ImageData
+
+TIMING = {"images_per_s", "eval_s", "peak_mem_mib"}
+
+
+@pytest.fixture(scope="module")
+def evaluator(digits: ImageData, extractor_weights: ExtractorWeights) -> Evaluator:
+    extractor = Extractor(extractor_weights)
+    return Evaluator(extractor, RealSet.of(extractor, digits.images), Protocol(64, 32, 2), "cpu")
+
+
+def loop_of(evaluator: Evaluator, data: ImageData, evaluations: int = 4, **changes: Any) -> SearchLoop:
+    search = {"batch_size": 8, "kimg": 0.096, "d_steps_per_g_step": 2, "warmup": 0.25, "relaxation": "gumbel"}
+    plain = {
+        "space": changes.pop("space", "autogan/adversarialnas"),
+        "model": {"channels_g": 4, "channels_d": 4, "latent_dim": 8, "norm_g": "batch"},
+        "optim": changes.pop("optim", {"lr_arch_g": 0.1, "lr_arch_d": 0.1}),
+        "search": search | changes,
+    }
+    trial = TrialConfig.parse(plain, "test", ConfigError)
+    return SearchLoop(trial, load_space(trial.space), data, evaluator, evaluations=evaluations)
+
+
+def flat(state: Any, lead: str = "") -> dict[str, Any]:
+    if isinstance(state, dict):
+        return {k: v for key, value in state.items() for k, v in flat(value, f"{lead}.{key}").items()}
+    if isinstance(state, list | tuple):
+        return {k: v for index, value in enumerate(state) for k, v in flat(value, f"{lead}.{index}").items()}
+    return {lead: state}
+
+
+def assert_same(one: Any, other: Any) -> None:
+    left, right = flat(one), flat(other)
+    assert left.keys() == right.keys()
+    for key, value in left.items():
+        if isinstance(value, torch.Tensor):
+            assert torch.equal(value, right[key]), key
+        else:
+            assert value == right[key], key
+
+
+def told(record: SearchRecord) -> dict[str, Any]:
+    return {key: value for key, value in record.to_dict().items() if key not in TIMING}
+
+
+@pytest.mark.parametrize("space", ["adversarialnas", "autogan/adversarialnas"])
+@pytest.mark.parametrize("relaxation", ["softmax", "gumbel", "gumbel_hard"])
+def test_two_n_images_equal_n_then_save_and_load_then_n(
+    digits: ImageData, evaluator: Evaluator, space: str, relaxation: str
+) -> None:
+    straight = loop_of(evaluator, digits, space=space, relaxation=relaxation)
+    whole = [told(record) for record in straight.records()]
+    first = loop_of(evaluator, digits, space=space, relaxation=relaxation)
+    records = first.records()
+    begun = [told(next(records)), told(next(records))]
+    first.step()  # in the middle between two evaluations
+    buffer = io.BytesIO()
+    torch.save(first.state_dict(), buffer)
+    torch.manual_seed(12345)  # the global generator plays no part
+    second = loop_of(evaluator, digits, space=space, relaxation=relaxation)
+    second.load_state_dict(torch.load(io.BytesIO(buffer.getvalue()), weights_only=True))
+    rest = [told(record) for record in second.records()]
+    assert begun + rest == whole
+    assert_same(second.state_dict(), straight.state_dict())
+
+
+def test_everything_that_changes_in_a_step_is_in_the_state(digits: ImageData, evaluator: Evaluator) -> None:
+    loop = loop_of(evaluator, digits, warmup=0.0)
+    loop.step(), loop.step()
+    before = {key: str(value) for key, value in flat(loop.state_dict()).items()}
+    loop.step(), loop.step()
+    after = {key: str(value) for key, value in flat(loop.state_dict()).items()}
+    for part in ("generator", "discriminator", "ema", "logits_g", "logits_d", "adam_g", "adam_d", "method", "counters"):
+        changed = [key for key in after if key.startswith(f".{part}") and before.get(key) != after[key]]
+        assert changed, f"{part} did not change"
+
+
+def test_a_search_with_evaluations_equals_one_without(digits: ImageData, evaluator: Evaluator) -> None:
+    quiet, scored = loop_of(evaluator, digits), loop_of(evaluator, digits)
+    torch.manual_seed(7)
+    before = torch.random.get_rng_state()
+    for index in range(8):
+        quiet.step(), scored.step()
+        if index % 3 == 0:
+            modes = [module.training for module in scored.net.generator.modules()]
+            scored._score_derived(), scored._score_supernet()
+            assert modes == [module.training for module in scored.net.generator.modules()]
+    assert torch.equal(before, torch.random.get_rng_state())
+    assert_same(quiet.state_dict(), scored.state_dict())
+
+
+def test_logits_stay_as_they_are_until_the_warm_up_ends(digits: ImageData, evaluator: Evaluator) -> None:
+    loop = loop_of(evaluator, digits, warmup=0.5)
+    start = loop.net.arch_g.logits.detach().clone(), loop.net.arch_d.logits.detach().clone()
+    while loop.warming_up:
+        loop.step()
+    assert loop.step_d == loop.total_steps // 2
+    assert torch.equal(start[0], loop.net.arch_g.logits) and torch.equal(start[1], loop.net.arch_d.logits)
+    loop.step(), loop.step()
+    assert not torch.equal(start[0], loop.net.arch_g.logits) and not torch.equal(start[1], loop.net.arch_d.logits)
+
+
+def test_a_step_on_logits_moves_no_weight_and_a_step_on_weights_no_logit(
+    digits: ImageData, evaluator: Evaluator
+) -> None:
+    loop = loop_of(evaluator, digits)
+    weights = {k: v.clone() for k, v in loop.net.generator.named_parameters()}
+    from autogan_ray.search.method import Moment
+    from autogan_ray.training.streams import stream
+
+    moment = Moment(loop.trial.search, 1.0, stream(0, "test"))
+    loop.method.update_g(loop.net, moment, torch.randn(8, 8))
+    assert all(torch.equal(weights[k], v) for k, v in loop.net.generator.named_parameters())
+    assert all(p.requires_grad for p in loop.net.discriminator.parameters())
+    logits = loop.net.arch_g.logits.detach().clone()
+    loop._step_weights_g(moment)
+    assert torch.equal(logits, loop.net.arch_g.logits)
+    assert not all(torch.equal(weights[k], v) for k, v in loop.net.generator.named_parameters())
+
+
+def test_only_g_is_searched_where_d_is_fixed_or_switched_off(digits: ImageData, evaluator: Evaluator) -> None:
+    loop = loop_of(evaluator, digits, search_d=False, warmup=0.0)
+    before = loop.net.arch_d.logits.detach().clone()
+    loop.step(), loop.step()
+    assert torch.equal(before, loop.net.arch_d.logits)
+    fixed = loop_of(evaluator, digits, space="autogan/fixed", warmup=0.0)
+    record = next(fixed.records())
+    assert record.entropy_d is None and record.loss_arch_d is None and record.loss_arch_g is not None
+
+
+def test_weights_that_explode_end_the_search_as_diverged(digits: ImageData, evaluator: Evaluator) -> None:
+    loop = loop_of(evaluator, digits)
+    with torch.no_grad():
+        next(loop.net.generator.parameters()).fill_(math.nan)
+    records = list(loop.records())
+    assert len(records) == 1 and records[0].diverged and records[0].fid == DIVERGED_FID
+    assert records[0].fid_derived is None
+
+
+def test_the_same_seed_gives_the_same_search_and_another_seed_another(digits: ImageData, evaluator: Evaluator) -> None:
+    one = [told(record) for record in loop_of(evaluator, digits).records()]
+    assert one == [told(record) for record in loop_of(evaluator, digits).records()]
+    other = loop_of(evaluator, digits)
+    changed = SearchLoop(other.trial.model_copy(update={"seed": 1}), other.space, digits, evaluator, evaluations=4)
+    assert one != [told(record) for record in changed.records()]
+
+
+def test_the_two_halves_share_no_image(digits: ImageData, evaluator: Evaluator) -> None:
+    loop = loop_of(evaluator, digits)
+    weights = {int(i) for shown in range(0, 3000, 8) for i in loop._weight_stream.indices_at(shown)}
+    held_out = {int(i) for shown in range(0, 3000, 8) for i in loop._arch_stream.indices_at(shown)}
+    assert not weights & held_out and len(weights | held_out) == len(digits)
+
+
+@pytest.mark.parametrize("schedule", ["linear", "cosine", "exponential", "constant"])
+def test_a_temperature_goes_from_start_to_end_and_never_up(schedule: str) -> None:
+    values = [temperature(schedule, 5.0, 0.1, index / 50) for index in range(51)]
+    assert values[0] == 5.0 and values[-1] == pytest.approx(5.0 if schedule == "constant" else 0.1)
+    assert all(a >= b for a, b in itertools.pairwise(values))
+
+
+def test_the_exponential_schedule_is_the_published_one() -> None:
+    found = [temperature("exponential", 5.0, 0.1, epoch / 25) for epoch in (0, 1, 2, 24)]
+    assert found == pytest.approx([5.0, 4.28, 3.66, 0.117], abs=0.01)
