@@ -91,11 +91,9 @@ def _run(
 ) -> int:
     from autogan_ray.console import header
     from autogan_ray.metrics.study import prepare
-    from autogan_ray.training.data import check_enough
     from autogan_ray.tune.runner import Options, cluster, run_study
 
-    measure = prepare(plan.study.data, plan.study.metrics)
-    check_enough(measure.data, plan.study.search.batch_size, halves=True)
+    measure = prepare(plan.study.data, plan.study.metrics, search_batch=plan.study.search.batch_size)
     check_networks(plan, measure.data.image_size, measure.data.channels)
     with cluster(plan, address) as dashboard:
         say(header(plan, dashboard))

@@ -16,7 +16,7 @@ from autogan_ray.metrics.features import Extractor, ExtractorWeights
 from autogan_ray.metrics.prepare import cache_root, prepare_extractor
 from autogan_ray.metrics.scores import Statistics
 from autogan_ray.sections import DataConfig, MetricsConfig
-from autogan_ray.training.data import ImageData, load_data
+from autogan_ray.training.data import ImageData, check_enough, load_data
 
 _FORMAT = "real-v1"
 
@@ -30,8 +30,16 @@ class Measure:
     real: RealSet
 
 
-def prepare(data: DataConfig, metrics: MetricsConfig, device: torch.device | str = "cpu") -> Measure:
-    """Load, train or download, extract. Raises DataError or MetricError."""
+def prepare(
+    data: DataConfig, metrics: MetricsConfig, device: torch.device | str = "cpu", search_batch: int | None = None
+) -> Measure:
+    """Load, train or download, extract.
+
+    Args:
+        search_batch: batch size of a search, which each half of the data must fill; None where none will be run.
+
+    Raises DataError or MetricError.
+    """
     images = load_data(
         data.source,
         image_size=data.image_size,
@@ -39,6 +47,8 @@ def prepare(data: DataConfig, metrics: MetricsConfig, device: torch.device | str
         root=Path(data.root) if data.root else None,
         limit=data.limit,
     )
+    if search_batch is not None:
+        check_enough(images, search_batch, halves=True)
     count = metrics.n_real or len(images)
     if count > len(images):
         raise DataError(f"metrics.n_real = {count}, but data {images.name!r} has {len(images)} images")

@@ -7,6 +7,7 @@ import json
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,9 @@ Row = Mapping[str, Any]
 _VERSION = "schema_version"
 
 
-def write_table(folder: Path, name: str, rows: Sequence[Row], provenance: Mapping[str, str] | None = None) -> Path:
+def write_table(
+    folder: Path, name: str, rows: Sequence[Row], provenance: Mapping[str, str] | None = None
+) -> Path:
     """Replace ``folder/name.parquet`` in one step: a reader finds the old table or the new one.
 
     Columns that a row lacks are null. A failure leaves the old table as it was, and no temporary file.
@@ -34,14 +37,14 @@ def write_table(folder: Path, name: str, rows: Sequence[Row], provenance: Mappin
         provenance: text by name, for the file's metadata.
 
     Raises:
-        AssertionError: an unknown table or column, a null key or one that comes twice: our own mistakes.
-        pyarrow.ArrowInvalid, pyarrow.ArrowTypeError: a value that does not fit its column.
+        AssertionError: our own mistakes: an unknown table or column, a key that is null or comes twice, a
+            fraction in a count, a time without its zone.
+        pyarrow.ArrowException: any other value that does not fit its column.
     """
     assert name in TABLES, f"no table {name!r}; {nearest(name, TABLES)}"
-    assert _VERSION not in (provenance or {}), f"{_VERSION} is not provenance"
     table = TABLES[name]
     _check(table, rows)
-    metadata = {**(provenance or {}), _VERSION: str(SCHEMA_VERSION)}
+    metadata = {_VERSION: str(SCHEMA_VERSION), **(provenance or {})}
     arrow = pa.Table.from_pylist([dict(row) for row in rows], schema=table.schema.with_metadata(metadata))
     folder.mkdir(parents=True, exist_ok=True)
     target, temporary = _file(folder, name), folder / f".{name}.parquet.tmp-{os.getpid()}"
@@ -59,22 +62,38 @@ def write_table(folder: Path, name: str, rows: Sequence[Row], provenance: Mappin
 
 
 def _check(table: Table, rows: Sequence[Row]) -> None:
+    """Assert what Arrow lets pass: it drops unknown columns, allows null and doubled keys, and see below."""
     known, seen = set(table.schema.names), set()
+    counts = [field.name for field in table.schema if pa.types.is_integer(field.type)]
+    times = [field.name for field in table.schema if pa.types.is_timestamp(field.type)]
     for row in rows:
-        unknown = sorted(set(row) - known)
+        unknown = sorted(row.keys() - known)
         assert not unknown, f"{table.name}: unknown columns {unknown}; {nearest(unknown[0], known)}"
         key = _key(table, row)
-        named = ", ".join(f"{column}={value!r}" for column, value in zip(table.key, key, strict=True))
-        assert None not in key, f"{table.name}: a key column is null: {named}"
-        assert key not in seen, f"{table.name}: two rows have the key {named}"
+        assert None not in key, f"{table.name}: a key column is null: {_named(table, key)}"
+        assert key not in seen, f"{table.name}: a key is doubled: {_named(table, key)}"
         seen.add(key)
+        for column in counts:  # a fraction would be cut off
+            value = row.get(column)
+            whole = not isinstance(value, float) or value.is_integer()
+            assert whole, f"{table.name}: {column} is a count, not {value!r}"
+        for column in times:  # a number would be taken for microseconds, a bare time for UTC
+            value = row.get(column)
+            aware = isinstance(value, datetime) and value.tzinfo is not None
+            assert value is None or aware, f"{table.name}: {column} wants a time with its zone, not {value!r}"
+
+
+def _named(table: Table, key: tuple[Any, ...]) -> str:
+    return ", ".join(f"{column}={value!r}" for column, value in zip(table.key, key, strict=True))
 
 
 def _key(table: Table, row: Row) -> tuple[Any, ...]:
     return tuple(row.get(column) for column in table.key)
 
 
-def append_rows(folder: Path, name: str, rows: Sequence[Row], provenance: Mapping[str, str] | None = None) -> Path:
+def append_rows(
+    folder: Path, name: str, rows: Sequence[Row], provenance: Mapping[str, str] | None = None
+) -> Path:
     """Add rows; one with the key of an older row takes its place. One writer at a time.
 
     ``provenance`` is laid over what the file has. Raises as ``write_table`` does, and ResultsError
@@ -141,7 +160,9 @@ def _load(folder: Path, name: str) -> pa.Table:
     if not version.isdecimal():
         raise ResultsError(f"{file} was not written by autogan-ray: its metadata has no {_VERSION}")
     if int(version) > SCHEMA_VERSION:
-        raise ResultsError(f"{file} has {_VERSION} {version}; this autogan-ray reads up to {SCHEMA_VERSION}: update it")
+        raise ResultsError(
+            f"{file} has schema {version}; this autogan-ray reads up to {SCHEMA_VERSION}: update it"
+        )
     return table
 
 

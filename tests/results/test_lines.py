@@ -44,7 +44,9 @@ def test_a_torn_end_costs_that_line_only_and_the_next_record_stands_apart(cut: i
         append_line(path, first)
         whole = path.stat().st_size
         append_line(path, torn)
-        keep = whole + min(cut, path.stat().st_size - whole - 2)  # at least the brace and the newline are lost
+        keep = whole + min(
+            cut, path.stat().st_size - whole - 2
+        )  # at least the brace and the newline are lost
         os.truncate(path, keep)
         with path.open("ab") as handle:
             handle.write(junk)  # some file systems leave zeros where data did not arrive
@@ -70,7 +72,9 @@ def test_lines_that_are_no_records_are_left_out(tmp_path: Path, line: bytes) -> 
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
-def test_numbers_json_cannot_say_are_refused_by_name_and_nothing_is_written(tmp_path: Path, value: float) -> None:
+def test_numbers_json_cannot_say_are_refused_by_name_and_nothing_is_written(
+    tmp_path: Path, value: float
+) -> None:
     path = tmp_path / "t.jsonl"
     append_line(path, {"n": 1})
     with pytest.raises(AssertionError, match=rf"t\.jsonl.*record\.decisions\.e0\[1\] = {value}"):
@@ -81,8 +85,17 @@ def test_numbers_json_cannot_say_are_refused_by_name_and_nothing_is_written(tmp_
 def test_a_record_is_one_write_and_is_synced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     calls: list[str] = []
     write, fsync = os.write, os.fsync
-    monkeypatch.setattr(os, "write", lambda fd, data: (calls.append(f"write {len(data)}"), write(fd, data))[1])
-    monkeypatch.setattr(os, "fsync", lambda fd: (calls.append("fsync"), fsync(fd))[1])
+
+    def note_write(descriptor: int, data: bytes) -> int:
+        calls.append(f"write {len(data)}")
+        return write(descriptor, data)
+
+    def note_sync(descriptor: int) -> None:
+        calls.append("fsync")
+        fsync(descriptor)
+
+    monkeypatch.setattr(os, "write", note_write)
+    monkeypatch.setattr(os, "fsync", note_sync)
     path = tmp_path / "t.jsonl"
     append_line(path, {"n": 1})
     assert calls == ["write 8", "fsync", "fsync"], "the new file's name is synced as well"

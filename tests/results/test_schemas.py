@@ -1,4 +1,4 @@
-"""The tables against design.md, typed here a second time: a renamed or moved column breaks users' notebooks."""
+"""The tables against design.md, typed here a second time: a moved or renamed column breaks notebooks."""
 
 from __future__ import annotations
 
@@ -49,7 +49,14 @@ COLUMNS: dict[str, list[tuple[str, pa.DataType]]] = {
         *[("images_per_s", F), ("eval_s", F), ("peak_mem_mib", F)],
     ],
     "decisions": [
-        *[("study_id", S), ("trial_id", S), ("evaluation", I), ("network", S), ("decision", S), ("choice", S)],
+        *[
+            ("study_id", S),
+            ("trial_id", S),
+            ("evaluation", I),
+            ("network", S),
+            ("decision", S),
+            ("choice", S),
+        ],
         *[("logit", F), ("probability", F), ("selected", B)],
     ],
     "genotypes": [

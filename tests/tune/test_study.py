@@ -1,0 +1,170 @@
+"""Whole studies on Ray: tables, determinism, interruption and resume, devices, retraining."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import torch
+
+import autogan_ray as ag
+from autogan_ray.results.schemas import TABLES
+
+from .conftest import ROOT, command, run
+
+pytestmark = [pytest.mark.ray, pytest.mark.timeout(300)]
+
+TIMING = ["timestamp", "images_per_s", "eval_s", "peak_mem_mib", "attempt"]
+
+
+def history(folder: Path) -> pd.DataFrame:
+    found = pd.read_parquet(folder / "history.parquet").drop(columns=TIMING)
+    return found.sort_values(["trial_id", "evaluation"]).reset_index(drop=True)
+
+
+def test_a_study_leaves_six_tables_that_agree(smoke: Path) -> None:
+    study = ag.load_study(smoke)
+    for name, table in TABLES.items():
+        assert list(pd.read_parquet(smoke / f"{name}.parquet").columns) == table.schema.names
+    trials = study.trials
+    assert trials["trial_id"].tolist() == ["t0000", "t0001", "t0002"]
+    assert set(trials["status"]) <= {"complete", "pruned"}
+    assert len(study.history) == trials["evaluations"].sum()
+    assert study.studies["status"].iloc[0] == "complete" and study.best["fid_best"] == trials["fid_best"].min()
+    shares = study.decisions.groupby(["trial_id", "evaluation", "decision"])["probability"].sum()
+    assert ((shares - 1).abs() < 1e-5).all()
+    assert set(study.history["genotype_id"]) == set(study.genotypes["genotype_id"])
+    assert trials["lr_g"].nunique() == 3 and trials["device"].eq("cpu").all()
+    for row in trials.itertuples():
+        assert row.fid_best == study.history.query("trial_id == @row.trial_id")["fid"].min()
+
+
+def test_the_same_seed_one_trial_at_a_time_gives_the_same_history(smoke: Path, tmp_path: Path) -> None:
+    run("run", "smoke", "--trials", "3", "--set", "tune.max_concurrent=1", cwd=tmp_path)
+    pd.testing.assert_frame_equal(history(smoke), history(tmp_path / "results" / "smoke"), check_exact=True)
+
+
+def test_a_study_that_is_interrupted_keeps_its_tables_and_resumes_to_the_same_history(
+    smoke: Path, tmp_path: Path
+) -> None:
+    longer = ["run", "smoke", "--trials", "3", "--set", "tune.max_concurrent=1"]
+    process = subprocess.Popen(
+        command(*longer), cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=os.environ
+    )
+    assert process.stdout is not None
+    for line in process.stdout:
+        if "t0001 evaluation 1" in line:
+            process.send_signal(signal.SIGINT)
+            break
+    rest = process.stdout.read()
+    assert process.wait(timeout=120) == 130, rest
+    folder = tmp_path / "results" / "smoke"
+    trials = pd.read_parquet(folder / "trials.parquet")
+    assert trials.set_index("trial_id")["status"]["t0001"] == "interrupted"
+    assert pd.read_parquet(folder / "studies.parquet")["status"].iloc[0] == "interrupted"
+    assert "--resume" in rest
+    run(*longer, "--resume", cwd=tmp_path)
+    pd.testing.assert_frame_equal(history(smoke), history(folder), check_exact=True)
+    assert "complete already" in run(*longer, "--resume", cwd=tmp_path).stdout
+
+
+def test_a_killed_worker_goes_on_from_its_checkpoint_to_the_same_history(smoke: Path, tmp_path: Path) -> None:
+    process = subprocess.Popen(
+        command("run", "smoke", "--trials", "3", "--set", "tune.max_concurrent=1"),
+        cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=os.environ,
+    )  # fmt: skip
+    assert process.stdout is not None
+    killed = False
+    for line in process.stdout:
+        if "t0000 evaluation 1" in line and not killed:
+            killed = kill_trial_of(process.pid)
+    assert process.wait(timeout=200) == 0 and killed
+    folder = tmp_path / "results" / "smoke"
+    pd.testing.assert_frame_equal(history(smoke), history(folder), check_exact=True)
+    assert pd.read_parquet(folder / "trials.parquet")["restarts"].tolist()[0] >= 1
+
+
+def kill_trial_of(driver: int) -> bool:
+    """Kill -9 the worker that runs a trial of this driver; false where there is none."""
+    import psutil
+
+    for child in psutil.Process(driver).children(recursive=True):
+        if "run_trial" in " ".join(child.cmdline()) or "ImplicitFunc" in " ".join(child.cmdline()):
+            child.kill()
+            return True
+    return False
+
+
+@pytest.mark.parametrize(("share", "trials"), [("1", 8), ("0.5", 16)])
+def test_a_cluster_of_eight_gpus_runs_a_trial_on_each(share: str, trials: int, tmp_path: Path) -> None:
+    script = f"""
+import os
+from autogan_ray.tune.runner import ENVIRONMENT
+os.environ.update(ENVIRONMENT)
+from ray.cluster_utils import Cluster
+cluster = Cluster(initialize_head=True, head_node_args=dict(num_cpus={trials}, num_gpus=8, include_dashboard=False))
+import subprocess, sys
+code = subprocess.run([sys.executable, "-m", "autogan_ray", "run", "smoke", "--gpus", "8", "--gpus-per-trial",
+    "{share}", "--trials", "{trials}", "--address", cluster.address, "--set", "tune.scheduler=none",
+    "--set", "search.kimg=0.9"]).returncode
+cluster.shutdown()
+sys.exit(code)
+"""
+    found = subprocess.run(
+        [str(Path(command()[0])), "-c", script], cwd=tmp_path, capture_output=True, text=True, timeout=290
+    )
+    assert found.returncode == 0, found.stdout[-2000:] + found.stderr[-2000:]
+    study = ag.load_study(tmp_path / "results" / "smoke")
+    devices = study.trials["device"].value_counts()
+    assert sorted(devices.index) == [f"gpu:{index} (on cpu)" for index in range(8)]
+    assert (devices == trials // 8).all()
+    assert study.studies["gpus"].iloc[0] == 8
+
+
+def test_retraining_scores_the_best_and_random_genotypes_and_leaves_usable_files(smoke: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "smoke"
+    shutil.copytree(smoke, folder)
+    found = run("retrain", str(folder), "--trial", "best", "--genotype", "random", "--seeds", "2", cwd=tmp_path)
+    assert "floor" in found.stdout and "random genotypes" in found.stdout and "untrained" in found.stdout
+    rows = pd.read_parquet(folder / "evaluations.parquet")
+    assert rows["source"].value_counts().to_dict() == {"retrain": 2, "random": 2}
+    assert rows["fid"].notna().all() and (rows["n_fake"] == 256).all() and rows["precision"].between(0, 1).all()
+    generator = ag.load_generator(rows["checkpoint_path"].iloc[0])
+    images = generator(torch.randn(5, 8))
+    assert images.shape == (5, 1, 8, 8) and images.abs().max() <= 1
+    again = run("evaluate", rows["checkpoint_path"].iloc[0], cwd=tmp_path).stdout
+    assert float(again.split()[2]) == pytest.approx(rows["fid"].iloc[0], rel=1e-4)
+    run("generate", rows["checkpoint_path"].iloc[0], "--num", "3", "--out", "pictures", cwd=tmp_path)
+    assert len(list((tmp_path / "pictures").glob("*.png"))) == 3
+    assert run("retrain", str(folder), cwd=tmp_path, check=False).returncode == 2  # there already
+    run("retrain", str(folder), "--resume", cwd=tmp_path)
+    assert len(pd.read_parquet(folder / "evaluations.parquet")) == 4
+    fixed = run("retrain", str(folder), "--discriminator", "fixed", "--trial", "t0001", cwd=tmp_path)
+    assert "t0001" in fixed.stdout
+    genotype = Path(rows["checkpoint_path"].iloc[0]).parent / "genotype.json"
+    assert "generator" in run("genotypes", str(genotype), cwd=tmp_path).stdout
+
+
+def test_listing_verbs_show_a_finished_study(smoke: Path) -> None:
+    assert "smoke" in run("list", cwd=smoke.parent.parent).stdout
+    assert json.loads(run("list", "--json", cwd=smoke.parent.parent).stdout)[0]["status"] == "complete"
+    shown = run("show", str(smoke), cwd=ROOT).stdout
+    assert "t0002" in shown and "genotype" in shown
+    one = run("show", str(smoke), "t0001", cwd=ROOT).stdout
+    assert "g.cell" not in one and "cell1: conv=" in one and ("UNDECIDED" in one or "decided" in one)
+    assert len(json.loads(run("show", str(smoke), "--json", cwd=ROOT).stdout)) == 3
+
+
+def test_a_time_budget_ends_a_study_and_says_so(tmp_path: Path) -> None:
+    start = time.monotonic()
+    found = run("run", "smoke", "--trials", "50", "--set", "search.kimg=50.0", "--time-budget", "12s", cwd=tmp_path)
+    assert time.monotonic() - start < 120 and "not all trials are done" in found.stdout
+    trials = pd.read_parquet(tmp_path / "results" / "smoke" / "trials.parquet")
+    assert "pruned" not in set(trials["status"]) and "interrupted" in set(trials["status"])
