@@ -44,9 +44,7 @@ def test_a_torn_end_costs_that_line_only_and_the_next_record_stands_apart(cut: i
         append_line(path, first)
         whole = path.stat().st_size
         append_line(path, torn)
-        keep = whole + min(
-            cut, path.stat().st_size - whole - 2
-        )  # at least the brace and the newline are lost
+        keep = whole + min(cut, path.stat().st_size - whole - 2)  # at least the brace and the newline are lost
         os.truncate(path, keep)
         with path.open("ab") as handle:
             handle.write(junk)  # some file systems leave zeros where data did not arrive
@@ -72,9 +70,7 @@ def test_lines_that_are_no_records_are_left_out(tmp_path: Path, line: bytes) -> 
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
-def test_numbers_json_cannot_say_are_refused_by_name_and_nothing_is_written(
-    tmp_path: Path, value: float
-) -> None:
+def test_numbers_json_cannot_say_are_refused_by_name_and_nothing_is_written(tmp_path: Path, value: float) -> None:
     path = tmp_path / "t.jsonl"
     append_line(path, {"n": 1})
     with pytest.raises(AssertionError, match=rf"t\.jsonl.*record\.decisions\.e0\[1\] = {value}"):

@@ -1,0 +1,186 @@
+"""Our scores against torch-fidelity's on the same images, and against formulas of our own in float64."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import torch_fidelity
+from torch import Tensor
+from torch_fidelity.feature_extractor_base import FeatureExtractorBase
+from torch_fidelity.registry import FEATURE_EXTRACTORS_REGISTRY
+
+from autogan_ray.errors import MetricError
+from autogan_ray.metrics.evaluation import Evaluator, Protocol, RealSet
+from autogan_ray.metrics.features import Extractor, ExtractorWeights
+from autogan_ray.metrics.scores import (
+    Statistics,
+    frechet_distance,
+    inception_score,
+    kernel_distance,
+    precision_recall,
+)
+from autogan_ray.training.data import ImageData
+
+NAME = "digits-classifier-of-these-tests"
+
+
+class Images(torch.utils.data.Dataset):
+    """uint8 [N, 3, H, W], one tensor an item, as torch-fidelity wants it."""
+
+    def __init__(self, images: Tensor) -> None:
+        self._images = images.expand(-1, 3, -1, -1)
+
+    def __len__(self) -> int:
+        return len(self._images)
+
+    def __getitem__(self, index: int) -> Tensor:
+        return self._images[index]
+
+
+@pytest.fixture(scope="module")
+def extractor(extractor_weights: ExtractorWeights) -> Extractor:
+    found = Extractor(extractor_weights)
+
+    class Registered(FeatureExtractorBase):
+        """The same network, reached through torch-fidelity's own registry."""
+
+        def __init__(self, name: str, features_list: list[str], **kwargs: Any) -> None:
+            super().__init__(name, features_list)
+
+        @staticmethod
+        def get_provided_features_list() -> tuple[str, ...]:
+            return "embedding", "logits"
+
+        @staticmethod
+        def get_default_feature_layer_for_metric(metric: str) -> str:
+            return "logits" if metric == "isc" else "embedding"
+
+        @staticmethod
+        def can_be_compiled() -> bool:
+            return False
+
+        def forward(self, x: Tensor) -> tuple[Tensor, ...]:
+            features = found(x)
+            both = {"embedding": features.embedding, "logits": features.logits}
+            return tuple(both[name] for name in self.features_list)
+
+    if NAME not in FEATURE_EXTRACTORS_REGISTRY:
+        torch_fidelity.register_feature_extractor(NAME, Registered)
+    return found
+
+
+@pytest.fixture(scope="module")
+def fake(digits: ImageData) -> Tensor:
+    """Digits with noise: near enough to the real ones for scores of every kind to mean something."""
+    noise = np.random.default_rng(3).normal(0, 40, digits.images.shape)
+    return torch.from_numpy(np.clip(digits.images + noise, 0, 255).astype(np.uint8))[:1100]
+
+
+@pytest.fixture(scope="module")
+def theirs(extractor: Extractor, fake: Tensor, digits: ImageData) -> dict[str, float]:
+    found: dict[str, float] = torch_fidelity.calculate_metrics(
+        input1=Images(fake), input2=Images(torch.from_numpy(digits.images.copy())), feature_extractor=NAME,
+        fid=True, kid=True, isc=True, prc=True, cuda=False, cache=False, save_cpu_ram=True, verbose=False,
+    )  # fmt: skip
+    return found
+
+
+def test_fid_is_torch_fidelitys_to_a_millionth(
+    extractor: Extractor, fake: Tensor, digits: ImageData, theirs: dict[str, float]
+) -> None:
+    real = RealSet.of(extractor, digits.images)
+    ours = frechet_distance(Statistics.of(extractor(fake).embedding), real.statistics)
+    assert ours == pytest.approx(theirs["frechet_inception_distance"], rel=1e-6)
+    assert ours > 10
+
+
+def test_the_evaluators_fid_is_torch_fidelitys_on_the_images_it_made(extractor: Extractor, digits: ImageData) -> None:
+    evaluator = Evaluator(extractor, RealSet.of(extractor, digits.images), Protocol(300, 64, 2, seed=5), "cpu")
+
+    def make(z: Tensor) -> Tensor:
+        return torch.tanh(z.view(-1, 1, 8, 8))
+
+    images = evaluator.images(make, 64)
+    assert images is not None and images.dtype == torch.uint8 and len(images) == 300
+    found = torch_fidelity.calculate_metrics(
+        input1=Images(images), input2=Images(torch.from_numpy(digits.images.copy())), feature_extractor=NAME,
+        fid=True, cuda=False, cache=False, save_cpu_ram=True, verbose=False,
+    )  # fmt: skip
+    assert evaluator.score(make, 64).fid == pytest.approx(found["frechet_inception_distance"], rel=1e-6)
+
+
+def test_fid_agrees_with_an_independent_formula_in_float64(
+    extractor: Extractor, fake: Tensor, digits: ImageData
+) -> None:
+    one = extractor(fake).embedding.double().numpy()
+    other = extractor(torch.from_numpy(digits.images.copy())).embedding.double().numpy()
+
+    def moments(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        centred = x - x.mean(0)
+        return x.mean(0), centred.T @ centred / (len(x) - 1)
+
+    (m1, s1), (m2, s2) = moments(one), moments(other)
+    roots = np.sqrt(np.linalg.eigvals(s1 @ s2).astype(complex)).real.sum()
+    wanted = ((m1 - m2) ** 2).sum() + np.trace(s1) + np.trace(s2) - 2 * roots
+    ours = frechet_distance(Statistics.of(extractor(fake).embedding), RealSet.of(extractor, digits.images).statistics)
+    assert ours == pytest.approx(wanted, rel=1e-4)
+
+
+def test_the_frechet_distance_of_two_gaussians_has_a_closed_form() -> None:
+    one = Statistics(np.zeros(3), np.diag([1.0, 4.0, 9.0]), 10)
+    other = Statistics(np.array([1.0, 2.0, 2.0]), np.diag([4.0, 4.0, 1.0]), 10)
+    assert frechet_distance(one, other) == pytest.approx(9 + (1 - 2) ** 2 + 0 + (3 - 1) ** 2)
+    assert frechet_distance(one, one) == pytest.approx(0, abs=1e-9)
+
+
+def test_kid_inception_score_precision_and_recall_are_torch_fidelitys(
+    extractor: Extractor, fake: Tensor, digits: ImageData, theirs: dict[str, float]
+) -> None:
+    features = extractor(fake)
+    real = extractor(torch.from_numpy(digits.images.copy())).embedding
+    mean, std = kernel_distance(features.embedding, real)
+    assert mean == pytest.approx(theirs["kernel_inception_distance_mean"], rel=1e-5)
+    assert std == pytest.approx(theirs["kernel_inception_distance_std"], rel=1e-5)
+    assert inception_score(features.logits)[0] == pytest.approx(theirs["inception_score_mean"], rel=1e-6)
+    precision, recall = precision_recall(features.embedding, real)
+    assert precision == pytest.approx(theirs["precision"], abs=1e-6)
+    assert recall == pytest.approx(theirs["recall"], abs=1e-6)
+
+
+def test_collapse_and_lost_modes_score_far_worse_than_real_images(extractor: Extractor, digits: ImageData) -> None:
+    real = RealSet.of(extractor, digits.images).statistics
+
+    def score(chosen: np.ndarray) -> float:
+        return frechet_distance(Statistics.of(extractor(torch.from_numpy(digits.images[chosen])).embedding), real)
+
+    assert digits.labels is not None
+    everything = score(np.arange(0, 1797, 2))
+    one_class = score(np.flatnonzero(digits.labels == 3))
+    collapsed = score(np.zeros(200, np.int64))
+    assert one_class > 20 * everything and collapsed > 20 * everything
+
+
+@pytest.mark.parametrize("call", [Statistics.of, lambda x: kernel_distance(x, x), inception_score])
+def test_too_few_or_broken_features_are_refused(call: Callable[[Tensor], object]) -> None:
+    with pytest.raises(MetricError, match="at least 2 images"):
+        call(torch.randn(1, 4))
+    with pytest.raises(MetricError, match="not all finite"):
+        call(torch.full((4, 4), torch.nan))
+
+
+def test_an_evaluation_of_nonsense_has_no_score(extractor: Extractor, digits: ImageData) -> None:
+    evaluator = Evaluator(extractor, RealSet.of(extractor, digits.images), Protocol(64, 32, 2), "cpu")
+    assert evaluator.score(lambda z: z.view(-1, 1, 8, 8) * torch.nan, 64).fid is None
+
+
+def test_an_evaluation_draws_no_global_random_number(extractor: Extractor, digits: ImageData) -> None:
+    evaluator = Evaluator(extractor, RealSet.of(extractor, digits.images), Protocol(64, 32, 2), "cpu")
+    before, numpy_before = torch.random.get_rng_state(), np.random.get_state()[1].copy()
+    evaluator.score(lambda z: torch.tanh(z.view(-1, 1, 8, 8)), 64)
+    Extractor(extractor.weights)
+    assert torch.equal(before, torch.random.get_rng_state())
+    assert np.array_equal(numpy_before, np.random.get_state()[1])
