@@ -1,0 +1,170 @@
+"""Data: sources of every kind, the shared read-only block, halves and batches."""
+
+from __future__ import annotations
+
+import io
+import pickle
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from PIL import Image
+
+from autogan_ray.errors import DataError
+from autogan_ray.training.checkpoint import load_state, save_state
+from autogan_ray.training.data import BatchStream, ImageData, check_enough, gather, load_data, split_halves, to_uint8
+
+
+def encoded(seed: int, size: int = 8, mode: str = "RGB") -> bytes:
+    pixels = np.random.default_rng(seed).integers(0, 256, (size, size, 3) if mode == "RGB" else (size, size), np.uint8)
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def test_digits_are_the_real_ones(digits: ImageData) -> None:
+    assert digits.images.shape == (1797, 1, 8, 8) and digits.images.max() == 255 and len(set(digits.labels)) == 10
+    assert load_data("digits").digest == digits.digest and load_data("digits", limit=5).digest != digits.digest
+
+
+def test_a_batch_is_a_copy_that_no_step_can_use_to_change_the_images(digits: ImageData) -> None:
+    before = digits.images.copy()
+    batch = gather(digits, np.arange(16))
+    assert batch.min() >= -1 and batch.max() <= 1
+    assert np.array_equal(to_uint8(batch).numpy(), before[:16])
+    batch.fill_(77)
+    assert np.array_equal(digits.images, before)
+    with pytest.raises(ValueError, match="read-only"):
+        digits.images[0] = 1
+
+
+@pytest.mark.parametrize("count", [2, 9, 1797])
+def test_halves_are_disjoint_cover_all_and_depend_on_the_seed_alone(count: int) -> None:
+    one, other = split_halves(count, 4)
+    assert sorted([*one, *other]) == list(range(count)) and abs(len(one) - len(other)) <= 1
+    assert np.array_equal(one, split_halves(count, 4)[0])
+    if count > 100:
+        assert not np.array_equal(one, split_halves(count, 5)[0])
+
+
+def test_batches_depend_on_the_position_alone_and_every_epoch_visits_each_image_once() -> None:
+    indices = np.arange(100, 137)
+    stream = BatchStream(indices, 5, seed=3)
+    shown = [stream.indices_at(position) for position in range(0, 37 * 10, 5)]
+    flat = np.concatenate(shown)
+    for epoch in range(10):
+        assert sorted(flat[37 * epoch : 37 * (epoch + 1)]) == list(indices)
+    assert not np.array_equal(flat[:37], flat[37:74])
+    for position in (185, 0, 360, 35):  # in any order, by another object
+        assert np.array_equal(BatchStream(indices, 5, seed=3).indices_at(position), shown[position // 5])
+
+
+def test_too_few_images_for_a_batch_are_counted(digits: ImageData) -> None:
+    check_enough(digits, 898, halves=True)
+    with pytest.raises(DataError, match="each half of it has 898: fewer than one batch of 899"):
+        check_enough(digits, 899, halves=True)
+
+
+def test_folders_give_labels_by_their_first_level(tmp_path: Path) -> None:
+    for name in ("b/2.png", "a/x/1.png", "a/0.PNG"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(encoded(len(name)))
+    found = load_data(f"imagefolder:{tmp_path}")
+    assert found.images.shape == (3, 3, 8, 8) and found.labels.tolist() == [0, 0, 1]
+    (tmp_path / "loose.png").write_bytes(encoded(9))
+    assert load_data(f"imagefolder:{tmp_path}").labels is None
+
+
+@pytest.mark.parametrize("struct", [True, False])
+@pytest.mark.parametrize("mode", ["RGB", "L"])
+def test_parquet_holds_bytes_or_structs_grey_or_coloured(tmp_path: Path, struct: bool, mode: str) -> None:
+    cells = [encoded(index, mode=mode) for index in range(600)]
+    images = [{"bytes": cell, "path": None} for cell in cells] if struct else cells
+    pd.DataFrame({"image": images, "label": range(600)}).to_parquet(tmp_path / "a.parquet")
+    found = load_data(f"parquet:{tmp_path}")
+    assert found.images.shape == (600, 3 if mode == "RGB" else 1, 8, 8) and found.labels.tolist() == list(range(600))
+    pixels = np.asarray(Image.open(io.BytesIO(cells[599])))
+    assert np.array_equal(found.images[599].squeeze(), pixels.transpose(2, 0, 1) if mode == "RGB" else pixels)
+    assert load_data(f"parquet:{tmp_path}/a.parquet", limit=7, image_size=4, channels=1).images.shape == (7, 1, 4, 4)
+
+
+@pytest.mark.parametrize(
+    ("cells", "message"),
+    [
+        ({"image": ["text"]}, "'image' holds str"),
+        ({"image": [b"junk"]}, "row 0 cannot be decoded"),
+        ({"picture": [b"x"]}, "its columns: picture"),
+        ({"image": []}, "has no images"),
+        ({"image": [encoded(0), encoded(1, 9)]}, "row 1 has 9x9 px, the first image 8x8"),
+    ],
+)
+def test_what_a_parquet_file_can_get_wrong(tmp_path: Path, cells: dict[str, list], message: str) -> None:
+    pd.DataFrame(cells).to_parquet(tmp_path / "a.parquet")
+    with pytest.raises(DataError, match=message):
+        load_data(f"parquet:{tmp_path}")
+
+
+def test_a_file_that_is_no_parquet_is_named(tmp_path: Path) -> None:
+    (tmp_path / "a.parquet").write_bytes(b"hello")
+    with pytest.raises(DataError, match=r"a\.parquet is not Parquet"):
+        load_data(f"parquet:{tmp_path}")
+
+
+def test_cifar10_is_read_from_torchvisions_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from torchvision.datasets import CIFAR10
+
+    with pytest.raises(DataError, match=r"'cifar10' cannot be read.*cifar-10-batches-py"):
+        load_data("cifar10", root=tmp_path, download=False)
+    folder = tmp_path / "cifar-10-batches-py"
+    folder.mkdir()
+    rng = np.random.default_rng(0)
+    for index in range(1, 6):
+        batch = {"data": rng.integers(0, 256, (4, 3072), np.uint8), "labels": [index] * 4}
+        (folder / f"data_batch_{index}").write_bytes(pickle.dumps(batch))
+    (folder / "batches.meta").write_bytes(pickle.dumps({"label_names": [str(i) for i in range(10)]}))
+    # torchvision compares with the md5 of the real files.
+    monkeypatch.setattr("torchvision.datasets.cifar.check_integrity", lambda *_: True)
+    found = load_data("cifar10", root=tmp_path, download=False)
+    assert found.images.shape == (20, 3, 32, 32) and found.labels.tolist() == [i for i in range(1, 6) for _ in range(4)]
+    assert CIFAR10.base_folder == "cifar-10-batches-py"
+
+
+def test_stl10_is_resized_to_48_px(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = tmp_path / "stl10_binary"
+    folder.mkdir()
+    rng = np.random.default_rng(0)
+    for name, count in (("train_X.bin", 2), ("unlabeled_X.bin", 3)):
+        rng.integers(0, 256, (count, 3, 96, 96), np.uint8).tofile(folder / name)
+    np.array([1, 2], np.uint8).tofile(folder / "train_y.bin")
+    (folder / "class_names.txt").write_text("a\nb\n")
+    (folder / "fold_indices.txt").write_text("0 1\n")
+    monkeypatch.setattr("torchvision.datasets.stl10.check_integrity", lambda *_: True)
+    found = load_data("stl10", root=tmp_path, download=False)
+    assert found.images.shape == (5, 3, 48, 48) and found.labels is None
+
+
+def test_a_failing_download_says_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise OSError("no network")
+
+    monkeypatch.setattr("torchvision.datasets.cifar.download_and_extract_archive", fail)
+    with pytest.raises(DataError, match=r"no network.*AUTOGAN_RAY_DATA or data\.root"):
+        load_data("cifar10", root=tmp_path)
+
+
+def test_a_checkpoint_that_is_torn_altered_or_incomplete_is_refused(tmp_path: Path) -> None:
+    from autogan_ray.errors import ResultsError
+
+    state = {"a": torch.arange(5), "b": {"c": None, "d": 1.5}}
+    save_state(tmp_path / "c", state)
+    found = load_state(tmp_path / "c")
+    assert torch.equal(found["a"], state["a"]) and found["b"] == state["b"]
+    file = tmp_path / "c" / "state.pt"
+    file.write_bytes(file.read_bytes()[:-3])
+    with pytest.raises(ResultsError, match="torn or altered"):
+        load_state(tmp_path / "c")
+    file.unlink()
+    with pytest.raises(ResultsError, match="is missing"):
+        load_state(tmp_path / "c")
