@@ -23,7 +23,7 @@ PLACES = {
     **{name: name for name in ("nets", "training", "metrics", "search", "results", "tune")},
     **dict.fromkeys(("export", "plan", "provenance"), "results"),
     **dict.fromkeys(("retrain", "retraining", "sampling"), "retrain"),
-    **dict.fromkeys(("console", "running", "commands", "reporting", "cli"), "console"),
+    **dict.fromkeys(("console", "running", "commands", "reporting", "cli", "__main__"), "console"),
 }
 
 

@@ -36,9 +36,12 @@ class Decidedness:
         return f"{word} (entropy {self.entropy:.2f} of uniform, {self.leading:.0%} of decisions clear)"
 
 
-def decidedness(decisions: Mapping[str, Mapping[str, Sequence[float]]]) -> Decidedness:
+def decidedness(decisions: Mapping[str, Mapping[str, Sequence[float | None]]]) -> Decidedness:
     """From decision -> choice -> (logit, probability)."""
-    shares = [[pair[1] for pair in row.values()] for row in decisions.values() if len(row) > 1]
+    # None is a logit that was not finite: its search diverged and decided nothing.
+    shares = [
+        [1 / len(row) if p[1] is None else p[1] for p in row.values()] for row in decisions.values() if len(row) > 1
+    ]
     if not shares:
         return Decidedness(0.0, 1.0, 0)
     entropies = [-sum(p * math.log(p) for p in row if p > 0) / math.log(len(row)) for row in shares]

@@ -135,8 +135,7 @@ _TRIALS = _table(
     "checkpoint_path",
     text="study_id trial_id status space method relaxation config_json genotype_id node device error_type "
     "error_message checkpoint_path",
-    int="number evaluations planned_evaluations restarts seed fid_best_evaluation params_g params_d macs_g "
-    "macs_d",
+    int="number evaluations planned_evaluations restarts seed fid_best_evaluation params_g params_d macs_g macs_d",
     float="temperature_start temperature_end lr_g lr_d lr_arch_g lr_arch_d fid_best fid_last entropy_g_last "
     "entropy_d_last wall_s gpu_s eval_s peak_mem_mib",
     time="started_at",

@@ -23,9 +23,7 @@ Row = Mapping[str, Any]
 _VERSION = "schema_version"
 
 
-def write_table(
-    folder: Path, name: str, rows: Sequence[Row], provenance: Mapping[str, str] | None = None
-) -> Path:
+def write_table(folder: Path, name: str, rows: Sequence[Row], provenance: Mapping[str, str] | None = None) -> Path:
     """Replace ``folder/name.parquet`` in one step: a reader finds the old table or the new one.
 
     Columns that a row lacks are null. A failure leaves the old table as it was, and no temporary file.
@@ -91,9 +89,7 @@ def _key(table: Table, row: Row) -> tuple[Any, ...]:
     return tuple(row.get(column) for column in table.key)
 
 
-def append_rows(
-    folder: Path, name: str, rows: Sequence[Row], provenance: Mapping[str, str] | None = None
-) -> Path:
+def append_rows(folder: Path, name: str, rows: Sequence[Row], provenance: Mapping[str, str] | None = None) -> Path:
     """Add rows; one with the key of an older row takes its place. One writer at a time.
 
     ``provenance`` is laid over what the file has. Raises as ``write_table`` does, and ResultsError
@@ -160,9 +156,7 @@ def _load(folder: Path, name: str) -> pa.Table:
     if not version.isdecimal():
         raise ResultsError(f"{file} was not written by autogan-ray: its metadata has no {_VERSION}")
     if int(version) > SCHEMA_VERSION:
-        raise ResultsError(
-            f"{file} has schema {version}; this autogan-ray reads up to {SCHEMA_VERSION}: update it"
-        )
+        raise ResultsError(f"{file} has schema {version}; this autogan-ray reads up to {SCHEMA_VERSION}: update it")
     return table
 
 

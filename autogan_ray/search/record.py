@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -52,12 +53,17 @@ class SearchRecord:
     def to_dict(self) -> dict[str, Any]:
         """JSON-able; the genotype as its own dict, the decisions as name -> choice -> [logit, probability]."""
         plain = {name: getattr(self, name) for name in self.__dataclass_fields__ if name != "genotype"}
-        decisions = {n: {c: list(pair) for c, pair in row.items()} for n, row in self.decisions.items()}
+        decisions = {n: {c: [_finite(v) for v in pair] for c, pair in row.items()} for n, row in self.decisions.items()}
         return plain | {
             "genotype": self.genotype.to_dict(),
             "genotype_id": self.genotype.genotype_id,
             "decisions": decisions,
         }
+
+
+def _finite(value: float) -> float | None:
+    """JSON has no NaN, and the logits of a diverged search may be nothing else."""
+    return value if math.isfinite(value) else None
 
 
 @dataclass

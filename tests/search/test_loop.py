@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import itertools
+import json
 import math
 from typing import Any
 
@@ -152,7 +153,9 @@ def test_weights_that_explode_end_the_search_as_diverged(digits: ImageData, eval
     loop = loop_of(evaluator, digits)
     with torch.no_grad():
         next(loop.net.generator.parameters()).fill_(math.nan)
+        loop.net.arch_g.logits.fill_(math.nan)
     records = list(loop.records())
+    json.dumps(records[0].to_dict(), allow_nan=False)
     assert len(records) == 1 and records[0].diverged and records[0].fid == DIVERGED_FID
     assert records[0].fid_derived is None
 
