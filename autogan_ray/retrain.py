@@ -9,14 +9,16 @@ from __future__ import annotations
 import json
 import multiprocessing
 from collections.abc import Callable, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from dataclasses import dataclass
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor, as_completed
+from dataclasses import dataclass, replace
 from pathlib import Path
+from queue import Queue
 from typing import TYPE_CHECKING, Any
 
 from autogan_ray.config import StudyConfig
 from autogan_ray.errors import ConfigError, NotFoundError, ResultsError
 from autogan_ray.genotype import Genotype
+from autogan_ray.plan import STUDY_FILE
 from autogan_ray.results.store import Study
 from autogan_ray.space import SearchSpace, load_space
 
@@ -79,7 +81,7 @@ def wanted_jobs(
         row = study.best
         for seed in range(seeds):
             if name == RANDOM:
-                space = load_space(row["space"])
+                space = study_spaces(study.folder)[row["space"]]
                 genotype = space.random(_genotype_of(study, row["genotype_id"]).image_size, seed)
                 jobs.append(_job(RANDOM, f"random {seed}", genotype, seed, row, study, config, trial_id=None))
             else:
@@ -107,6 +109,14 @@ def _genotype_of(study: Study, genotype_id: str) -> Genotype:
     return Genotype.from_json(genotypes[genotypes["genotype_id"] == genotype_id]["genotype_json"].iloc[0])
 
 
+def study_spaces(folder: Path) -> dict[str, SearchSpace]:
+    """The spaces a study searched, by the name its trials give them, as they were then."""
+    about = json.loads((folder / STUDY_FILE).read_text(encoding="utf-8"))
+    return {
+        name: SearchSpace.from_dict(values, f"{folder}, space {name!r}") for name, values in about["spaces"].items()
+    }
+
+
 def read_genotype(name: str) -> Genotype:
     """A genotype file. Raises NotFoundError or GenotypeError."""
     path = Path(name)
@@ -125,16 +135,16 @@ def _job(
     config: StudyConfig,
     trial_id: str | None = "",
 ) -> Job:
-    space = load_space(genotype.space)
+    known = {space.name: space for space in study_spaces(study.folder).values()}
+    space = known.get(genotype.space) or load_space(genotype.space)
     space.check(genotype)
     wanted = int(study.studies["image_size"].iloc[0])
     if genotype.image_size != wanted:
         raise ConfigError(f"genotype {name!r} is for {genotype.image_size} px, the study's images have {wanted}")
     model = json.loads(row["config_json"])["model"]
-    job = Job(
-        source, name, genotype, space, seed, row["trial_id"] if trial_id == "" else trial_id, model, config, Path()
-    )
-    return Job(**{**job.__dict__, "folder": study.folder / "retrain" / job.evaluation_id})
+    owner = row["trial_id"] if trial_id == "" else trial_id
+    job = Job(source, name, genotype, space, seed, owner, model, config, Path())
+    return replace(job, folder=study.folder / "retrain" / job.evaluation_id)
 
 
 def run_jobs(
@@ -147,18 +157,29 @@ def run_jobs(
     for job in jobs:
         if (job.folder / RESULT).exists() and not resume:
             raise ResultsError(f"{job.folder} holds a finished retraining; go on with --resume, or change --kimg")
-    results: dict[str, dict[str, Any]] = {}
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(max_workers=len(devices), mp_context=context) as pool:
-        free = {}
-        for index, job in enumerate(jobs):
-            placed = Job(**{**job.__dict__, "device": devices[index % len(devices)]})
-            free[pool.submit(run_job, placed, measure)] = job
-        for future in as_completed(free):
-            job = free[future]
-            results[job.evaluation_id] = future.result()
-            on_done(job, results[job.evaluation_id])
-    return [results[job.evaluation_id] for job in jobs]
+    # One process a device, and a job goes to whichever device is free: none has two, none waits.
+    workers = [ProcessPoolExecutor(max_workers=1, mp_context=context) for _ in devices]
+    free: Queue[int] = Queue()
+    for index in range(len(devices)):
+        free.put(index)
+
+    def place(job: Job) -> dict[str, Any]:
+        index = free.get()
+        try:
+            return workers[index].submit(run_job, replace(job, device=devices[index]), measure).result()
+        finally:
+            free.put(index)
+
+    try:
+        with ThreadPoolExecutor(len(devices)) as threads:
+            waiting = {threads.submit(place, job): job for job in jobs}
+            for future in as_completed(waiting):
+                on_done(waiting[future], future.result())
+        return [future.result() for future in waiting]
+    finally:
+        for worker in workers:
+            worker.shutdown(cancel_futures=True)
 
 
 def run_job(job: Job, measure: Measure) -> dict[str, Any]:

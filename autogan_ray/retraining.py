@@ -69,7 +69,7 @@ class Retraining:
         folder = self.job.folder / "checkpoint"
         untrained = self.score(self.loop.ema.network)
         if (folder / STATE).exists():
-            self.loop.load_state_dict(load_state(folder, self.loop.device))
+            self.loop.load_state_dict(load_state(folder))
         while self.loop.run(self.score):
             save_state(folder, self.loop.state_dict())
         self.loop.ema.load_state_dict(self.loop.best["ema"])

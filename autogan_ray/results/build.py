@@ -136,7 +136,11 @@ def study_row(about: Mapping[str, Any], logs: Iterable[TrialLog]) -> Row:
     """The study's own row: what ``study.json`` says, plus the best trial and the time spent so far."""
     logs = list(logs)
     best = best_trial(logs)
-    row = {key: value for key, value in about.items() if key not in ("created_at", "finished_at", "gpus_per_trial")}
+    row = {
+        key: value
+        for key, value in about.items()
+        if key not in ("created_at", "finished_at", "gpus_per_trial", "spaces")
+    }
     spent = [log.records[-1]["wall_s"] for log in logs if log.records]
     return row | {
         "created_at": moment(about.get("created_at")),

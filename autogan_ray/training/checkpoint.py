@@ -25,8 +25,11 @@ def save_state(folder: Path, state: dict[str, Any]) -> None:
     (folder / DIGEST).write_text(digest + "\n", encoding="utf-8")
 
 
-def load_state(folder: Path, device: torch.device | str = "cpu") -> dict[str, Any]:
-    """Raises ResultsError where the checkpoint is missing, torn, or not what its digest says."""
+def load_state(folder: Path) -> dict[str, Any]:
+    """The state, on the CPU: modules and optimisers copy it to where they are (Adam keeps its step counts here).
+
+    Raises ResultsError where the checkpoint is missing, torn, or not what its digest says.
+    """
     file, digest_file = folder / STATE, folder / DIGEST
     if not file.is_file() or not digest_file.is_file():
         raise ResultsError(f"checkpoint {str(folder)!r}: {STATE} or {DIGEST} is missing")
@@ -36,4 +39,4 @@ def load_state(folder: Path, device: torch.device | str = "cpu") -> dict[str, An
             f"checkpoint {str(file)!r}: its sha256 begins {found[:12]}, {DIGEST} says {expected[:12]}; it is torn or "
             "altered"
         )
-    return torch.load(file, map_location=device, weights_only=True)
+    return torch.load(file, map_location="cpu", weights_only=True)

@@ -126,6 +126,8 @@ def new_about(plan: Plan, measure: Measure, command: str) -> dict[str, Any]:
         "config_json": json.dumps(study.to_dict(), sort_keys=True),
         "command": command,
         "wall_s": 0.0,
+        # Whole, so that retraining needs no file of the user's again.
+        "spaces": {name: space.to_dict() for name, space in plan.spaces.items()},
     }
 
 

@@ -88,7 +88,7 @@ class _Reporter:
         checkpoint = tune.get_checkpoint()
         if checkpoint is not None:
             with checkpoint.as_directory() as folder:
-                saved = load_state(Path(folder), loop.device)
+                saved = load_state(Path(folder))
                 loop.load_state_dict(saved["loop"])
                 self._records = json.loads(saved["records"])
                 self._spent_s, self._attempt = saved["spent_s"], saved["attempt"] + 1

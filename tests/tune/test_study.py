@@ -152,6 +152,18 @@ def test_retraining_scores_the_best_and_random_genotypes_and_leaves_usable_files
     assert "generator" in run("genotypes", str(genotype), cwd=tmp_path).stdout
 
 
+def test_a_users_own_space_is_searched_and_retrained_even_when_its_file_is_gone(tmp_path: Path) -> None:
+    text = (ROOT / "searchspaces" / "autogan.toml").read_text()
+    (tmp_path / "mine.toml").write_text(text.replace('up = ["bilinear", "nearest", "deconv"]', 'up = ["nearest"]'))
+    run("run", "smoke", "--trials", "1", "--space", "./mine.toml", cwd=tmp_path)
+    (tmp_path / "mine.toml").unlink()
+    folder = tmp_path / "results" / "smoke"
+    run("retrain", str(folder), "--trial", "best", "--genotype", "random", cwd=tmp_path)
+    genotypes = pd.read_parquet(folder / "genotypes.parquet")
+    assert genotypes["space"].eq("mine").all() and not genotypes["text"].str.contains("deconv").any()
+    assert len(pd.read_parquet(folder / "evaluations.parquet")) == 2
+
+
 def test_listing_verbs_show_a_finished_study(smoke: Path) -> None:
     assert "smoke" in run("list", cwd=smoke.parent.parent).stdout
     assert json.loads(run("list", "--json", cwd=smoke.parent.parent).stdout)[0]["status"] == "complete"
