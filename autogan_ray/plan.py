@@ -149,3 +149,10 @@ def check_folder(study: StudyConfig, folder: Path, resume: bool) -> dict[str, An
     if not resume:
         raise ResultsError(f"{folder} holds this very study already; go on with --resume, or choose another --name")
     return about
+
+
+def write_about(folder: Path, about: Mapping[str, Any]) -> None:
+    """Replace ``study.json`` in one step: a torn one would make a study impossible to resume."""
+    temporary = folder / f".{STUDY_FILE}.tmp-{os.getpid()}"
+    temporary.write_text(json.dumps(about, indent=2) + "\n", encoding="utf-8")
+    os.replace(temporary, folder / STUDY_FILE)

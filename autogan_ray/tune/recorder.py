@@ -11,7 +11,7 @@ from typing import Any
 from ray.tune import Callback
 from ray.tune.experiment import Trial
 
-from autogan_ray.plan import STUDY_FILE
+from autogan_ray.plan import STUDY_FILE, write_about
 from autogan_ray.results.tables import write_tables
 from autogan_ray.results.trial_log import ENDED, TrialLog, TrialLogs
 
@@ -90,7 +90,7 @@ class Recorder(Callback):
             if log.state not in ENDED:
                 self.logs.add(log.trial_id, "status", status="interrupted")
         about = json.loads((self._folder / STUDY_FILE).read_text(encoding="utf-8")) | study
-        (self._folder / STUDY_FILE).write_text(json.dumps(about, indent=2) + "\n", encoding="utf-8")
+        write_about(self._folder, about)
         self._write(force=True)
 
     def _known(self, trial: Trial) -> TrialLog:

@@ -16,7 +16,7 @@ from autogan_ray import provenance
 from autogan_ray.errors import ConfigError, ResultsError
 from autogan_ray.metrics.labels import metric_label
 from autogan_ray.metrics.study import Measure
-from autogan_ray.plan import STUDY_FILE, Plan
+from autogan_ray.plan import Plan, write_about
 from autogan_ray.results.trial_log import ENDED
 from autogan_ray.training.streams import stream_seed
 
@@ -85,6 +85,9 @@ def cluster(plan: Plan, address: str | None) -> Iterator[str | None]:
         )
     else:
         context = ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
+    token = Path.home() / ".ray" / "auth_token"
+    if token.is_file():
+        token.chmod(0o600)  # Ray leaves it readable to all
     try:
         there = int(ray.cluster_resources().get("GPU", 0))
         if plan.gpus > there:
@@ -146,7 +149,7 @@ def run_study(
     plan.folder.mkdir(parents=True, exist_ok=True)
     earlier_s = float(about["wall_s"]) if about else 0.0
     about = (about or new_about(plan, measure, options.command)) | {"status": "running"}
-    (plan.folder / STUDY_FILE).write_text(json.dumps(about, indent=2) + "\n", encoding="utf-8")
+    write_about(plan.folder, about)
     start = time.monotonic()
     with _sigterm_as_sigint():
         _fit(plan, measure, options, listener)
