@@ -41,7 +41,7 @@ def _trial_row(study_id: str, log: TrialLog, planned: int, gpus: float) -> Row:
         "status": log.state,
         "evaluations": len(records),
         "planned_evaluations": planned,
-        "restarts": max((record["attempt"] for record in records), default=0),
+        "restarts": max(0, log.status.get("starts", 0) - 1),
         "seed": config.get("seed"),
         "space": config.get("space"),
         **{key: search.get(key) for key in ("method", "relaxation", "temperature_start", "temperature_end")},

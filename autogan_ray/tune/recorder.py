@@ -49,7 +49,8 @@ class Recorder(Callback):
     def on_trial_start(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
         log = self._known(trial)
         started = log.status.get("started_at") or time.time()
-        self.logs.add(log.trial_id, "status", status="running", started_at=started)
+        starts = log.status.get("starts", 0) + 1
+        self.logs.add(log.trial_id, "status", status="running", started_at=started, starts=starts)
         self._write()
 
     def on_trial_result(

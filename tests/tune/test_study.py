@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -81,25 +83,24 @@ def test_a_killed_worker_goes_on_from_its_checkpoint_to_the_same_history(smoke: 
         cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=os.environ,
     )  # fmt: skip
     assert process.stdout is not None
-    killed = False
+    # A trial is short: the first kill may come too late for it, three in a row do not.
     for line in process.stdout:
-        if "t0000 evaluation 1" in line and not killed:
-            killed = kill_trial_of(process.pid)
-    assert process.wait(timeout=200) == 0 and killed
+        if re.search("t000[012] evaluation 1", line):
+            kill_trial_of(process.pid)
+    assert process.wait(timeout=200) == 0
     folder = tmp_path / "results" / "smoke"
     pd.testing.assert_frame_equal(history(smoke), history(folder), check_exact=True)
-    assert pd.read_parquet(folder / "trials.parquet")["restarts"].tolist()[0] >= 1
+    assert pd.read_parquet(folder / "trials.parquet")["restarts"].sum() >= 1
 
 
-def kill_trial_of(driver: int) -> bool:
-    """Kill -9 the worker that runs a trial of this driver; false where there is none."""
+def kill_trial_of(driver: int) -> None:
+    """Kill -9 the worker that runs a trial of this driver, if there is one."""
     import psutil
 
     for child in psutil.Process(driver).children(recursive=True):
-        if "run_trial" in " ".join(child.cmdline()) or "ImplicitFunc" in " ".join(child.cmdline()):
-            child.kill()
-            return True
-    return False
+        with contextlib.suppress(psutil.Error):
+            if "ImplicitFunc" in " ".join(child.cmdline()):
+                child.kill()
 
 
 @pytest.mark.parametrize(("share", "trials"), [("1", 8), ("0.5", 16)])
