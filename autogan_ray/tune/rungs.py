@@ -47,7 +47,8 @@ class RungKeeper(ASHAScheduler):
         return {rung: {who: -reward for who, reward in seen.items()} for rung, seen in self._brackets[0]._rungs}
 
     def on_trial_result(self, tune_controller: Any, trial: Trial, result: dict[str, Any]) -> str:
-        if result.get("diverged"):
+        # A worker that dies between the decision and its stop starts again: what was decided stays decided.
+        if result.get("diverged") or trial.trial_id in self._stopped:
             return TrialScheduler.STOP
         decision = super().on_trial_result(tune_controller, trial, result)
         if decision == TrialScheduler.STOP and result[TIME] < self._max_t:
