@@ -10,7 +10,7 @@ from typing import Any
 
 from autogan_ray.config import StudyConfig, parse_override
 from autogan_ray.errors import ConfigError, ResultsError
-from autogan_ray.plan import make_plan
+from autogan_ray.plan import driver_device, make_plan
 from autogan_ray.running import resolve_study
 
 Say = Callable[[str], None]
@@ -46,7 +46,7 @@ def retrain_command(
 
     from autogan_ray.metrics.study import prepare
 
-    measure = prepare(config.data, config.metrics)
+    measure = prepare(config.data, config.metrics, driver_device(gpus))
     if measure.data.digest != study.studies["dataset_digest"].iloc[0]:
         raise ResultsError(
             f"data {config.data.source!r} is not what it was when {results} was searched: digests differ"
@@ -67,7 +67,7 @@ def retrain_command(
     rows = [r["row"] | {"study_id": study_id, "timestamp": moment(r["row"]["timestamp"])} for r in results_of]
     append_rows(results, "evaluations", rows)
     say("")
-    say_comparison(say, results, measure, results_of, [job.evaluation_id for job in jobs])
+    say_comparison(say, results, measure, results_of, driver_device(gpus))
     return 0
 
 

@@ -6,8 +6,6 @@ the same sections with every sweep resolved.
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -74,11 +72,6 @@ class StudyConfig(TrialConfig):
 
     def to_dict(self) -> dict[str, Any]:
         return self.model_dump(mode="json", by_alias=True)
-
-    def digest(self) -> str:
-        """sha256 of everything that decides results, not of the description."""
-        content = {key: value for key, value in self.to_dict().items() if key != "description"}
-        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
 def _check_sweep(study: StudyConfig, key: str, domain: Domain) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import graphlib
 from collections import Counter
+from collections.abc import Collection, Iterable
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
@@ -192,16 +193,15 @@ GeneratorPart = Annotated[DagPart | BlockPart, Field(discriminator="kind")]
 DiscriminatorPart = Annotated[DagPart | FixedPart, Field(discriminator="kind")]
 
 
-def _no_doubles(what: str, names: object) -> None:
-    for name, count in Counter(names).items():  # type: ignore[call-overload]
+def _no_doubles(what: str, names: Iterable[str]) -> None:
+    for name, count in Counter(names).items():
         if count > 1:
             raise ValueError(f"{what} {name!r} stands {count} times")
 
 
-def _known(what: str, name: str, known: object) -> None:
-    names = list(known)  # type: ignore[call-overload]
-    if name not in names:
-        raise ValueError(f"{what} {name!r} is unknown; {nearest(name, names)}")
+def _known(what: str, name: str, known: Collection[str]) -> None:
+    if name not in known:
+        raise ValueError(f"{what} {name!r} is unknown; {nearest(name, known)}")
 
 
 def _reach(arrows: list[tuple[str, str]], start: str) -> set[str]:

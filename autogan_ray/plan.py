@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from collections.abc import Mapping
@@ -97,6 +98,18 @@ def gpu_shortage(gpus: int) -> str | None:
     return None if gpus <= there else f"GPUs: {gpus} asked for by --gpus, {there} on this machine"
 
 
+def driver_device(gpus: int) -> str:
+    """Where the driver extracts the features of the real images: on a GPU where a study uses GPUs and one is here.
+
+    On a processor Inception does about two images a second: hours for 50,000.
+    """
+    if gpus == 0:
+        return "cpu"
+    import torch
+
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
 def check_networks(plan: Plan, image_size: int, image_channels: int) -> None:
     """Build every space's networks once, without memory, so that what cannot be built is known before a trial.
 
@@ -121,6 +134,11 @@ def comparable(config: Mapping[str, Any]) -> dict[str, Any]:
     kept = {key: value for key, value in config.items() if key != "description"}
     kept["tune"] = {key: value for key, value in config["tune"].items() if key not in _RESOURCES}
     return kept
+
+
+def digest(study: StudyConfig) -> str:
+    """sha256 of what decides a study's results."""
+    return hashlib.sha256(json.dumps(comparable(study.to_dict()), sort_keys=True).encode()).hexdigest()
 
 
 def check_folder(study: StudyConfig, folder: Path, resume: bool) -> dict[str, Any] | None:

@@ -144,9 +144,7 @@ def say_genotype(say: Say, name: str, channels: int, latent: int, as_json: bool)
     say(f"generator: {cost['params_g']:,} parameters, {cost['macs_g'] / 1e9:.3f} GMACs at {channels} channels")
 
 
-def say_comparison(
-    say: Say, folder: Path, measure: Measure, results: Sequence[dict[str, Any]], asked: Sequence[str]
-) -> None:
+def say_comparison(say: Say, folder: Path, measure: Measure, results: Sequence[dict[str, Any]], device: str) -> None:
     """What was just retrained, beside the floor, the untrained networks and the random genotypes of this budget."""
     from autogan_ray.console import evaluation_table, number
     from autogan_ray.metrics.study import floor
@@ -157,21 +155,20 @@ def say_comparison(
     say("")
     untrained = [r["fid_untrained"] for r in results if r["fid_untrained"] is not None]
     _say_group(say, "searched", metric, [row for row in rows if row["source"] == "retrain"])
-    budgets = {_budget(row) for row in rows}
-    same = [row for row in read_rows(folder, "evaluations") if row["source"] == "random" and _budget(row) in budgets]
+    recipes = {_recipe(row) for row in rows}
+    stored = read_rows(folder, "evaluations")
+    same = [row for row in stored if row["source"] == "random" and _recipe(row) in recipes]
     _say_group(say, "random genotypes", metric, same)
     say(f"untrained: {metric} {number(statistics.fmean(untrained) if untrained else None)}")
     half, fakes = len(measure.data) // 2, rows[0]["n_fake"]
-    say(
-        f"floor: {metric} {number(floor(measure))}, one half of the real images against the other ({half} each; the "
-        f"networks are scored with {fakes}, and a distance falls with the count, so they can pass below it)"
-    )
+    say(f"floor: {metric} {number(floor(measure, device))}, one half of the real images against the other")
+    say(f"({half} images each; the networks are scored with {fakes}: a distance falls with the count, so they can pass it)")
     for row in rows[:1]:
         say(f"\nsamples and generator in {Path(row['samples_path']).parent}")
 
 
-def _budget(row: dict[str, Any]) -> str:
-    """Discriminator and length of a training, from its id: only what shares them is comparable."""
+def _recipe(row: dict[str, Any]) -> str:
+    """The recipe of a training, from its id: only what shares it is comparable."""
     return str(row["evaluation_id"]).split("-", 2)[2].rsplit("-s", 1)[0]
 
 

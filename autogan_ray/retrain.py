@@ -6,6 +6,7 @@ metric, so that their scores can be compared.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import multiprocessing
 from collections.abc import Callable, Sequence
@@ -51,10 +52,16 @@ class Job:
     device: str = "cpu"
 
     @property
+    def recipe(self) -> str:
+        """Discriminator, length, and a digest of every setting: networks of one recipe can be compared."""
+        config = self.study.retrain
+        decides = [config.model_dump(mode="json"), self.model, self.study.metrics.n_fake_final]
+        digest = hashlib.sha256(json.dumps(decides, sort_keys=True).encode()).hexdigest()
+        return f"{config.discriminator}-k{config.kimg:g}-{digest[:6]}"
+
+    @property
     def evaluation_id(self) -> str:
-        budget = f"{self.study.retrain.kimg:g}"
-        d = self.study.retrain.discriminator
-        return f"{self.source}-{self.genotype.genotype_id}-{d}-k{budget}-s{self.seed}"
+        return f"{self.source}-{self.genotype.genotype_id}-{self.recipe}-s{self.seed}"
 
 
 def wanted_jobs(
@@ -152,11 +159,11 @@ def run_jobs(
 ) -> list[dict[str, Any]]:
     """Run all, one process a device side by side; results in the order of ``jobs``.
 
-    Raises ResultsError where a job's folder holds a result already and ``resume`` is not set.
+    Raises ResultsError where a job's folder holds a retraining already and ``resume`` is not set.
     """
     for job in jobs:
-        if (job.folder / RESULT).exists() and not resume:
-            raise ResultsError(f"{job.folder} holds a finished retraining; go on with --resume, or change --kimg")
+        if job.folder.exists() and not resume:
+            raise ResultsError(f"{job.folder} holds this retraining already; go on with --resume, or change --kimg")
     context = multiprocessing.get_context("spawn")
     # One process a device, and a job goes to whichever device is free: none has two, none waits.
     workers = [ProcessPoolExecutor(max_workers=1, mp_context=context) for _ in devices]

@@ -9,7 +9,15 @@ from typing import Any
 
 from autogan_ray.config import StudyConfig, load_study_config, parse_override
 from autogan_ray.errors import ConfigError
-from autogan_ray.plan import Plan, check_folder, check_networks, default_study, make_plan, with_resources
+from autogan_ray.plan import (
+    Plan,
+    check_folder,
+    check_networks,
+    default_study,
+    driver_device,
+    make_plan,
+    with_resources,
+)
 
 Say = Callable[[str], None]
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
@@ -75,8 +83,7 @@ def run_command(
     about = check_folder(config, plan.folder, resume)
     if about and about["status"] == "complete":
         say(f"study {config.name!r} is complete already")
-        _say_summary(say, plan.folder)
-        return 0
+        return 0 if _say_summary(say, plan.folder) else 1
     return _run(say, plan, address, storage, budget, command, about)
 
 
@@ -93,7 +100,9 @@ def _run(
     from autogan_ray.metrics.study import prepare
     from autogan_ray.tune.runner import Options, cluster, run_study
 
-    measure = prepare(plan.study.data, plan.study.metrics, search_batch=plan.study.search.batch_size)
+    measure = prepare(
+        plan.study.data, plan.study.metrics, driver_device(plan.gpus), search_batch=plan.study.search.batch_size
+    )
     check_networks(plan, measure.data.image_size, measure.data.channels)
     with cluster(plan, address) as dashboard:
         say(header(plan, dashboard))
@@ -101,10 +110,11 @@ def _run(
         options = Options(address, storage, budget, command)
         outcome = run_study(plan, measure, options, _Listener(plan), about)
     say("")
-    _say_summary(say, plan.folder)
+    scored = _say_summary(say, plan.folder)
     if outcome.interrupted:
         say(f"\nnot all trials are done; what is done is in {plan.folder}: the same command with --resume goes on")
-    return 130 if outcome.interrupted and budget is None else 0
+        return 0 if outcome.over_budget else 130
+    return 0 if scored else 1
 
 
 class _Listener:
@@ -167,7 +177,8 @@ def _cost_estimate(plan: Plan) -> str:
     return f"{whole:g} kimg without pruning; at least {whole * share:.4g} kimg ({share:.0%}) with ASHA"
 
 
-def _say_summary(say: Say, folder: Path) -> None:
+def _say_summary(say: Say, folder: Path) -> bool:
+    """The trials, the best genotype, and how to go on; False where no trial has a score."""
     from autogan_ray.console import trial_table
     from autogan_ray.metrics.labels import metric_label
     from autogan_ray.results.build import best_trial
@@ -181,8 +192,8 @@ def _say_summary(say: Say, folder: Path) -> None:
     say(trial_table(logs, metric_label(extractor)))
     best = best_trial(logs)
     if best is None or best.best is None:
-        say("no trial has a score")
-        return
+        say("no trial has a score; the table trials has their errors")
+        return False
     from autogan_ray.genotype import Genotype
 
     say(f"\nbest: trial {best.trial_id}, {decidedness(best.best['decisions'])}")
@@ -191,3 +202,4 @@ def _say_summary(say: Say, folder: Path) -> None:
     say(f"  python studies/retrain.py {folder}")
     say(f"  autogan-ray show {folder} {best.trial_id}")
     say(f"  python -c \"import pandas as pd; print(pd.read_parquet('{folder}/trials.parquet'))\"")
+    return True

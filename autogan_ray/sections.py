@@ -52,8 +52,8 @@ class MetricsConfig(Value):
     """Images a forward pass of generation and extraction."""
     rank_by: Literal["derived", "supernet"] = "derived"
     """Which FID ASHA and Optuna see, and which picks the best genotype."""
-    bn_batches: NonNegativeInt = 8
-    """Batches from which batch-norm statistics are re-estimated before scoring; 0 keeps the running ones."""
+    bn_batches: PositiveInt = 8
+    """Batches from which batch-norm statistics are re-estimated before scoring."""
 
 
 class ModelConfig(Value):

@@ -35,6 +35,7 @@ class DagCell(nn.Module):
         super().__init__()
         cell = part.cell
         self._cell, self._c_out = cell, c_out
+        self._order = cell.order()
         self._edges = part.edges(first=number == 1)
         self._levels = part.levels(first=number == 1)
         self._mode = cell.skip_modes[(number - 1) % len(cell.skip_modes)]
@@ -49,10 +50,9 @@ class DagCell(nn.Module):
 
     def forward(self, x: Tensor, skips: Sequence[Tensor], selection: Selection) -> tuple[Tensor, Tensor]:
         """(output, skip output), both [B, c_out, H, W] at the cell's output size."""
-        order = self._cell.order()
-        running = self._running(order, selection)
+        running = self._running(selection)
         values: dict[str, Tensor] = {INPUT: x}
-        for node in order:
+        for node in self._order:
             incoming = [edge for edge in running if edge.target == node]
             terms = [self.edges[edge.name](values[edge.source], selection) for edge in incoming]
             if node == self._cell.skip_in:
@@ -60,11 +60,11 @@ class DagCell(nn.Module):
             values[node] = sum(terms[1:], terms[0]) if terms else self._zeros(x, node)
         return values[self._cell.output], values[self._cell.skip_out or self._cell.output]
 
-    def _running(self, order: Sequence[str], selection: Selection) -> list[Edge]:
+    def _running(self, selection: Selection) -> list[Edge]:
         """Edges that carry something to somewhere: not ``none``, and their node is read. The others cost nothing."""
         kept = [edge for edge in self._edges if not _is_none(self.edges[edge.name], selection)]
         read = set(self._outputs)
-        for node in reversed(order):
+        for node in reversed(self._order):
             if node in read:
                 read.update(edge.source for edge in kept if edge.target == node)
         return [edge for edge in kept if edge.target in read]
@@ -104,7 +104,6 @@ class _Up(nn.Module):
 
     def __init__(self, name: str, channels: int, times: int = 1) -> None:
         super().__init__()
-        self._times = times
         if name == "deconv":
             layers = [nn.ConvTranspose2d(channels, channels, 2, stride=2) for _ in range(times)]
             self.layers: nn.Module = nn.Sequential(*layers)

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 import torch
 from torch import Tensor, nn
 
+from autogan_ray.errors import GenotypeError
 from autogan_ray.genotype import Genotype
 from autogan_ray.nets.gan import Discriminator, Generator, Shape
 from autogan_ray.space import SearchSpace, space_of
@@ -54,8 +55,6 @@ def build_discriminator(
 
 
 def _checked(genotype: Genotype, space: SearchSpace | None, image_size: int | None) -> SearchSpace:
-    from autogan_ray.errors import GenotypeError
-
     space = space or space_of(genotype)
     if image_size not in (None, genotype.image_size):
         raise GenotypeError(f"image_size = {image_size}, but the genotype is for {genotype.image_size} px")
@@ -72,10 +71,10 @@ def reestimate_batch_norm(network: nn.Module, run_batch: Callable[[int], object]
     """Replace all batch-norm running statistics by plain means over ``batches`` training-mode forward passes.
 
     Inherited weights bring statistics of the supernet's mixture, which are wrong for any single path. Leaves every
-    module's mode as it was. ``batches`` = 0 keeps the running statistics.
+    module's mode as it was.
     """
     norms = [module for module in network.modules() if isinstance(module, nn.BatchNorm2d)]
-    if not norms or batches == 0:
+    if not norms:
         return
     modes = [(module, module.training) for module in network.modules()]
     momenta = [norm.momentum for norm in norms]

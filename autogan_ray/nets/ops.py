@@ -27,10 +27,12 @@ class OpSpec:
     activation: bool = True
 
 
-def conv(c_in: int, c_out: int, kernel: int, spec_norm: bool, **options: int | bool) -> nn.Module:
+def conv(
+    c_in: int, c_out: int, kernel: int, spec_norm: bool, dilation: int = 1, stride: int = 1, bias: bool = True
+) -> nn.Module:
     """Conv2d with "same" padding for its dilation (so stride 2 halves even sides exactly), Xavier-uniform weights."""
-    dilation = int(options.get("dilation", 1))
-    layer = nn.Conv2d(c_in, c_out, kernel, padding=dilation * (kernel - 1) // 2, **options)  # type: ignore[arg-type]
+    padding = dilation * (kernel - 1) // 2
+    layer = nn.Conv2d(c_in, c_out, kernel, stride=stride, padding=padding, dilation=dilation, bias=bias)
     nn.init.xavier_uniform_(layer.weight)
     return spectral_norm(layer) if spec_norm else layer
 

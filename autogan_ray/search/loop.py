@@ -58,7 +58,7 @@ class SearchLoop:
         trial: the resolved configuration.
         space: the search space that ``trial.space`` names.
         data: both halves come from it.
-        evaluator: scores generators; None skips scoring (for timing steps alone).
+        evaluator: scores generators.
         evaluations: how many evaluations the whole search is divided into.
         rank_by: ``derived`` or ``supernet``, the score that becomes ``fid``.
     """

@@ -56,12 +56,11 @@ class StudySearch(OptunaSearch):
 
     Args:
         journal: file of Optuna's journal storage (readable by optuna-dashboard).
-        first_number: of the next trial; above 0 when a study goes on without its searcher's state.
     """
 
-    def __init__(self, study: StudyConfig, journal: Path, first_number: int = 0) -> None:
+    def __init__(self, study: StudyConfig, journal: Path) -> None:
         optuna.logging.set_verbosity(optuna.logging.WARNING)
-        self._study, self._next = study, first_number
+        self._study, self._next = study, 0
         self._best: dict[str, float] = {}
         self._last: dict[str, int] = {}
         with warnings.catch_warnings():

@@ -6,6 +6,7 @@ import json
 import logging
 import os
 import signal
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,7 +18,7 @@ from autogan_ray import provenance
 from autogan_ray.errors import ConfigError, ResultsError
 from autogan_ray.metrics.labels import metric_label
 from autogan_ray.metrics.study import Measure
-from autogan_ray.plan import Plan, write_about
+from autogan_ray.plan import Plan, digest, write_about
 from autogan_ray.results.trial_log import ENDED
 from autogan_ray.training.streams import stream_seed
 
@@ -58,10 +59,10 @@ class Options:
 
 @dataclass(frozen=True)
 class Outcome:
-    """``interrupted``: a signal or the time budget ended the study before its trials did."""
+    """``interrupted``: the study ended before its trials did; ``over_budget``: because its time was up."""
 
     interrupted: bool
-    wall_s: float
+    over_budget: bool
 
 
 @contextmanager
@@ -102,7 +103,7 @@ def new_about(plan: Plan, measure: Measure, command: str) -> dict[str, Any]:
     """What ``study.json`` says of a fresh study; it becomes the row of the table ``studies``."""
     study, tune = plan.study, plan.study.tune
     return {
-        "study_id": f"{study.name}-{study.digest()[:8]}",
+        "study_id": f"{study.name}-{digest(study)[:8]}",
         "name": study.name,
         "status": "running",
         "created_at": time.time(),
@@ -148,22 +149,27 @@ def run_study(
     from autogan_ray.tune.recorder import Recorder
 
     plan.folder.mkdir(parents=True, exist_ok=True)
-    earlier_s = float(about["wall_s"]) if about else 0.0
+    earlier_s, fresh = (float(about["wall_s"]), False) if about else (0.0, True)
     about = (about or new_about(plan, measure, options.command)) | {"status": "running"}
     write_about(plan.folder, about)
     start = time.monotonic()
-    with _sigterm_as_sigint():
-        _fit(plan, measure, options, listener)
-    # Ray's fit() returns alike whether it was interrupted, ran out of time, or did all there was: the trials tell.
+    storage = _storage(plan, options, about["study_id"])
+    with _ended_as_by_ctrl_c(options.time_budget_s):
+        try:
+            _fit(plan, measure, storage, listener, fresh)
+        except KeyboardInterrupt:
+            pass  # before Ray listened for it
+    # Ray's fit() returns alike whether it was interrupted or did all there was: the trials tell.
     recorder = Recorder(plan.folder.resolve(), plan.study.tune.max_evaluations, set, None)
     ended = [log for log in recorder.logs if log.state in ENDED - {"interrupted"}]
     interrupted = len(ended) < plan.study.tune.num_trials
-    wall = earlier_s + time.monotonic() - start
-    recorder.finish(status="interrupted" if interrupted else "complete", finished_at=time.time(), wall_s=wall)
-    return Outcome(interrupted, wall)
+    spent = time.monotonic() - start
+    status = "interrupted" if interrupted else "complete"
+    recorder.finish(status=status, finished_at=time.time(), wall_s=earlier_s + spent)
+    return Outcome(interrupted, options.time_budget_s is not None and spent >= options.time_budget_s)
 
 
-def _fit(plan: Plan, measure: Measure, options: Options, listener: Listener | None) -> None:
+def _fit(plan: Plan, measure: Measure, storage: str, listener: Listener | None, fresh: bool) -> None:
     import numpy as np
     from ray import tune
 
@@ -173,19 +179,24 @@ def _fit(plan: Plan, measure: Measure, options: Options, listener: Listener | No
     from autogan_ray.tune.trainable import Bundle, run_trial
 
     study = plan.study
-    storage = str(options.storage or plan.folder.resolve())
     spaces = {name: space.to_dict() for name, space in plan.spaces.items()}
     bundle = Bundle(study.to_dict(), spaces, measure.data, measure.extractor, measure.real)
     trainable: Any = tune.with_resources(
         tune.with_parameters(run_trial, bundle=bundle),
         {"cpu": study.tune.cpus_per_trial, "gpu": study.tune.gpus_per_trial},
     )
-    experiment = f"{storage.rstrip('/')}/{EXPERIMENT}"
-    if tune.Tuner.can_restore(experiment):
+    experiment = f"{storage}/{EXPERIMENT}"
+    restorable = tune.Tuner.can_restore(experiment)
+    if restorable and fresh:
+        raise ResultsError(f"{experiment} holds an earlier run that {plan.folder} knows nothing of; remove one of both")
+    if restorable:
         tuner = tune.Tuner.restore(experiment, trainable, resume_unfinished=True, resume_errored=True)
     else:
         if (plan.folder / "trials").exists() and any((plan.folder / "trials").iterdir()):
-            raise ResultsError(f"{experiment} holds no readable state of Ray Tune, so {plan.folder} cannot be resumed")
+            raise ResultsError(
+                f"{experiment} holds no readable state of Ray Tune, so {plan.folder} cannot "
+                "be resumed; its tables stay as they are: choose another --name"
+            )
         rungs = plan.folder.resolve() / "rungs.json"
         np.random.seed(stream_seed(study.seed, "asha") % 2**32)  # Ray draws a trial's bracket from the global stream
         recorder = Recorder(plan.folder.resolve(), study.tune.max_evaluations, StoppedTrials(rungs), listener)
@@ -197,7 +208,6 @@ def _fit(plan: Plan, measure: Measure, options: Options, listener: Listener | No
                 scheduler=RungKeeper(study, rungs) if study.tune.scheduler == "asha" else None,
                 max_concurrent_trials=plan.slots,
                 reuse_actors=False,
-                time_budget_s=options.time_budget_s,
             ),
             run_config=tune.RunConfig(
                 name=EXPERIMENT,
@@ -212,15 +222,32 @@ def _fit(plan: Plan, measure: Measure, options: Options, listener: Listener | No
     tuner.fit()
 
 
-@contextmanager
-def _sigterm_as_sigint() -> Iterator[None]:
-    """SIGTERM takes the way of Ctrl-C, which Ray ends gracefully, with everything so far on disk."""
+def _storage(plan: Plan, options: Options, study_id: str) -> str:
+    """Where Ray keeps its state: a place of the study's own, also where several studies share a storage."""
+    if options.storage is None:
+        return str(plan.folder.resolve())
+    shared = options.storage if "://" in options.storage else str(Path(options.storage).resolve())
+    return f"{shared.rstrip('/')}/{study_id}"
 
-    def pass_on(number: int, frame: Any) -> None:
+
+@contextmanager
+def _ended_as_by_ctrl_c(time_budget_s: float | None) -> Iterator[None]:
+    """SIGTERM and the end of a time budget take the way of Ctrl-C: a graceful end from which a study can go on.
+
+    (Ray's own time budget marks running trials as done, and they could never be resumed.)
+    """
+
+    def interrupt(*_: Any) -> None:
         os.kill(os.getpid(), signal.SIGINT)
 
-    before = signal.signal(signal.SIGTERM, pass_on)
+    before = signal.signal(signal.SIGTERM, interrupt)
+    timer = threading.Timer(time_budget_s, interrupt) if time_budget_s is not None else None
+    if timer:
+        timer.daemon = True
+        timer.start()
     try:
         yield
     finally:
+        if timer:
+            timer.cancel()
         signal.signal(signal.SIGTERM, before)

@@ -1,4 +1,4 @@
-"""The tables against design.md, typed here a second time: a moved or renamed column breaks notebooks."""
+"""The tables' columns, typed here a second time: a moved or renamed column breaks notebooks."""
 
 from __future__ import annotations
 
@@ -20,39 +20,39 @@ KEYS = {
     "genotypes": ["study_id", "genotype_id"],
     "evaluations": ["study_id", "evaluation_id"],
 }
-S, I, F, T, B = pa.string(), pa.int64(), pa.float64(), pa.timestamp("us", tz="UTC"), pa.bool_()  # noqa: E741
+S, N, F, T, B = pa.string(), pa.int64(), pa.float64(), pa.timestamp("us", tz="UTC"), pa.bool_()
 COLUMNS: dict[str, list[tuple[str, pa.DataType]]] = {
     "studies": [
         *[("study_id", S), ("name", S), ("status", S), ("created_at", T), ("finished_at", T), ("dataset", S)],
-        *[("dataset_digest", S), ("image_size", I), ("n_real", I), ("extractor", S), ("extractor_digest", S)],
-        *[("metric", S), ("n_fake_search", I), ("n_fake_final", I), ("searcher", S), ("scheduler", S)],
-        *[("num_trials", I), ("max_evaluations", I), ("grace_evaluations", I), ("reduction_factor", F)],
-        *[("seed", I), ("gpus", I), ("gpu_name", S), ("git_commit", S), ("packages_json", S)],
+        *[("dataset_digest", S), ("image_size", N), ("n_real", N), ("extractor", S), ("extractor_digest", S)],
+        *[("metric", S), ("n_fake_search", N), ("n_fake_final", N), ("searcher", S), ("scheduler", S)],
+        *[("num_trials", N), ("max_evaluations", N), ("grace_evaluations", N), ("reduction_factor", F)],
+        *[("seed", N), ("gpus", N), ("gpu_name", S), ("git_commit", S), ("packages_json", S)],
         *[("config_json", S), ("command", S), ("best_trial_id", S), ("wall_s", F), ("gpu_s", F)],
     ],
     "trials": [
-        *[("study_id", S), ("trial_id", S), ("number", I), ("status", S), ("evaluations", I)],
-        *[("planned_evaluations", I), ("restarts", I), ("seed", I), ("space", S), ("method", S)],
+        *[("study_id", S), ("trial_id", S), ("number", N), ("status", S), ("evaluations", N)],
+        *[("planned_evaluations", N), ("restarts", N), ("seed", N), ("space", S), ("method", S)],
         *[("relaxation", S), ("temperature_start", F), ("temperature_end", F), ("lr_g", F), ("lr_d", F)],
         *[("lr_arch_g", F), ("lr_arch_d", F), ("config_json", S), ("fid_best", F)],
-        *[("fid_best_evaluation", I), ("fid_last", F), ("genotype_id", S), ("params_g", I), ("params_d", I)],
-        *[("macs_g", I), ("macs_d", I), ("entropy_g_last", F), ("entropy_d_last", F), ("started_at", T)],
+        *[("fid_best_evaluation", N), ("fid_last", F), ("genotype_id", S), ("params_g", N), ("params_d", N)],
+        *[("macs_g", N), ("macs_d", N), ("entropy_g_last", F), ("entropy_d_last", F), ("started_at", T)],
         *[("wall_s", F), ("gpu_s", F), ("eval_s", F), ("peak_mem_mib", F), ("node", S), ("device", S)],
         *[("error_type", S), ("error_message", S), ("checkpoint_path", S)],
     ],
     "history": [
-        *[("study_id", S), ("trial_id", S), ("evaluation", I), ("attempt", I), ("kimg", F), ("step_g", I)],
+        *[("study_id", S), ("trial_id", S), ("evaluation", N), ("attempt", N), ("kimg", F), ("step_g", N)],
         *[("timestamp", T), ("temperature", F), ("loss_g", F), ("loss_d", F), ("loss_arch_g", F)],
         *[("loss_arch_d", F), ("entropy_g", F), ("entropy_d", F), ("grad_norm_arch_g", F)],
-        *[("grad_norm_arch_d", F), ("d_real", F), ("d_fake", F), ("none_g", I), ("skip_g", I), ("fid", F)],
-        *[("fid_derived", F), ("fid_supernet", F), ("kid", F), ("n_fake", I), ("genotype_id", S)],
+        *[("grad_norm_arch_d", F), ("d_real", F), ("d_fake", F), ("none_g", N), ("skip_g", N), ("fid", F)],
+        *[("fid_derived", F), ("fid_supernet", F), ("kid", F), ("n_fake", N), ("genotype_id", S)],
         *[("images_per_s", F), ("eval_s", F), ("peak_mem_mib", F)],
     ],
     "decisions": [
         *[
             ("study_id", S),
             ("trial_id", S),
-            ("evaluation", I),
+            ("evaluation", N),
             ("network", S),
             ("decision", S),
             ("choice", S),
@@ -61,14 +61,14 @@ COLUMNS: dict[str, list[tuple[str, pa.DataType]]] = {
     ],
     "genotypes": [
         *[("study_id", S), ("genotype_id", S), ("space", S), ("genotype_json", S), ("text", S)],
-        *[("params_g", I), ("params_d", I), ("macs_g", I), ("macs_d", I), ("first_trial_id", S)],
-        *[("first_evaluation", I), ("n_trials", I)],
+        *[("params_g", N), ("params_d", N), ("macs_g", N), ("macs_d", N), ("first_trial_id", S)],
+        *[("first_evaluation", N), ("n_trials", N)],
     ],
     "evaluations": [
         *[("study_id", S), ("evaluation_id", S), ("source", S), ("trial_id", S), ("genotype_id", S)],
-        *[("name", S), ("seed", I), ("kimg", F), ("weights", S), ("n_fake", I), ("n_real", I)],
+        *[("name", S), ("seed", N), ("kimg", F), ("weights", S), ("n_fake", N), ("n_real", N)],
         *[("extractor", S), ("extractor_digest", S), ("fid", F), ("kid_mean", F), ("kid_std", F)],
-        *[("is_mean", F), ("is_std", F), ("precision", F), ("recall", F), ("params_g", I), ("macs_g", I)],
+        *[("is_mean", F), ("is_std", F), ("precision", F), ("recall", F), ("params_g", N), ("macs_g", N)],
         *[("wall_s", F), ("checkpoint_path", S), ("samples_path", S), ("timestamp", T)],
     ],
 }

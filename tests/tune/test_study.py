@@ -155,8 +155,11 @@ def test_retraining_scores_the_best_and_random_genotypes_and_leaves_usable_files
     run("generate", rows["checkpoint_path"].iloc[0], "--num", "3", "--out", "pictures", cwd=tmp_path)
     assert len(list((tmp_path / "pictures").glob("*.png"))) == 3
     assert run("retrain", str(folder), cwd=tmp_path, check=False).returncode == 2  # there already
+    # Another rate is another retraining, not the one that is there.
+    run("retrain", str(folder), "--set", "retrain.lr_g=0.001", "--resume", cwd=tmp_path)
+    assert len(pd.read_parquet(folder / "evaluations.parquet")) == 5
     run("retrain", str(folder), "--resume", cwd=tmp_path)
-    assert len(pd.read_parquet(folder / "evaluations.parquet")) == 4
+    assert len(pd.read_parquet(folder / "evaluations.parquet")) == 5
     fixed = run("retrain", str(folder), "--discriminator", "fixed", "--trial", "t0001", cwd=tmp_path)
     assert "t0001" in fixed.stdout
     genotype = Path(rows["checkpoint_path"].iloc[0]).parent / "genotype.json"
@@ -185,9 +188,28 @@ def test_listing_verbs_show_a_finished_study(smoke: Path) -> None:
     assert len(json.loads(run("show", str(smoke), "--json", cwd=ROOT).stdout)) == 3
 
 
-def test_a_time_budget_ends_a_study_and_says_so(tmp_path: Path) -> None:
-    start = time.monotonic()
-    found = run("run", "smoke", "--trials", "50", "--set", "search.kimg=50.0", "--time-budget", "12s", cwd=tmp_path)
+def test_what_a_time_budget_cuts_off_goes_on_when_resumed(tmp_path: Path) -> None:
+    study = ["run", "smoke", "--trials", "50", "--set", "search.kimg=9.0"]
+    folder, start = tmp_path / "results" / "smoke", time.monotonic()
+    found = run(*study, "--time-budget", "12s", cwd=tmp_path)
     assert time.monotonic() - start < 120 and "not all trials are done" in found.stdout
-    trials = pd.read_parquet(tmp_path / "results" / "smoke" / "trials.parquet")
-    assert "pruned" not in set(trials["status"]) and "interrupted" in set(trials["status"])
+    cut = pd.read_parquet(folder / "trials.parquet").set_index("trial_id")
+    cut_off = cut.index[cut["status"] == "interrupted"]
+    assert len(cut_off) > 0
+    run(*study, "--time-budget", "25s", "--resume", cwd=tmp_path)
+    later = pd.read_parquet(folder / "trials.parquet").set_index("trial_id")
+    assert (later.loc[cut_off, "restarts"] >= 1).all()
+    assert later["evaluations"].sum() > cut["evaluations"].sum()
+    assert (later["evaluations"].reindex(cut.index) >= cut["evaluations"]).all()
+
+
+def test_studies_that_share_a_storage_do_not_meet(tmp_path: Path) -> None:
+    for seed in ("0", "1"):
+        run("run", "smoke", "--trials", "1", "--seed", seed, "--name", f"s{seed}", "--storage", "shared", cwd=tmp_path)
+    tables = [pd.read_parquet(tmp_path / "results" / f"s{seed}" / "history.parquet") for seed in (0, 1)]
+    assert [len(table) for table in tables] == [3, 3]
+    assert not tables[0]["fid"].equals(tables[1]["fid"])
+    assert len(list((tmp_path / "shared").iterdir())) == 2
+    shutil.rmtree(tmp_path / "results" / "s0")
+    again = run("run", "smoke", "--trials", "1", "--name", "s0", "--storage", "shared", cwd=tmp_path, check=False)
+    assert again.returncode == 2 and "knows nothing of" in again.stderr
