@@ -162,7 +162,8 @@ def say_comparison(say: Say, folder: Path, measure: Measure, results: Sequence[d
     say(f"untrained: {metric} {number(statistics.fmean(untrained) if untrained else None)}")
     half, fakes = len(measure.data) // 2, rows[0]["n_fake"]
     say(f"floor: {metric} {number(floor(measure, device))}, one half of the real images against the other")
-    say(f"({half} images each; the networks are scored with {fakes}: a distance falls with the count, so they can pass it)")
+    say(f"({half} images each; the networks are scored with {fakes}: a distance falls with the count,")
+    say("so they can pass it)")
     for row in rows[:1]:
         say(f"\nsamples and generator in {Path(row['samples_path']).parent}")
 
