@@ -11,8 +11,8 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from autogan_ray.operations import NONE
-from autogan_ray.parts import INPUT, DagPart, Edge
-from autogan_ray.sizes import discriminator_cells, generator_cells
+from autogan_ray.parts import INPUT, PLAIN, DagPart, Edge
+from autogan_ray.sizes import CellLayout, generator_layout
 
 if TYPE_CHECKING:  # the space checks genotypes through this module
     from autogan_ray.space import SearchSpace
@@ -21,15 +21,18 @@ Probabilities = Mapping[str, Mapping[str, float]]
 """decision -> choice -> probability."""
 
 
-def _dag_cells(space: SearchSpace, image_size: int) -> Iterator[tuple[str, DagPart, int]]:
-    """(network, part, cell number from 1) of every DAG cell."""
-    for network, part, cells in (
-        ("g", space.generator, generator_cells(image_size)[1]),
-        ("d", space.discriminator, discriminator_cells(image_size)),
-    ):
+def _dag_cells(space: SearchSpace, image_size: int) -> Iterator[tuple[str, DagPart, CellLayout]]:
+    """(network, part, cell) of every DAG cell in which something is decided."""
+    for network, part in (("g", space.generator), ("d", space.discriminator)):
         if isinstance(part, DagPart):
-            for cell in range(1, cells + 1):
-                yield network, part, cell
+            for cell in generator_layout(image_size) if network == "g" else part.layout_d(image_size):
+                if not cell.fixed:
+                    yield network, part, cell
+
+
+def _kept(part: DagPart, cell: CellLayout, lead: str, choices: Mapping[str, str]) -> list[Edge]:
+    """The edges that carry something: all but those whose choice is ``none``."""
+    return [edge for edge in part.edges(cell) if edge.choices == PLAIN or choices[lead + edge.name] != NONE]
 
 
 def dead_ends(space: SearchSpace, choices: Mapping[str, str], image_size: int) -> list[tuple[str, int, str]]:
@@ -39,10 +42,10 @@ def dead_ends(space: SearchSpace, choices: Mapping[str, str], image_size: int) -
     """
     found = []
     for network, part, cell in _dag_cells(space, image_size):
-        if f"{network}.cell{cell}.{part.cell.edges[0].name}" not in choices:
+        lead = f"{network}.cell{cell.number}."
+        if all(lead + name not in choices for name, _ in part.decided(cell)):
             continue  # choices of the other network alone
-        kept = [e for e in part.cell.edges if choices[f"{network}.cell{cell}.{e.name}"] != NONE]
-        found += [(network, cell, node) for node in _starved(part, kept)]
+        found += [(network, cell.number, node) for node in _starved(part, _kept(part, cell, lead, choices))]
     return found
 
 
@@ -63,15 +66,15 @@ def derive_choices(space: SearchSpace, probabilities: Probabilities, image_size:
     """
     choices = {name: max(shares, key=shares.__getitem__) for name, shares in probabilities.items()}
     for network, part, cell in _dag_cells(space, image_size):
-        _repair(part, f"{network}.cell{cell}.", choices, probabilities)
+        _repair(part, cell, f"{network}.cell{cell.number}.", choices, probabilities)
     return choices
 
 
-def _repair(part: DagPart, lead: str, choices: dict[str, str], probabilities: Probabilities) -> None:
-    kept = [edge for edge in part.cell.edges if choices[lead + edge.name] != NONE]
+def _repair(part: DagPart, cell: CellLayout, lead: str, choices: dict[str, str], probabilities: Probabilities) -> None:
+    kept = _kept(part, cell, lead, choices)
     if not _starved(part, kept):
         return
-    empty = [edge for edge in part.cell.edges if choices[lead + edge.name] == NONE]
+    empty = [edge for edge in part.edges(cell) if edge not in kept]
     able = [edge for edge in empty if len(probabilities[lead + edge.name]) > 1]
     for count in range(1, len(able) + 1):
         fits = [some for some in itertools.combinations(able, count) if not _starved(part, kept + list(some))]

@@ -28,7 +28,8 @@ def _table(*operations: Operation) -> Mapping[str, Operation]:
     return MappingProxyType({operation.name: operation for operation in operations})
 
 
-# Structures after AdversarialNAS (Gao et al., CVPR 2020): each convolution is led by a ReLU.
+# Structures after AdversarialNAS (Gao et al., CVPR 2020): each convolution is led by a ReLU. The separable ones and
+# the bare up-samplings after alphaGAN (Tian et al., 2020).
 OPERATIONS = _table(
     Operation(NONE, 0, "no connection", projects=False),
     Operation(SKIP, 0, "identity", projects=False),
@@ -37,6 +38,12 @@ OPERATIONS = _table(
     Operation("conv_5x5", 0, "5x5 convolution"),
     Operation("dil_conv_3x3", 0, "3x3 convolution, dilation 2"),
     Operation("dil_conv_5x5", 0, "5x5 convolution, dilation 2"),
+    Operation("sep_conv_3x3", 0, "twice: depthwise 3x3, pointwise, batch norm"),
+    Operation("sep_conv_5x5", 0, "twice: depthwise 5x5, pointwise, batch norm"),
+    Operation("sep_conv_7x7", 0, "twice: depthwise 7x7, pointwise, batch norm"),
+    Operation("nearest", +1, "nearest-neighbour up", projects=False),
+    Operation("bilinear", +1, "bilinear up", projects=False),
+    Operation("deconv_2x2", +1, "2x2 transposed convolution, stride 2, no ReLU before it"),
     Operation("nearest_conv_1x1", +1, "nearest-neighbour up, then 1x1 convolution"),
     Operation("bilinear_conv_1x1", +1, "bilinear up, then 1x1 convolution"),
     Operation("deconv_3x3_depthwise", +1, "depthwise 3x3 transposed convolution, then 1x1 convolution"),

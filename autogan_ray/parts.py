@@ -11,13 +11,16 @@ from collections import Counter
 from collections.abc import Collection, Iterable
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, PositiveInt, model_validator
 
 from autogan_ray.errors import nearest
 from autogan_ray.operations import NONE, OPERATIONS
+from autogan_ray.sizes import CellLayout, discriminator_layout
 from autogan_ray.value import Value
 
 INPUT = "in"
+PLAIN = ""
+"""Instead of a list of choices: the edge passes its node on, and nothing is decided."""
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
 
 
@@ -50,9 +53,12 @@ class Cell(Value):
     skip_out: str | None = None
     """The node later cells see, after its own incoming skips were added."""
     skip_in: str | None = None
-    """The node to which earlier cells' skip outputs are added, each through a fixed 1x1 convolution."""
+    """The node to which earlier cells' skip outputs are added."""
     skip_modes: tuple[Literal["nearest", "bilinear"], ...] = ("nearest",)
-    """How skips are resized: cell k uses entry (k - 1) modulo the length."""
+    """How skips are resized before a fixed 1x1 convolution: cell k uses entry (k - 1) modulo the length."""
+    skip_choices: str | None = None
+    """Instead of that, a decision for each skip (``skip1`` comes from cell 1): name of a list of operations that
+    double the side. The chosen one runs once for each doubling that is missing, with the same weights."""
     edges: tuple[Edge, ...] = Field(min_length=1)
 
     @model_validator(mode="after")
@@ -67,6 +73,12 @@ class Cell(Value):
                 _known(what, node, self.nodes)
         for node in self.required:
             _known("required", node, self.nodes)
+        if self.skip_choices is not None:
+            if self.skip_in is None:
+                raise ValueError("skip_choices without skip_in: say to which node the skips are added")
+            for edge in self.edges:
+                if edge.name.startswith("skip"):
+                    raise ValueError(f"edge {edge.name!r}: names that begin with 'skip' are those of the skips")
         self.order()
         alive = _reach([(edge.source, edge.target) for edge in self.edges], INPUT)
         useful = _reach([(edge.target, edge.source) for edge in self.edges], self.output)
@@ -106,6 +118,13 @@ class DagPart(Value):
     choices: dict[Name, tuple[str, ...]]
     cell: Cell
     first_cell: dict[str, EdgeChange] = Field(default_factory=dict)
+    first_block: Literal["autogan"] | None = None
+    """D only. The first cell is the first block of AutoGAN's discriminator, and nothing is decided in it."""
+    cells: PositiveInt | None = None
+    """D only. How many cells, the first block among them; None: as many as halve the image down to 2 px."""
+    halvings: PositiveInt | None = None
+    """D only. So many of the first cells halve the image side, as far as it lasts; in the others, edges of operations
+    that would halve it pass their node on as it is. None: all cells halve."""
 
     @model_validator(mode="after")
     def _operations_fit(self) -> Self:
@@ -120,36 +139,62 @@ class DagPart(Value):
                 raise ValueError(f"choices.{name} mixes operations that change the image side differently")
         for edge in self.cell.edges:
             _known(f"edge {edge.name!r}: choices", edge.choices, self.choices)
+        if self.cell.skip_choices is not None:
+            _known("skip_choices", self.cell.skip_choices, self.choices)
+            if OPERATIONS[self.choices[self.cell.skip_choices][0]].level != 1:
+                what = self.cell.skip_choices
+                raise ValueError(f"skip_choices = {what!r}: a skip needs operations that double the side")
+        if (self.cells is None) != (self.halvings is None):
+            raise ValueError("cells and halvings belong together: how many cells, and how many of them halve the side")
+        if self.cells is not None and self.halvings is not None and self.halvings > self.cells:
+            raise ValueError(f"halvings = {self.halvings} is more than cells = {self.cells}")
+        if self.first_block and self.first_cell:
+            raise ValueError("first_cell and first_block exclude each other: the first cell is the block")
         for key, change in self.first_cell.items():
             _known("first_cell: edge", key, [edge.name for edge in self.cell.edges])
             if change.choices is not None:
                 _known(f"first_cell.{key}: choices", change.choices, self.choices)
-        for first in (True, False):
-            self.levels(first)
+        for number in (1, 2):
+            self.levels(CellLayout(number, self.output_level))
         return self
 
-    def edges(self, first: bool) -> tuple[Edge, ...]:
-        """The edges of the first cell, or of the others."""
-        if not first:
-            return self.cell.edges
-        return tuple(
-            edge.model_copy(update=self.first_cell[edge.name].model_dump(exclude_none=True))
-            if edge.name in self.first_cell
-            else edge
-            for edge in self.cell.edges
-        )
+    def layout_d(self, image_size: int) -> tuple[CellLayout, ...]:
+        """The cells of a discriminator made of this part."""
+        return discriminator_layout(image_size, self.cells, self.halvings, fixed=1 if self.first_block else 0)
 
-    def levels(self, first: bool = False) -> dict[str, int]:
+    def edges(self, layout: CellLayout) -> tuple[Edge, ...]:
+        """The edges of one cell; those without a decision have ``PLAIN`` for their choices."""
+        return tuple(self._edge(edge, layout) for edge in self.cell.edges)
+
+    def _edge(self, edge: Edge, layout: CellLayout) -> Edge:
+        if layout.first and edge.name in self.first_cell:
+            edge = edge.model_copy(update=self.first_cell[edge.name].model_dump(exclude_none=True))
+        if layout.level == 0 and OPERATIONS[self.choices[edge.choices][0]].level != 0:
+            return edge.model_copy(update={"choices": PLAIN})
+        return edge
+
+    def decided(self, layout: CellLayout) -> tuple[tuple[str, tuple[str, ...]], ...]:
+        """(name, choices) of each decision of one cell: its edges, then its searched skips."""
+        if layout.fixed:
+            return ()
+        found = [(edge.name, self.choices[edge.choices]) for edge in self.edges(layout) if edge.choices != PLAIN]
+        if self.cell.skip_choices is not None:
+            listed = self.choices[self.cell.skip_choices]
+            found += [(f"skip{earlier}", listed) for earlier in range(1, layout.number)]
+        return tuple(found)
+
+    def levels(self, layout: CellLayout) -> dict[str, int]:
         """node -> how often its image side is doubled against the input (negative: halved).
 
         Raises ValueError where two paths to a node disagree.
         """
         levels = {INPUT: 0}
         for node in self.cell.order():
-            for edge in self.edges(first):
+            for edge in self.edges(layout):
                 if edge.target != node:
                     continue
-                level = levels[edge.source] + OPERATIONS[self.choices[edge.choices][0]].level
+                change = 0 if edge.choices == PLAIN else OPERATIONS[self.choices[edge.choices][0]].level
+                level = levels[edge.source] + change
                 if levels.setdefault(node, level) != level:
                     raise ValueError(f"node {node!r}: edge {edge.name!r} brings another image side than the others")
         if self.cell.skip_in is not None and levels[self.cell.skip_in] != levels[self.cell.output]:
@@ -159,7 +204,7 @@ class DagPart(Value):
     @property
     def output_level(self) -> int:
         """+1 where a cell doubles the image side, -1 where it halves it."""
-        return self.levels()[self.cell.output]
+        return self.levels(CellLayout(2, +1))[self.cell.output]
 
 
 class BlockPart(Value):
@@ -182,11 +227,26 @@ class BlockPart(Value):
                 raise ValueError(f"{name} is empty; a decision needs at least one choice")
         return self
 
+    def decided(self, layout: CellLayout) -> tuple[tuple[str, tuple[str, ...]], ...]:
+        """(name, choices) of each decision of one cell."""
+        skips = [(f"skip{earlier}", self.skip) for earlier in range(1, layout.number)]
+        return (
+            ("conv", self.conv),
+            ("norm", self.norm),
+            ("up", self.up),
+            ("shortcut", self.shortcut),
+            *skips,
+        )
+
 
 class FixedPart(Value):
     """The discriminator of AutoGAN: nothing to decide."""
 
     kind: Literal["autogan_fixed"]
+
+    def layout_d(self, image_size: int) -> tuple[CellLayout, ...]:
+        """Four blocks, of which two halve the image side."""
+        return discriminator_layout(image_size, cells=4, halvings=2, fixed=4)
 
 
 GeneratorPart = Annotated[DagPart | BlockPart, Field(discriminator="kind")]

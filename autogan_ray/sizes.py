@@ -1,8 +1,34 @@
-"""How many cells a network has: it follows from the image size alone, for every space alike."""
+"""How many cells a network has, and which change the image side: it follows from the image size."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from autogan_ray.errors import SpaceError
+
+
+@dataclass(frozen=True)
+class CellLayout:
+    """One cell of a network.
+
+    Args:
+        number: from 1.
+        level: +1 where it doubles the image side, -1 where it halves it, 0 where it keeps it.
+        fixed: AutoGAN's residual block stands there, and nothing is decided.
+    """
+
+    number: int
+    level: int
+    fixed: bool = False
+
+    @property
+    def first(self) -> bool:
+        return self.number == 1
+
+
+def generator_layout(image_size: int) -> tuple[CellLayout, ...]:
+    """Every cell of a generator doubles."""
+    return tuple(CellLayout(number, +1) for number in range(1, generator_cells(image_size)[1] + 1))
 
 
 def generator_cells(image_size: int) -> tuple[int, int]:
@@ -29,3 +55,21 @@ def discriminator_cells(image_size: int) -> int:
     while width % 2 == 0 and width // 2 >= 2:
         width, cells = width // 2, cells + 1
     return cells
+
+
+def discriminator_layout(
+    image_size: int, cells: int | None = None, halvings: int | None = None, fixed: int = 0
+) -> tuple[CellLayout, ...]:
+    """The cells of a discriminator.
+
+    Args:
+        cells: how many; None: as many as halve the image.
+        halvings: at most so many of the first cells halve; None: all that can.
+        fixed: so many of the first cells are AutoGAN's blocks.
+    """
+    able = discriminator_cells(image_size)
+    downs = able if halvings is None else min(able, halvings)
+    return tuple(
+        CellLayout(number, -1 if number <= downs else 0, fixed=number <= fixed)
+        for number in range(1, (cells or able) + 1)
+    )

@@ -10,7 +10,6 @@ import hashlib
 import json
 import math
 import random
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Self
@@ -22,8 +21,8 @@ from autogan_ray.connectivity import dead_ends
 from autogan_ray.errors import GenotypeError, NotFoundError, SpaceError, nearest
 from autogan_ray.genotype import Genotype
 from autogan_ray.operations import OPERATIONS
-from autogan_ray.parts import INPUT, BlockPart, DagPart, DiscriminatorPart, FixedPart, GeneratorPart
-from autogan_ray.sizes import discriminator_cells, generator_cells
+from autogan_ray.parts import INPUT, DagPart, DiscriminatorPart, FixedPart, GeneratorPart
+from autogan_ray.sizes import CellLayout, generator_layout
 from autogan_ray.value import Value, parse_toml
 
 
@@ -66,6 +65,9 @@ class SearchSpace(Value):
         if isinstance(self.generator, DagPart):
             if self.generator.output_level != 1:
                 raise ValueError("generator: a cell must double the image side on its way to the output")
+            for key in ("first_block", "cells", "halvings"):
+                if getattr(self.generator, key) is not None:
+                    raise ValueError(f"generator: {key} is for discriminators")
             if self.generator.norm == "spectral":
                 raise ValueError("generator: norm 'spectral' is for discriminators; use 'none' or 'batch'")
         if isinstance(self.discriminator, DagPart):
@@ -73,7 +75,7 @@ class SearchSpace(Value):
                 raise ValueError("discriminator: a cell must halve the image side on its way to the output")
             if self.discriminator.cell.skip_in is not None:
                 raise ValueError("discriminator: skip_in is for generators")
-            for edge in self.discriminator.edges(first=True):
+            for edge in () if self.discriminator.first_block else self.discriminator.edges(CellLayout(1, -1)):
                 for operation in self.discriminator.choices[edge.choices]:
                     if edge.source == INPUT and not OPERATIONS[operation].projects:
                         raise ValueError(
@@ -98,23 +100,23 @@ class SearchSpace(Value):
 
     def decisions_g(self, image_size: int) -> tuple[Decision, ...]:
         """The generator's decisions, cell by cell, in the order of the file."""
-        _, cells = generator_cells(image_size)
         part = self.generator
         found: list[Decision] = []
-        for cell in range(1, cells + 1):
-            if isinstance(part, DagPart):
-                found += _edge_decisions("g", part, cell)
-            else:
-                found += _block_decisions(part, cell)
+        for cell in generator_layout(image_size):
+            decided = part.decided(cell)
+            found += [Decision(f"g.cell{cell.number}.{name}", choices) for name, choices in decided]
         return tuple(found)
 
     def decisions_d(self, image_size: int) -> tuple[Decision, ...]:
         """The discriminator's decisions; none for a fixed one."""
-        cells = discriminator_cells(image_size)
         part = self.discriminator
         if isinstance(part, FixedPart):
             return ()
-        return tuple(d for cell in range(1, cells + 1) for d in _edge_decisions("d", part, cell))
+        return tuple(
+            Decision(f"d.cell{cell.number}.{name}", choices)
+            for cell in part.layout_d(image_size)
+            for name, choices in part.decided(cell)
+        )
 
     def decisions(self, image_size: int) -> tuple[Decision, ...]:
         return self.decisions_g(image_size) + self.decisions_d(image_size)
@@ -217,21 +219,6 @@ def _combine(name: str, first: _Document, second: _Document, asked: str) -> Sear
         "discriminator": second.discriminator.model_dump(by_alias=True),
     }
     return SearchSpace.parse(values, f"space {asked!r}", SpaceError)
-
-
-def _edge_decisions(network: str, part: DagPart, cell: int) -> list[Decision]:
-    return [Decision(f"{network}.cell{cell}.{edge.name}", part.choices[edge.choices]) for edge in part.edges(cell == 1)]
-
-
-def _block_decisions(part: BlockPart, cell: int) -> list[Decision]:
-    listed: list[tuple[str, Sequence[str]]] = [
-        ("conv", part.conv),
-        ("norm", part.norm),
-        ("up", part.up),
-        ("shortcut", part.shortcut),
-        *((f"skip{earlier}", part.skip) for earlier in range(1, cell)),
-    ]
-    return [Decision(f"g.cell{cell}.{name}", tuple(choices)) for name, choices in listed]
 
 
 def space_of(genotype: Genotype) -> SearchSpace:

@@ -16,7 +16,10 @@ from autogan_ray.errors import GenotypeError, NotFoundError, SpaceError, UserErr
 from autogan_ray.genotype import Genotype
 from autogan_ray.space import SearchSpace, load_space
 
-NAMES = ["adversarialnas", "autogan", "autogan/adversarialnas", "adversarialnas/fixed", "autogan/fixed"]
+NAMES = [
+    *("adversarialnas", "autogan", "autogan/adversarialnas", "adversarialnas/fixed", "autogan/fixed"),
+    *("alphagan", "autogan/eagan", "alphagan/eagan"),
+]
 ADVERSARIALNAS = catalog.read("space", "adversarialnas").text
 
 
@@ -32,6 +35,11 @@ def test_sizes_are_those_of_the_papers() -> None:
     # G: 3 cells of 5 edges with 7 and 2 with 3 operations; D: 4 cells, of which the first reads the image by 5.
     assert load_space("adversarialnas").size(32) == 7**15 * 3**6 * 5**3 * 7**17 * 6**8
     assert load_space("autogan/adversarialnas").size(32) == 373_248 * 5**3 * 7**17 * 6**8
+    assert load_space("adversarialnas/fixed").size(32) == pytest.approx(3.5e15, rel=0.02)
+    assert load_space("alphagan").size(32) == 6**9 * 3**6 * 3**3
+    assert load_space("alphagan").size(48) == load_space("alphagan").size(32)
+    # AutoGAN's first block, then three cells of which the first halves.
+    assert load_space("alphagan/eagan").size(32) == 6**9 * 3**6 * 3**3 * 7**15 * 6**2
 
 
 @pytest.mark.parametrize(("size", "cells_g", "cells_d"), [(8, 2, 2), (32, 3, 4), (48, 3, 4), (64, 4, 5)])

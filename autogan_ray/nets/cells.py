@@ -13,40 +13,47 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from autogan_ray.nets.mixed import One, Place, Places, Selection
-from autogan_ray.nets.ops import OpSpec, build_op, conv, upsample
+from autogan_ray.nets.ops import OpSpec, Repeated, build_op, conv, upsample
 from autogan_ray.operations import NONE
-from autogan_ray.parts import INPUT, DagPart, Edge
+from autogan_ray.parts import INPUT, PLAIN, DagPart, Edge
+from autogan_ray.sizes import CellLayout
 
 
 class DagCell(nn.Module):
     """One cell of a :class:`~autogan_ray.parts.DagPart`.
 
     Args:
-        lead: ``g.cell1`` and the like; an edge's decision is named ``lead.edge``.
-        number: of the cell, from 1; the first may have other edges.
+        network: ``g`` or ``d``: the first part of the names of the cell's decisions.
+        layout: which cell it is, as the first may have other edges, and what it does to the image side.
         c_in, c_out: channels of the input and of every node.
         norm: of the operations: ``none``, ``batch`` or ``spectral``.
-        earlier: number of earlier cells whose skip outputs come in, for a part with ``skip_in``.
     """
 
     def __init__(
-        self, part: DagPart, lead: str, number: int, c_in: int, c_out: int, norm: str, places: Places, earlier: int = 0
+        self, part: DagPart, network: str, layout: CellLayout, c_in: int, c_out: int, norm: str, places: Places
     ) -> None:
         super().__init__()
-        cell = part.cell
+        cell, lead = part.cell, f"{network}.cell{layout.number}"
         self._cell, self._c_out = cell, c_out
         self._order = cell.order()
-        self._edges = part.edges(first=number == 1)
-        self._levels = part.levels(first=number == 1)
-        self._mode = cell.skip_modes[(number - 1) % len(cell.skip_modes)]
+        self._edges = part.edges(layout)
+        self._levels = part.levels(layout)
+        self._mode = cell.skip_modes[(layout.number - 1) % len(cell.skip_modes)]
         # Nodes that the forward pass gives away whatever the choices are.
         self._outputs = {cell.output, cell.skip_out or cell.output}
         self.edges = nn.ModuleDict()
         for edge in self._edges:
-            spec = OpSpec(c_in if edge.source == INPUT else c_out, c_out, norm, edge.activation)
-            self.edges[edge.name] = places.place(f"{lead}.{edge.name}", partial(build_op, spec=spec))
-        count = earlier if cell.skip_in is not None else 0
-        self.skips = nn.ModuleList(conv(c_out, c_out, 1, spec_norm=False) for _ in range(count))
+            spec = OpSpec(c_in if edge.source == INPUT else c_out, c_out, norm, edge.activation, places.derived)
+            if edge.choices != PLAIN:
+                self.edges[edge.name] = places.place(f"{lead}.{edge.name}", partial(build_op, spec=spec))
+        # One module a skip: earlier cell k has its output k doublings ahead of this cell's.
+        self.skips = nn.ModuleList()
+        for earlier in range(1, layout.number) if cell.skip_in is not None else ():
+            if cell.skip_choices is None:
+                self.skips.append(conv(c_out, c_out, 1, spec_norm=False))
+            else:
+                build = partial(_repeated, times=layout.number - earlier, spec=OpSpec(c_out, c_out, norm))
+                self.skips.append(places.place(f"{lead}.skip{earlier}", build))
 
     def forward(self, x: Tensor, skips: Sequence[Tensor], selection: Selection) -> tuple[Tensor, Tensor]:
         """(output, skip output), both [B, c_out, H, W] at the cell's output size."""
@@ -54,20 +61,24 @@ class DagCell(nn.Module):
         values: dict[str, Tensor] = {INPUT: x}
         for node in self._order:
             incoming = [edge for edge in running if edge.target == node]
-            terms = [self.edges[edge.name](values[edge.source], selection) for edge in incoming]
+            terms = [self._along(edge, values[edge.source], selection) for edge in incoming]
             if node == self._cell.skip_in:
-                terms += [self._resized(skip, x, node, conv1) for skip, conv1 in zip(skips, self.skips, strict=True)]
+                side = self._side(x, node)
+                terms += [self._skipped(*pair, side, selection) for pair in zip(skips, self.skips, strict=True)]
             values[node] = sum(terms[1:], terms[0]) if terms else self._zeros(x, node)
         return values[self._cell.output], values[self._cell.skip_out or self._cell.output]
 
     def _running(self, selection: Selection) -> list[Edge]:
         """Edges that carry something to somewhere: not ``none``, and their node is read. The others cost nothing."""
-        kept = [edge for edge in self._edges if not _is_none(self.edges[edge.name], selection)]
+        kept = [e for e in self._edges if e.choices == PLAIN or not _is_none(self.edges[e.name], selection)]
         read = set(self._outputs)
         for node in reversed(self._order):
             if node in read:
                 read.update(edge.source for edge in kept if edge.target == node)
         return [edge for edge in kept if edge.target in read]
+
+    def _along(self, edge: Edge, x: Tensor, selection: Selection) -> Tensor:
+        return x if edge.choices == PLAIN else self.edges[edge.name](x, selection)
 
     def _side(self, x: Tensor, node: str) -> int:
         level = self._levels[node]
@@ -77,8 +88,15 @@ class DagCell(nn.Module):
         side = self._side(x, node)
         return x.new_zeros(x.shape[0], self._c_out, side, side)
 
-    def _resized(self, skip: Tensor, x: Tensor, node: str, conv1: nn.Module) -> Tensor:
-        return conv1(_resize(skip, self._side(x, node), self._mode))
+    def _skipped(self, skip: Tensor, module: nn.Module, side: int, selection: Selection) -> Tensor:
+        """An earlier cell's skip output at this cell's size: as decided, or in the fixed way."""
+        if isinstance(module, Place):
+            return module(skip, selection)
+        return module(_resize(skip, side, self._mode))
+
+
+def _repeated(name: str, times: int, spec: OpSpec) -> nn.Module:
+    return Repeated(build_op(name, spec), times)
 
 
 def _is_none(place: nn.Module, selection: Selection) -> bool:

@@ -63,8 +63,16 @@ def _checked(genotype: Genotype, space: SearchSpace | None, image_size: int | No
 
 
 def inherit(network: nn.Module, weights: Mapping[str, Tensor]) -> None:
-    """Copy a supernet's state into a derived network: the same names, of which the latter has a part."""
-    network.load_state_dict({name: weights[name] for name in network.state_dict()})
+    """Copy a supernet's state into a derived network: the same names, of which the latter has a part.
+
+    Only the weights of batch norms may be absent from the supernet's, where they are 1 and 0 (see ``OpSpec.affine``).
+    """
+    plain: dict[str, Tensor] = {}
+    for lead, module in network.named_modules():
+        if isinstance(module, nn.BatchNorm2d) and module.affine:
+            plain[f"{lead}.weight"] = torch.ones_like(module.weight)
+            plain[f"{lead}.bias"] = torch.zeros_like(module.bias)
+    network.load_state_dict({name: weights[name] if name in weights else plain[name] for name in network.state_dict()})
 
 
 def reestimate_batch_norm(network: nn.Module, run_batch: Callable[[int], object], batches: int) -> None:

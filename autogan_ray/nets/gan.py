@@ -16,8 +16,8 @@ from autogan_ray.errors import ConfigError
 from autogan_ray.nets.cells import BlockCell, DagCell, FixedBlock
 from autogan_ray.nets.mixed import Choices, Places, Selection
 from autogan_ray.nets.ops import conv
-from autogan_ray.parts import DagPart, FixedPart
-from autogan_ray.sizes import discriminator_cells, generator_cells
+from autogan_ray.parts import DagPart
+from autogan_ray.sizes import generator_cells, generator_layout
 from autogan_ray.space import SearchSpace
 
 NO_SELECTION: Selection = {}
@@ -51,7 +51,7 @@ class Generator(nn.Module):
     def __init__(self, space: SearchSpace, shape: Shape, choices: Choices | None) -> None:
         super().__init__()
         part, width = space.generator, shape.channels_g
-        self._bottom, cells = generator_cells(shape.image_size)
+        self._bottom, _ = generator_cells(shape.image_size)
         self.latent_dim = shape.latent_dim
         self._width = width
         parts = latent_parts(space, shape.image_size)
@@ -67,13 +67,11 @@ class Generator(nn.Module):
             nn.Linear(shape.latent_dim // parts, width * (self._bottom * 2**index) ** 2) for index in range(parts)
         )
         self.cells = nn.ModuleList()
-        for number in range(1, cells + 1):
-            lead = f"g.cell{number}"
+        for layout in generator_layout(shape.image_size):
             if isinstance(part, DagPart):
-                norm = shape.norm_g or part.norm
-                self.cells.append(DagCell(part, lead, number, width, width, norm, places, earlier=number - 1))
+                self.cells.append(DagCell(part, "g", layout, width, width, shape.norm_g or part.norm, places))
             else:
-                self.cells.append(BlockCell(lead, number, width, places))
+                self.cells.append(BlockCell(f"g.cell{layout.number}", layout.number, width, places))
         self.to_image = nn.Sequential(
             nn.BatchNorm2d(width), nn.ReLU(), conv(width, shape.image_channels, 3, spec_norm=False), nn.Tanh()
         )
@@ -97,21 +95,16 @@ class Discriminator(nn.Module):
 
     def __init__(self, space: SearchSpace, shape: Shape, choices: Choices | None) -> None:
         super().__init__()
-        part, width = space.discriminator, shape.channels_d
-        halvings = discriminator_cells(shape.image_size)
+        part, width, side = space.discriminator, shape.channels_d, shape.image_size
+        places = Places(space.decisions_d(shape.image_size), choices)
         self.cells = nn.ModuleList()
-        if isinstance(part, FixedPart):
-            downs = min(halvings, 2)
-            for number in range(4):
-                c_in = shape.image_channels if number == 0 else width
-                self.cells.append(FixedBlock(c_in, width, down=number < downs, first=number == 0))
-            side = shape.image_size // 2**downs
-        else:
-            places = Places(space.decisions_d(shape.image_size), choices)
-            for number in range(1, halvings + 1):
-                c_in = shape.image_channels if number == 1 else width
-                self.cells.append(DagCell(part, f"d.cell{number}", number, c_in, width, part.norm, places))
-            side = shape.image_size // 2**halvings
+        for layout in part.layout_d(shape.image_size):
+            c_in = shape.image_channels if layout.first else width
+            if isinstance(part, DagPart) and not layout.fixed:
+                self.cells.append(DagCell(part, "d", layout, c_in, width, part.norm, places))
+            else:
+                self.cells.append(FixedBlock(c_in, width, down=layout.level < 0, first=layout.first))
+            side = side // 2 if layout.level < 0 else side
         self._flatten = shape.head_d == "flatten"
         inputs = width * side * side if self._flatten else width
         self.head = spectral_norm(nn.Linear(inputs, 1, bias=False))

@@ -76,5 +76,10 @@ class Places:
         self._decisions = {decision.name: decision for decision in decisions}
         self._choices = choices
 
+    @property
+    def derived(self) -> bool:
+        """Whether the network is a derived one."""
+        return self._choices is not None
+
     def place(self, name: str, build: Callable[[str], nn.Module]) -> Place:
         return Place(self._decisions[name], build, None if self._choices is None else self._choices[name])

@@ -19,20 +19,32 @@ from autogan_ray.operations import NONE, SKIP
 
 @dataclass(frozen=True)
 class OpSpec:
-    """What a place tells its operations: channels in and out, normalisation, and whether a ReLU leads."""
+    """What a place tells its operations: channels in and out, normalisation, and whether a ReLU leads.
+
+    ``affine``: whether the batch norms that belong to an operation itself have weights. alphaGAN's have none in the
+    supernet (an operation could scale itself up there) and have them in derived networks.
+    """
 
     c_in: int
     c_out: int
     norm: str = "none"
     activation: bool = True
+    affine: bool = True
 
 
 def conv(
-    c_in: int, c_out: int, kernel: int, spec_norm: bool, dilation: int = 1, stride: int = 1, bias: bool = True
+    c_in: int,
+    c_out: int,
+    kernel: int,
+    spec_norm: bool,
+    dilation: int = 1,
+    stride: int = 1,
+    bias: bool = True,
+    groups: int = 1,
 ) -> nn.Module:
     """Conv2d with "same" padding for its dilation (so stride 2 halves even sides exactly), Xavier-uniform weights."""
     padding = dilation * (kernel - 1) // 2
-    layer = nn.Conv2d(c_in, c_out, kernel, stride=stride, padding=padding, dilation=dilation, bias=bias)
+    layer = nn.Conv2d(c_in, c_out, kernel, stride, padding, dilation, groups, bias)
     nn.init.xavier_uniform_(layer.weight)
     return spectral_norm(layer) if spec_norm else layer
 
@@ -65,6 +77,36 @@ def _depthwise_deconv(spec: OpSpec) -> nn.Module:
     return nn.Sequential(nn.ReLU(), deep, point, *_normed(spec))
 
 
+def _separable(kernel: int) -> Callable[[OpSpec], nn.Module]:
+    """Twice: ReLU, depthwise, pointwise, batch norm (with spectral norm: that in its place)."""
+
+    def half(c_in: int, c_out: int, spec: OpSpec, activation: bool) -> list[nn.Module]:
+        spectral = spec.norm == "spectral"
+        lead: list[nn.Module] = [nn.ReLU()] if activation else []
+        deep = conv(c_in, c_in, kernel, spectral, bias=False, groups=c_in)
+        point = conv(c_in, c_out, 1, spectral, bias=False)
+        return [*lead, deep, point, *([] if spectral else [nn.BatchNorm2d(c_out, affine=spec.affine)])]
+
+    def build(spec: OpSpec) -> nn.Module:
+        first = half(spec.c_in, spec.c_in, spec, spec.activation)
+        return nn.Sequential(*first, *half(spec.c_in, spec.c_out, spec, True))
+
+    return build
+
+
+class Repeated(nn.Module):
+    """One module applied ``times`` times, with the same weights."""
+
+    def __init__(self, module: nn.Module, times: int) -> None:
+        super().__init__()
+        self.module, self._times = module, times
+
+    def forward(self, x: Tensor) -> Tensor:
+        for _ in range(self._times):
+            x = self.module(x)
+        return x
+
+
 def _normed(spec: OpSpec) -> list[nn.Module]:
     return [nn.BatchNorm2d(spec.c_out)] if spec.norm == "batch" else []
 
@@ -90,6 +132,12 @@ BUILDERS: Mapping[str, Callable[[OpSpec], nn.Module]] = MappingProxyType(
         "conv_5x5": _conv(5),
         "dil_conv_3x3": _conv(3, dilation=2),
         "dil_conv_5x5": _conv(5, dilation=2),
+        "sep_conv_3x3": _separable(3),
+        "sep_conv_5x5": _separable(5),
+        "sep_conv_7x7": _separable(7),
+        "nearest": lambda spec: upsample("nearest"),
+        "bilinear": lambda spec: upsample("bilinear"),
+        "deconv_2x2": lambda spec: nn.ConvTranspose2d(spec.c_in, spec.c_out, 2, stride=2),
         "nearest_conv_1x1": _interpolate("nearest"),
         "bilinear_conv_1x1": _interpolate("bilinear"),
         "deconv_3x3_depthwise": _depthwise_deconv,

@@ -16,7 +16,10 @@ from autogan_ray.operations import OPERATIONS
 from autogan_ray.space import load_space
 from autogan_ray.training.ema import Ema
 
-NAMES = ["adversarialnas", "autogan", "autogan/adversarialnas", "adversarialnas/fixed"]
+NAMES = [
+    *("adversarialnas", "autogan", "autogan/adversarialnas", "adversarialnas/fixed"),
+    *("alphagan", "alphagan/eagan", "autogan/eagan"),
+]
 SIZES = [(8, 1), (32, 3), (48, 3)]
 
 
