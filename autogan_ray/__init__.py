@@ -12,8 +12,8 @@ if TYPE_CHECKING:
     from autogan_ray.export import load_generator
     from autogan_ray.genotype import Genotype
     from autogan_ray.nets.derived import build_discriminator, build_generator
+    from autogan_ray.published import load_genotype
     from autogan_ray.results.store import load_study
-    from autogan_ray.retrain import read_genotype as load_genotype
     from autogan_ray.space import SearchSpace, load_space
 
 __all__ = [
@@ -33,7 +33,7 @@ _HOMES = {
     "build_discriminator": ("autogan_ray.nets.derived", "build_discriminator"),
     "build_generator": ("autogan_ray.nets.derived", "build_generator"),
     "load_generator": ("autogan_ray.export", "load_generator"),
-    "load_genotype": ("autogan_ray.retrain", "read_genotype"),
+    "load_genotype": ("autogan_ray.published", "load_genotype"),
     "load_space": ("autogan_ray.space", "load_space"),
     "load_study": ("autogan_ray.results.store", "load_study"),
 }

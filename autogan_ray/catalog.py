@@ -19,17 +19,19 @@ from autogan_ray.errors import NotFoundError, nearest
 
 @dataclass(frozen=True)
 class Kind:
-    """Where one kind of file is shipped: the package that holds it and the ending of its files."""
+    """Where one kind of file is shipped: the package (and its folder) that holds it and the ending of its files."""
 
     label: str
     package: str
     ending: str
+    folder: str = ""
 
 
 KINDS: Mapping[str, Kind] = MappingProxyType(
     {
         "space": Kind("search space", "searchspaces", ".toml"),
         "study": Kind("study", "studies", ".toml"),
+        "genotype": Kind("genotype", "searchspaces", ".json", "genotypes"),
     }
 )
 
@@ -48,9 +50,10 @@ class Document:
 
 
 def _shipped(kind: Kind) -> dict[str, Traversable]:
+    place = resources.files(kind.package)
     found = {
         entry.name.removesuffix(kind.ending): entry
-        for entry in resources.files(kind.package).iterdir()
+        for entry in (place / kind.folder if kind.folder else place).iterdir()
         if entry.name.endswith(kind.ending)
     }
     return dict(sorted(found.items()))
@@ -78,7 +81,8 @@ def read(kind: str, name_or_path: str | Path) -> Document:
         raise NotFoundError(
             f"unknown {spec.label} {text!r}; {hint} (a file of your own: give its path, ending {spec.ending})"
         )
-    return Document(text, shipped[text].read_text(encoding="utf-8"), f"{spec.package}/{text}{spec.ending}")
+    origin = "/".join(part for part in (spec.package, spec.folder, text + spec.ending) if part)
+    return Document(text, shipped[text].read_text(encoding="utf-8"), origin)
 
 
 def _read_file(spec: Kind, path: Path) -> Document:

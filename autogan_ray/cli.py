@@ -141,7 +141,7 @@ def show(results: Path, trial: str | None, as_json: bool) -> None:
 @click.option("--json", "as_json", is_flag=True)
 def spaces(name: str | None, image_size: int, as_json: bool) -> None:
     """List the search spaces, or the decisions of one (a name, G/D, or a file)."""
-    from autogan_ray.reporting import say_space, say_spaces
+    from autogan_ray.listing import say_space, say_spaces
 
     if name is None:
         say_spaces(click.echo, image_size, as_json)
@@ -150,15 +150,22 @@ def spaces(name: str | None, image_size: int, as_json: bool) -> None:
 
 
 @main.command()
-@click.argument("name")
-@click.option("--channels", type=click.IntRange(min=1), default=256, show_default=True)
-@click.option("--latent", type=click.IntRange(min=1), default=120, show_default=True)
+@click.argument("name", required=False)
+@click.option("--image-size", type=click.IntRange(min=1), help="Side in pixels (default: the genotype's own).")
+@click.option("--channels", type=click.IntRange(min=1), help="Of G (default: as published; 256 for a file).")
+@click.option("--channels-d", type=click.IntRange(min=1), help="Of D (default: half of G's).")
+@click.option("--latent", type=click.IntRange(min=1), help="Length of z (default: as published; 120 for a file).")
 @click.option("--json", "as_json", is_flag=True)
-def genotypes(name: str, channels: int, latent: int, as_json: bool) -> None:
-    """Draw a genotype file, with parameters and MACs of its generator."""
-    from autogan_ray.reporting import say_genotype
+def genotypes(name: str | None, as_json: bool, **asked: Any) -> None:
+    """List the published genotypes, or draw one (a name or a file) with what it costs."""
+    from autogan_ray.listing import say_genotype, say_genotypes
 
-    say_genotype(click.echo, name, channels, latent, as_json)
+    if name is not None:
+        say_genotype(click.echo, name, as_json=as_json, **asked)
+    elif any(value is not None for value in asked.values()):
+        raise click.UsageError("--image-size, --channels, --channels-d and --latent are for one genotype: name it")
+    else:
+        say_genotypes(click.echo, as_json)
 
 
 @main.command()

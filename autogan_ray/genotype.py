@@ -16,6 +16,8 @@ from autogan_ray.errors import GenotypeError
 
 FORMAT = "autogan_ray.genotype/1"
 _KEYS = ("format", "space", "image_size", "generator", "discriminator")
+_ABOUT = "about"
+"""What a file may say beside them: source, published scores. It is no part of the value."""
 
 
 @dataclass(frozen=True)
@@ -66,7 +68,7 @@ class Genotype:
             if key not in values:
                 raise GenotypeError(f"key {key!r} is missing; a genotype has {', '.join(_KEYS)}")
         for key in values:
-            if key not in _KEYS:
+            if key not in (*_KEYS, _ABOUT):
                 raise GenotypeError(f"unknown key {key!r}; a genotype has {', '.join(_KEYS)}")
         if not isinstance(values["image_size"], int) or isinstance(values["image_size"], bool):
             raise GenotypeError(f"image_size is {values['image_size']!r}; it is a whole number of pixels")

@@ -1,62 +1,20 @@
-"""The listing verbs: studies, trials, spaces, genotypes, and the comparison after a retraining."""
+"""What studies and trials look like in a terminal, and the comparison after a retraining."""
 
 from __future__ import annotations
 
 import json
-import math
 import statistics
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from autogan_ray import catalog
 from autogan_ray.errors import ResultsError, nearest
 from autogan_ray.genotype import Genotype
-from autogan_ray.space import SearchSpace, load_space
 
 if TYPE_CHECKING:
     from autogan_ray.metrics.study import Measure
 
 Say = Callable[[str], None]
-
-
-def _size_text(space: SearchSpace, image_size: int) -> str:
-    size = space.size(image_size)
-    return f"{size:,}" if size < 10**7 else f"10^{math.log10(size):.1f}"
-
-
-def say_spaces(say: Say, image_size: int, as_json: bool) -> None:
-    """Every shipped space; a space without a generator is for the right of a slash."""
-    from autogan_ray.console import table
-    from autogan_ray.errors import SpaceError
-
-    rows = []
-    for name in catalog.names("space"):
-        try:
-            space, use = load_space(name), name
-        except SpaceError:
-            use = f"autogan/{name}"
-            space = load_space(use)
-        decisions = (len(space.decisions_g(image_size)), len(space.decisions_d(image_size)))
-        rows.append((use, *decisions, _size_text(space, image_size), space.description))
-    if as_json:
-        keys = ("name", "decisions_g", "decisions_d", "size", "description")
-        say(json.dumps([dict(zip(keys, row, strict=True)) for row in rows], indent=2))
-        return
-    say(table(("space", "G decisions", "D decisions", f"size at {image_size} px", "description"), rows))
-    say("\ncombine two as G/D, such as autogan/adversarialnas; see one by its name")
-
-
-def say_space(say: Say, name: str, image_size: int, as_json: bool) -> None:
-    """All decisions of one space."""
-    from autogan_ray.console import table
-
-    space = load_space(name)
-    if as_json:
-        say(json.dumps(space.to_dict() | {"size": space.size(image_size)}, indent=2))
-        return
-    say(f"{space.name}: {space.description}; {_size_text(space, image_size)} architectures at {image_size} px")
-    say(table(("decision", "choices"), [(d.name, " ".join(d.choices)) for d in space.decisions(image_size)]))
 
 
 def say_studies(say: Say, folder: Path, as_json: bool) -> None:
@@ -124,24 +82,6 @@ def say_trial(say: Say, results: Path, trial: str, as_json: bool) -> None:
     if log.best is not None:
         say(f"\nbest at evaluation {log.best['evaluation']}, {decidedness(log.best['decisions'])}")
         say(draw(Genotype.from_dict(log.best["genotype"])))
-
-
-def say_genotype(say: Say, name: str, channels: int, latent: int, as_json: bool) -> None:
-    """A genotype drawn, with its generator's cost."""
-    from autogan_ray.nets.cost import genotype_cost
-    from autogan_ray.nets.gan import Shape
-    from autogan_ray.results.drawing import draw
-    from autogan_ray.retrain import read_genotype
-
-    genotype = read_genotype(name)
-    space = load_space(genotype.space)
-    space.check(genotype)
-    cost = genotype_cost(space, Shape(genotype.image_size, 3, channels, channels // 2 or 1, latent), genotype)
-    if as_json:
-        say(json.dumps(genotype.to_dict() | cost, indent=2))
-        return
-    say(draw(genotype))
-    say(f"generator: {cost['params_g']:,} parameters, {cost['macs_g'] / 1e9:.3f} GMACs at {channels} channels")
 
 
 def say_comparison(say: Say, folder: Path, measure: Measure, results: Sequence[dict[str, Any]], device: str) -> None:

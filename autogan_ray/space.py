@@ -10,7 +10,7 @@ import hashlib
 import json
 import math
 import random
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Self
 
@@ -148,6 +148,21 @@ class SearchSpace(Value):
                 f"genotype of space {genotype.space!r}: node {node!r} of {network}.cell{cell} has no input: all edges "
                 "to it are 'none'"
             )
+
+    def resized(self, genotype: Genotype, image_size: int) -> Genotype:
+        """The same decisions for images of another size, where the networks have as many cells there.
+
+        Raises GenotypeError where they have not, or where the genotype does not fit the space.
+        """
+        self.check(genotype)
+        here, there = ([d.name for d in self.decisions(size)] for size in (genotype.image_size, image_size))
+        if here != there:
+            raise GenotypeError(
+                f"genotype of space {genotype.space!r} is for {genotype.image_size} px and cannot serve "
+                f"{image_size} px: it makes {len(here)} decisions, and {len(there)} are open there; give it images "
+                f"of {genotype.image_size} px"
+            )
+        return replace(genotype, image_size=image_size)
 
     def random(self, image_size: int, seed: int) -> Genotype:
         """A genotype drawn uniformly from the connected ones (by rejection, so exactly uniform)."""

@@ -77,7 +77,7 @@ def assert_refused(message: str, *arguments: str) -> None:
         ("not a study's folder", ["show", "nowhere"]),
         ("not a study's folder", ["retrain", "nowhere"]),
         ("does not exist", ["generate", "nowhere.safetensors", "--out", "x"]),
-        ("no such file", ["genotypes", "nowhere.json"]),
+        ("nowhere.json' does not exist", ["genotypes", "nowhere.json"]),
     ],
 )  # fmt: skip
 def test_a_mistake_is_named_with_its_remedy(message: str, arguments: list[str]) -> None:

@@ -13,7 +13,7 @@ import pytest
 
 PACKAGE = Path(__file__).parent.parent / "autogan_ray"
 VALUES = [
-    *("errors", "value", "operations", "parts", "sizes", "connectivity", "space", "genotype", "catalog"),
+    *("errors", "value", "operations", "parts", "sizes", "connectivity", "space", "genotype", "catalog", "published"),
     *("sections", "sweep", "config"),
 ]
 # May import from itself and from what stands before it.
@@ -23,7 +23,7 @@ PLACES = {
     **{name: name for name in ("nets", "training", "metrics", "search", "results", "tune")},
     **dict.fromkeys(("export", "plan", "provenance"), "results"),
     **dict.fromkeys(("retrain", "retraining", "sampling"), "retrain"),
-    **dict.fromkeys(("console", "running", "commands", "reporting", "cli", "__main__"), "console"),
+    **dict.fromkeys(("console", "running", "commands", "reporting", "listing", "cli", "__main__"), "console"),
 }
 
 

@@ -7,7 +7,6 @@ from collections.abc import Callable, Mapping
 import torch
 from torch import Tensor, nn
 
-from autogan_ray.errors import GenotypeError
 from autogan_ray.genotype import Genotype
 from autogan_ray.nets.gan import Discriminator, Generator, Shape
 from autogan_ray.space import SearchSpace, space_of
@@ -26,7 +25,8 @@ def build_generator(
     """z [B, latent_dim] -> images [B, image_channels, H, W] in [-1, 1].
 
     Args:
-        image_size: side in pixels; None takes the genotype's, and another one is refused.
+        image_size: side in pixels; None takes the genotype's. Another one is refused unless the networks have as many
+            cells there (32 and 48 px have).
         space: None takes the shipped space that the genotype names.
         norm: normalisation in DAG cells, ``none`` or ``batch``; None takes the space's.
 
@@ -34,7 +34,7 @@ def build_generator(
         GenotypeError: the genotype does not fit its space or the image size.
         ConfigError: latent_dim does not divide into the space's latent parts.
     """
-    space = _checked(genotype, space, image_size)
+    genotype, space = _checked(genotype, space, image_size)
     shape = Shape(genotype.image_size, image_channels, channels, channels, latent_dim, norm)
     return Generator(space, shape, genotype.choices)
 
@@ -49,17 +49,14 @@ def build_discriminator(
     head: str = "sum",
 ) -> Discriminator:
     """Images [B, image_channels, H, W] -> scores [B]. ``head``: ``sum`` (published) or ``flatten``."""
-    space = _checked(genotype, space, image_size)
+    genotype, space = _checked(genotype, space, image_size)
     shape = Shape(genotype.image_size, image_channels, channels, channels, head_d=head)
     return Discriminator(space, shape, genotype.choices)
 
 
-def _checked(genotype: Genotype, space: SearchSpace | None, image_size: int | None) -> SearchSpace:
+def _checked(genotype: Genotype, space: SearchSpace | None, image_size: int | None) -> tuple[Genotype, SearchSpace]:
     space = space or space_of(genotype)
-    if image_size not in (None, genotype.image_size):
-        raise GenotypeError(f"image_size = {image_size}, but the genotype is for {genotype.image_size} px")
-    space.check(genotype)
-    return space
+    return space.resized(genotype, image_size or genotype.image_size), space
 
 
 def inherit(network: nn.Module, weights: Mapping[str, Tensor]) -> None:

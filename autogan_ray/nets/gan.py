@@ -10,12 +10,11 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
-from torch.nn.utils.parametrizations import spectral_norm
 
 from autogan_ray.errors import ConfigError
 from autogan_ray.nets.cells import BlockCell, DagCell, FixedBlock
 from autogan_ray.nets.mixed import Choices, Places, Selection
-from autogan_ray.nets.ops import conv
+from autogan_ray.nets.ops import conv, spectral
 from autogan_ray.parts import DagPart
 from autogan_ray.sizes import generator_cells, generator_layout
 from autogan_ray.space import SearchSpace
@@ -107,7 +106,7 @@ class Discriminator(nn.Module):
             side = side // 2 if layout.level < 0 else side
         self._flatten = shape.head_d == "flatten"
         inputs = width * side * side if self._flatten else width
-        self.head = spectral_norm(nn.Linear(inputs, 1, bias=False))
+        self.head = spectral(nn.Linear(inputs, 1, bias=False))
 
     def forward(self, images: Tensor, selection: Selection = NO_SELECTION) -> Tensor:
         x = images

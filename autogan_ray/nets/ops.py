@@ -46,7 +46,16 @@ def conv(
     padding = dilation * (kernel - 1) // 2
     layer = nn.Conv2d(c_in, c_out, kernel, stride, padding, dilation, groups, bias)
     nn.init.xavier_uniform_(layer.weight)
-    return spectral_norm(layer) if spec_norm else layer
+    return spectral(layer) if spec_norm else layer
+
+
+def spectral(layer: nn.Module) -> nn.Module:
+    """The layer with its weight divided by its spectral norm (Miyato et al. 2018), one power iteration a forward pass.
+
+    On the meta device, where networks are only counted, the layer is left plain: its sizes are the same, and torch's
+    first power iterations take seconds there.
+    """
+    return layer if layer.weight.is_meta else spectral_norm(layer)
 
 
 def _conv(kernel: int, dilation: int = 1, stride: int = 1) -> Callable[[OpSpec], nn.Module]:

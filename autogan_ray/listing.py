@@ -1,0 +1,152 @@
+"""The verbs that show what is shipped, or a user's own beside it: search spaces and genotypes."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable
+from typing import Any
+
+from autogan_ray import catalog
+from autogan_ray.genotype import Genotype
+from autogan_ray.published import Published, Score, all_published, is_published, load_genotype, load_published
+from autogan_ray.space import SearchSpace, load_space, space_of
+
+Say = Callable[[str], None]
+
+
+def _size_text(space: SearchSpace, image_size: int) -> str:
+    size = space.size(image_size)
+    return f"{size:,}" if size < 10**7 else f"10^{math.log10(size):.1f}"
+
+
+def say_spaces(say: Say, image_size: int, as_json: bool) -> None:
+    """Every shipped space; a space without a generator is for the right of a slash."""
+    from autogan_ray.console import table
+    from autogan_ray.errors import SpaceError
+
+    rows = []
+    for name in catalog.names("space"):
+        try:
+            space, use = load_space(name), name
+        except SpaceError:
+            use = f"autogan/{name}"
+            space = load_space(use)
+        decisions = (len(space.decisions_g(image_size)), len(space.decisions_d(image_size)))
+        rows.append((use, *decisions, _size_text(space, image_size), space.description))
+    if as_json:
+        keys = ("name", "decisions_g", "decisions_d", "size", "description")
+        say(json.dumps([dict(zip(keys, row, strict=True)) for row in rows], indent=2))
+        return
+    say(table(("space", "G decisions", "D decisions", f"size at {image_size} px", "description"), rows))
+    say("\ncombine two as G/D, such as autogan/adversarialnas; see one by its name")
+
+
+def say_space(say: Say, name: str, image_size: int, as_json: bool) -> None:
+    """All decisions of one space."""
+    from autogan_ray.console import table
+
+    space = load_space(name)
+    if as_json:
+        say(json.dumps(space.to_dict() | {"size": space.size(image_size)}, indent=2))
+        return
+    say(f"{space.name}: {space.description}; {_size_text(space, image_size)} architectures at {image_size} px")
+    say(table(("decision", "choices"), [(d.name, " ".join(d.choices)) for d in space.decisions(image_size)]))
+
+
+def say_genotypes(say: Say, as_json: bool) -> None:
+    """Every shipped genotype with its cost as published, and every published score with its protocol."""
+    from autogan_ray.console import table
+
+    entries = all_published()
+    costs = {entry.name: _cost(entry.genotype, *_widths(entry)) for entry in entries}
+    if as_json:
+        say(json.dumps([_entry(entry) | costs[entry.name] for entry in entries], indent=2))
+        return
+    rows = []
+    for entry in entries:
+        cost, size = costs[entry.name]["generator"], f"{entry.genotype.image_size} px"
+        line = (f"{cost['params'] / 1e6:.3f}", f"{cost['macs'] / 1e9:.3f}", entry.about.source)
+        rows.append((entry.name, entry.genotype.space, size, *line))
+    say(table(("genotype", "space", "size", "params/M", "GMACs", "source"), rows))
+    say("params and MACs of the generator at the published width; the discriminator's: --json")
+    say("\npublished scores, of other code and by the protocol they were published with")
+    scores = [(entry.name, score) for entry in entries for score in entry.about.scores]
+    numbered = {note: index for index, note in enumerate(dict.fromkeys(s.note for _, s in scores if s.note), start=1)}
+    reported = [
+        (
+            f"{name} [{numbered[score.note]}]" if score.note else name,
+            f"{score.dataset} {score.image_size} px",
+            *(_with_spread(score), score.fid, f"{score.n_fake:,}", f"{score.n_real:,}", score.features),
+        )
+        for name, score in scores
+    ]
+    say(table(("genotype", "data", "IS", "FID", "fakes", "reals", "features"), reported))
+    for note, index in numbered.items():
+        say(f"[{index}] {note}")
+
+
+def _with_spread(score: Score) -> str:
+    spread = f" ± {score.inception_score_sd:.2f}" if score.inception_score_sd else ""
+    return f"{score.inception_score:.2f}{spread}" if score.inception_score else ""
+
+
+def _entry(entry: Published) -> dict[str, Any]:
+    about = entry.about.model_dump(mode="json")
+    return {"name": entry.name, "space": entry.genotype.space, "image_size": entry.genotype.image_size, **about}
+
+
+def _widths(entry: Published) -> tuple[int, int, int]:
+    return entry.about.channels_g, entry.about.channels_d, entry.about.latent_dim
+
+
+def _cost(genotype: Genotype, channels_g: int, channels_d: int, latent_dim: int) -> dict[str, dict[str, int]]:
+    """Parameters, and multiply-accumulates of one image, of both networks for images of three channels."""
+    from autogan_ray.nets.cost import genotype_cost
+    from autogan_ray.nets.gan import Shape
+
+    shape = Shape(genotype.image_size, 3, channels_g, channels_d, latent_dim)
+    cost = genotype_cost(space_of(genotype), shape, genotype)
+    return {
+        "generator": {"params": cost["params_g"], "macs": cost["macs_g"]},
+        "discriminator": {"params": cost["params_d"], "macs": cost["macs_d"]},
+    }
+
+
+def say_genotype(
+    say: Say,
+    name: str,
+    *,
+    image_size: int | None,
+    channels: int | None,
+    channels_d: int | None,
+    latent: int | None,
+    as_json: bool,
+) -> None:
+    """One genotype drawn, with what both networks cost.
+
+    Args:
+        channels, latent: None takes the published ones, and 256 and 120 for a file. ``channels_d``: half of channels.
+
+    Raises:
+        NotFoundError, GenotypeError, ConfigError: no such genotype; it does not fit its space, the size or the latent.
+    """
+    from autogan_ray.results.drawing import draw
+
+    published = load_published(name) if is_published(name) else None
+    wide, narrow, length = _widths(published) if published else (256, 128, 120)
+    found = load_genotype(name)
+    genotype = space_of(found).resized(found, image_size or found.image_size)
+    narrow = channels_d or (max(1, channels // 2) if channels else narrow)
+    wide, length = channels or wide, latent or length
+    cost = _cost(genotype, wide, narrow, length)
+    if as_json:
+        settings = {"channels": wide, "channels_d": narrow, "latent_dim": length}
+        say(json.dumps({"name": name, **settings, "genotype": genotype.to_dict(), **cost}, indent=2))
+        return
+    say(draw(genotype))
+    for network, width in (("generator", wide), ("discriminator", narrow)):
+        numbers = cost[network]
+        say(f"{network}: {numbers['params']:,} parameters, {numbers['macs'] / 1e9:.6f} GMACs at {width} channels")
+    if published:
+        say(f"{published.about.title}; {published.about.source}")
