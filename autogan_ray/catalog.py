@@ -31,6 +31,7 @@ KINDS: Mapping[str, Kind] = MappingProxyType(
     {
         "space": Kind("search space", "searchspaces", ".toml"),
         "study": Kind("study", "studies", ".toml"),
+        "recipe": Kind("recipe", "studies", ".toml", "recipes"),
         "genotype": Kind("genotype", "searchspaces", ".json", "genotypes"),
     }
 )

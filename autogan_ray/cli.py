@@ -68,14 +68,20 @@ def run(**asked: Any) -> None:
     """Run a STUDY: a shipped name or a file (default: cifar10 with GPUs, digits without)."""
     from autogan_ray.running import run_command
 
-    raise SystemExit(run_command(click.echo, command=shlex.join(["autogan-ray", *sys.argv[1:]]), **asked))
+    raise SystemExit(run_command(click.echo, command=_typed(), **asked))
+
+
+def _typed() -> str:
+    return shlex.join(["autogan-ray", *sys.argv[1:]])
 
 
 @main.command()
 @click.argument("results", type=click.Path(path_type=Path))
+@click.option("--study", help="For a new folder RESULTS: data and metric of this study; nothing is searched.")
+@click.option("--recipe", help="Published training settings: see the verb recipes; or a file.")
 @click.option("--trial", help="'best' or a trial's id (default best, unless --genotype is given).")
 @click.option("--top", type=click.IntRange(min=1), default=1, show_default=True, help="With best: so many trials.")
-@click.option("--genotype", "genotypes", multiple=True, help="A genotype file, or 'random'; repeatable.")
+@click.option("--genotype", "genotypes", multiple=True, help="A published name, a file, or 'random'; repeatable.")
 @click.option("--seeds", type=click.IntRange(min=1), default=1, show_default=True, help="Runs of each genotype.")
 @click.option("--kimg", type=click.FloatRange(min=0, min_open=True), help="Length of training.")
 @click.option("--discriminator", type=click.Choice(["derived", "fixed"]), help="fixed: the published protocol.")
@@ -83,10 +89,10 @@ def run(**asked: Any) -> None:
 @click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Change a retrain.* or metrics.* setting.")
 @click.option("--resume", is_flag=True, help="Go on with what is in the folder.")
 def retrain(**asked: Any) -> None:
-    """Train genotypes of a study in RESULTS from scratch and score them."""
+    """Train genotypes from scratch and score them by the protocol of the study in RESULTS."""
     from autogan_ray.commands import retrain_command
 
-    raise SystemExit(retrain_command(click.echo, **asked))
+    raise SystemExit(retrain_command(click.echo, command=_typed(), **asked))
 
 
 @main.command()
@@ -94,11 +100,12 @@ def retrain(**asked: Any) -> None:
 @click.option("--num", type=click.IntRange(min=1), default=64, show_default=True, help="Number of images.")
 @click.option("--out", type=click.Path(file_okay=False, path_type=Path), required=True, help="Folder for the PNGs.")
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
-def generate(checkpoint: Path, num: int, out: Path, seed: int) -> None:
+@click.option("--class", "label", type=click.IntRange(min=0), help="This class only (class-conditional generators).")
+def generate(checkpoint: Path, num: int, out: Path, seed: int, label: int | None) -> None:
     """Sample a retrained generator into PNG files."""
     from autogan_ray.sampling import write_images
 
-    click.echo(f"{write_images(checkpoint, num, out, seed)} images in {out}")
+    click.echo(f"{write_images(checkpoint, num, out, seed, label)} images in {out}")
 
 
 @main.command()
@@ -166,6 +173,15 @@ def genotypes(name: str | None, as_json: bool, **asked: Any) -> None:
         raise click.UsageError("--image-size, --channels, --channels-d and --latent are for one genotype: name it")
     else:
         say_genotypes(click.echo, as_json)
+
+
+@main.command()
+@click.option("--json", "as_json", is_flag=True)
+def recipes(as_json: bool) -> None:
+    """List the published training settings that retrain takes by --recipe."""
+    from autogan_ray.listing import say_recipes
+
+    say_recipes(click.echo, as_json)
 
 
 @main.command()

@@ -6,12 +6,16 @@ import os
 import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from autogan_ray.config import StudyConfig, parse_override
-from autogan_ray.errors import ConfigError, ResultsError
+from autogan_ray.errors import ConfigError, ResultsError, UserError
 from autogan_ray.plan import driver_device, make_plan
 from autogan_ray.running import resolve_study
+
+if TYPE_CHECKING:
+    from autogan_ray.results.store import Study
+    from autogan_ray.retrain import Job
 
 Say = Callable[[str], None]
 
@@ -20,6 +24,8 @@ def retrain_command(
     say: Say,
     *,
     results: Path,
+    study: str | None,
+    recipe: str | None,
     trial: str | None,
     top: int,
     genotypes: Sequence[str],
@@ -29,53 +35,117 @@ def retrain_command(
     gpus: int,
     overrides: Sequence[str],
     resume: bool,
+    command: str,
 ) -> int:
     """``retrain``: rows appended to ``evaluations``; exit code 0."""
+    from autogan_ray.metrics.study import prepare
     from autogan_ray.plan import gpu_shortage
     from autogan_ray.reporting import say_comparison
-    from autogan_ray.results.store import append_rows, load_study
+    from autogan_ray.results.store import load_study
     from autogan_ray.retrain import run_jobs, wanted_jobs
+    from autogan_ray.retraining import check_networks
 
     shortage = gpu_shortage(gpus)
     if shortage:
         raise ConfigError(shortage)
-    study = load_study(results)
-    config = _retrain_config(study.config, kimg, discriminator, overrides)
-    trial = trial or (None if genotypes else "best")
-    jobs = wanted_jobs(study, trial=trial, top=top, genotypes=genotypes, seeds=seeds, config=config)
-
-    from autogan_ray.metrics.study import prepare
-
-    measure = prepare(config.data, config.metrics, driver_device(gpus))
-    if measure.data.digest != study.studies["dataset_digest"].iloc[0]:
-        raise ResultsError(
-            f"data {config.data.source!r} is not what it was when {results} was searched: digests differ"
-        )
+    say("preparing data, extractor and the statistics of the real images (kept for the next time)")
+    fresh = study is not None and begin_unsearched(results, study, overrides, gpus, command)
+    if study is not None:
+        overrides = [text for text in overrides if text.startswith("retrain.")]
+    try:
+        found = load_study(results)
+        config = _retrain_config(found.config, recipe, kimg, discriminator, overrides)
+        trial = trial or (None if genotypes else "best")
+        jobs = wanted_jobs(found, trial=trial, top=top, genotypes=genotypes, seeds=seeds, config=config)
+        measure = prepare(config.data, config.metrics, driver_device(gpus))
+        if measure.data.digest != found.studies["dataset_digest"].iloc[0]:
+            raise ResultsError(f"data {config.data.source!r} is not what it was in {results}: digests differ")
+        check_networks(jobs, measure.data)
+    except UserError:
+        if fresh:
+            shutil.rmtree(results)  # made a moment ago, for nothing
+        raise
     devices = [f"cuda:{index}" for index in range(gpus)] or ["cpu"] * (os.cpu_count() or 1)
     devices = devices[: max(1, len(jobs))]
     say(f"retraining {len(jobs)} networks, {config.retrain.kimg:g} kimg each, {len(devices)} side by side")
+    if recipe is not None:
+        say(_recipe_line(recipe, measure.data.image_size))
 
-    def tell(job: Any, result: dict[str, Any]) -> None:
-        from autogan_ray.console import number
+    results_of = _train_all(say, jobs, lambda tell: run_jobs(jobs, measure, devices, resume, tell), found)
+    if results_of:
+        say("")
+        say_comparison(say, results, measure, results_of, driver_device(gpus))
+    return 0 if len(results_of) == len(jobs) else 1
 
-        say(f"  {job.name} (genotype {job.genotype.genotype_id}), seed {job.seed}: {number(result['row']['fid'])}")
 
-    results_of = run_jobs(jobs, measure, devices, resume, tell)
+def _train_all(
+    say: Say, jobs: Sequence[Job], run: Callable[[Callable[[Job, Any], None]], None], study: Study
+) -> list[dict[str, Any]]:
+    """Run the jobs, put each one's row into ``evaluations`` as it ends, and give the results in the jobs' order."""
+    from autogan_ray.console import number
     from autogan_ray.results.build import moment
+    from autogan_ray.results.store import append_rows
 
     study_id = str(study.studies["study_id"].iloc[0])
-    rows = [r["row"] | {"study_id": study_id, "timestamp": moment(r["row"]["timestamp"])} for r in results_of]
-    append_rows(results, "evaluations", rows)
-    say("")
-    say_comparison(say, results, measure, results_of, driver_device(gpus))
-    return 0
+    ended: dict[str, dict[str, Any]] = {}
+
+    def tell(job: Job, result: dict[str, Any] | BaseException) -> None:
+        lead = f"  {job.name} (genotype {job.genotype.genotype_id}), seed {job.seed}"
+        if isinstance(result, BaseException):
+            say(f"{lead}: FAILED, {type(result).__name__}: {result}")
+            return
+        row = result["row"] | {"study_id": study_id, "timestamp": moment(result["row"]["timestamp"])}
+        append_rows(study.folder, "evaluations", [row])
+        ended[job.evaluation_id] = result
+        say(f"{lead}: {number(result['row']['fid'])}")
+
+    run(tell)
+    return [ended[job.evaluation_id] for job in jobs if job.evaluation_id in ended]
+
+
+def begin_unsearched(folder: Path, name: str, overrides: Sequence[str], gpus: int, command: str) -> bool:
+    """Make a study's folder in which nothing is searched: for its data and metric, by which genotypes are compared.
+
+    Returns False for a folder that holds this very study already: it stays as it is.
+
+    Raises ConfigError, NotFoundError, DataError, MetricError or ResultsError: no such study, or it cannot be measured,
+    or the folder holds another one.
+    """
+    from autogan_ray.about import check_folder, new_about, write_about
+    from autogan_ray.config import load_study_config
+    from autogan_ray.metrics.study import prepare
+    from autogan_ray.results.tables import write_tables
+    from autogan_ray.results.trial_log import TrialLogs
+
+    changes = dict(parse_override(text) for text in overrides if not text.startswith("retrain."))
+    study = load_study_config(name, {"name": folder.resolve().name} | changes)
+    if check_folder(study, folder, resume=True) is not None:
+        return False
+    plan = make_plan(study, folder, gpus)
+    measure = prepare(study.data, study.metrics, driver_device(gpus))
+    about = new_about(plan, measure, command, status="unsearched")
+    folder.mkdir(parents=True, exist_ok=True)
+    write_about(folder, about)
+    write_tables(folder, about, TrialLogs(folder))
+    return True
+
+
+def _recipe_line(recipe: str, image_size: int) -> str:
+    from autogan_ray.recipe import load_recipe
+
+    found = load_recipe(recipe)
+    other = "" if found.image_size == image_size else f" (published for {found.image_size} px; here {image_size} px)"
+    return f"recipe {recipe}: {found.description}{other}"
 
 
 def _retrain_config(
-    stored: dict[str, Any], kimg: float | None, discriminator: str | None, overrides: Sequence[str]
+    stored: dict[str, Any], recipe: str | None, kimg: float | None, discriminator: str | None, overrides: Sequence[str]
 ) -> StudyConfig:
     from autogan_ray.config import assign
+    from autogan_ray.recipe import load_recipe
 
+    if recipe is not None:
+        stored["retrain"] = load_recipe(recipe).retrain.model_dump(mode="json")
     for key, value in [parse_override(text) for text in overrides]:
         if not key.startswith(("retrain.", "metrics.weights", "metrics.batch_size", "data.root")):
             raise ConfigError(f"--set {key}: a retraining may change retrain.* and where files lie, not the study")

@@ -53,6 +53,8 @@ def read_header(file: str | Path) -> dict[str, Any]:
 def load_generator(file: str | Path) -> Generator:
     """A retrained generator, in evaluation mode: z [B, latent_dim] -> images [B, C, H, W] in [-1, 1].
 
+    ``generator.latents.draw`` makes what a class-conditional one takes.
+
     Raises ResultsError for a file that is absent, torn, or not one of ours.
     """
     from safetensors.torch import load_file
@@ -61,7 +63,8 @@ def load_generator(file: str | Path) -> Generator:
 
     header = read_header(file)
     genotype, space = Genotype.from_dict(header["genotype"]), SearchSpace.from_dict(header["space"], str(file))
-    generator = Generator(space, Shape(**header["shape"]), genotype.choices)
+    shape = header["shape"] | {"class_shares": tuple(header["shape"].get("class_shares", ()))}
+    generator = Generator(space, Shape(**shape), genotype.choices)
     state: dict[str, Tensor] = load_file(str(file))
     generator.load_state_dict(state)
     return generator.eval()

@@ -65,10 +65,10 @@ def say_genotypes(say: Say, as_json: bool) -> None:
         return
     rows = []
     for entry in entries:
-        cost, size = costs[entry.name]["generator"], f"{entry.genotype.image_size} px"
+        cost, size = costs[entry.name]["generator"], str(entry.genotype.image_size)
         line = (f"{cost['params'] / 1e6:.3f}", f"{cost['macs'] / 1e9:.3f}", entry.about.source)
         rows.append((entry.name, entry.genotype.space, size, *line))
-    say(table(("genotype", "space", "size", "params/M", "GMACs", "source"), rows))
+    say(table(("genotype", "space", "px", "params/M", "GMACs", "source"), rows))
     say("params and MACs of the generator at the published width; the discriminator's: --json")
     say("\npublished scores, of other code and by the protocol they were published with")
     scores = [(entry.name, score) for entry in entries for score in entry.about.scores]
@@ -150,3 +150,24 @@ def say_genotype(
         say(f"{network}: {numbers['params']:,} parameters, {numbers['macs'] / 1e9:.6f} GMACs at {width} channels")
     if published:
         say(f"{published.about.title}; {published.about.source}")
+
+
+def say_recipes(say: Say, as_json: bool) -> None:
+    """Every shipped recipe: what it is of, and what it sets."""
+    from autogan_ray.console import table
+    from autogan_ray.recipe import all_recipes
+
+    recipes = all_recipes()
+    if as_json:
+        say(
+            json.dumps([{"name": name, **recipe.model_dump(mode="json")} for name, recipe in recipes.items()], indent=2)
+        )
+        return
+    rows = []
+    for name, recipe in recipes.items():
+        set_to = recipe.retrain
+        batches = f"{set_to.batch_size}/{set_to.batch_size_g}"
+        widths = f"{set_to.channels_g}/{set_to.channels_d}"
+        rows.append((name, f"{recipe.image_size} px", f"{set_to.kimg:g}", batches, widths, recipe.description))
+    say(table(("recipe", "images", "kimg", "batch D/G", "width G/D", "description"), rows))
+    say("\nuse one by autogan-ray retrain RESULTS --genotype NAME --recipe NAME; a file of your own: its path")

@@ -1,4 +1,4 @@
-"""The parts of a search space as a file writes them: a cell as a DAG, a block with named decisions, a fixed net.
+"""A network of a search space whose cells are DAGs, as a file writes it.
 
 Everything about a part that can be wrong is found here, when the file is read: unknown operations, nodes that
 nothing reaches, cycles, edges whose operations do not fit the image side.
@@ -7,16 +7,13 @@ nothing reaches, cycles, edges whose operations do not fit the image side.
 from __future__ import annotations
 
 import graphlib
-from collections import Counter
-from collections.abc import Collection, Iterable
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, PositiveInt, model_validator
 
-from autogan_ray.errors import nearest
 from autogan_ray.operations import NONE, OPERATIONS
 from autogan_ray.sizes import CellLayout, discriminator_layout
-from autogan_ray.value import Value
+from autogan_ray.value import Value, known_name, no_doubles
 
 INPUT = "in"
 PLAIN = ""
@@ -63,16 +60,16 @@ class Cell(Value):
 
     @model_validator(mode="after")
     def _is_a_connected_dag(self) -> Self:
-        _no_doubles("node", self.nodes)
-        _no_doubles("edge", [edge.name for edge in self.edges])
+        no_doubles("node", self.nodes)
+        no_doubles("edge", [edge.name for edge in self.edges])
         for edge in self.edges:
-            _known(f"edge {edge.name!r}: from", edge.source, (INPUT, *self.nodes))
-            _known(f"edge {edge.name!r}: to", edge.target, self.nodes)
+            known_name(f"edge {edge.name!r}: from", edge.source, (INPUT, *self.nodes))
+            known_name(f"edge {edge.name!r}: to", edge.target, self.nodes)
         for what, node in [("output", self.output), ("skip_out", self.skip_out), ("skip_in", self.skip_in)]:
             if node is not None:
-                _known(what, node, self.nodes)
+                known_name(what, node, self.nodes)
         for node in self.required:
-            _known("required", node, self.nodes)
+            known_name("required", node, self.nodes)
         if self.skip_choices is not None:
             if self.skip_in is None:
                 raise ValueError("skip_choices without skip_in: say to which node the skips are added")
@@ -129,18 +126,18 @@ class DagPart(Value):
     @model_validator(mode="after")
     def _operations_fit(self) -> Self:
         for name, listed in self.choices.items():
-            _no_doubles(f"choices.{name}: operation", listed)
+            no_doubles(f"choices.{name}: operation", listed)
             if not set(listed) - {NONE}:
                 raise ValueError(f"choices.{name} = {list(listed)}; a decision needs an operation besides 'none'")
             for operation in listed:
-                _known(f"choices.{name}: operation", operation, OPERATIONS)
+                known_name(f"choices.{name}: operation", operation, OPERATIONS)
             levels = {OPERATIONS[operation].level for operation in listed}
             if len(levels) > 1:
                 raise ValueError(f"choices.{name} mixes operations that change the image side differently")
         for edge in self.cell.edges:
-            _known(f"edge {edge.name!r}: choices", edge.choices, self.choices)
+            known_name(f"edge {edge.name!r}: choices", edge.choices, self.choices)
         if self.cell.skip_choices is not None:
-            _known("skip_choices", self.cell.skip_choices, self.choices)
+            known_name("skip_choices", self.cell.skip_choices, self.choices)
             if OPERATIONS[self.choices[self.cell.skip_choices][0]].level != 1:
                 what = self.cell.skip_choices
                 raise ValueError(f"skip_choices = {what!r}: a skip needs operations that double the side")
@@ -151,9 +148,9 @@ class DagPart(Value):
         if self.first_block and self.first_cell:
             raise ValueError("first_cell and first_block exclude each other: the first cell is the block")
         for key, change in self.first_cell.items():
-            _known("first_cell: edge", key, [edge.name for edge in self.cell.edges])
+            known_name("first_cell: edge", key, [edge.name for edge in self.cell.edges])
             if change.choices is not None:
-                _known(f"first_cell.{key}: choices", change.choices, self.choices)
+                known_name(f"first_cell.{key}: choices", change.choices, self.choices)
         for number in (1, 2):
             self.levels(CellLayout(number, self.output_level))
         return self
@@ -205,63 +202,6 @@ class DagPart(Value):
     def output_level(self) -> int:
         """+1 where a cell doubles the image side, -1 where it halves it."""
         return self.levels(CellLayout(2, +1))[self.cell.output]
-
-
-class BlockPart(Value):
-    """G of AutoGAN: residual blocks with named decisions (Gong et al., ICCV 2019, section 3.1)."""
-
-    kind: Literal["autogan_block"]
-    conv: tuple[Literal["post", "pre"], ...] = ("post", "pre")
-    """Post-activation or pre-activation convolutions."""
-    norm: tuple[Literal["none", "batch", "instance"], ...] = ("none", "batch", "instance")
-    up: tuple[Literal["bilinear", "nearest", "deconv"], ...] = ("bilinear", "nearest", "deconv")
-    shortcut: tuple[Literal["no", "yes"], ...] = ("no", "yes")
-    skip: tuple[Literal["no", "yes"], ...] = ("no", "yes")
-
-    @model_validator(mode="after")
-    def _not_empty(self) -> Self:
-        for name in ("conv", "norm", "up", "shortcut", "skip"):
-            listed = getattr(self, name)
-            _no_doubles(f"{name}: choice", listed)
-            if not listed:
-                raise ValueError(f"{name} is empty; a decision needs at least one choice")
-        return self
-
-    def decided(self, layout: CellLayout) -> tuple[tuple[str, tuple[str, ...]], ...]:
-        """(name, choices) of each decision of one cell."""
-        skips = [(f"skip{earlier}", self.skip) for earlier in range(1, layout.number)]
-        return (
-            ("conv", self.conv),
-            ("norm", self.norm),
-            ("up", self.up),
-            ("shortcut", self.shortcut),
-            *skips,
-        )
-
-
-class FixedPart(Value):
-    """The discriminator of AutoGAN: nothing to decide."""
-
-    kind: Literal["autogan_fixed"]
-
-    def layout_d(self, image_size: int) -> tuple[CellLayout, ...]:
-        """Four blocks, of which two halve the image side."""
-        return discriminator_layout(image_size, cells=4, halvings=2, fixed=4)
-
-
-GeneratorPart = Annotated[DagPart | BlockPart, Field(discriminator="kind")]
-DiscriminatorPart = Annotated[DagPart | FixedPart, Field(discriminator="kind")]
-
-
-def _no_doubles(what: str, names: Iterable[str]) -> None:
-    for name, count in Counter(names).items():
-        if count > 1:
-            raise ValueError(f"{what} {name!r} stands {count} times")
-
-
-def _known(what: str, name: str, known: Collection[str]) -> None:
-    if name not in known:
-        raise ValueError(f"{what} {name!r} is unknown; {nearest(name, known)}")
 
 
 def _reach(arrows: list[tuple[str, str]], start: str) -> set[str]:

@@ -2,23 +2,15 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from autogan_ray.config import StudyConfig, differences
-from autogan_ray.errors import ConfigError, ResultsError
+from autogan_ray.config import StudyConfig
+from autogan_ray.errors import ConfigError
 from autogan_ray.space import SearchSpace, load_space
 from autogan_ray.training import sources
-
-STUDY_FILE = "study.json"
-
-# Settings that say where and how fast a study runs, not what comes out: a resumed one may change them.
-_RESOURCES = ("cpus_per_trial", "gpus_per_trial", "threads", "max_concurrent", "max_failures", "checkpoints")
 
 
 @dataclass(frozen=True)
@@ -127,50 +119,3 @@ def check_networks(plan: Plan, image_size: int, image_channels: int) -> None:
             with torch.device("meta"):
                 Generator(space, shape, None)
                 Discriminator(space, shape, None)
-
-
-def comparable(config: Mapping[str, Any]) -> dict[str, Any]:
-    """A study's configuration without what does not decide its results."""
-    kept = {key: value for key, value in config.items() if key != "description"}
-    kept["tune"] = {key: value for key, value in config["tune"].items() if key not in _RESOURCES}
-    return kept
-
-
-def digest(study: StudyConfig) -> str:
-    """sha256 of what decides a study's results."""
-    return hashlib.sha256(json.dumps(comparable(study.to_dict()), sort_keys=True).encode()).hexdigest()
-
-
-def check_folder(study: StudyConfig, folder: Path, resume: bool) -> dict[str, Any] | None:
-    """What ``study.json`` says of an earlier run to go on with; None for a fresh folder.
-
-    Raises ResultsError: the folder holds another configuration (the difference is shown), or the same one and
-    resuming was not asked for, or something that is no study.
-    """
-    file = folder / STUDY_FILE
-    if not file.is_file():
-        if folder.is_dir() and any(folder.iterdir()):
-            raise ResultsError(f"{folder} is not empty and holds no study; choose another --name or --out")
-        return None
-    try:
-        about: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
-        before = comparable(json.loads(about["config_json"]))
-    except (json.JSONDecodeError, KeyError, TypeError) as error:
-        raise ResultsError(f"{file} is damaged ({error}); the study in {folder} cannot be resumed") from error
-    changed = differences(before, comparable(study.to_dict()))
-    if changed:
-        listed = "\n  ".join(changed)
-        raise ResultsError(
-            f"{folder} holds a study with another configuration, which stays as it is:\n  {listed}\n"
-            "choose another --name, or resume with the settings it had"
-        )
-    if not resume:
-        raise ResultsError(f"{folder} holds this very study already; go on with --resume, or choose another --name")
-    return about
-
-
-def write_about(folder: Path, about: Mapping[str, Any]) -> None:
-    """Replace ``study.json`` in one step: a torn one would make a study impossible to resume."""
-    temporary = folder / f".{STUDY_FILE}.tmp-{os.getpid()}"
-    temporary.write_text(json.dumps(about, indent=2) + "\n", encoding="utf-8")
-    os.replace(temporary, folder / STUDY_FILE)

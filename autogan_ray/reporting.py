@@ -49,7 +49,9 @@ def say_study(say: Say, results: Path, as_json: bool) -> None:
         return
     metric = str(study.studies["metric"].iloc[0])
     say(f"{study.name}: {study.studies['status'].iloc[0]}")
-    say(trial_table(TrialLogs(results), metric))
+    logs = TrialLogs(results)
+    if len(logs):
+        say(trial_table(logs, metric))
     retrained = read_rows(results, "evaluations")
     if retrained:
         say("\nretrained from scratch")
@@ -95,10 +97,13 @@ def say_comparison(say: Say, folder: Path, measure: Measure, results: Sequence[d
     say("")
     untrained = [r["fid_untrained"] for r in results if r["fid_untrained"] is not None]
     _say_group(say, "searched", metric, [row for row in rows if row["source"] == "retrain"])
+    # Whatever was trained by the same recipe, now or before, stands beside it.
     recipes = {_recipe(row) for row in rows}
-    stored = read_rows(folder, "evaluations")
-    same = [row for row in stored if row["source"] == "random" and _recipe(row) in recipes]
-    _say_group(say, "random genotypes", metric, same)
+    stored = [row for row in read_rows(folder, "evaluations") if _recipe(row) in recipes]
+    _say_group(say, "random genotypes", metric, [row for row in stored if row["source"] == "random"])
+    others = [row for row in stored if row["source"] in ("published", "user")]
+    for name in dict.fromkeys(row["name"] for row in others):
+        _say_group(say, name, metric, [row for row in others if row["name"] == name])
     say(f"untrained: {metric} {number(statistics.fmean(untrained) if untrained else None)}")
     half, fakes = len(measure.data) // 2, rows[0]["n_fake"]
     say(f"floor: {metric} {number(floor(measure, device))}, one half of the real images against the other")

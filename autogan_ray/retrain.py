@@ -11,17 +11,19 @@ import json
 import multiprocessing
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, replace
 from pathlib import Path
 from queue import Queue
 from typing import TYPE_CHECKING, Any
 
+from autogan_ray.about import STUDY_FILE
 from autogan_ray.config import StudyConfig
-from autogan_ray.errors import ConfigError, NotFoundError, ResultsError
+from autogan_ray.errors import GenotypeError, NotFoundError, ResultsError
 from autogan_ray.genotype import Genotype
-from autogan_ray.plan import STUDY_FILE
+from autogan_ray.published import is_published, load_genotype
 from autogan_ray.results.store import Study
-from autogan_ray.space import SearchSpace, load_space
+from autogan_ray.space import SearchSpace, load_space, space_of
 
 if TYPE_CHECKING:
     from autogan_ray.metrics.study import Measure
@@ -35,8 +37,9 @@ class Job:
     """One retraining.
 
     Args:
-        source: ``retrain`` (a trial's genotype), ``random`` or ``user``.
-        trial: the trial's model settings, and its id if the genotype came from one.
+        source: ``retrain`` (a trial's genotype), ``random``, ``published`` (a shipped genotype) or ``user`` (a file).
+        trial_id: of the trial that the genotype came from, if it did.
+        model: the widths and the like of the search, which stand where the recipe leaves them open.
         folder: for checkpoints, samples and the generator.
     """
 
@@ -72,29 +75,77 @@ def wanted_jobs(
     Args:
         trial: ``best`` or a trial's id; None where only ``genotypes`` are wanted.
         top: retrain so many of the best trials (with ``best``).
-        genotypes: files, or ``random`` for one random genotype of the best trial's space a seed.
+        genotypes: shipped names, files, or ``random`` for one random genotype a seed, of the best trial's space (or
+            of the study's where nothing was searched).
 
     Raises:
         ResultsError: no scored trial, or no such trial.
-        GenotypeError, NotFoundError: a genotype that does not exist or does not fit its space.
+        GenotypeError, NotFoundError: a genotype that does not exist or does not fit its space or the study's images.
     """
+    maker = _JobMaker(study, config)
     jobs = []
     if trial is not None:
         for row in _trials(study, trial, top):
             genotype = _genotype_of(study, row["genotype_id"])
+            model = json.loads(row["config_json"])["model"]
             for seed in range(seeds):
-                jobs.append(_job("retrain", f"trial {row['trial_id']}", genotype, seed, row, study, config))
+                jobs.append(maker.job("retrain", f"trial {row['trial_id']}", genotype, seed, row["trial_id"], model))
     for name in genotypes:
-        row = study.best
         for seed in range(seeds):
             if name == RANDOM:
-                space = study_spaces(study.folder)[row["space"]]
-                genotype = space.random(_genotype_of(study, row["genotype_id"]).image_size, seed)
-                jobs.append(_job(RANDOM, f"random {seed}", genotype, seed, row, study, config, trial_id=None))
+                genotype = maker.space.random(maker.image_size, seed)
+                jobs.append(maker.job(RANDOM, f"random {seed}", genotype, seed))
             else:
-                genotype = read_genotype(name)
-                jobs.append(_job("user", Path(name).stem, genotype, seed, row, study, config, trial_id=None))
+                source = "published" if is_published(name) else "user"
+                jobs.append(maker.job(source, Path(name).stem, _asked_for(name), seed))
     return jobs
+
+
+class _JobMaker:
+    """What the jobs of a call share."""
+
+    def __init__(self, study: Study, config: StudyConfig) -> None:
+        self._study, self._config = study, config
+        self._spaces = study_spaces(study.folder)
+        self.image_size = int(study.studies["image_size"].iloc[0])
+        best = study.trials[study.trials["fid_best"].notna()]
+        self._best = study.best if len(best) else None
+        self._model = (
+            config.model.model_dump() if self._best is None else json.loads(self._best["config_json"])["model"]
+        )
+
+    @property
+    def space(self) -> SearchSpace:
+        """Of the best trial, else the one that the study names."""
+        name = self._config.space if self._best is None else self._best["space"]
+        return self._spaces.get(name) or load_space(name)
+
+    def job(
+        self,
+        source: str,
+        name: str,
+        genotype: Genotype,
+        seed: int,
+        trial_id: str | None = None,
+        model: dict[str, Any] | None = None,
+    ) -> Job:
+        """``model``: None takes the best trial's, else the study's."""
+        known = {space.name: space for space in self._spaces.values()}
+        space = known.get(genotype.space) or space_of(genotype)
+        try:
+            genotype = space.resized(genotype, self.image_size)
+        except GenotypeError as error:
+            raise GenotypeError(f"{name}: {error}") from error
+        job = Job(source, name, genotype, space, seed, trial_id, model or self._model, self._config, Path())
+        return replace(job, folder=self._study.folder / "retrain" / job.evaluation_id)
+
+
+def _asked_for(name: str) -> Genotype:
+    """Raises NotFoundError or GenotypeError."""
+    try:
+        return load_genotype(name)
+    except NotFoundError as error:
+        raise NotFoundError(f"{error}; or 'random' for random genotypes") from error
 
 
 def _trials(study: Study, trial: str, top: int) -> list[Any]:
@@ -124,40 +175,17 @@ def study_spaces(folder: Path) -> dict[str, SearchSpace]:
     }
 
 
-def read_genotype(name: str) -> Genotype:
-    """A genotype file. Raises NotFoundError or GenotypeError."""
-    path = Path(name)
-    if not path.is_file():
-        raise NotFoundError(f"genotype {name!r}: no such file (or give 'random' for random genotypes)")
-    return Genotype.from_json(path.read_text(encoding="utf-8"))
-
-
-def _job(
-    source: str,
-    name: str,
-    genotype: Genotype,
-    seed: int,
-    row: Any,
-    study: Study,
-    config: StudyConfig,
-    trial_id: str | None = "",
-) -> Job:
-    known = {space.name: space for space in study_spaces(study.folder).values()}
-    space = known.get(genotype.space) or load_space(genotype.space)
-    space.check(genotype)
-    wanted = int(study.studies["image_size"].iloc[0])
-    if genotype.image_size != wanted:
-        raise ConfigError(f"genotype {name!r} is for {genotype.image_size} px, the study's images have {wanted}")
-    model = json.loads(row["config_json"])["model"]
-    owner = row["trial_id"] if trial_id == "" else trial_id
-    job = Job(source, name, genotype, space, seed, owner, model, config, Path())
-    return replace(job, folder=study.folder / "retrain" / job.evaluation_id)
-
-
 def run_jobs(
-    jobs: Sequence[Job], measure: Measure, devices: Sequence[str], resume: bool, on_done: Callable[[Job, dict], None]
-) -> list[dict[str, Any]]:
-    """Run all, one process a device side by side; results in the order of ``jobs``.
+    jobs: Sequence[Job],
+    measure: Measure,
+    devices: Sequence[str],
+    resume: bool,
+    on_end: Callable[[Job, dict[str, Any] | BaseException], None],
+) -> None:
+    """Run all, one process a device side by side; a job that fails stops no other.
+
+    Args:
+        on_end: called in this thread as each job ends, with its result or its error.
 
     Raises ResultsError where a job's folder holds a retraining already and ``resume`` is not set.
     """
@@ -175,6 +203,9 @@ def run_jobs(
         index = free.get()
         try:
             return workers[index].submit(run_job, replace(job, device=devices[index]), measure).result()
+        except BrokenProcessPool:  # its process was killed: the next job gets a new one
+            workers[index] = ProcessPoolExecutor(max_workers=1, mp_context=context)
+            raise
         finally:
             free.put(index)
 
@@ -182,8 +213,7 @@ def run_jobs(
         with ThreadPoolExecutor(len(devices)) as threads:
             waiting = {threads.submit(place, job): job for job in jobs}
             for future in as_completed(waiting):
-                on_done(waiting[future], future.result())
-        return [future.result() for future in waiting]
+                on_end(waiting[future], future.exception() or future.result())
     finally:
         for worker in workers:
             worker.shutdown(cancel_futures=True)

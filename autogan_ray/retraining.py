@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
+from autogan_ray.blocks import FixedPart
+from autogan_ray.errors import ConfigError
 from autogan_ray.export import GENERATOR, save_generator
 from autogan_ray.metrics.evaluation import Evaluator, Protocol
 from autogan_ray.metrics.features import Extractor
@@ -22,15 +26,58 @@ from autogan_ray.metrics.scores import (
 )
 from autogan_ray.metrics.study import Measure
 from autogan_ray.nets.cost import genotype_cost
-from autogan_ray.nets.derived import reestimate_batch_norm
 from autogan_ray.nets.gan import Discriminator, Generator, Shape
-from autogan_ray.parts import FixedPart
+from autogan_ray.nets.latents import Latents
 from autogan_ray.retrain import Job
 from autogan_ray.training.checkpoint import STATE, load_state, save_state
+from autogan_ray.training.data import ImageData
+from autogan_ray.training.streams import layer_noise, stream_seed
 from autogan_ray.training.train import TrainLoop
 
 PRC_IMAGES = 10_000
 """Precision and recall look at most at so many of each: their cost is the product."""
+
+
+def shape_of(job: Job, data: ImageData) -> Shape:
+    """The fixed parts of a job's networks: the recipe's, and the search's where it leaves them open."""
+    config, model = job.study.retrain, job.model
+    norm = {"space": None, None: model["norm_g"]}.get(config.norm_g, config.norm_g)
+    shares: tuple[float, ...] = ()
+    if data.labels is not None and config.discriminator == "derived" and job.space.takes_classes(job.genotype.choices):
+        shares = tuple((np.bincount(data.labels) / len(data)).tolist())
+    return Shape(
+        job.genotype.image_size,
+        data.channels,
+        config.channels_g or model["channels_g"],
+        config.channels_d or model["channels_d"],
+        config.latent_dim or model["latent_dim"],
+        norm,
+        config.head_d or model["head_d"],
+        shares,
+    )
+
+
+def networks_of(job: Job, shape: Shape) -> tuple[Generator, Discriminator]:
+    """Fresh networks of a job's genotype; D is AutoGAN's where the recipe says ``fixed``."""
+    space, choices = job.space, job.genotype.choices
+    if job.study.retrain.discriminator == "fixed":
+        space_d = space.model_copy(update={"discriminator": FixedPart(kind="autogan_fixed")})
+    else:
+        space_d = space
+    return Generator(space, shape, choices), Discriminator(space_d, shape, choices)
+
+
+def check_networks(jobs: Sequence[Job], data: ImageData) -> None:
+    """Build every job's networks once, without memory: what cannot be built is known before the first is trained.
+
+    Raises ConfigError naming the job.
+    """
+    for job in jobs:
+        try:
+            with torch.device("meta"):
+                networks_of(job, shape_of(job, data))
+        except ConfigError as error:
+            raise ConfigError(f"{job.name}: {error}") from error
 
 
 class Retraining:
@@ -38,31 +85,14 @@ class Retraining:
 
     def __init__(self, job: Job, measure: Measure) -> None:
         self.job, self.measure = job, measure
-        metrics, config = job.study.metrics, job.study.retrain
-        device = torch.device(job.device)
-        model = job.model
-        self.shape = Shape(
-            job.genotype.image_size,
-            measure.data.channels,
-            config.channels_g or model["channels_g"],
-            config.channels_d or model["channels_d"],
-            model["latent_dim"],
-            model["norm_g"],
-            model["head_d"],
-        )
+        metrics, device = job.study.metrics, torch.device(job.device)
+        self.shape = shape_of(job, measure.data)
+        self.latents = Latents(self.shape.latent_dim, self.shape.class_shares)
         protocol = Protocol(metrics.n_fake_search, metrics.batch_size, metrics.bn_batches, job.study.seed)
         extractor = Extractor(measure.extractor, device)
         self.evaluator = Evaluator(extractor, measure.real, protocol, device)
         self.final = Evaluator(extractor, measure.real, replace(protocol, n_fake=metrics.n_fake_final), device)
-        self.loop = TrainLoop(self._networks, config, measure.data, job.seed, device)
-
-    def _networks(self) -> tuple[Generator, Discriminator]:
-        space, choices = self.job.space, self.job.genotype.choices
-        if self.job.study.retrain.discriminator == "fixed":
-            space_d = space.model_copy(update={"discriminator": FixedPart(kind="autogan_fixed")})
-        else:
-            space_d = space
-        return Generator(space, self.shape, choices), Discriminator(space_d, self.shape, choices)
+        self.loop = TrainLoop(lambda: networks_of(job, self.shape), job.study.retrain, measure.data, job.seed, device)
 
     def run(self) -> dict[str, Any]:
         """Train to the end; files and scores are those of the best evaluation's averaged weights."""
@@ -78,14 +108,10 @@ class Retraining:
 
     def score(self, network: nn.Module) -> float | None:
         """FID at the search's number of fakes."""
-        return self.evaluator.score(self._settled(network), self.shape.latent_dim, kid=False).fid
+        return self.evaluator.score(self._settled(network), self.latents, kid=False).fid
 
     def _settled(self, network: nn.Module) -> nn.Module:
-        def run(index: int) -> Tensor:
-            images: Tensor = network(self.evaluator.training_latents(self.shape.latent_dim, index))
-            return images
-
-        reestimate_batch_norm(network, run, self.evaluator.protocol.bn_batches)
+        self.evaluator.settle(network, network, self.latents)
         return network.eval()
 
     def _row(self, generator: nn.Module) -> dict[str, Any]:
@@ -119,7 +145,7 @@ class Retraining:
         }
 
     def _scores(self, generator: nn.Module) -> dict[str, float | None]:
-        features = self.final.features(generator, self.shape.latent_dim)
+        features = self.final.features(generator, self.latents)
         names = ("fid", "kid_mean", "kid_std", "is_mean", "is_std", "precision", "recall")
         if features is None:
             return dict.fromkeys(names)
@@ -137,8 +163,9 @@ class Retraining:
     @torch.no_grad()
     def sample(self, generator: nn.Module, count: int) -> Tensor:
         """Images in [-1, 1] of the protocol's first z."""
-        z = self.evaluator.protocol.latents(self.shape.latent_dim)[:count]
-        images: Tensor = generator(z.to(self.loop.device)).cpu()
+        z = self.evaluator.protocol.latents(self.latents)[:count]
+        with layer_noise(stream_seed(self.evaluator.protocol.seed, "sample noise"), self.loop.device):
+            images: Tensor = generator(z.to(self.loop.device)).cpu()
         return images
 
 

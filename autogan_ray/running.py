@@ -7,11 +7,11 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from autogan_ray.about import check_folder
 from autogan_ray.config import StudyConfig, load_study_config, parse_override
 from autogan_ray.errors import ConfigError
 from autogan_ray.plan import (
     Plan,
-    check_folder,
     check_networks,
     default_study,
     driver_device,
@@ -100,6 +100,7 @@ def _run(
     from autogan_ray.metrics.study import prepare
     from autogan_ray.tune.runner import Options, cluster, run_study
 
+    say("preparing data, extractor and the statistics of the real images (kept for the next time)")
     measure = prepare(
         plan.study.data, plan.study.metrics, driver_device(plan.gpus), search_batch=plan.study.search.batch_size
     )

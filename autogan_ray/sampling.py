@@ -9,21 +9,33 @@ from autogan_ray.config import StudyConfig
 from autogan_ray.errors import ConfigError, ResultsError
 
 
-def write_images(checkpoint: Path, num: int, out: Path, seed: int) -> int:
-    """Write ``num`` PNG files, 8-bit; raises ResultsError for a checkpoint that is none."""
+def write_images(checkpoint: Path, num: int, out: Path, seed: int, label: int | None = None) -> int:
+    """Write ``num`` PNG files, 8-bit.
+
+    Args:
+        label: draw this class only; None draws classes as often as the data has them.
+
+    Raises:
+        ResultsError: a checkpoint that is none.
+        ConfigError: a class that the generator has not.
+    """
     import torch
     from PIL import Image
 
     from autogan_ray.export import load_generator
     from autogan_ray.training.data import to_uint8
-    from autogan_ray.training.streams import stream
+    from autogan_ray.training.streams import layer_noise, stream, stream_seed
 
     generator = load_generator(checkpoint)
-    z = torch.randn(num, generator.latent_dim, generator=stream(seed, "generate"))
+    classes = generator.latents.classes
+    if label is not None and label >= classes:
+        rule = f"its classes are 0 to {classes - 1}" if classes else "it is not class-conditional"
+        raise ConfigError(f"--class {label}: {checkpoint} has no such class; {rule}")
+    z = generator.latents.draw(num, stream(seed, "generate"), label)
     out.mkdir(parents=True, exist_ok=True)
     done = 0
-    for part in z.split(256):
-        with torch.no_grad():
+    for index, part in enumerate(z.split(256)):
+        with torch.no_grad(), layer_noise(stream_seed(seed, "generate noise", index), torch.device("cpu")):
             images = to_uint8(generator(part)).numpy()
         for image in images:
             pixels = image[0] if len(image) == 1 else image.transpose(1, 2, 0)
@@ -49,5 +61,5 @@ def score_again(checkpoint: Path, num: int | None) -> tuple[str, float | None, i
     wanted = num or metrics.n_fake_final
     protocol = Protocol(metrics.n_fake_search, metrics.batch_size, metrics.bn_batches, config.seed)
     evaluator = Evaluator(Extractor(measure.extractor), measure.real, replace(protocol, n_fake=wanted), "cpu")
-    score = evaluator.score(generator, generator.latent_dim, kid=False)
+    score = evaluator.score(generator, generator.latents, kid=False)
     return measure.extractor.label, score.fid, wanted

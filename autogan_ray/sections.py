@@ -151,7 +151,11 @@ class RetrainConfig(Value):
     """``fixed`` is the AutoGAN discriminator, the published protocol."""
     channels_g: PositiveInt | None = None
     channels_d: PositiveInt | None = None
-    """None takes the search's width."""
+    latent_dim: PositiveInt | None = None
+    norm_g: Literal["space", "none", "batch"] | None = None
+    """``space``: whatever the space says."""
+    head_d: Literal["sum", "flatten"] | None = None
+    """None takes the search's: both widths, the length of z, norm_g and head_d."""
     lr_g: Rate = 2e-4
     lr_d: Rate = 2e-4
     betas: tuple[Beta, Beta] = (0.0, 0.9)

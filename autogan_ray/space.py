@@ -10,6 +10,7 @@ import hashlib
 import json
 import math
 import random
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Self
@@ -17,11 +18,12 @@ from typing import Any, ClassVar, Literal, Self
 from pydantic import model_validator
 
 from autogan_ray import catalog
+from autogan_ray.blocks import DiscriminatorPart, FixedPart, GeneratorPart, WholePart
 from autogan_ray.connectivity import dead_ends
 from autogan_ray.errors import GenotypeError, NotFoundError, SpaceError, nearest
 from autogan_ray.genotype import Genotype
 from autogan_ray.operations import OPERATIONS
-from autogan_ray.parts import INPUT, DagPart, DiscriminatorPart, FixedPart, GeneratorPart
+from autogan_ray.parts import INPUT, DagPart
 from autogan_ray.sizes import CellLayout, generator_layout
 from autogan_ray.value import Value, parse_toml
 
@@ -41,7 +43,7 @@ class Decision:
 class _Document(Value):
     """A space file; it may hold one network only, for combining."""
 
-    TAGS: ClassVar[frozenset[str]] = frozenset({"dag", "autogan_block", "autogan_fixed"})
+    TAGS: ClassVar[frozenset[str]] = frozenset({"dag", "autogan_block", "autogan_fixed", "whole"})
 
     schema_: Literal[1]
     description: str = ""
@@ -70,6 +72,8 @@ class SearchSpace(Value):
                     raise ValueError(f"generator: {key} is for discriminators")
             if self.generator.norm == "spectral":
                 raise ValueError("generator: norm 'spectral' is for discriminators; use 'none' or 'batch'")
+        if isinstance(self.discriminator, WholePart) and "stylegan2" in self.discriminator.networks:
+            raise ValueError("discriminator: network 'stylegan2' is a generator only; there are 'dcgan' and 'biggan'")
         if isinstance(self.discriminator, DagPart):
             if self.discriminator.output_level != -1:
                 raise ValueError("discriminator: a cell must halve the image side on its way to the output")
@@ -101,6 +105,8 @@ class SearchSpace(Value):
     def decisions_g(self, image_size: int) -> tuple[Decision, ...]:
         """The generator's decisions, cell by cell, in the order of the file."""
         part = self.generator
+        if isinstance(part, WholePart):
+            return (Decision("g.whole.network", part.networks),)
         found: list[Decision] = []
         for cell in generator_layout(image_size):
             decided = part.decided(cell)
@@ -112,11 +118,17 @@ class SearchSpace(Value):
         part = self.discriminator
         if isinstance(part, FixedPart):
             return ()
+        if isinstance(part, WholePart):
+            return (Decision("d.whole.network", part.networks),)
         return tuple(
             Decision(f"d.cell{cell.number}.{name}", choices)
             for cell in part.layout_d(image_size)
             for name, choices in part.decided(cell)
         )
+
+    def takes_classes(self, choices: Mapping[str, str]) -> bool:
+        """Whether both networks of these choices are class-conditional where the data set has labels."""
+        return all(choices.get(f"{network}.whole.network") in WholePart.CONDITIONAL for network in ("g", "d"))
 
     def decisions(self, image_size: int) -> tuple[Decision, ...]:
         return self.decisions_g(image_size) + self.decisions_d(image_size)

@@ -9,6 +9,8 @@ from __future__ import annotations
 import tomllib
 import types
 import typing
+from collections import Counter
+from collections.abc import Collection, Iterable
 from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -90,3 +92,16 @@ def _is_tag(part: Any, model: type[BaseModel]) -> bool:
     """Pydantic puts the tag of a discriminated union into the path; a file has no such level."""
     tags: frozenset[str] = getattr(model, "TAGS", frozenset())
     return part in tags
+
+
+def no_doubles(what: str, names: Iterable[str]) -> None:
+    """Raises ValueError naming what stands more than once."""
+    for name, count in Counter(names).items():
+        if count > 1:
+            raise ValueError(f"{what} {name!r} stands {count} times")
+
+
+def known_name(what: str, name: str, known: Collection[str]) -> None:
+    """Raises ValueError for a name that is not among the known ones, with the nearest."""
+    if name not in known:
+        raise ValueError(f"{what} {name!r} is unknown; {nearest(name, known)}")

@@ -13,8 +13,8 @@ import pytest
 from click.testing import CliRunner, Result
 from PIL import Image
 
+from autogan_ray.about import STUDY_FILE
 from autogan_ray.cli import main
-from autogan_ray.plan import STUDY_FILE
 from autogan_ray.results.store import write_table
 from autogan_ray.space import load_space
 

@@ -13,15 +13,15 @@ import pytest
 
 PACKAGE = Path(__file__).parent.parent / "autogan_ray"
 VALUES = [
-    *("errors", "value", "operations", "parts", "sizes", "connectivity", "space", "genotype", "catalog", "published"),
-    *("sections", "sweep", "config"),
+    *("errors", "value", "operations", "parts", "blocks", "sizes", "connectivity", "space", "genotype", "catalog"),
+    *("published", "sections", "sweep", "config", "recipe"),
 ]
 # May import from itself and from what stands before it.
 LAYERS = ["values", "nets", "training", "metrics", "search", "results", "retrain", "tune", "console"]
 PLACES = {
     **dict.fromkeys(VALUES, "values"),
     **{name: name for name in ("nets", "training", "metrics", "search", "results", "tune")},
-    **dict.fromkeys(("export", "plan", "provenance"), "results"),
+    **dict.fromkeys(("export", "plan", "about", "provenance"), "results"),
     **dict.fromkeys(("retrain", "retraining", "sampling"), "retrain"),
     **dict.fromkeys(("console", "running", "commands", "reporting", "listing", "cli", "__main__"), "console"),
 }

@@ -18,7 +18,7 @@ from autogan_ray.space import SearchSpace, load_space
 
 NAMES = [
     *("adversarialnas", "autogan", "autogan/adversarialnas", "adversarialnas/fixed", "autogan/fixed"),
-    *("alphagan", "autogan/eagan", "alphagan/eagan"),
+    *("alphagan", "autogan/eagan", "alphagan/eagan", "handmade", "handmade/fixed"),
 ]
 ADVERSARIALNAS = catalog.read("space", "adversarialnas").text
 

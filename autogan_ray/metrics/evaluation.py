@@ -8,12 +8,14 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from autogan_ray.metrics.features import Extractor, Features
 from autogan_ray.metrics.scores import Statistics, frechet_distance, kernel_distance
+from autogan_ray.nets.derived import reestimate_batch_norm
+from autogan_ray.nets.latents import Latents
 from autogan_ray.training.data import to_uint8
-from autogan_ray.training.streams import stream
+from autogan_ray.training.streams import layer_noise, stream, stream_seed
 
 DIVERGED_FID = 1e9
 """Reported in place of a score that is not finite: larger than any real one, and finite, as ASHA never stops NaN."""
@@ -52,9 +54,9 @@ class Protocol:
     bn_batches: int = 8
     seed: int = 0
 
-    def latents(self, latent_dim: int, purpose: str = "evaluation z") -> Tensor:
-        """z [n_fake, latent_dim], the same for every trial of a study."""
-        return torch.randn(self.n_fake, latent_dim, generator=stream(self.seed, purpose))
+    def latents(self, latents: Latents, purpose: str = "evaluation z") -> Tensor:
+        """z [n_fake, latent_dim (+ classes)], the same for every trial of a study."""
+        return latents.draw(self.n_fake, stream(self.seed, purpose))
 
 
 @dataclass(frozen=True)
@@ -72,25 +74,26 @@ class Evaluator:
     def __init__(self, extractor: Extractor, real: RealSet, protocol: Protocol, device: torch.device | str) -> None:
         self.extractor, self.real, self.protocol, self.device = extractor, real, protocol, torch.device(device)
 
-    def features(self, make: Callable[[Tensor], Tensor], latent_dim: int) -> Features | None:
+    def features(self, make: Callable[[Tensor], Tensor], latents: Latents) -> Features | None:
         """Features of ``n_fake`` images of ``make`` (z -> images in [-1, 1]); None where they are not finite."""
-        images = self.images(make, latent_dim)
+        images = self.images(make, latents)
         return None if images is None else self.extractor(images)
 
     @torch.no_grad()
-    def images(self, make: Callable[[Tensor], Tensor], latent_dim: int) -> Tensor | None:
+    def images(self, make: Callable[[Tensor], Tensor], latents: Latents) -> Tensor | None:
         """uint8 [n_fake, C, H, W] on the CPU; None where the output is not finite."""
         parts = []
-        for z in self.protocol.latents(latent_dim).split(self.protocol.batch_size):
-            batch = make(z.to(self.device))
-            if not bool(torch.isfinite(batch).all()):
-                return None
-            parts.append(to_uint8(batch).cpu())
+        with layer_noise(stream_seed(self.protocol.seed, "evaluation noise"), self.device):
+            for z in self.protocol.latents(latents).split(self.protocol.batch_size):
+                batch = make(z.to(self.device))
+                if not bool(torch.isfinite(batch).all()):
+                    return None
+                parts.append(to_uint8(batch).cpu())
         return torch.cat(parts)
 
-    def score(self, make: Callable[[Tensor], Tensor], latent_dim: int, kid: bool = True) -> Score:
+    def score(self, make: Callable[[Tensor], Tensor], latents: Latents, kid: bool = True) -> Score:
         """FID, and KID if wanted, of a generator against the study's real set."""
-        features = self.features(make, latent_dim)
+        features = self.features(make, latents)
         if features is None or not bool(torch.isfinite(features.embedding).all()):
             return Score(None, None, self.protocol.n_fake)
         fid = frechet_distance(Statistics.of(features.embedding), self.real.statistics)
@@ -100,7 +103,12 @@ class Evaluator:
             distance = found[0]
         return Score(fid if math.isfinite(fid) else None, distance, self.protocol.n_fake)
 
-    def training_latents(self, latent_dim: int, index: int) -> Tensor:
-        """z of batch ``index`` for re-estimating batch-norm statistics."""
-        rng = stream(self.protocol.seed, "batch-norm z", index)
-        return torch.randn(self.protocol.batch_size, latent_dim, generator=rng).to(self.device)
+    def settle(self, network: nn.Module, make: Callable[[Tensor], Tensor], latents: Latents) -> None:
+        """Re-estimate the network's batch-norm statistics over the protocol's batches through ``make``."""
+
+        def run(index: int) -> None:
+            rng = stream(self.protocol.seed, "batch-norm z", index)
+            make(latents.draw(self.protocol.batch_size, rng).to(self.device))
+
+        with layer_noise(stream_seed(self.protocol.seed, "batch-norm noise"), self.device):
+            reestimate_batch_norm(network, run, self.protocol.bn_batches)

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from autogan_ray.nets.mixed import One, Place, Places, Selection
-from autogan_ray.nets.ops import OpSpec, Repeated, build_op, conv, upsample
+from autogan_ray.nets.ops import OpSpec, Repeated, batch_norm, build_op, conv, upsample
 from autogan_ray.operations import NONE
 from autogan_ray.parts import INPUT, PLAIN, DagPart, Edge
 from autogan_ray.sizes import CellLayout
@@ -113,7 +113,7 @@ def _resize(x: Tensor, side: int, mode: str) -> Tensor:
 
 def _norm(name: str, channels: int) -> nn.Module:
     if name == "batch":
-        return nn.BatchNorm2d(channels)
+        return batch_norm(channels)
     return nn.InstanceNorm2d(channels) if name == "instance" else nn.Identity()
 
 

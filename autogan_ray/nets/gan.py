@@ -7,14 +7,18 @@ ones are built (a derived network). Nothing else differs, so one test can hold b
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor, nn
 
+from autogan_ray.blocks import BlockPart, WholePart
 from autogan_ray.errors import ConfigError
+from autogan_ray.nets import baselines
 from autogan_ray.nets.cells import BlockCell, DagCell, FixedBlock
-from autogan_ray.nets.mixed import Choices, Places, Selection
-from autogan_ray.nets.ops import conv, spectral
+from autogan_ray.nets.latents import Latents
+from autogan_ray.nets.mixed import Choices, Place, Places, Selection
+from autogan_ray.nets.ops import batch_norm, conv, spectral
 from autogan_ray.parts import DagPart
 from autogan_ray.sizes import generator_cells, generator_layout
 from autogan_ray.space import SearchSpace
@@ -33,6 +37,7 @@ class Shape:
         latent_dim: length of z.
         norm_g: normalisation in G's DAG cells, ``none`` or ``batch``; None takes the space's.
         head_d: ``sum`` over the last map (published) or ``flatten`` it, before D's linear layer.
+        class_shares: how often each class stands in the data, for networks that take classes; empty for none.
     """
 
     image_size: int
@@ -42,16 +47,33 @@ class Shape:
     latent_dim: int = 128
     norm_g: str | None = None
     head_d: str = "sum"
+    class_shares: tuple[float, ...] = ()
 
 
 class Generator(nn.Module):
-    """z [B, latent_dim] -> images [B, image_channels, image_size, image_size] in [-1, 1]."""
+    """z [B, latent_dim] -> images [B, image_channels, image_size, image_size] in [-1, 1].
+
+    A class-conditional one takes [B, latent_dim + classes], a one-hot class behind the noise: see ``latents``, which
+    draws what it takes. ``stochastic``: whether it also draws noise of its own, from torch's global generator.
+    """
 
     def __init__(self, space: SearchSpace, shape: Shape, choices: Choices | None) -> None:
         super().__init__()
-        part, width = space.generator, shape.channels_g
-        self._bottom, _ = generator_cells(shape.image_size)
+        part = space.generator
         self.latent_dim = shape.latent_dim
+        self.latents = Latents(shape.latent_dim, shape.class_shares)
+        self.stochastic = False
+        self.whole: Place | None = None
+        places = Places(space.decisions_g(shape.image_size), choices)
+        if isinstance(part, WholePart):
+            self.whole = places.place("g.whole.network", partial(_whole_g, shape=shape))
+            self.stochastic = "stylegan2" in self.whole.choices
+        else:
+            self._build_cells(space, part, shape, places)
+
+    def _build_cells(self, space: SearchSpace, part: DagPart | BlockPart, shape: Shape, places: Places) -> None:
+        width = shape.channels_g
+        self._bottom, _ = generator_cells(shape.image_size)
         self._width = width
         parts = latent_parts(space, shape.image_size)
         if shape.latent_dim % parts:
@@ -60,7 +82,6 @@ class Generator(nn.Module):
                 f"latent_dim = {shape.latent_dim}: space {space.name!r} cuts z into {parts} equal parts at "
                 f"{shape.image_size} px; the nearest length that fits is {near}"
             )
-        places = Places(space.decisions_g(shape.image_size), choices)
         # The first part of z feeds the first cell, each further part is added to a later cell's input.
         self.latent = nn.ModuleList(
             nn.Linear(shape.latent_dim // parts, width * (self._bottom * 2**index) ** 2) for index in range(parts)
@@ -72,10 +93,14 @@ class Generator(nn.Module):
             else:
                 self.cells.append(BlockCell(f"g.cell{layout.number}", layout.number, width, places))
         self.to_image = nn.Sequential(
-            nn.BatchNorm2d(width), nn.ReLU(), conv(width, shape.image_channels, 3, spec_norm=False), nn.Tanh()
+            batch_norm(width), nn.ReLU(), conv(width, shape.image_channels, 3, spec_norm=False), nn.Tanh()
         )
 
     def forward(self, z: Tensor, selection: Selection = NO_SELECTION) -> Tensor:
+        if z.shape[1] != self.latents.dim + self.latents.classes:
+            raise ValueError(_wrong_z(z, self.latents))
+        if self.whole is not None:
+            return self.whole(z, selection)
         pieces = z.chunk(len(self.latent), dim=1)
         x: Tensor | None = None
         skips: list[Tensor] = []
@@ -90,12 +115,19 @@ class Generator(nn.Module):
 
 
 class Discriminator(nn.Module):
-    """Images [B, image_channels, image_size, image_size] in [-1, 1] -> scores [B], unbounded."""
+    """Images [B, image_channels, image_size, image_size] in [-1, 1] -> scores [B], unbounded.
+
+    A class-conditional one takes the images' classes too, one-hot [B, classes].
+    """
 
     def __init__(self, space: SearchSpace, shape: Shape, choices: Choices | None) -> None:
         super().__init__()
         part, width, side = space.discriminator, shape.channels_d, shape.image_size
         places = Places(space.decisions_d(shape.image_size), choices)
+        self.whole: Place | None = None
+        if isinstance(part, WholePart):
+            self.whole = places.place("d.whole.network", partial(_whole_d, shape=shape))
+            return
         self.cells = nn.ModuleList()
         for layout in part.layout_d(shape.image_size):
             c_in = shape.image_channels if layout.first else width
@@ -108,13 +140,52 @@ class Discriminator(nn.Module):
         inputs = width * side * side if self._flatten else width
         self.head = spectral(nn.Linear(inputs, 1, bias=False))
 
-    def forward(self, images: Tensor, selection: Selection = NO_SELECTION) -> Tensor:
+    def forward(self, images: Tensor, selection: Selection = NO_SELECTION, classes: Tensor | None = None) -> Tensor:
+        if self.whole is not None:
+            return self.whole(images, selection) if classes is None else self._judged(images, classes)
         x = images
         for cell in self.cells:
             x = cell(x) if isinstance(cell, FixedBlock) else cell(x, (), selection)[0]
         x = torch.relu(x)
         x = x.flatten(1) if self._flatten else x.sum(dim=(2, 3))
         return self.head(x).squeeze(1)
+
+    @property
+    def takes_classes(self) -> bool:
+        """Whether it judges an image with its class."""
+        if self.whole is None or self.whole.chosen is None:
+            return False
+        return bool(self.whole.choices[self.whole.chosen].classes)
+
+    def _judged(self, images: Tensor, classes: Tensor) -> Tensor:
+        assert self.whole is not None and self.whole.chosen is not None, "only a derived hand-made D takes classes"
+        scores: Tensor = self.whole.choices[self.whole.chosen](images, classes)
+        return scores
+
+
+def _wrong_z(z: Tensor, latents: Latents) -> str:
+    wanted = f"latent_dim = {latents.dim}"
+    if latents.classes:
+        wanted += f" and behind them a one-hot class of {latents.classes}: generator.latents.draw makes such z"
+    return f"z has {z.shape[1]} columns; this generator takes {wanted}"
+
+
+def _whole_g(name: str, shape: Shape) -> nn.Module:
+    size, channels, width, length = shape.image_size, shape.image_channels, shape.channels_g, shape.latent_dim
+    if name == "dcgan":
+        return baselines.DcganGenerator(size, channels, width, length)
+    if name == "stylegan2":
+        return baselines.StyleGan2Generator(size, channels, width, length)
+    assert name == "biggan", name
+    return baselines.BigGanGenerator(size, channels, width, length, len(shape.class_shares))
+
+
+def _whole_d(name: str, shape: Shape) -> nn.Module:
+    size, channels, width = shape.image_size, shape.image_channels, shape.channels_d
+    if name == "dcgan":
+        return baselines.DcganDiscriminator(size, channels, width)
+    assert name == "biggan", name
+    return baselines.BigGanDiscriminator(size, channels, width, len(shape.class_shares))
 
 
 def latent_parts(space: SearchSpace, image_size: int) -> int:

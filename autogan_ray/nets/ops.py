@@ -58,6 +58,14 @@ def spectral(layer: nn.Module) -> nn.Module:
     return layer if layer.weight.is_meta else spectral_norm(layer)
 
 
+def batch_norm(channels: int, affine: bool = True) -> nn.BatchNorm2d:
+    """BatchNorm2d whose weights start at N(1, 0.02^2), as in all published trainings of this family."""
+    norm = nn.BatchNorm2d(channels, affine=affine)
+    if affine:
+        nn.init.normal_(norm.weight, 1.0, 0.02)
+    return norm
+
+
 def _conv(kernel: int, dilation: int = 1, stride: int = 1) -> Callable[[OpSpec], nn.Module]:
     def build(spec: OpSpec) -> nn.Module:
         lead: list[nn.Module] = [nn.ReLU()] if spec.activation else []
@@ -94,7 +102,7 @@ def _separable(kernel: int) -> Callable[[OpSpec], nn.Module]:
         lead: list[nn.Module] = [nn.ReLU()] if activation else []
         deep = conv(c_in, c_in, kernel, spectral, bias=False, groups=c_in)
         point = conv(c_in, c_out, 1, spectral, bias=False)
-        return [*lead, deep, point, *([] if spectral else [nn.BatchNorm2d(c_out, affine=spec.affine)])]
+        return [*lead, deep, point, *([] if spectral else [batch_norm(c_out, spec.affine)])]
 
     def build(spec: OpSpec) -> nn.Module:
         first = half(spec.c_in, spec.c_in, spec, spec.activation)
@@ -117,7 +125,7 @@ class Repeated(nn.Module):
 
 
 def _normed(spec: OpSpec) -> list[nn.Module]:
-    return [nn.BatchNorm2d(spec.c_out)] if spec.norm == "batch" else []
+    return [batch_norm(spec.c_out)] if spec.norm == "batch" else []
 
 
 def upsample(mode: str) -> nn.Module:

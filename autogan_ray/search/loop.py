@@ -16,12 +16,12 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor
 
 from autogan_ray.config import TrialConfig
 from autogan_ray.metrics.evaluation import DIVERGED_FID, Evaluator, Score
 from autogan_ray.nets.cost import genotype_cost
-from autogan_ray.nets.derived import inherit, reestimate_batch_norm
+from autogan_ray.nets.derived import inherit
 from autogan_ray.nets.gan import Generator, Shape
 from autogan_ray.nets.supernet import Supernet, mean_entropy
 from autogan_ray.operations import NONE, SKIP
@@ -34,7 +34,7 @@ from autogan_ray.space import SearchSpace
 from autogan_ray.training.data import BatchStream, ImageData, gather, split_halves
 from autogan_ray.training.ema import Ema
 from autogan_ray.training.steps import adam, discriminator_step, frozen, generator_step
-from autogan_ray.training.streams import stream, stream_seed
+from autogan_ray.training.streams import layer_noise, stream, stream_seed
 
 
 def shape_of(trial: TrialConfig, data: ImageData) -> Shape:
@@ -125,6 +125,12 @@ class SearchLoop:
 
     def step(self) -> None:
         """One step of D (logits, weights) and, every n-th time, of G (logits, weights)."""
+        if not self.net.generator.stochastic:
+            return self._step()
+        with layer_noise(stream_seed(self.trial.seed, "layer noise", self.images_shown), self.device):
+            self._step()
+
+    def _step(self) -> None:
         search = self.trial.search
         rng = stream(self.trial.seed, "step", self.images_shown)
         moment = Moment(search, self.temperature, rng)
@@ -141,8 +147,7 @@ class SearchLoop:
         self.step_d += 1
 
     def _latents(self, rng: torch.Generator) -> torch.Tensor:
-        size = (self.trial.search.batch_size, self.trial.model.latent_dim)
-        return torch.randn(size, generator=rng).to(self.device)
+        return self.net.generator.latents.draw(self.trial.search.batch_size, rng).to(self.device)
 
     def _step_weights_d(self, moment: Moment) -> None:
         net = self.net
@@ -192,26 +197,24 @@ class SearchLoop:
         """The genotype of the moment with the supernet's averaged weights, batch-norm statistics re-estimated."""
         network = Generator(self.space, self.net.shape, self.net.genotype().choices).to(self.device)
         inherit(network, self.ema.network.state_dict())
-        self._reestimate(network, lambda z: network(z))
+        self.evaluator.settle(network, network, network.latents)
         return network.eval()
 
     def _score_derived(self) -> Score:
         with torch.random.fork_rng(devices=[]):  # building a network draws its initial weights
             network = self.derived_generator()
-        return self.evaluator.score(network, self.trial.model.latent_dim, kid=self.rank_by == "derived")
+        return self.evaluator.score(network, network.latents, kid=self.rank_by == "derived")
 
     def _score_supernet(self) -> Score:
         network, mixture = self.ema.network, self.net.arch_g.expected()
-        self._reestimate(network, lambda z: network(z, mixture))
+
+        def make(z: Tensor) -> Tensor:
+            images: Tensor = network(z, mixture)
+            return images
+
+        self.evaluator.settle(network, make, self.net.generator.latents)
         network.eval()
-        wanted = self.rank_by == "supernet"
-        return self.evaluator.score(lambda z: network(z, mixture), self.trial.model.latent_dim, kid=wanted)
-
-    def _reestimate(self, network: nn.Module, make: Any) -> None:
-        def run(index: int) -> None:
-            make(self.evaluator.training_latents(self.trial.model.latent_dim, index))
-
-        reestimate_batch_norm(network, run, self.evaluator.protocol.bn_batches)
+        return self.evaluator.score(make, self.net.generator.latents, kid=self.rank_by == "supernet")
 
     def _record(self, derived: Score | None, supernet: Score | None, speed: float, start: float) -> SearchRecord:
         ranked = derived if self.rank_by == "derived" else supernet

@@ -1,7 +1,7 @@
 """The exponential moving average of a network's weights, in a network of its own.
 
 Only ``parameters()`` are averaged: batch-norm statistics are re-estimated before scoring, and logits are no
-parameters of any network.
+parameters of any network. The singular vectors of spectral norms are taken over as they are.
 """
 
 from __future__ import annotations
@@ -22,17 +22,32 @@ class Ema:
     def __init__(self, network: nn.Module, decay: float) -> None:
         self.decay = decay
         self.network = copy.deepcopy(network).requires_grad_(False)
+        self._vectors = _weight_buffers(self.network)
 
     @torch.no_grad()
     def update(self, network: nn.Module) -> None:
         averages: list[Tensor] = [*self.network.parameters()]
         torch._foreach_lerp_(averages, [*network.parameters()], 1 - self.decay)
+        if self._vectors:
+            live = dict(network.named_buffers())
+            torch._foreach_copy_([*self._vectors.values()], [live[name] for name in self._vectors])
 
     def state_dict(self) -> dict[str, Tensor]:
-        """Name -> averaged parameter."""
-        return {name: parameter.detach() for name, parameter in self.network.named_parameters()}
+        """Name -> averaged parameter, or singular vector."""
+        averages = {name: parameter.detach() for name, parameter in self.network.named_parameters()}
+        return averages | self._vectors
 
     @torch.no_grad()
     def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
-        for name, parameter in self.network.named_parameters():
-            parameter.copy_(state[name])
+        for name, value in self.state_dict().items():
+            value.copy_(state[name])
+
+
+def _weight_buffers(network: nn.Module) -> dict[str, Tensor]:
+    """Buffers that belong to the weights: all but the statistics of batch norms."""
+    return {
+        f"{lead}.{name}": buffer
+        for lead, module in network.named_modules()
+        if not isinstance(module, nn.modules.batchnorm._BatchNorm)
+        for name, buffer in module.named_buffers(recurse=False)
+    }

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import numpy as np
 import torch
@@ -17,3 +19,15 @@ def stream_seed(seed: int, purpose: str, images_shown: int = 0) -> int:
 def stream(seed: int, purpose: str, images_shown: int = 0) -> torch.Generator:
     """A CPU generator for one purpose at one position of a run."""
     return torch.Generator().manual_seed(stream_seed(seed, purpose, images_shown))
+
+
+@contextmanager
+def layer_noise(seed: int, device: torch.device) -> Iterator[None]:
+    """Inside, what layers draw from torch's global generators is a function of ``seed``; then these are as before.
+
+    For networks with noise of their own (StyleGAN2's), whose layers have no other place to draw from.
+    """
+    devices = [device] if device.type == "cuda" else []
+    with torch.random.fork_rng(devices=devices):
+        torch.manual_seed(seed)
+        yield

@@ -17,7 +17,7 @@ from autogan_ray.sections import RetrainConfig
 from autogan_ray.training.data import BatchStream, ImageData, gather
 from autogan_ray.training.ema import Ema
 from autogan_ray.training.steps import adam, discriminator_step, frozen, generator_step
-from autogan_ray.training.streams import stream, stream_seed
+from autogan_ray.training.streams import layer_noise, stream, stream_seed
 
 
 class TrainLoop:
@@ -78,21 +78,40 @@ class TrainLoop:
 
     def step(self) -> None:
         """One step of D and, every n-th time, one of G."""
-        config = self.config
+        if not self.generator.stochastic:
+            return self._step()
+        with layer_noise(stream_seed(self.seed, "layer noise", self.images_shown), self.device):
+            self._step()
+
+    def _step(self) -> None:
+        config, latents = self.config, self.generator.latents
         rng = stream(self.seed, "step", self.images_shown)
-        real = gather(self.data, self._stream.indices_at(self.images_shown)).to(self.device)
+        indices = self._stream.indices_at(self.images_shown)
+        real = gather(self.data, indices).to(self.device)
+        z = latents.draw(config.batch_size, rng).to(self.device)
         with torch.no_grad():
-            fake = self.generator(self._latents(config.batch_size, rng))
-        discriminator_step(self.discriminator, self._adam_d, real, fake)
+            fake = self.generator(z)
+        discriminator_step(self._scores(self._real_classes(indices), latents.classes_of(z)), self._adam_d, real, fake)
         self.step_d += 1
         if self.step_d % config.d_steps_per_g_step == 0:
-            z = self._latents(config.batch_size_g or config.batch_size, rng)
+            z = latents.draw(config.batch_size_g or config.batch_size, rng).to(self.device)
             with frozen(self.discriminator):
-                generator_step(self.discriminator, self.generator, self._adam_g, z)
+                generator_step(self._scores(latents.classes_of(z)), self.generator, self._adam_g, z)
             self.ema.update(self.generator)
 
-    def _latents(self, count: int, rng: torch.Generator) -> Tensor:
-        return torch.randn(count, self.generator.latent_dim, generator=rng).to(self.device)
+    def _scores(self, *classes: Tensor | None) -> Callable[[Tensor], Tensor]:
+        """D as a function of images alone: their classes, in the order of the images, are bound to it."""
+        if not self.generator.latents.classes:
+            return self.discriminator
+        bound = torch.cat([part for part in classes if part is not None])
+        return lambda images: self.discriminator(images, classes=bound)
+
+    def _real_classes(self, indices: np.ndarray) -> Tensor | None:
+        if not self.generator.latents.classes:
+            return None
+        assert self.data.labels is not None, "classes come from labels"
+        labels = torch.from_numpy(self.data.labels[indices])
+        return self.generator.latents.one_hot(labels).to(self.device)
 
     def state_dict(self) -> dict[str, Any]:
         """Everything with state, between two evaluations."""

@@ -11,7 +11,7 @@ from typing import Any
 from ray.tune import Callback
 from ray.tune.experiment import Trial
 
-from autogan_ray.plan import STUDY_FILE, write_about
+from autogan_ray.about import STUDY_FILE, write_about
 from autogan_ray.results.tables import write_tables
 from autogan_ray.results.trial_log import ENDED, TrialLog, TrialLogs
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 import signal
@@ -14,11 +13,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from autogan_ray import provenance
+from autogan_ray.about import new_about, write_about
 from autogan_ray.errors import ConfigError, ResultsError
-from autogan_ray.metrics.labels import metric_label
 from autogan_ray.metrics.study import Measure
-from autogan_ray.plan import Plan, digest, write_about
+from autogan_ray.plan import Plan
 from autogan_ray.results.trial_log import ENDED
 from autogan_ray.training.streams import stream_seed
 
@@ -97,43 +95,6 @@ def cluster(plan: Plan, address: str | None) -> Iterator[str | None]:
         yield context.dashboard_url or None
     finally:
         ray.shutdown()
-
-
-def new_about(plan: Plan, measure: Measure, command: str) -> dict[str, Any]:
-    """What ``study.json`` says of a fresh study; it becomes the row of the table ``studies``."""
-    study, tune = plan.study, plan.study.tune
-    return {
-        "study_id": f"{study.name}-{digest(study)[:8]}",
-        "name": study.name,
-        "status": "running",
-        "created_at": time.time(),
-        "dataset": study.data.source,
-        "dataset_digest": measure.data.digest,
-        "image_size": measure.data.image_size,
-        "n_real": measure.real.statistics.count,
-        "extractor": measure.extractor.name,
-        "extractor_digest": measure.extractor.digest,
-        "metric": metric_label(measure.extractor.name),
-        "n_fake_search": study.metrics.n_fake_search,
-        "n_fake_final": study.metrics.n_fake_final,
-        "searcher": tune.searcher,
-        "scheduler": tune.scheduler,
-        "num_trials": tune.num_trials,
-        "max_evaluations": tune.max_evaluations,
-        "grace_evaluations": tune.grace,
-        "reduction_factor": tune.reduction_factor,
-        "seed": study.seed,
-        "gpus": plan.gpus,
-        "gpus_per_trial": tune.gpus_per_trial,
-        "gpu_name": provenance.gpu_name(),
-        "git_commit": provenance.git_commit(),
-        "packages_json": provenance.packages_json(),
-        "config_json": json.dumps(study.to_dict(), sort_keys=True),
-        "command": command,
-        "wall_s": 0.0,
-        # Whole, so that retraining needs no file of the user's again.
-        "spaces": {name: space.to_dict() for name, space in plan.spaces.items()},
-    }
 
 
 def run_study(

@@ -23,6 +23,7 @@ from autogan_ray.metrics.scores import (
     kernel_distance,
     precision_recall,
 )
+from autogan_ray.nets.latents import Latents
 from autogan_ray.training.data import ImageData
 
 NAME = "digits-classifier-of-these-tests"
@@ -104,13 +105,13 @@ def test_the_evaluators_fid_is_torch_fidelitys_on_the_images_it_made(extractor: 
     def make(z: Tensor) -> Tensor:
         return torch.tanh(z.view(-1, 1, 8, 8))
 
-    images = evaluator.images(make, 64)
+    images = evaluator.images(make, Latents(64))
     assert images is not None and images.dtype == torch.uint8 and len(images) == 300
     found = torch_fidelity.calculate_metrics(
         input1=Images(images), input2=Images(torch.from_numpy(digits.images.copy())), feature_extractor=NAME,
         fid=True, cuda=False, cache=False, save_cpu_ram=True, verbose=False,
     )  # fmt: skip
-    assert evaluator.score(make, 64).fid == pytest.approx(found["frechet_inception_distance"], rel=1e-6)
+    assert evaluator.score(make, Latents(64)).fid == pytest.approx(found["frechet_inception_distance"], rel=1e-6)
 
 
 def test_fid_agrees_with_an_independent_formula_in_float64(
@@ -174,13 +175,13 @@ def test_too_few_or_broken_features_are_refused(call: Callable[[Tensor], object]
 
 def test_an_evaluation_of_nonsense_has_no_score(extractor: Extractor, digits: ImageData) -> None:
     evaluator = Evaluator(extractor, RealSet.of(extractor, digits.images), Protocol(64, 32, 2), "cpu")
-    assert evaluator.score(lambda z: z.view(-1, 1, 8, 8) * torch.nan, 64).fid is None
+    assert evaluator.score(lambda z: z.view(-1, 1, 8, 8) * torch.nan, Latents(64)).fid is None
 
 
 def test_an_evaluation_draws_no_global_random_number(extractor: Extractor, digits: ImageData) -> None:
     evaluator = Evaluator(extractor, RealSet.of(extractor, digits.images), Protocol(64, 32, 2), "cpu")
     before, numpy_before = torch.random.get_rng_state(), np.random.get_state()[1].copy()
-    evaluator.score(lambda z: torch.tanh(z.view(-1, 1, 8, 8)), 64)
+    evaluator.score(lambda z: torch.tanh(z.view(-1, 1, 8, 8)) + 0 * torch.rand(()), Latents(64))
     Extractor(extractor.weights)
     assert torch.equal(before, torch.random.get_rng_state())
     assert np.array_equal(numpy_before, np.random.get_state()[1])

@@ -1,0 +1,43 @@
+"""EAGAN's discriminator: Ying et al., "EAGAN", ECCV 2022. Its generator has the cells of AdversarialNAS."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from tests.reference.autogan import first_block
+from tests.reference.common import DOWN, NORMAL, Network, blend, down_op, normal_op, score
+
+
+def discriminator(net: Network, images: Tensor, cells: int = 4) -> Tensor:
+    """Images (N, channels, S, S) to scores (N, 1): AutoGAN's first block, then searched cells.
+
+    A cell whose two ways down are not among the decisions adds its nodes b and c without halving the side.
+    """
+    x = first_block(net, images)
+    for index in range(1, cells):
+        x = _cell(net, index, x)
+    return score(net, x)
+
+
+def _cell(net: Network, index: int, x: Tensor) -> Tensor:
+    """x (N, Cd, H, W) to (N, Cd, H/2, W/2) or, without ways down, the same shape; x to c has no ReLU."""
+
+    def edge(name: str, x: Tensor, activation: bool = True) -> Tensor:
+        place = f"cells.{index}.edges.{name}"
+        return blend(
+            net,
+            f"d.cell{index + 1}.{name}",
+            NORMAL,
+            lambda choice: normal_op(net, place, choice, x, activation=activation, spectral=True),
+        )
+
+    def down(name: str, x: Tensor) -> Tensor:
+        decision, place = f"d.cell{index + 1}.{name}", f"cells.{index}.edges.{name}"
+        if decision not in net.selection:
+            return x
+        return blend(net, decision, DOWN, lambda choice: down_op(net, place, choice, x))
+
+    a = edge("e0", x)
+    b = edge("e1", x) + edge("e2", a)
+    c = edge("e3", a) + edge("e4", x, activation=False)
+    return down("d0", b) + down("d1", c)
