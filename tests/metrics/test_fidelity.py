@@ -26,6 +26,8 @@ from autogan_ray.metrics.scores import (
 from autogan_ray.nets.latents import Latents
 from autogan_ray.training.data import ImageData
 
+pytestmark = pytest.mark.timeout(120)  # KID over 100 subsets, precision and recall
+
 NAME = "digits-classifier-of-these-tests"
 
 

@@ -174,7 +174,7 @@ def test_scaling_the_maps_equals_a_weight_tensor_for_each_image(kernel: int, dem
     layer = ModulatedConv(5, 7, kernel, 6, demodulate).double()
     x = torch.randn(4, 5, 6, 6, dtype=torch.float64, requires_grad=True)
     w = torch.randn(4, 6, dtype=torch.float64, requires_grad=True)
-    weight = layer.conv.scaled()[None] * layer.style(w)[:, None, :, None, None]  # equations 1 and 3 as they stand
+    weight = layer.conv.weight[None] * layer.style(w)[:, None, :, None, None]  # equations 1 and 3 as they stand
     if demodulate:
         weight = weight / (weight.square().sum(dim=(2, 3, 4), keepdim=True) + 1e-8).sqrt()
     expected = functional.conv2d(x.reshape(1, 20, 6, 6), weight.flatten(0, 1), padding=kernel // 2, groups=4)
