@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
-from collections.abc import Callable
+import textwrap
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from typing import Any
 
 from autogan_ray import catalog
 from autogan_ray.genotype import Genotype
 from autogan_ray.published import Published, Score, all_published, is_published, load_genotype, load_published
-from autogan_ray.space import SearchSpace, load_space, space_of
+from autogan_ray.space import Decision, SearchSpace, load_space, space_of
 
 Say = Callable[[str], None]
 
 
 def _size_text(space: SearchSpace, image_size: int) -> str:
-    size = space.size(image_size)
-    return f"{size:,}" if size < 10**7 else f"10^{math.log10(size):.1f}"
+    return _number_text(space.size(image_size))
 
 
 def say_spaces(say: Say, image_size: int, as_json: bool) -> None:
@@ -33,7 +35,8 @@ def say_spaces(say: Say, image_size: int, as_json: bool) -> None:
             use = f"autogan/{name}"
             space = load_space(use)
         decisions = (len(space.decisions_g(image_size)), len(space.decisions_d(image_size)))
-        rows.append((use, *decisions, _size_text(space, image_size), space.description))
+        description = space.description.split(" | ")[-1]  # of G/D: what stands right of the slash is listed
+        rows.append((use, *decisions, _size_text(space, image_size), description))
     if as_json:
         keys = ("name", "decisions_g", "decisions_d", "size", "description")
         say(json.dumps([dict(zip(keys, row, strict=True)) for row in rows], indent=2))
@@ -43,15 +46,80 @@ def say_spaces(say: Say, image_size: int, as_json: bool) -> None:
 
 
 def say_space(say: Say, name: str, image_size: int, as_json: bool) -> None:
-    """All decisions of one space."""
+    """One space: its size, what its networks cost, its cells drawn, all decisions.
+
+    Raises NotFoundError, SpaceError: no such space, a file that describes none, an image size that does not fit.
+    """
     from autogan_ray.console import table
+    from autogan_ray.nets.extent import connected_size
+    from autogan_ray.results.drawing import WIDTH, draw_cell
 
     space = load_space(name)
+    size, connected = space.size(image_size), connected_size(space, image_size)
+    cost = _cost_range(space, image_size)
     if as_json:
-        say(json.dumps(space.to_dict() | {"size": space.size(image_size)}, indent=2))
+        say(json.dumps(space.to_dict() | {"size": size, "connected": connected, "cost": cost}, indent=2))
         return
-    say(f"{space.name}: {space.description}; {_size_text(space, image_size)} architectures at {image_size} px")
-    say(table(("decision", "choices"), [(d.name, " ".join(d.choices)) for d in space.decisions(image_size)]))
+    say(textwrap.fill(f"{space.name}: {space.description}", WIDTH))
+    share = "all" if connected == size else f"{_number_text(connected)} ({100 * connected / size:.3g} %)"
+    say(f"{_number_text(size)} architectures at {image_size} px, {share} of them connected (no dead end)\n")
+    rows = [
+        (network, _span(cost[network]["params"], "{:,}", 1), _span(cost[network]["macs"], "{:.6f}", 1e9))
+        for network in ("generator", "discriminator")
+    ]
+    say(table(("network", "parameters", "GMACs of one image"), rows))
+    say(
+        f"of connected networks with {cost['channels']} channels in G, {cost['channels_d']} in D, latent "
+        f"{cost['latent_dim']}; which choices: --json\n"
+    )
+    say(draw_cell(space.generator, "g", image_size) + "\n")
+    say(draw_cell(space.discriminator, "d", image_size) + "\n")
+    say("\n".join(_decision_lines(space.decisions(image_size), WIDTH)))
+
+
+def _number_text(number: int) -> str:
+    return f"{number:,}" if number < 10**7 else f"10^{math.log10(number):.1f}"
+
+
+def _span(ends: dict[str, Any], form: str, unit: float) -> str:
+    """``smallest to largest``, or one number where they are equal."""
+    low, high = (form.format(ends[end]["value"] / unit if unit > 1 else ends[end]["value"]) for end in ends)
+    return low if low == high else f"{low} to {high}"
+
+
+def _cost_range(space: SearchSpace, image_size: int) -> dict[str, Any]:
+    """The smallest and largest connected networks, at a width and a length of z that fit most publications."""
+    from autogan_ray.nets.extent import cost_range
+    from autogan_ray.nets.gan import Shape, latent_parts
+
+    parts = latent_parts(space, image_size)
+    shape = Shape(image_size, 3, 256, 128, max(1, round(120 / parts)) * parts)
+    found = cost_range(space, shape)
+    return {
+        "image_size": image_size,
+        "image_channels": shape.image_channels,
+        "channels": shape.channels_g,
+        "channels_d": shape.channels_d,
+        "latent_dim": shape.latent_dim,
+        "generator": {what: asdict(found[f"{what}_g"]) for what in ("params", "macs")},
+        "discriminator": {what: asdict(found[f"{what}_d"]) for what in ("params", "macs")},
+    }
+
+
+def _decision_lines(decisions: Sequence[Decision], width: int) -> list[str]:
+    """All decisions by their full names; those of several cells that are equal stand together."""
+    together: dict[tuple[str, str], dict[tuple[str, ...], list[str]]] = {}
+    for decision in decisions:
+        network, _, name = decision.name.split(".", 2)
+        together.setdefault((network, name), {}).setdefault(decision.choices, []).append(decision.name)
+    groups = [group for by_choices in together.values() for group in by_choices.items()]
+    longest = max(len(decision.name) for decision in decisions)
+    left = max(longest, min(32, max(len(" ".join(names)) for _, names in groups)))
+    lines = [f"{f'decisions: {len(decisions)}':<{left}}  choices"]
+    for choices, names in groups:
+        columns = (textwrap.wrap(" ".join(names), left), textwrap.wrap(" ".join(choices), max(20, width - left - 2)))
+        lines += [f"{a:<{left}}  {b}".rstrip() for a, b in itertools.zip_longest(*columns, fillvalue="")]
+    return lines
 
 
 def say_genotypes(say: Say, as_json: bool) -> None:

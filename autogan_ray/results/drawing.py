@@ -1,10 +1,18 @@
-"""A genotype as text for people: one line a cell, in the words of the space."""
+"""Text for people: a genotype, one line a cell, in the words of the space; and what a cell of a space leaves open."""
 
 from __future__ import annotations
 
+import textwrap
+from collections.abc import Sequence
 from itertools import groupby
 
+from autogan_ray.blocks import BlockPart, DiscriminatorPart, FixedPart, GeneratorPart, WholePart
 from autogan_ray.genotype import Genotype
+from autogan_ray.parts import INPUT, PLAIN, DagPart, Edge
+from autogan_ray.sizes import CellLayout, generator_cells, generator_layout
+
+WIDTH = 100
+"""Columns that drawings keep to."""
 
 
 def draw(genotype: Genotype) -> str:
@@ -16,3 +24,140 @@ def draw(genotype: Genotype) -> str:
             decided = "  ".join(f"{name.split('.', 2)[2]}={choice}" for name, choice in group)
             lines.append(f"    {cell}: {decided}")
     return "\n".join(lines)
+
+
+def draw_cell(part: GeneratorPart | DiscriminatorPart, network: str, image_size: int) -> str:
+    """The cell of one network: nodes with the edges that enter them, skips, and what single cells have otherwise.
+
+    Args:
+        network: ``g`` or ``d``.
+
+    Raises SpaceError for an image size that no cell reaches.
+    """
+    title = "generator" if network == "g" else "discriminator"
+    if isinstance(part, WholePart):
+        return _wrapped(f"{title}: one hand-made network as a whole, of:", " ".join(part.networks))
+    layouts = (
+        generator_layout(image_size) if isinstance(part, BlockPart) or network == "g" else part.layout_d(image_size)
+    )
+    sides = [generator_cells(image_size)[0] if network == "g" else image_size]
+    for layout in layouts:
+        sides.append(sides[-1] * 2 if layout.level > 0 else sides[-1] // 2 if layout.level < 0 else sides[-1])
+    lead = f"{title}: {_count(len(layouts), 'cell')}, {' -> '.join(map(str, sides))} px"
+    if isinstance(part, FixedPart):
+        return _wrapped(f"{lead};", "AutoGAN's blocks, nothing is decided")
+    if isinstance(part, BlockPart):
+        return "\n".join([_wrapped(f"{lead};", "each a residual block of AutoGAN"), *_block_lines(part, layouts)])
+    note = {"none": "no normalisation", "batch": "batch norm after convolutions", "spectral": "spectral norm"}[
+        part.norm
+    ]
+    return "\n".join([_wrapped(f"{lead};", note), *_node_lines(part, layouts), *_other_lines(part, layouts)])
+
+
+def _block_lines(part: BlockPart, layouts: Sequence[CellLayout]) -> list[str]:
+    later = (
+        f"in {_cells(layouts[1:])}, K is the earlier cell that it comes from"
+        if len(layouts) > 1
+        else "none, as there is one cell"
+    )
+    rows = [
+        ("conv", part.conv, "norm and ReLU stand before each convolution (pre) or after it (post)"),
+        ("norm", part.norm, "of both convolutions"),
+        ("up", part.up, "how the input, the skips and the shortcut are doubled"),
+        ("shortcut", part.shortcut, ""),
+        ("skipK", part.skip, later),
+    ]
+    return [
+        _row("in", "the cell before; in cell1 z"),
+        _row("h", "in, doubled, 3x3 convolution; later cells see it as their skip"),
+        _row("", "+ each skip that is 'yes', doubled to this side, 1x1 convolution"),
+        _row("out", "h, 3x3 convolution"),
+        _row("", "+ in, doubled, 1x1 convolution, where the shortcut is 'yes'"),
+        *(_row(name, " ".join(choices) + (f"   {what}" if what else "")) for name, choices, what in rows),
+    ]
+
+
+def _node_lines(part: DagPart, layouts: Sequence[CellLayout]) -> list[str]:
+    """The input and every node in topological order, each with the edges that enter it."""
+    cell = part.cell
+    levels = part.levels(CellLayout(2, part.output_level))
+    source = "the cell before; in cell1 " + ("z" if part.output_level > 0 else "the image")
+    if part.latent_parts == "cells":
+        differs = "".join(f", {count} at {size} px" for size, count in part.latent_parts_at.items())
+        source = f"the cell before + a part of z; in cell1 a part alone (z has as many parts as cells{differs})"
+    lines = [_row(INPUT, source)]
+    for node in cell.order():
+        roles = [
+            (node in cell.needed, "never empty"),
+            (node == cell.skip_in, "skips of earlier cells are added"),
+            (node == cell.skip_out, "later cells see it as their skip"),
+            (node == cell.output, "the output"),
+        ]
+        said = [_side(levels[node]), *(text for holds, text in roles if holds)]
+        lines.append(_row(node, "; ".join(said)))
+        lines += [f"    {_arrow(edge)}" for edge in cell.edges if edge.target == node]
+    return lines
+
+
+def _other_lines(part: DagPart, layouts: Sequence[CellLayout]) -> list[str]:
+    """What single cells have otherwise, the skips, and the lists of operations."""
+    cell, lines = part.cell, []
+    if part.first_block:
+        lines.append(_row("cell1", "the first block of AutoGAN's D instead, nothing is decided"))
+    changed = [edge for edge in part.edges(CellLayout(1, part.output_level)) if edge.name in part.first_cell]
+    for (listed, activation), group in groupby(changed, key=lambda edge: (edge.choices, edge.activation)):
+        names = ", ".join(edge.name for edge in group)
+        lines.append(_row("cell1", f"{names}: {listed}" + ("" if activation else ", no ReLU before")))
+    keeping = [layout for layout in layouts if layout.level == 0 and not layout.fixed]
+    if keeping:
+        plain = [edge.name for edge in part.edges(keeping[0]) if edge.choices == PLAIN]
+        lines.append(_row(_cells(keeping), f"the side is kept; passing their node on, undecided: {', '.join(plain)}"))
+    if cell.skip_in is not None and len(layouts) > 1:
+        lines.append(
+            _row(
+                "skips",
+                f"{cell.skip_out or cell.output} of every earlier cell -> {cell.skip_in}, {_skip_way(part, layouts)}",
+            )
+        )
+    used = {edge.choices for layout in layouts if not layout.fixed for edge in part.edges(layout)} | {cell.skip_choices}
+    return lines + [_row(name, " ".join(listed)) for name, listed in part.choices.items() if name in used]
+
+
+def _skip_way(part: DagPart, layouts: Sequence[CellLayout]) -> str:
+    cell = part.cell
+    if cell.skip_choices is not None:
+        return f"each by an operation of {cell.skip_choices}, repeated until it fits (skipK is from cellK)"
+    modes = [
+        f"{cell.skip_modes[(layout.number - 1) % len(cell.skip_modes)]} in cell{layout.number}"
+        for layout in layouts[1:]
+    ]
+    return f"resized ({', '.join(modes)}), then a 1x1 convolution"
+
+
+def _arrow(edge: Edge) -> str:
+    return f"{edge.source} --{edge.name}--> {edge.target}  {edge.choices}" + (
+        "" if edge.activation else ", no ReLU before"
+    )
+
+
+def _side(level: int) -> str:
+    return "the side of in" if level == 0 else f"{2**level}x the side" if level > 0 else f"1/{2**-level} of the side"
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" + ("" if number == 1 else "s")
+
+
+def _cells(layouts: Sequence[CellLayout]) -> str:
+    first, last = layouts[0].number, layouts[-1].number
+    return f"cell{first}" if first == last else f"cell{first}..cell{last}"
+
+
+def _row(name: str, text: str) -> str:
+    return _wrapped(f"  {name:<9}", text)
+
+
+def _wrapped(lead: str, text: str) -> str:
+    """``lead`` and text, broken at spaces to the width; later lines begin below the text's."""
+    indent = " " * (len(lead) + 1)
+    return textwrap.fill(text, WIDTH, initial_indent=f"{lead} ", subsequent_indent=indent, break_long_words=False)

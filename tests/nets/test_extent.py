@@ -140,7 +140,14 @@ skip = ["yes", "no"]
     + FIXED_D
 )
 
-WHOLE = '[generator]\nkind = "whole"\nnetworks = ["dcgan", "biggan"]\n[discriminator]\nkind = "whole"\nnetworks = ["dcgan"]\n'
+WHOLE = """
+[generator]
+kind = "whole"
+networks = ["dcgan", "biggan"]
+[discriminator]
+kind = "whole"
+networks = ["dcgan"]
+"""
 
 TINY = {
     "idle nodes": IDLE_NODES,
@@ -180,6 +187,7 @@ def tiny(folder: Path, text: str) -> SearchSpace:
     return load_space(file)
 
 
+@pytest.mark.timeout(60)
 @pytest.mark.parametrize("name", TINY)
 def test_the_range_and_the_count_are_those_of_all_genotypes_of_a_tiny_space(tmp_path: Path, name: str) -> None:
     space = tiny(tmp_path, TINY[name])
@@ -204,15 +212,16 @@ def assert_random_ones_lie_inside(name: str, image_size: int, count: int) -> Non
             assert found[key].smallest.value <= value <= found[key].largest.value, (key, seed)
 
 
+@pytest.mark.timeout(60)
 @pytest.mark.parametrize("name", SHIPPED)
 def test_random_genotypes_of_a_shipped_space_lie_inside_its_range_and_its_ends_are_attained(name: str) -> None:
-    assert_random_ones_lie_inside(name, 48, 20)
+    assert_random_ones_lie_inside(name, 48, 10)
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(180)
 @pytest.mark.parametrize("name", SHIPPED)
-def test_two_hundred_random_genotypes_of_a_shipped_space_lie_inside_its_range(name: str) -> None:
+def test_random_genotypes_of_a_shipped_space_lie_inside_its_range(name: str) -> None:
     assert_random_ones_lie_inside(name, 32, 200)
 
 
