@@ -6,12 +6,13 @@ import json
 from pathlib import Path
 
 import pytest
+import torch
 from click.testing import CliRunner
 
 import autogan_ray as ag
 from autogan_ray import catalog
 from autogan_ray.cli import main
-from autogan_ray.errors import GenotypeError, NotFoundError
+from autogan_ray.errors import ConfigError, GenotypeError, NotFoundError
 from autogan_ray.genotype import Genotype
 from autogan_ray.published import all_published, load_genotype, load_published
 from autogan_ray.space import space_of
@@ -93,6 +94,20 @@ def test_the_table_fits_a_hundred_columns_and_no_score_lacks_its_protocol() -> N
     listed = json.loads(genotypes("--json"))
     assert {one["name"] for one in listed} == set(NAMES)
     assert all(one["generator"]["params"] > 0 and one["discriminator"]["macs"] > 0 for one in listed)
+
+
+def test_classes_are_for_networks_that_take_them() -> None:
+    biggan = ag.load_genotype("biggan")
+    generator = ag.build_generator(biggan, channels=8, latent_dim=12, image_channels=1, classes=3)
+    discriminator = ag.build_discriminator(biggan, channels=8, image_channels=1, classes=3)
+    z = generator.latents.draw(2, torch.Generator().manual_seed(0))
+    assert z.shape == (2, 15)
+    images = generator(z)
+    scores = [discriminator.eval()(images, classes=torch.eye(3)[[one, one]]) for one in range(3)]
+    assert not torch.equal(scores[0], scores[1]) and not torch.equal(scores[1], scores[2])
+    assert ag.build_generator(biggan, channels=8, latent_dim=12)(torch.randn(2, 12)).shape == (2, 3, 32, 32)
+    with pytest.raises(ConfigError, match="not class-conditional"):
+        ag.build_generator(ag.load_genotype("autogan-a"), channels=8, classes=3)
 
 
 def test_an_unknown_name_is_refused_with_the_nearest() -> None:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 import torch
 from torch import Tensor, nn
 
+from autogan_ray.errors import ConfigError
 from autogan_ray.genotype import Genotype
 from autogan_ray.nets.gan import Discriminator, Generator, Shape
 from autogan_ray.space import SearchSpace, space_of
@@ -21,6 +22,7 @@ def build_generator(
     *,
     space: SearchSpace | None = None,
     norm: str | None = None,
+    classes: int = 0,
 ) -> Generator:
     """z [B, latent_dim] -> images [B, image_channels, H, W] in [-1, 1].
 
@@ -29,13 +31,16 @@ def build_generator(
             cells there (32 and 48 px have).
         space: None takes the shipped space that the genotype names.
         norm: normalisation in DAG cells, ``none`` or ``batch``; None takes the space's.
+        classes: for a class-conditional network (``biggan``): how many; z then has so many more columns, one-hot, and
+            ``generator.latents.draw`` makes such z.
 
     Raises:
         GenotypeError: the genotype does not fit its space or the image size.
-        ConfigError: latent_dim does not divide into the space's latent parts.
+        ConfigError: latent_dim does not divide into the space's latent parts; classes for a network that takes none.
     """
     genotype, space = _checked(genotype, space, image_size)
-    shape = Shape(genotype.image_size, image_channels, channels, channels, latent_dim, norm)
+    shares = _equal_shares(space, genotype, classes)
+    shape = Shape(genotype.image_size, image_channels, channels, channels, latent_dim, norm, class_shares=shares)
     return Generator(space, shape, genotype.choices)
 
 
@@ -47,11 +52,30 @@ def build_discriminator(
     *,
     space: SearchSpace | None = None,
     head: str = "sum",
+    classes: int = 0,
 ) -> Discriminator:
-    """Images [B, image_channels, H, W] -> scores [B]. ``head``: ``sum`` (published) or ``flatten``."""
+    """Images [B, image_channels, H, W] -> scores [B].
+
+    Args:
+        head: ``sum`` (published) or ``flatten``.
+        classes: for a class-conditional network: how many; ``forward(images, classes=one_hot)`` then wants each
+            image's class [B, classes].
+
+    Raises GenotypeError or ConfigError as :func:`build_generator` does.
+    """
     genotype, space = _checked(genotype, space, image_size)
-    shape = Shape(genotype.image_size, image_channels, channels, channels, head_d=head)
+    shares = _equal_shares(space, genotype, classes)
+    shape = Shape(genotype.image_size, image_channels, channels, channels, head_d=head, class_shares=shares)
     return Discriminator(space, shape, genotype.choices)
+
+
+def _equal_shares(space: SearchSpace, genotype: Genotype, classes: int) -> tuple[float, ...]:
+    if classes and not space.takes_classes(genotype.choices):
+        raise ConfigError(
+            f"classes = {classes}: the networks of this genotype of space {space.name!r} are not class-conditional; "
+            "leave classes out, or take the genotype 'biggan'"
+        )
+    return (1 / classes,) * classes if classes else ()
 
 
 def _checked(genotype: Genotype, space: SearchSpace | None, image_size: int | None) -> tuple[Genotype, SearchSpace]:
