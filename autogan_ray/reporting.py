@@ -64,9 +64,11 @@ def say_trial(say: Say, results: Path, trial: str, as_json: bool) -> None:
     from autogan_ray.results.decided import decidedness
     from autogan_ray.results.drawing import draw
     from autogan_ray.results.store import load_study
+    from autogan_ray.results.symptoms import symptoms
     from autogan_ray.results.trial_log import TrialLogs
 
-    metric = str(load_study(results).studies["metric"].iloc[0])
+    study = load_study(results)
+    metric = str(study.studies["metric"].iloc[0])
     logs = {log.trial_id: log for log in TrialLogs(results)}
     if trial not in logs:
         raise ResultsError(f"no trial {trial!r} in {results}; {nearest(trial, logs)}")
@@ -81,6 +83,9 @@ def say_trial(say: Say, results: Path, trial: str, as_json: bool) -> None:
     columns = ("evaluation", "kimg", "fid_derived", "fid_supernet", "entropy_g", "entropy_d", "genotype_id")
     rows = [[r[c] if isinstance(r[c], str) else number(r[c]) for c in columns] for r in log.records]
     say(table(("evaluation", "kimg", f"{metric} derived", "supernet", "entropy G", "entropy D", "genotype"), rows))
+    planned = int(study.studies["max_evaluations"].iloc[0])
+    for symptom in symptoms(log.records, planned):
+        say(f"warning: {symptom}")
     if log.best is not None:
         say(f"\nbest at evaluation {log.best['evaluation']}, {decidedness(log.best['decisions'])}")
         say(draw(Genotype.from_dict(log.best["genotype"])))

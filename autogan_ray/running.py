@@ -186,10 +186,12 @@ def _say_summary(say: Say, folder: Path) -> bool:
     from autogan_ray.results.decided import decidedness
     from autogan_ray.results.drawing import draw
     from autogan_ray.results.store import load_study
+    from autogan_ray.results.symptoms import symptoms
     from autogan_ray.results.trial_log import TrialLogs
 
     logs = TrialLogs(folder)
-    extractor = str(load_study(folder).studies["extractor"].iloc[0])
+    study = load_study(folder)
+    extractor = str(study.studies["extractor"].iloc[0])
     say(trial_table(logs, metric_label(extractor)))
     best = best_trial(logs)
     if best is None or best.best is None:
@@ -199,6 +201,8 @@ def _say_summary(say: Say, folder: Path) -> bool:
 
     say(f"\nbest: trial {best.trial_id}, {decidedness(best.best['decisions'])}")
     say(draw(Genotype.from_dict(best.best["genotype"])))
+    for symptom in symptoms(best.records, int(study.studies["max_evaluations"].iloc[0])):
+        say(f"warning: {symptom}")
     say(f"\ntables in {folder}; go on with")
     say(f"  python studies/retrain.py {folder}")
     say(f"  autogan-ray show {folder} {best.trial_id}")

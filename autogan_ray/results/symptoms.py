@@ -1,0 +1,105 @@
+"""Known failures of a differentiable GAN search, recognised in a trial's records and said in plain words.
+
+A symptom is a reason to look, not a verdict: it names what was seen, what it means, and what to try.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from autogan_ray.operations import NONE, SKIP
+from autogan_ray.results.decided import ENTROPY_LIMIT
+
+Record = Mapping[str, Any]
+
+VANISHED = 1e-6
+"""Norm of the gradient of all logits of a network, below which nothing reaches them; usual are 1e-3 to 1."""
+GAP = 3.0
+"""The derived network's score over the mixture's."""
+COLLAPSE = 2.0
+"""A score over the best before it; of the trainings in NAS-GAN-Bench-101 one in ten collapses late."""
+ONE_SIDED = 2 / 3
+"""Share of a network's edges in one choice that carries no weights."""
+
+
+def symptoms(records: Sequence[Record], planned: int) -> list[str]:
+    """Sentences on what the latest evaluation of a trial shows; none where nothing is known to be wrong.
+
+    Args:
+        records: of one trial, in order; those without a score (it diverged) are left to its status.
+        planned: evaluations of a trial that runs to its end.
+    """
+    if not records or records[-1]["diverged"]:
+        return []
+    last = records[-1]
+    found = [*_saturated(last), *_vanished(last), *_one_sided(last), *_gap(last), *_collapse(records)]
+    return found + list(_too_slow(records, planned))
+
+
+def _saturated(last: Record) -> Iterator[str]:
+    """Beyond its margins the hinge loss is flat (Lim and Ye 2017): D, and its logits, stop learning."""
+    real, fake = last.get("d_real"), last.get("d_fake")
+    if real is not None and fake is not None and real > 1 and fake < -1:
+        yield (
+            f"D is saturated: it scores real images {real:.2g} and fakes {fake:.2g} on average, beyond the margins 1 "
+            "and -1 of its loss, so neither it nor its logits learn; lower optim.lr_d or search.d_steps_per_g_step"
+        )
+
+
+def _vanished(last: Record) -> Iterator[str]:
+    for network in ("g", "d"):
+        norm = last.get(f"grad_norm_arch_{network}")
+        if norm is not None and norm < VANISHED:
+            yield (
+                f"no gradient reaches {network.upper()}'s logits (norm {norm:.1g}): its architecture stays as it is; "
+                "look whether D is saturated or a relaxation too sharp (search.temperature_end)"
+            )
+
+
+def _one_sided(last: Record) -> Iterator[str]:
+    """Collapse to skips or to ``none`` (threads on DARTS: skips win as they learn nothing and so never disturb)."""
+    for network in ("generator", "discriminator"):
+        chosen = last["genotype"][network]
+        tables = {name: row for name, row in last["decisions"].items() if name in chosen}
+        for choice in (SKIP, NONE):
+            able = [name for name, row in tables.items() if choice in row]
+            count = sum(chosen[name] == choice for name in able)
+            if len(able) >= 3 and count > ONE_SIDED * len(able):
+                yield (
+                    f"the {network} has collapsed to {choice!r}: so are {count} of the {len(able)} edges that may be; "
+                    "such networks retrain badly: lower optim.lr_arch_g and lr_arch_d, or lengthen search.warmup"
+                )
+
+
+def _gap(last: Record) -> Iterator[str]:
+    derived, mixed = last.get("fid_derived"), last.get("fid_supernet")
+    if derived is not None and mixed is not None and derived > GAP * max(mixed, 0.0) > 0:
+        yield (
+            f"the derived network scores {derived / mixed:.1f} times the mixture's ({derived:.4g} to {mixed:.4g}): the "
+            "mixture's weights do not carry over; a harder relaxation (gumbel_hard) or a lower temperature narrows it"
+        )
+
+
+def _collapse(records: Sequence[Record]) -> Iterator[str]:
+    best = min(record["fid"] for record in records)
+    last = records[-1]["fid"]
+    if last > COLLAPSE * best > 0:
+        yield f"the score has risen from {best:.4g} to {last:.4g}: training collapses; the best evaluation is kept"
+
+
+def _too_slow(records: Sequence[Record], planned: int) -> Iterator[str]:
+    """Whether decisions fall fast enough to be made by the end, by the pace since the evaluation before."""
+    if len(records) < 2 or len(records) >= planned:
+        return
+    for network in ("g", "d"):
+        before, now = (record.get(f"entropy_{network}") for record in records[-2:])
+        frozen = records[-2].get(f"loss_arch_{network}") is None  # the logits' warm-up, or no decisions
+        if before is None or now is None or frozen or now <= ENTROPY_LIMIT:
+            continue
+        end = now - (before - now) * (planned - len(records))
+        if end > ENTROPY_LIMIT:
+            yield (
+                f"{network.upper()}'s decisions will not be made: their entropy is {now:.2f} of uniform and ends near "
+                f"{min(end, 1.0):.2f} at this pace; raise optim.lr_arch_{network}, or search.kimg"
+            )
