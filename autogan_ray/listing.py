@@ -64,7 +64,11 @@ def say_space(say: Say, name: str, image_size: int, as_json: bool) -> None:
     share = "all" if connected == size else f"{_number_text(connected)} ({100 * connected / size:.3g} %)"
     say(f"{_number_text(size)} architectures at {image_size} px, {share} of them connected (no dead end)\n")
     rows = [
-        (network, _span(cost[network]["params"], "{:,}", 1), _span(cost[network]["macs"], "{:.6f}", 1e9))
+        (
+            network,
+            _span(cost[network]["params"], lambda count: f"{count:,}"),
+            _span(cost[network]["macs"], lambda count: f"{count / 1e9:.6f}"),
+        )
         for network in ("generator", "discriminator")
     ]
     say(table(("network", "parameters", "GMACs of one image"), rows))
@@ -81,14 +85,14 @@ def _number_text(number: int) -> str:
     return f"{number:,}" if number < 10**7 else f"10^{math.log10(number):.1f}"
 
 
-def _span(ends: dict[str, Any], form: str, unit: float) -> str:
+def _span(ends: dict[str, Any], show: Callable[[int], str]) -> str:
     """``smallest to largest``, or one number where they are equal."""
-    low, high = (form.format(ends[end]["value"] / unit if unit > 1 else ends[end]["value"]) for end in ends)
+    low, high = (show(ends[end]["value"]) for end in ("smallest", "largest"))
     return low if low == high else f"{low} to {high}"
 
 
 def _cost_range(space: SearchSpace, image_size: int) -> dict[str, Any]:
-    """The smallest and largest connected networks, at a width and a length of z that fit most publications."""
+    """The smallest and the largest connected networks at the widths of most publications, z as near to 120 as fits."""
     from autogan_ray.nets.extent import cost_range
     from autogan_ray.nets.gan import Shape, latent_parts
 

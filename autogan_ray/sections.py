@@ -74,7 +74,9 @@ class OptimConfig(Value):
     lr_arch_g: Rate = 3e-4
     lr_arch_d: Rate = 3e-4
     betas_arch: tuple[Beta, Beta] = (0.5, 0.999)
-    weight_decay_arch: NonNegativeFloat = 1e-4
+    weight_decay_arch: NonNegativeFloat = 0.0
+    """L2 on the logits, added to their gradient before Adam scales it. The published 1e-4 can outweigh that gradient
+    (1e-3 and less for mixtures of many operations) and pull every decision back to uniform, whatever the rate."""
     ema: Annotated[float, Field(ge=0, lt=1)] = 0.999
     """Decay of the average of G's weights, a step of G."""
 

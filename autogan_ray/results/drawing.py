@@ -43,23 +43,21 @@ def draw_cell(part: GeneratorPart | DiscriminatorPart, network: str, image_size:
     sides = [generator_cells(image_size)[0] if network == "g" else image_size]
     for layout in layouts:
         sides.append(sides[-1] * 2 if layout.level > 0 else sides[-1] // 2 if layout.level < 0 else sides[-1])
-    lead = f"{title}: {_count(len(layouts), 'cell')}, {' -> '.join(map(str, sides))} px"
+    cells = "1 cell" if len(layouts) == 1 else f"{len(layouts)} cells"
+    lead = f"{title}: {cells}, {' -> '.join(map(str, sides))} px"
     if isinstance(part, FixedPart):
         return _wrapped(f"{lead};", "AutoGAN's blocks, nothing is decided")
     if isinstance(part, BlockPart):
         return "\n".join([_wrapped(f"{lead};", "each a residual block of AutoGAN"), *_block_lines(part, layouts)])
-    note = {"none": "no normalisation", "batch": "batch norm after convolutions", "spectral": "spectral norm"}[
-        part.norm
-    ]
-    return "\n".join([_wrapped(f"{lead};", note), *_node_lines(part, layouts), *_other_lines(part, layouts)])
+    notes = {"none": "no normalisation", "batch": "batch norm after convolutions", "spectral": "spectral norm"}
+    note = notes[part.norm]
+    return "\n".join([_wrapped(f"{lead};", note), *_node_lines(part), *_other_lines(part, layouts)])
 
 
 def _block_lines(part: BlockPart, layouts: Sequence[CellLayout]) -> list[str]:
-    later = (
-        f"in {_cells(layouts[1:])}, K is the earlier cell that it comes from"
-        if len(layouts) > 1
-        else "none, as there is one cell"
-    )
+    later = "none, as there is one cell"
+    if len(layouts) > 1:
+        later = f"in {_cells(layouts[1:])}, K is the earlier cell that it comes from"
     rows = [
         ("conv", part.conv, "norm and ReLU stand before each convolution (pre) or after it (post)"),
         ("norm", part.norm, "of both convolutions"),
@@ -77,7 +75,7 @@ def _block_lines(part: BlockPart, layouts: Sequence[CellLayout]) -> list[str]:
     ]
 
 
-def _node_lines(part: DagPart, layouts: Sequence[CellLayout]) -> list[str]:
+def _node_lines(part: DagPart) -> list[str]:
     """The input and every node in topological order, each with the edges that enter it."""
     cell = part.cell
     levels = part.levels(CellLayout(2, part.output_level))
@@ -113,12 +111,8 @@ def _other_lines(part: DagPart, layouts: Sequence[CellLayout]) -> list[str]:
         plain = [edge.name for edge in part.edges(keeping[0]) if edge.choices == PLAIN]
         lines.append(_row(_cells(keeping), f"the side is kept; passing their node on, undecided: {', '.join(plain)}"))
     if cell.skip_in is not None and len(layouts) > 1:
-        lines.append(
-            _row(
-                "skips",
-                f"{cell.skip_out or cell.output} of every earlier cell -> {cell.skip_in}, {_skip_way(part, layouts)}",
-            )
-        )
+        given = cell.skip_out or cell.output
+        lines.append(_row("skips", f"{given} of every earlier cell -> {cell.skip_in}, {_skip_way(part, layouts)}"))
     used = {edge.choices for layout in layouts if not layout.fixed for edge in part.edges(layout)} | {cell.skip_choices}
     return lines + [_row(name, " ".join(listed)) for name, listed in part.choices.items() if name in used]
 
@@ -127,25 +121,18 @@ def _skip_way(part: DagPart, layouts: Sequence[CellLayout]) -> str:
     cell = part.cell
     if cell.skip_choices is not None:
         return f"each by an operation of {cell.skip_choices}, repeated until it fits (skipK is from cellK)"
-    modes = [
-        f"{cell.skip_modes[(layout.number - 1) % len(cell.skip_modes)]} in cell{layout.number}"
-        for layout in layouts[1:]
-    ]
+    mode = {layout.number: cell.skip_modes[(layout.number - 1) % len(cell.skip_modes)] for layout in layouts[1:]}
+    modes = [f"{way} in cell{number}" for number, way in mode.items()]
     return f"resized ({', '.join(modes)}), then a 1x1 convolution"
 
 
 def _arrow(edge: Edge) -> str:
-    return f"{edge.source} --{edge.name}--> {edge.target}  {edge.choices}" + (
-        "" if edge.activation else ", no ReLU before"
-    )
+    note = "" if edge.activation else ", no ReLU before"
+    return f"{edge.source} --{edge.name}--> {edge.target}  {edge.choices}{note}"
 
 
 def _side(level: int) -> str:
     return "the side of in" if level == 0 else f"{2**level}x the side" if level > 0 else f"1/{2**-level} of the side"
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}" + ("" if number == 1 else "s")
 
 
 def _cells(layouts: Sequence[CellLayout]) -> str:
