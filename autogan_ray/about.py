@@ -16,6 +16,7 @@ from autogan_ray.errors import ResultsError
 from autogan_ray.metrics.labels import metric_label
 from autogan_ray.metrics.study import Measure
 from autogan_ray.plan import Plan
+from autogan_ray.space import SearchSpace
 
 STUDY_FILE = "study.json"
 
@@ -75,11 +76,15 @@ def digest(study: StudyConfig) -> str:
     return hashlib.sha256(json.dumps(comparable(study.to_dict()), sort_keys=True).encode()).hexdigest()
 
 
-def check_folder(study: StudyConfig, folder: Path, resume: bool) -> dict[str, Any] | None:
+def check_folder(
+    study: StudyConfig, folder: Path, resume: bool, spaces: Mapping[str, SearchSpace] | None = None
+) -> dict[str, Any] | None:
     """What ``study.json`` says of an earlier run to go on with; None for a fresh folder.
 
+    ``spaces``: by name as they are now, to be those that the study began with; None where nothing will be searched.
+
     Raises ResultsError: the folder holds another configuration (the difference is shown), or the same one and
-    resuming was not asked for, or something that is no study.
+    resuming was not asked for, or something that is no study; or a space's file has changed since.
     """
     file = folder / STUDY_FILE
     if not file.is_file():
@@ -98,9 +103,21 @@ def check_folder(study: StudyConfig, folder: Path, resume: bool) -> dict[str, An
             f"{folder} holds a study with another configuration, which stays as it is:\n  {listed}\n"
             "choose another --name, or resume with the settings it had"
         )
+    check_spaces(about, folder, spaces)
     if not resume:
         raise ResultsError(f"{folder} holds this very study already; go on with --resume, or choose another --name")
     return about
+
+
+def check_spaces(about: Mapping[str, Any], folder: Path, spaces: Mapping[str, SearchSpace] | None) -> None:
+    """Raises ResultsError for a space that is not what it was: one study must not mix two under one name."""
+    for name, space in (spaces or {}).items():
+        stored = about.get("spaces", {}).get(name)
+        if stored is not None and SearchSpace.from_dict(stored, str(folder)).digest != space.digest:
+            raise ResultsError(
+                f"space {name!r} has changed since the study in {folder} began; restore its file, or choose another "
+                "--name"
+            )
 
 
 def write_about(folder: Path, about: Mapping[str, Any]) -> None:

@@ -51,7 +51,7 @@ class Cell(Value):
     """The node later cells see, after its own incoming skips were added."""
     skip_in: str | None = None
     """The node to which earlier cells' skip outputs are added."""
-    skip_modes: tuple[Literal["nearest", "bilinear"], ...] = ("nearest",)
+    skip_modes: tuple[Literal["nearest", "bilinear"], ...] = Field(default=("nearest",), min_length=1)
     """How skips are resized before a fixed 1x1 convolution: cell k uses entry (k - 1) modulo the length."""
     skip_choices: str | None = None
     """Instead of that, a decision for each skip (``skip1`` comes from cell 1): name of a list of operations that
@@ -61,6 +61,8 @@ class Cell(Value):
     @model_validator(mode="after")
     def _is_a_connected_dag(self) -> Self:
         no_doubles("node", self.nodes)
+        if INPUT in self.nodes:
+            raise ValueError(f"node {INPUT!r}: that is the cell's input; give the node another name")
         no_doubles("edge", [edge.name for edge in self.edges])
         for edge in self.edges:
             known_name(f"edge {edge.name!r}: from", edge.source, (INPUT, *self.nodes))
@@ -110,7 +112,7 @@ class DagPart(Value):
     """After each convolution of a cell (batch), or of each convolution's weight (spectral)."""
     latent_parts: Literal["one", "cells"] = "one"
     """G only. ``one``: z feeds the first cell. ``cells``: z is cut into parts, one a cell."""
-    latent_parts_at: dict[str, int] = Field(default_factory=dict)
+    latent_parts_at: dict[Annotated[str, Field(pattern="^[0-9]+$")], PositiveInt] = Field(default_factory=dict)
     """Number of parts at an image size (a TOML key, hence a string), where it is not the number of cells."""
     choices: dict[Name, tuple[str, ...]]
     cell: Cell
@@ -196,6 +198,9 @@ class DagPart(Value):
                     raise ValueError(f"node {node!r}: edge {edge.name!r} brings another image side than the others")
         if self.cell.skip_in is not None and levels[self.cell.skip_in] != levels[self.cell.output]:
             raise ValueError("skip_in must have the image side of the output")
+        giver = self.cell.skip_out or self.cell.output
+        if self.cell.skip_choices is not None and levels[giver] != levels[self.cell.output]:
+            raise ValueError(f"skip_out = {giver!r} has another image side than the output, which searched skips need")
         return levels
 
     @property

@@ -80,7 +80,7 @@ def run_command(
     lacking = [line for line in plan.missing if line.startswith("GPUs") and address is None]
     if lacking:
         raise ConfigError(lacking[0])
-    about = check_folder(config, plan.folder, resume)
+    about = check_folder(config, plan.folder, resume, plan.spaces)
     if about and about["status"] == "complete":
         say(f"study {config.name!r} is complete already")
         return 0 if _say_summary(say, plan.folder) else 1

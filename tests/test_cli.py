@@ -139,6 +139,15 @@ def test_a_folder_with_another_configuration_is_refused_with_the_difference() ->
     assert_refused("seed: 5 -> 0", "run", "smoke", "--resume")
 
 
+def test_a_space_that_changed_since_the_study_began_is_refused() -> None:
+    before = load_space("autogan/fixed").to_dict()
+    before["generator"]["up"] = ["nearest"]
+    study_in(Path("results/smoke"))
+    file = Path("results/smoke") / STUDY_FILE
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"spaces": {"autogan/fixed": before}}))
+    assert_refused("space 'autogan/fixed' has changed since the study", "run", "smoke", "--resume")
+
+
 def test_a_folder_with_this_study_wants_resume_and_a_foreign_one_is_left_alone() -> None:
     study_in(Path("results/smoke"))
     assert_refused("go on with --resume", "run", "smoke")

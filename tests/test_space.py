@@ -117,6 +117,10 @@ def test_a_genotype_of_another_space_is_refused_by_name() -> None:
         ('kind = "dag"\nnorm = "none"', 'kind = "dga"\nnorm = "none"', "kind"),
         ("latent_parts = ", "latent_prats = ", "did you mean 'latent_parts'"),
         ('first = ["conv_1x1"', 'first = ["skip", "conv_1x1"', "'skip' .* cannot stand there"),
+        ('"n2", "n3"]\noutput', '"n2", "n3", "in"]\noutput', "node 'in': that is the cell's input"),
+        ('skip_modes = ["nearest", "bilinear"]', "skip_modes = []", "skip_modes"),
+        ('"48" = 2', '"48" = 0', "latent_parts_at"),
+        ('"48" = 2', '"big" = 2', "latent_parts_at"),
         ("schema = 1", "", "key 'schema' is missing"),
         ("schema = 1", "schema = ", "not TOML"),
         ('normal = ["none", "skip", "conv_1x1", "conv_3x3", "conv_5x5", "dil_conv_3x3", "dil_conv_5x5"]',
@@ -131,6 +135,16 @@ def test_what_a_space_file_can_get_wrong_is_said_when_it_is_read(
     file.write_text(ADVERSARIALNAS.replace(old, new, 1))
     with pytest.raises(SpaceError, match=message):
         load_space(file)
+
+
+def test_searched_skips_must_come_from_where_the_side_is_the_outputs(tmp_path: Path) -> None:
+    text = catalog.read("space", "alphagan").text
+    moved = text.replace('nodes = ["n0"', 'nodes = ["low", "n0"').replace('skip_out = "n0"', 'skip_out = "low"')
+    moved = moved.replace("edges = [", 'edges = [\n{ name = "z", from = "in", to = "low", choices = "normal" },', 1)
+    moved = moved.replace('name = "u0", from = "in"', 'name = "u0", from = "low"')
+    (tmp_path / "mine.toml").write_text(moved)
+    with pytest.raises(SpaceError, match="skip_out = 'low' has another image side than the output"):
+        load_space(tmp_path / "mine.toml")
 
 
 def test_a_users_own_file_is_a_space_and_combines(tmp_path: Path) -> None:
