@@ -14,6 +14,7 @@ from autogan_ray.plan import driver_device, make_plan
 from autogan_ray.running import resolve_study
 
 if TYPE_CHECKING:
+    from autogan_ray.metrics.study import Measure
     from autogan_ray.results.store import Study
     from autogan_ray.retrain import Job
 
@@ -49,7 +50,7 @@ def retrain_command(
     if shortage:
         raise ConfigError(shortage)
     say("preparing data, extractor and the statistics of the real images (kept for the next time)")
-    fresh = study is not None and begin_unsearched(results, study, overrides, gpus, command)
+    begun = None if study is None else begin_unsearched(results, study, overrides, gpus, command)
     if study is not None:
         overrides = [text for text in overrides if text.startswith("retrain.")]
     try:
@@ -57,12 +58,12 @@ def retrain_command(
         config = _retrain_config(found.config, recipe, kimg, discriminator, overrides)
         trial = trial or (None if genotypes else "best")
         jobs = wanted_jobs(found, trial=trial, top=top, genotypes=genotypes, seeds=seeds, config=config)
-        measure = prepare(config.data, config.metrics, driver_device(gpus))
+        measure = begun or prepare(config.data, config.metrics, driver_device(gpus))
         if measure.data.digest != found.studies["dataset_digest"].iloc[0]:
             raise ResultsError(f"data {config.data.source!r} is not what it was in {results}: digests differ")
         check_networks(jobs, measure.data)
     except UserError:
-        if fresh:
+        if begun:
             shutil.rmtree(results)  # made a moment ago, for nothing
         raise
     devices = [f"cuda:{index}" for index in range(gpus)] or ["cpu"] * (os.cpu_count() or 1)
@@ -103,10 +104,10 @@ def _train_all(
     return [ended[job.evaluation_id] for job in jobs if job.evaluation_id in ended]
 
 
-def begin_unsearched(folder: Path, name: str, overrides: Sequence[str], gpus: int, command: str) -> bool:
+def begin_unsearched(folder: Path, name: str, overrides: Sequence[str], gpus: int, command: str) -> Measure | None:
     """Make a study's folder in which nothing is searched: for its data and metric, by which genotypes are compared.
 
-    Returns False for a folder that holds this very study already: it stays as it is.
+    Returns what its scores are taken against; None for a folder that holds this very study already: it stays as it is.
 
     Raises ConfigError, NotFoundError, DataError, MetricError or ResultsError: no such study, or it cannot be measured,
     or the folder holds another one.
@@ -120,14 +121,14 @@ def begin_unsearched(folder: Path, name: str, overrides: Sequence[str], gpus: in
     changes = dict(parse_override(text) for text in overrides if not text.startswith("retrain."))
     study = load_study_config(name, {"name": folder.resolve().name} | changes)
     if check_folder(study, folder, resume=True) is not None:
-        return False
+        return None
     plan = make_plan(study, folder, gpus)
     measure = prepare(study.data, study.metrics, driver_device(gpus))
     about = new_about(plan, measure, command, status="unsearched")
     folder.mkdir(parents=True, exist_ok=True)
     write_about(folder, about)
     write_tables(folder, about, TrialLogs(folder))
-    return True
+    return measure
 
 
 def _recipe_line(recipe: str, image_size: int) -> str:

@@ -98,11 +98,11 @@ def _separable(kernel: int) -> Callable[[OpSpec], nn.Module]:
     """Twice: ReLU, depthwise, pointwise, batch norm (with spectral norm: that in its place)."""
 
     def half(c_in: int, c_out: int, spec: OpSpec, activation: bool) -> list[nn.Module]:
-        spectral = spec.norm == "spectral"
+        normed = spec.norm == "spectral"
         lead: list[nn.Module] = [nn.ReLU()] if activation else []
-        deep = conv(c_in, c_in, kernel, spectral, bias=False, groups=c_in)
-        point = conv(c_in, c_out, 1, spectral, bias=False)
-        return [*lead, deep, point, *([] if spectral else [batch_norm(c_out, spec.affine)])]
+        deep = conv(c_in, c_in, kernel, normed, bias=False, groups=c_in)
+        point = conv(c_in, c_out, 1, normed, bias=False)
+        return [*lead, deep, point, *([] if normed else [batch_norm(c_out, spec.affine)])]
 
     def build(spec: OpSpec) -> nn.Module:
         first = half(spec.c_in, spec.c_in, spec, spec.activation)

@@ -7,13 +7,12 @@ from typing import Any
 
 import pytest
 import torch
-from torch import nn
 
 from autogan_ray.nets.gan import Discriminator, Generator, Shape
 from autogan_ray.nets.latents import Latents
 from autogan_ray.published import load_genotype
 from autogan_ray.sections import RetrainConfig
-from autogan_ray.space import load_space
+from autogan_ray.space import SearchSpace, load_space
 from autogan_ray.training.data import ImageData
 from autogan_ray.training.train import TrainLoop
 
@@ -26,15 +25,15 @@ def train_loop(data: ImageData, networks: tuple[str, str], shares: tuple[float, 
     """Networks named ``dcgan``, ``stylegan2``, ``biggan``, or of AutoGAN's space where the name is none of these."""
     shape = Shape(8, 1, channels_g=8, channels_d=8, latent_dim=12, class_shares=shares)
 
+    def part(name: str, which: str) -> tuple[SearchSpace, dict[str, str]]:
+        if name in ("dcgan", "stylegan2", "biggan"):
+            return load_space("handmade"), {f"{which}.whole.network": name}
+        space = load_space(name)
+        return space, space.random(8, 0).choices
+
     def build() -> tuple[Generator, Discriminator]:
-        made: list[nn.Module] = []
-        for kind, name, which in zip((Generator, Discriminator), networks, "gd", strict=True):
-            if name in ("dcgan", "stylegan2", "biggan"):
-                made.append(kind(load_space("handmade"), shape, {f"{which}.whole.network": name}))
-            else:
-                space = load_space(name)
-                made.append(kind(space, shape, space.random(8, 0).choices))
-        return made[0], made[1]  # type: ignore[return-value]
+        (space_g, choices_g), (space_d, choices_d) = part(networks[0], "g"), part(networks[1], "d")
+        return Generator(space_g, shape, choices_g), Discriminator(space_d, shape, choices_d)
 
     return TrainLoop(build, CONFIG, data, seed)
 
