@@ -10,26 +10,21 @@ never stopped, bit for bit on the CPU.
 from __future__ import annotations
 
 import math
-import resource
 import time
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from autogan_ray.config import TrialConfig
-from autogan_ray.metrics.evaluation import DIVERGED_FID, Evaluator, Score
-from autogan_ray.nets.cost import genotype_cost
-from autogan_ray.nets.derived import inherit
-from autogan_ray.nets.gan import Generator, Shape
-from autogan_ray.nets.supernet import Supernet, mean_entropy
-from autogan_ray.operations import NONE, SKIP
-from autogan_ray.parts import DagPart
+from autogan_ray.metrics.evaluation import Evaluator, Score
+from autogan_ray.nets.gan import Shape
+from autogan_ray.nets.supernet import Supernet
 from autogan_ray.search.method import ArchitectureUpdate, Moment
 from autogan_ray.search.methods import METHODS
 from autogan_ray.search.record import Means, SearchRecord
 from autogan_ray.search.schedule import temperature
+from autogan_ray.search.scoring import Scorer, peak_memory_mib
 from autogan_ray.space import SearchSpace
 from autogan_ray.training.data import BatchStream, ImageData, gather, split_halves
 from autogan_ray.training.ema import Ema
@@ -74,11 +69,12 @@ class SearchLoop:
         rank_by: str = "derived",
         device: torch.device | str = "cpu",
     ) -> None:
-        self.trial, self.space, self.data, self.evaluator = trial, space, data, evaluator
-        self.evaluations, self.rank_by, self.device = evaluations, rank_by, torch.device(device)
+        self.trial, self.space, self.data = trial, space, data
+        self.evaluations, self.device = evaluations, torch.device(device)
         search, optim = trial.search, trial.optim
         self.net = Supernet.build(space, shape_of(trial, data), stream(trial.seed, "initial weights"), self.device)
         self.ema = Ema(self.net.generator, optim.ema)
+        self.scorer = Scorer(self.net, self.ema, evaluator, rank_by)
         self._adam_g = adam([*self.net.generator.parameters()], optim.lr_g, optim.betas)
         self._adam_d = adam([*self.net.discriminator.parameters()], optim.lr_d, optim.betas)
         self.method = METHODS[search.method](self.net, trial)
@@ -186,70 +182,25 @@ class SearchLoop:
         finite = all(
             value is None or math.isfinite(value) for value in map(self._means.mean, ("loss_g", "loss_d", "d_fake"))
         )
-        derived = self._score_derived() if finite else None
-        supernet = self._score_supernet() if finite else None
+        derived = self.scorer.derived() if finite else None
+        supernet = self.scorer.supernet() if finite else None
         record = self._record(derived, supernet, speed, start)
         self._means.clear()
         self._clock, self._clock_images = time.perf_counter(), self.images_shown
         return record
 
-    def derived_generator(self) -> Generator:
-        """The genotype of the moment with the supernet's averaged weights, batch-norm statistics re-estimated."""
-        network = Generator(self.space, self.net.shape, self.net.genotype().choices).to(self.device)
-        inherit(network, self.ema.network.state_dict())
-        self.evaluator.settle(network, network, network.latents)
-        return network.eval()
-
-    def _score_derived(self) -> Score:
-        with torch.random.fork_rng(devices=[]):  # building a network draws its initial weights
-            network = self.derived_generator()
-        return self.evaluator.score(network, network.latents, kid=self.rank_by == "derived")
-
-    def _score_supernet(self) -> Score:
-        network, mixture = self.ema.network, self.net.arch_g.expected()
-
-        def make(z: Tensor) -> Tensor:
-            images: Tensor = network(z, mixture)
-            return images
-
-        self.evaluator.settle(network, make, self.net.generator.latents)
-        network.eval()
-        return self.evaluator.score(make, self.net.generator.latents, kid=self.rank_by == "supernet")
-
     def _record(self, derived: Score | None, supernet: Score | None, speed: float, start: float) -> SearchRecord:
-        ranked = derived if self.rank_by == "derived" else supernet
-        diverged = ranked is None or ranked.fid is None
-        genotype, table = self.net.genotype(), self.net.table()
-        counted = [choice for _, choice in genotype.generator] if isinstance(self.space.generator, DagPart) else None
-        means: dict[str, Any] = {
-            name: _finite(self._means.mean(name))
-            for name in (
-                *("loss_g", "loss_d", "loss_arch_g", "loss_arch_d"),
-                *("grad_norm_arch_g", "grad_norm_arch_d", "d_real", "d_fake"),
-            )
-        }
+        """What is known by counting beside what was scored."""
         return SearchRecord(
             evaluation=self.evaluation,
             kimg=self.images_shown / 1000,
             step_g=self.step_g,
             temperature=self.temperature,
-            entropy_g=_finite(mean_entropy(table, "g")),
-            entropy_d=_finite(mean_entropy(table, "d")),
-            none_g=counted.count(NONE) if counted is not None else None,
-            skip_g=counted.count(SKIP) if counted is not None else None,
-            fid=DIVERGED_FID if ranked is None or ranked.fid is None else ranked.fid,
-            fid_derived=derived.fid if derived else None,
-            fid_supernet=supernet.fid if supernet else None,
-            kid=ranked.kid if ranked else None,
-            n_fake=self.evaluator.protocol.n_fake,
+            **self._means.told(),
+            **self.scorer.told(derived, supernet),
             images_per_s=speed,
             eval_s=time.perf_counter() - start,
             peak_mem_mib=peak_memory_mib(self.device),
-            **genotype_cost(self.space, self.net.shape, genotype),
-            diverged=diverged,
-            genotype=genotype,
-            decisions=table,
-            **means,
         )
 
     def state_dict(self) -> dict[str, Any]:
@@ -281,14 +232,3 @@ class SearchLoop:
         for name, value in state["counters"].items():
             setattr(self, name, value)
         self._means.load_state_dict(state["means"])
-
-
-def _finite(value: float | None) -> float | None:
-    return value if value is not None and math.isfinite(value) else None
-
-
-def peak_memory_mib(device: torch.device) -> float:
-    """Peak memory: of the GPU's allocator, or resident memory of this process on the CPU."""
-    if device.type == "cuda":
-        return torch.cuda.max_memory_allocated(device) / 2**20
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024

@@ -53,7 +53,7 @@ class SearchRecord:
     def to_dict(self) -> dict[str, Any]:
         """JSON-able; the genotype as its own dict, the decisions as name -> choice -> [logit, probability]."""
         plain = {name: getattr(self, name) for name in self.__dataclass_fields__ if name != "genotype"}
-        decisions = {n: {c: [_finite(v) for v in pair] for c, pair in row.items()} for n, row in self.decisions.items()}
+        decisions = {n: {c: [finite(v) for v in pair] for c, pair in row.items()} for n, row in self.decisions.items()}
         return plain | {
             "genotype": self.genotype.to_dict(),
             "genotype_id": self.genotype.genotype_id,
@@ -61,9 +61,16 @@ class SearchRecord:
         }
 
 
-def _finite(value: float) -> float | None:
+def finite(value: float | None) -> float | None:
     """JSON has no NaN, and the logits of a diverged search may be nothing else."""
-    return value if math.isfinite(value) else None
+    return value if value is not None and math.isfinite(value) else None
+
+
+MEANS = (
+    *("loss_g", "loss_d", "loss_arch_g", "loss_arch_d"),
+    *("grad_norm_arch_g", "grad_norm_arch_d", "d_real", "d_fake"),
+)
+"""Fields of a record that are means since the evaluation before."""
 
 
 @dataclass
@@ -80,6 +87,10 @@ class Means:
 
     def mean(self, name: str) -> float | None:
         return float(self.sums[name]) / self.counts[name] if name in self.sums else None
+
+    def told(self) -> dict[str, Any]:
+        """The means that a record wants."""
+        return {name: finite(self.mean(name)) for name in MEANS}
 
     def clear(self) -> None:
         self.sums, self.counts = {}, {}

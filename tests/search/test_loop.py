@@ -104,7 +104,7 @@ def test_a_search_with_evaluations_equals_one_without(digits: ImageData, evaluat
         quiet.step(), scored.step()
         if index % 3 == 0:
             modes = [module.training for module in scored.net.generator.modules()]
-            scored._score_derived(), scored._score_supernet()
+            scored.scorer.derived(), scored.scorer.supernet()
             assert modes == [module.training for module in scored.net.generator.modules()]
     assert torch.equal(before, torch.random.get_rng_state())
     assert_same(quiet.state_dict(), scored.state_dict())

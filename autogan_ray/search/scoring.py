@@ -1,0 +1,88 @@
+"""What an evaluation of a search finds: the scores of the genotype of the moment and of the mixture, and its decisions.
+
+Training goes on afterwards as if nothing had happened: only the average's batch-norm statistics are touched, which
+hold no state.
+"""
+
+from __future__ import annotations
+
+import resource
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from autogan_ray.genotype import Genotype
+from autogan_ray.metrics.evaluation import DIVERGED_FID, Evaluator, Score
+from autogan_ray.nets.cost import genotype_cost
+from autogan_ray.nets.derived import inherit
+from autogan_ray.nets.gan import Generator
+from autogan_ray.nets.supernet import Supernet, mean_entropy
+from autogan_ray.operations import NONE, SKIP
+from autogan_ray.parts import DagPart
+from autogan_ray.search.record import finite
+from autogan_ray.training.ema import Ema
+
+
+@dataclass(frozen=True)
+class Scorer:
+    """Scores a supernet's averaged generator. ``rank_by``: ``derived`` or ``supernet``, which becomes ``fid``."""
+
+    net: Supernet
+    ema: Ema
+    evaluator: Evaluator
+    rank_by: str = "derived"
+
+    def derived_generator(self, genotype: Genotype | None = None) -> Generator:
+        """A genotype (None: that of the moment) with the supernet's averaged weights, batch norms re-estimated."""
+        net, chosen = self.net, genotype or self.net.genotype()
+        with torch.random.fork_rng(devices=[]):  # building a network draws its initial weights
+            network = Generator(net.space, net.shape, chosen.choices).to(net.arch_g.logits.device)
+        inherit(network, self.ema.network.state_dict())
+        self.evaluator.settle(network, network, network.latents)
+        return network.eval()
+
+    def derived(self, genotype: Genotype | None = None) -> Score:
+        network = self.derived_generator(genotype)
+        return self.evaluator.score(network, network.latents, kid=self.rank_by == "derived")
+
+    def supernet(self) -> Score:
+        """Of the mixture at its expected weights."""
+        network, mixture = self.ema.network, self.net.arch_g.expected()
+
+        def make(z: Tensor) -> Tensor:
+            images: Tensor = network(z, mixture)
+            return images
+
+        self.evaluator.settle(network, make, self.net.generator.latents)
+        network.eval()
+        return self.evaluator.score(make, self.net.generator.latents, kid=self.rank_by == "supernet")
+
+    def told(self, derived: Score | None, supernet: Score | None) -> dict[str, Any]:
+        """The fields of a record that scores, logits and genotype decide."""
+        net, ranked = self.net, derived if self.rank_by == "derived" else supernet
+        genotype, table = net.genotype(), net.table()
+        counted = [choice for _, choice in genotype.generator] if isinstance(net.space.generator, DagPart) else None
+        return {
+            "entropy_g": finite(mean_entropy(table, "g")),
+            "entropy_d": finite(mean_entropy(table, "d")),
+            "none_g": counted.count(NONE) if counted is not None else None,
+            "skip_g": counted.count(SKIP) if counted is not None else None,
+            "fid": DIVERGED_FID if ranked is None or ranked.fid is None else ranked.fid,
+            "fid_derived": derived.fid if derived else None,
+            "fid_supernet": supernet.fid if supernet else None,
+            "kid": ranked.kid if ranked else None,
+            "n_fake": self.evaluator.protocol.n_fake,
+            **genotype_cost(net.space, net.shape, genotype),
+            "diverged": ranked is None or ranked.fid is None,
+            "genotype": genotype,
+            "decisions": table,
+        }
+
+
+def peak_memory_mib(device: torch.device) -> float:
+    """Peak memory: of the GPU's allocator, or resident memory of this process on the CPU."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device) / 2**20
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
