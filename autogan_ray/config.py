@@ -172,8 +172,25 @@ def load_study_config(name: str | Path, overrides: Mapping[str, Any] | None = No
         assign(values, key, value)
         if isinstance(sweep, dict):
             sweep.pop(key, None)  # a value fixed by hand is no longer swept
+            _settle_conditions(sweep, key, value)
         where = f"{found.origin} with overrides"
     return StudyConfig.parse(values, where, ConfigError)
+
+
+def _settle_conditions(sweep: dict[str, Any], key: str, value: Any) -> None:
+    """What was swept for some values of ``key`` only is swept always, or no longer, once ``key`` has one value."""
+    for other, domain in list(sweep.items()):
+        when = domain.get("when") if isinstance(domain, dict) else None
+        if not isinstance(when, dict) or key not in when:
+            continue
+        wanted = when[key] if isinstance(when[key], list) else [when[key]]
+        if value in wanted:
+            left = {name: values for name, values in when.items() if name != key}
+            sweep[other] = {name: entry for name, entry in domain.items() if name != "when"} | (
+                {"when": left} if left else {}
+            )
+        else:
+            del sweep[other]
 
 
 def differences(old: Mapping[str, Any], new: Mapping[str, Any], lead: str = "") -> list[str]:
