@@ -13,8 +13,8 @@ from types import MappingProxyType
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
-from torch.nn.utils.parametrizations import spectral_norm
 
+from autogan_ray.nets.spectral import spectral
 from autogan_ray.operations import NONE, SKIP
 
 
@@ -92,15 +92,6 @@ def conv(
     layer = SameConv2d(c_in, c_out, kernel, stride, padding, dilation, groups, bias)
     nn.init.xavier_uniform_(layer.weight)
     return spectral(layer) if spec_norm else layer
-
-
-def spectral(layer: nn.Module) -> nn.Module:
-    """The layer with its weight divided by its spectral norm (Miyato et al. 2018), one power iteration a forward pass.
-
-    On the meta device, where networks are only counted, the layer is left plain: its sizes are the same, and torch's
-    first power iterations take seconds there.
-    """
-    return layer if layer.weight.is_meta else spectral_norm(layer)
 
 
 def batch_norm(channels: int, affine: bool = True) -> nn.BatchNorm2d:
