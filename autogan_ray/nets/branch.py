@@ -69,7 +69,8 @@ def _scaled_norm(layer: nn.BatchNorm2d, x: Tensor, share: Tensor) -> Tensor:
         layer.num_batches_tracked.add_(1)
         if momentum is None:  # a cumulative mean
             momentum = 1.0 / float(layer.num_batches_tracked)
-    weight = share.expand(layer.num_features) if layer.weight is None else layer.weight * share
+    # Laid out in full: torch's channels-last kernel reads an expanded vector as if it were one, past its end.
+    weight = share.expand(layer.num_features).contiguous() if layer.weight is None else layer.weight * share
     bias = None if layer.bias is None else layer.bias * share
     use_batch = layer.training or layer.running_mean is None
     return functional.batch_norm(
