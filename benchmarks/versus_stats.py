@@ -150,7 +150,7 @@ def best_of(scores: Mapping[int, Mapping[int, float]], m: int) -> float | None:
     """
     seeds = sorted({seed for row in scores.values() for seed in row})
     rows = [row for row in scores.values() if len(row) == len(seeds)]
-    if not rows or not 1 <= m <= len(rows):
+    if not seeds or not 1 <= m <= len(rows):
         return None
     found = []
     for picks in seeds:

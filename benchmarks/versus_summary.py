@@ -36,7 +36,7 @@ def summarise(plan: Plan, out: Path) -> dict[str, Any]:
         "taus": _taus(plan, networks, searches, inherited),
         "operations": _operations(plan, networks),
         "spread": _spread(networks),
-        "cost": _cost(networks, searches),
+        "cost": _cost(networks, searches, "cpu_s" if plan.device == "cpu" else "wall_s"),
         "commits": sorted({str(row["commit"]) for row in (*searches, *networks) if row.get("commit")}),
     }
 
@@ -252,13 +252,17 @@ def _seconds(wall: Sequence[float], cpu: Sequence[float]) -> Row:
     return means | {"count": len(wall), "total_wall_s": sum(wall), "total_cpu_s": sum(cpu)}
 
 
-def _cost(networks: Sequence[Row], searches: Sequence[Row]) -> Row:
-    """Mean seconds of a job, and the best of as many random networks as one search and its retraining cost."""
+def _cost(networks: Sequence[Row], searches: Sequence[Row], clock: str) -> Row:
+    """Mean seconds of a job, and the best of as many random networks as one search and its retraining cost.
+
+    Args:
+        clock: which seconds count. A processor's own do not grow where it is shared with others; a GPU has none.
+    """
     line: Row = {}
     for arm in dict.fromkeys(row["arm"] for row in searches):
         line[arm] = _seconds(*([row[name] for row in _of(searches, arm)] for name in ("wall_s", "cpu_s")))
     line["retrain"] = _seconds(*([s for row in networks for s in row[name]] for name in ("wall_s", "cpu_s")))
-    searched, again = line.get(SEARCH, {}).get("cpu_s"), line["retrain"]["cpu_s"]
+    searched, again = line.get(SEARCH, {}).get(clock), line["retrain"][clock]
     line["retrainings_a_search"] = searched / again if searched and again else None
     chance = {row["index"]: row["fids"] for row in _of(networks, RANDOM)}
     m = 1 + round(line["retrainings_a_search"] or 0)
