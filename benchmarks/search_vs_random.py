@@ -29,7 +29,6 @@ from versus_plan import (
     named_genotypes,
     random_genotypes,
     studies_of,
-    unswept,
 )
 from versus_report import markdown
 from versus_summary import summarise
@@ -115,7 +114,7 @@ def make_plan(
 
     Raises a UserError: no such study, setting, genotype or data; or networks that cannot be built.
     """
-    studies, changes = studies_of(study, overrides, arms, discriminator)
+    studies, changes, unswept = studies_of(study, overrides, arms, discriminator)
     base = studies[SEARCH]
     space = load_space(base.space)
     batch = max(one.search.batch_size for one in studies.values())
@@ -140,14 +139,10 @@ def make_plan(
             "image_size": size,
             "n_real": measure.real.statistics.count,
         },
-        {key: value for key, value in unswept(base).items() if key not in dict(_typed(overrides))},
+        unswept,
     )
     _check_networks(plan, base, measure)
     return plan, measure
-
-
-def _typed(overrides: tuple[str, ...]) -> list[tuple[str, str]]:
-    return [(key.strip(), value) for key, _, value in (text.partition("=") for text in overrides)]
 
 
 def _check_networks(plan: Plan, base: StudyConfig, measure: Measure) -> None:

@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from autogan_ray.config import StudyConfig, load_study_config, parse_override
+from autogan_ray.config import StudyConfig, assign, load_study_config, parse_override
 from autogan_ray.errors import ConfigError, GenotypeError, ResultsError
 from autogan_ray.genotype import Genotype
 from autogan_ray.published import load_genotype
@@ -170,18 +170,40 @@ def parse_arm(text: str) -> tuple[str, dict[str, Any], str]:
 
 def studies_of(
     study: str, overrides: Sequence[str], arms: Sequence[str], discriminator: str | None
-) -> tuple[dict[str, StudyConfig], dict[str, str]]:
-    """Arm -> its study, and arm -> what it changes. Raises ConfigError, NotFoundError."""
+) -> tuple[dict[str, StudyConfig], dict[str, str], dict[str, Any]]:
+    """Arm -> its study, arm -> what it changes, and where settings stand that the study sweeps and nobody set.
+
+    Nothing is swept here, so ``[sweep]`` and its conditions are left out. Raises ConfigError, NotFoundError.
+    """
     common = dict(parse_override(text) for text in overrides)
     if discriminator is not None:
         common["retrain.discriminator"] = discriminator
-    studies, changes = {SEARCH: load_study_config(study, common)}, {SEARCH: ""}
+    found = load_study_config(study)
+    studies, changes = {SEARCH: _changed(found, study, common)}, {SEARCH: ""}
     for text in arms:
         name, values, typed = parse_arm(text)
         if name in studies:
             raise ConfigError(f"--arm {text!r}: the name {name!r} stands twice")
-        studies[name], changes[name] = load_study_config(study, common | values), typed
-    return studies, changes
+        studies[name], changes[name] = _changed(found, f"{study}, arm {name}", common | values), typed
+    return studies, changes, {key: _at(found, key) for key in found.sweep if key not in common}
+
+
+def _changed(study: StudyConfig, where: str, values: Mapping[str, Any]) -> StudyConfig:
+    plain = _without(study.to_dict(), "sweep")
+    for key, value in values.items():
+        if key.startswith("sweep."):
+            raise ConfigError(
+                f"--set {key}: nothing is swept here; give the setting itself, or an --arm for each value"
+            )
+        assign(plain, key, value)
+    return StudyConfig.parse(plain, where, ConfigError)
+
+
+def _at(study: StudyConfig, key: str) -> Any:
+    value: Any = study.to_dict()
+    for part in key.split("."):
+        value = value[part]
+    return value
 
 
 def named_genotypes(names: Sequence[str], image_size: int, taken: Sequence[str]) -> dict[str, dict[str, Any]]:
@@ -197,18 +219,6 @@ def named_genotypes(names: Sequence[str], image_size: int, taken: Sequence[str])
         except GenotypeError as error:
             raise GenotypeError(f"--genotype {name}: {error}") from error
         found[key] = {"genotype": genotype.to_dict(), "space": space.to_dict()}
-    return found
-
-
-def unswept(study: StudyConfig) -> dict[str, Any]:
-    """Settings that the study sweeps, with the one value at which they stand where nothing is swept."""
-    plain = study.to_dict()
-    found = {}
-    for key in study.sweep:
-        value: Any = plain
-        for part in key.split("."):
-            value = value[part]
-        found[key] = value
     return found
 
 

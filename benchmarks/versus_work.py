@@ -7,6 +7,7 @@ import json
 import multiprocessing
 import os
 import shutil
+import signal
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
@@ -137,7 +138,14 @@ def executor(workers: int, measure: Measure) -> Executor:
         share(measure)
         return _Here()
     context = multiprocessing.get_context("spawn")
-    return ProcessPoolExecutor(workers, mp_context=context, initializer=share, initargs=(measure,))
+    return ProcessPoolExecutor(workers, mp_context=context, initializer=_begin, initargs=(measure,))
+
+
+def _begin(measure: Measure) -> None:
+    signal.signal(
+        signal.SIGINT, signal.SIG_DFL
+    )  # an interrupted worker just ends: the parent says what there is to say
+    share(measure)
 
 
 class Runner:

@@ -17,7 +17,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent.parent / "benchmarks"))
 
 import search_vs_random
 import versus_stats as stats
-from versus_plan import Plan, load_plan, parse_arm
+from versus_plan import Plan, load_plan, parse_arm, studies_of
 
 from autogan_ray.errors import ConfigError
 from autogan_ray.space import load_space
@@ -140,6 +140,7 @@ def test_a_setting_changes_the_digest_of_those_jobs_alone_that_depend_on_it(comp
         ("stands twice", ["smoke", "--arm", "a:search.warmup=0", "--arm", "a:search.warmup=0.5"]),
         ("retrain.kimg would change more", ["smoke", "--arm", "long:retrain.kimg=9"]),
         ("search.warmup = 2", ["smoke", "--arm", "a:search.warmup=2"]),
+        ("nothing is swept here", ["smoke", "--set", "sweep.optim.lr_d={uniform=[1e-3, 2e-3]}"]),
         ("is for 32 px and cannot serve 8 px", ["smoke", "--genotype", "autogan-a"]),
         ("did you mean 'autogan-a'", ["smoke", "--genotype", "autogan-aa"]),
         ("model.latent_dim = 0", ["smoke", "--set", "model.latent_dim=0"]),
@@ -159,6 +160,14 @@ def test_an_arm_may_have_lists_and_several_settings() -> None:
     assert name == "b" and changes == {"optim.betas_arch": [0.9, 0.99], "search.warmup": 0.5}
     with pytest.raises(ConfigError, match="no setting"):
         parse_arm("b:search.warmupp=1")
+
+
+def test_a_swept_setting_can_be_set_though_another_s_sweep_hangs_on_it() -> None:
+    studies, _, unswept = studies_of("digits", ["optim.lr_g=0.003"], ["soft:search.relaxation=softmax"], "fixed")
+    assert studies["soft"].search.relaxation == "softmax" and not studies["soft"].sweep
+    assert {one.optim.lr_g for one in studies.values()} == {0.003}
+    assert {one.retrain.discriminator for one in studies.values()} == {"fixed"}
+    assert "optim.lr_g" not in unswept and unswept["optim.lr_d"] == studies["search"].optim.lr_d
 
 
 def test_the_intervals_are_those_of_scipy() -> None:
