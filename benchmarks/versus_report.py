@@ -195,16 +195,16 @@ def _cost(cost: Mapping[str, Any], plan: Mapping[str, Any]) -> str:
         for name, one in jobs.items()
     ]
     text = table(("mean of", "s", "CPU s", "jobs", "CPU s of all"), rows)
-    if cost["retrainings_a_search"] is not None:
-        m, best = cost["same_cost"]["m"], cost["same_cost"]["best"]
-        text += (
-            f"\n\nA search costs as much as {cost['retrainings_a_search']:.2f} retrainings. For one search and one "
-            f"retraining one may retrain {m} random genotype(s) instead; the best of so many, "
-            + ("picked by one retraining seed and scored by the others" if plan["retrain_seeds"] > 1 else
-               "picked and scored by the same seed, which flatters it")
-            + f", is expected at {number(best)}."
-        )  # fmt: skip
-    return text
+    if cost["retrainings_a_search"] is None:
+        return text
+    m, best = cost["same_cost"]["m"], cost["same_cost"]["best"]
+    split = "picked by one retraining seed and scored by the others"
+    how = split if plan["retrain_seeds"] > 1 else "picked and scored by the same seed, which flatters it"
+    expected = f"is expected at {number(best)} ({how})" if best is not None else f"is unknown: there are {plan['n']}"
+    return text + (
+        f"\n\nA search costs as much as {cost['retrainings_a_search']:.2f} retrainings. For one search and one retraining "
+        f"one may retrain {m} random genotypes instead; the best of so many {expected}."
+    )
 
 
 def _networks(networks: Sequence[Mapping[str, Any]], searches: Sequence[Mapping[str, Any]]) -> str:

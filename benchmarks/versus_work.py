@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 import json
 import multiprocessing
@@ -38,8 +39,15 @@ _shared: list[Measure] = []
 """What this process scores against: set once, so that no job carries the images."""
 
 
+@functools.cache
+def _commit() -> str | None:
+    """Of the code as this process loaded it: asked for at its start, for the files may change while it runs."""
+    return git_commit()
+
+
 def share(measure: Measure) -> None:
     _shared[:] = [measure]
+    _commit()
     torch.optim.Adam([torch.nn.Parameter(torch.zeros(1))])  # imports for seconds, which no job's time should hold
 
 
@@ -50,7 +58,7 @@ def run_task(task: Task, out: Path) -> dict[str, Any]:
     done = {SEARCH: _search, "retrain": _retrain, "inherited": _inherited}[task.kind]
     wall, cpu = time.perf_counter(), time.process_time()
     result = done(task, out)
-    result |= {"wall_s": time.perf_counter() - wall, "cpu_s": time.process_time() - cpu, "commit": git_commit()}
+    result |= {"wall_s": time.perf_counter() - wall, "cpu_s": time.process_time() - cpu, "commit": _commit()}
     file = task.file(out)
     file.parent.mkdir(parents=True, exist_ok=True)
     temporary = file.with_name(f".{file.name}.tmp-{os.getpid()}")
