@@ -202,8 +202,8 @@ def _cost(cost: Mapping[str, Any], plan: Mapping[str, Any]) -> str:
     how = split if plan["retrain_seeds"] > 1 else "picked and scored by the same seed, which flatters it"
     expected = f"is expected at {number(best)} ({how})" if best is not None else f"is unknown: there are {plan['n']}"
     return text + (
-        f"\n\nA search costs as much as {cost['retrainings_a_search']:.2f} retrainings. For one search and one retraining "
-        f"one may retrain {m} random genotypes instead; the best of so many {expected}."
+        f"\n\nA search costs as much as {cost['retrainings_a_search']:.2f} retrainings. For one search and one "
+        f"retraining one may retrain {m} random genotypes instead; the best of so many {expected}."
     )
 
 
