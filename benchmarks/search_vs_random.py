@@ -1,0 +1,178 @@
+"""Is the search worth its cost? Searched genotypes against random ones of the same space, retrained alike.
+
+    python benchmarks/search_vs_random.py digits --n 10 --retrain-seeds 3 --out results/versus --workers 2 \\
+        --set optim.lr_arch_g=0.3 --set optim.lr_arch_d=0.3 --arm soft:search.relaxation=softmax
+
+runs ten searches (seeds 0 to 9, each to its end, without Ray or ASHA) for each arm, draws the ten genotypes that
+``retrain --genotype random`` draws for the same seeds, retrains all of them by the study's ``[retrain]`` over the same
+retraining seeds, and prints Markdown: scores with paired differences, what was decided, rank correlations, sizes,
+operations, cost.
+
+Each job that ends is one JSON file under ``--out``; a later call does what is missing, so a killed one is just called
+again, ``--n`` can grow, and arms can be added. One call at a time for a folder.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+from concurrent.futures.process import BrokenProcessPool
+from pathlib import Path
+from typing import Any
+
+import click
+from versus_plan import (
+    SEARCH,
+    Plan,
+    load_plan,
+    named_genotypes,
+    random_genotypes,
+    studies_of,
+)
+from versus_report import markdown
+from versus_summary import summarise
+from versus_work import Runner, executor
+
+from autogan_ray.config import StudyConfig
+from autogan_ray.errors import UserError
+from autogan_ray.metrics.study import Measure, prepare
+from autogan_ray.space import SearchSpace, load_space
+
+
+class _Mistake(click.ClickException):
+    exit_code = 2
+
+
+@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@click.argument("study", default="digits")
+@click.option("--out", type=click.Path(file_okay=False, path_type=Path), required=True, help="Folder of the job files.")
+@click.option("--n", type=click.IntRange(min=1), default=10, show_default=True, help="Searches an arm, and randoms.")
+@click.option("--retrain-seeds", type=click.IntRange(min=1), default=3, show_default=True, help="Runs of a genotype.")
+@click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Change a setting of the study.")
+@click.option("--arm", "arms", multiple=True, metavar="NAME:K=V,K=V", help="n more searches with changed settings.")
+@click.option("--genotype", "genotypes", multiple=True, help="A published name or a file: one more arm.")
+@click.option("--discriminator", type=click.Choice(["derived", "fixed"]), help="Of all retrainings.")
+@click.option("--pick", type=click.Choice(["last", "best"]), default="last", show_default=True, help="Evaluation.")
+@click.option("--inherited", type=click.IntRange(min=0), default=0, show_default=True, metavar="K",
+              help="Score every genotype with the weights of the first K searches' supernets.")  # fmt: skip
+@click.option("--workers", type=click.IntRange(min=1), default=1, show_default=True, help="Processes, one thread each.")
+@click.option("--device", default="cpu", show_default=True, help="torch device of the jobs.")
+@click.option("--json", "json_file", type=click.Path(dir_okay=False, path_type=Path), help="Rows and summaries.")
+@click.option("--report-only", is_flag=True, help="Print what the folder's last call has so far; run nothing.")
+@click.option("--each", is_flag=True, help="Print a line for each network, too.")
+def main(out: Path, report_only: bool, json_file: Path | None, workers: int, each: bool, **asked: Any) -> None:
+    """Compare searches of STUDY (a shipped name or a file) with random genotypes of its space."""
+    try:
+        if report_only:
+            plan, failed = load_plan(out), []
+        else:
+            plan, measure = make_plan(**asked)
+            plan.save(out)
+            failed = _run(plan, measure, out, workers)
+        summary = summarise(plan, out)
+    except UserError as error:
+        raise _Mistake(str(error)) from error
+    except KeyboardInterrupt:
+        click.echo("interrupted; the same call goes on from here", err=True)
+        raise SystemExit(130) from None
+    click.echo(markdown(summary, each))
+    if json_file is not None:
+        json_file.parent.mkdir(parents=True, exist_ok=True)
+        json_file.write_text(json.dumps(_plain(summary), indent=1, allow_nan=False) + "\n", encoding="utf-8")
+    raise SystemExit(1 if failed else 0)
+
+
+def _run(plan: Plan, measure: Measure, out: Path, workers: int) -> list[str]:
+    """Labels of the jobs that failed."""
+    runner = Runner(plan, out, workers, lambda text: click.echo(text, err=True))
+    with executor(workers, measure) as pool:
+        try:
+            runner.run(pool)
+        except BrokenProcessPool:
+            click.echo("a worker process was killed (out of memory?); the same call goes on from here", err=True)
+            runner.failed.append("a worker")
+        except KeyboardInterrupt:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+    return runner.failed
+
+
+def make_plan(
+    study: str,
+    n: int,
+    retrain_seeds: int,
+    overrides: tuple[str, ...],
+    arms: tuple[str, ...],
+    genotypes: tuple[str, ...],
+    discriminator: str | None,
+    pick: str,
+    inherited: int,
+    device: str,
+) -> tuple[Plan, Measure]:
+    """Everything checked, data and extractor prepared (from the cache, the second time), nothing trained yet.
+
+    Raises a UserError: no such study, setting, genotype or data; or networks that cannot be built.
+    """
+    studies, changes, unswept = studies_of(study, overrides, arms, discriminator)
+    base = studies[SEARCH]
+    space = load_space(base.space)
+    batch = max(one.search.batch_size for one in studies.values())
+    measure = prepare(base.data, base.metrics, device, batch)
+    size = measure.data.image_size
+    plan = Plan(
+        {name: one.to_dict() for name, one in studies.items()},
+        changes,
+        n,
+        retrain_seeds,
+        pick,
+        min(inherited, n),
+        device,
+        space.to_dict(),
+        random_genotypes(base, size, n),
+        named_genotypes(genotypes, size, [*studies]),
+        {
+            "data": measure.data.digest,
+            "extractor": measure.extractor.digest,
+            "label": measure.extractor.label,
+            "images": len(measure.data),
+            "image_size": size,
+            "n_real": measure.real.statistics.count,
+        },
+        unswept,
+    )
+    _check_networks(plan, base, measure)
+    return plan, measure
+
+
+def _check_networks(plan: Plan, base: StudyConfig, measure: Measure) -> None:
+    """Build every network that is known by now, without memory. Raises ConfigError naming it."""
+    from autogan_ray.genotype import Genotype
+    from autogan_ray.retrain import Job
+    from autogan_ray.retraining import check_networks
+
+    known = {f"random {index}": (one, plan.space) for index, one in enumerate(plan.random)}
+    known |= {name: (one["genotype"], one["space"]) for name, one in plan.named.items()}
+    model = base.model.model_dump()
+    jobs = [
+        Job("user", name, Genotype.from_dict(genotype), SearchSpace.from_dict(space), 0, None, model, base, Path())
+        for name, (genotype, space) in known.items()
+    ]
+    check_networks(jobs, measure.data)
+
+
+def _plain(value: Any) -> Any:
+    """JSON-able: dataclasses as objects, numpy's numbers as Python's, what is not finite as null."""
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return _plain(dataclasses.asdict(value))
+    if isinstance(value, dict):
+        return {str(key): _plain(one) for key, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(one) for one in value]
+    if hasattr(value, "item"):
+        value = value.item()
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+if __name__ == "__main__":
+    main()
