@@ -12,8 +12,9 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, NonNegativeInt, TypeAdapter, ValidationError, model_validator
 
-from autogan_ray import catalog
+from autogan_ray import catalog, remedies
 from autogan_ray.errors import ConfigError, nearest
+from autogan_ray.remedies import RemediesConfig
 from autogan_ray.sections import (
     DataConfig,
     MetricsConfig,
@@ -35,6 +36,12 @@ class TrialConfig(Value):
     model: ModelConfig = ModelConfig()
     search: SearchConfig = SearchConfig()
     optim: OptimConfig = OptimConfig()
+    remedies: RemediesConfig = RemediesConfig()
+
+    @model_validator(mode="after")
+    def _remedies_fit(self) -> Self:
+        remedies.check_trial(self)
+        return self
 
 
 class StudyConfig(TrialConfig):
@@ -55,6 +62,7 @@ class StudyConfig(TrialConfig):
         for key, domain in self.sweep.items():
             _check_sweep(self, key, domain)
         _check_pairs(self)
+        _check_remedies(self)
         if self.tune.grace > self.tune.max_evaluations:
             raise ValueError(
                 f"tune.grace_evaluations = {self.tune.grace} is above tune.max_evaluations = "
@@ -64,7 +72,7 @@ class StudyConfig(TrialConfig):
 
     def trial(self, proposed: Mapping[str, Any], seed: int) -> TrialConfig:
         """The trial for a searcher's proposal (dotted key -> value). Raises ConfigError."""
-        values = {name: getattr(self, name) for name in ("space", "model", "search", "optim")}
+        values = {name: getattr(self, name) for name in ("space", "model", "search", "optim", "remedies")}
         plain = {n: v.model_dump() if isinstance(v, Value) else v for n, v in values.items()} | {"seed": seed}
         for key, value in proposed.items():
             assign(plain, key, value)
@@ -108,10 +116,18 @@ def _check_pairs(study: StudyConfig) -> None:
         )
 
 
+def _check_remedies(study: StudyConfig) -> None:
+    try:
+        for _ in remedies.corners(study):
+            pass
+    except ConfigError as error:
+        raise ValueError(f"sweep: {error}") from error
+
+
 def sweepable() -> list[str]:
     """Dotted names of all settings of a trial."""
     found = ["space"]
-    for section in ("model", "search", "optim"):
+    for section in ("model", "search", "optim", "remedies"):
         found += [f"{section}.{field}" for field in fields_at(TrialConfig, [section])]
     return found
 

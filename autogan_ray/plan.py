@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from autogan_ray import remedies
 from autogan_ray.config import StudyConfig
 from autogan_ray.errors import ConfigError
 from autogan_ray.space import SearchSpace, load_space
@@ -111,6 +112,8 @@ def check_networks(plan: Plan, image_size: int, image_channels: int) -> None:
 
     from autogan_ray.nets.gan import Discriminator, Generator, Shape
 
+    for trial in remedies.corners(plan.study):
+        remedies.check_space(trial, plan.spaces[trial.space], image_size)
     swept = plan.study.sweep.get("model.latent_dim")
     for space in plan.spaces.values():
         for latent_dim in swept.ends() if swept else (plan.study.model.latent_dim,):

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from autogan_ray.nets.drawn import auxiliary_of, left_of
 from autogan_ray.nets.ops import Zero
 from autogan_ray.space import Decision
 
@@ -54,10 +55,14 @@ class Place(nn.Module):
         if isinstance(weights, One):
             return self._single(x, weights)
         total: Tensor | None = None
-        for share, module in zip(weights.unbind(), self.choices.values(), strict=True):
-            if not isinstance(module, Zero):
-                part = share * module(x)
+        shares, modules = weights.unbind(), list(self.choices.values())
+        for index in left_of(selection, self.decision):
+            if not isinstance(modules[index], Zero):
+                part = shares[index] * modules[index](x)
                 total = part if total is None else total + part
+        auxiliary = auxiliary_of(selection, self.decision)
+        if auxiliary:
+            total = auxiliary * x if total is None else total + auxiliary * x
         return torch.zeros_like(x) if total is None else total
 
     def _single(self, x: Tensor, weights: One) -> Tensor:
