@@ -121,7 +121,7 @@ def _check_remedies(study: StudyConfig) -> None:
         for _ in remedies.corners(study):
             pass
     except ConfigError as error:
-        raise ValueError(f"sweep: {error}") from error
+        raise ValueError(f"sweep: {str(error).removeprefix('proposal: the document: ')}") from error
 
 
 def sweepable() -> list[str]:

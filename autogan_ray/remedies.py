@@ -1,12 +1,12 @@
 """Remedies for known failures of differentiable search: section ``[remedies]``, all off unless asked for.
 
-The values and what is a mistake beside what; ``search/remedies.py`` applies them, docs/remedies.md says when to.
+The values and what is a mistake beside what; ``search/treatment.py`` applies them, docs/remedies.md says when to.
 """
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from pydantic import Field, NonNegativeFloat, model_validator
@@ -93,7 +93,7 @@ def check_trial(trial: TrialConfig) -> None:
 
 def check_space(trial: TrialConfig, space: SearchSpace, image_size: int) -> None:
     """Raises ConfigError where a trial's space gives a remedy nothing to work on."""
-    remedies, where = trial.remedies, f"space {space.name!r} at {image_size} px"
+    remedies, where = trial.remedies, f"space {space.name!r}"
     decided = {
         "g": _open(space.decisions_g(image_size)),
         "d": _open(space.decisions_d(image_size)) if trial.search.search_d else [],
@@ -126,6 +126,12 @@ def _open(decisions: tuple[Decision, ...]) -> list[Decision]:
 
 
 _BESIDE = ("space", "search.relaxation", "search.warmup", "search.search_d")
+
+
+def check_spaces(study: StudyConfig, spaces: Mapping[str, SearchSpace], image_size: int) -> None:
+    """Raises ConfigError where any trial of a study has a space that gives a remedy nothing to work on."""
+    for trial in corners(study):
+        check_space(trial, spaces[trial.space], image_size)
 
 
 def corners(study: StudyConfig) -> Iterator[TrialConfig]:

@@ -21,7 +21,7 @@ from autogan_ray.search.penalties import penalty
 from autogan_ray.search.shrinking import shrink
 
 
-class Remedies:
+class Treatment:
     """Of one search.
 
     Args:
