@@ -12,8 +12,9 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, NonNegativeInt, TypeAdapter, ValidationError, model_validator
 
-from autogan_ray import catalog
+from autogan_ray import catalog, remedies
 from autogan_ray.errors import ConfigError, nearest
+from autogan_ray.remedies import RemediesConfig
 from autogan_ray.sections import (
     ComputeConfig,
     DataConfig,
@@ -37,6 +38,7 @@ class TrialConfig(Value):
     search: SearchConfig = SearchConfig()
     optim: OptimConfig = OptimConfig()
     compute: ComputeConfig = ComputeConfig()
+    remedies: RemediesConfig = RemediesConfig()
 
     @model_validator(mode="after")
     def _paths_are_not_compiled(self) -> Self:
@@ -45,6 +47,11 @@ class TrialConfig(Value):
                 "compute.compile with search.relaxation = 'gumbel_hard': every path is another network and would be "
                 "compiled anew; leave compute.compile out, or take 'gumbel' or 'softmax'"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _remedies_fit(self) -> Self:
+        remedies.check_trial(self)
         return self
 
 
@@ -67,6 +74,7 @@ class StudyConfig(TrialConfig):
             _check_sweep(self, key, domain)
         _check_pairs(self)
         _check_compiled(self)
+        _check_remedies(self)
         if self.tune.grace > self.tune.max_evaluations:
             raise ValueError(
                 f"tune.grace_evaluations = {self.tune.grace} is above tune.max_evaluations = "
@@ -76,7 +84,7 @@ class StudyConfig(TrialConfig):
 
     def trial(self, proposed: Mapping[str, Any], seed: int) -> TrialConfig:
         """The trial for a searcher's proposal (dotted key -> value). Raises ConfigError."""
-        values = {name: getattr(self, name) for name in ("space", "model", "search", "optim", "compute")}
+        values = {name: getattr(self, name) for name in ("space", "model", "search", "optim", "compute", "remedies")}
         plain = {n: v.model_dump() if isinstance(v, Value) else v for n, v in values.items()} | {"seed": seed}
         for key, value in proposed.items():
             assign(plain, key, value)
@@ -129,10 +137,18 @@ def _check_compiled(study: StudyConfig) -> None:
         raise ValueError("sweep: compute.compile may meet search.relaxation = 'gumbel_hard', which is not compiled")
 
 
+def _check_remedies(study: StudyConfig) -> None:
+    try:
+        for _ in remedies.corners(study):
+            pass
+    except ConfigError as error:
+        raise ValueError(f"sweep: {str(error).removeprefix('proposal: the document: ')}") from error
+
+
 def sweepable() -> list[str]:
     """Dotted names of all settings of a trial."""
     found = ["space"]
-    for section in ("model", "search", "optim", "compute"):
+    for section in ("model", "search", "optim", "compute", "remedies"):
         found += [f"{section}.{field}" for field in fields_at(TrialConfig, [section])]
     return found
 

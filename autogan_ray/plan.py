@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from autogan_ray import remedies
 from autogan_ray.config import StudyConfig
 from autogan_ray.errors import ConfigError
 from autogan_ray.space import SearchSpace, load_space
@@ -54,6 +55,8 @@ def make_plan(study: StudyConfig, folder: Path, gpus: int, cpus: int | None = No
     from autogan_ray.metrics.prepare import missing_weights
 
     spaces = {name: load_space(name) for name in proposable_spaces(study)}
+    # The data's own size is not known yet; with more pixels there are no fewer decisions.
+    remedies.check_spaces(study, spaces, study.data.image_size or 32)
     root = Path(study.data.root) if study.data.root else None
     lacking = [
         sources.missing(study.data.source, root),
@@ -111,6 +114,7 @@ def check_networks(plan: Plan, image_size: int, image_channels: int) -> None:
 
     from autogan_ray.nets.gan import Discriminator, Generator, Shape
 
+    remedies.check_spaces(plan.study, plan.spaces, image_size)
     swept = plan.study.sweep.get("model.latent_dim")
     for space in plan.spaces.values():
         for latent_dim in swept.ends() if swept else (plan.study.model.latent_dim,):

@@ -61,6 +61,7 @@ def say_study(say: Say, results: Path, as_json: bool) -> None:
 def say_trial(say: Say, results: Path, trial: str, as_json: bool) -> None:
     """One trial: settings, curve, genotype, and whether it decided anything. Raises ResultsError for an unknown id."""
     from autogan_ray.console import number, table
+    from autogan_ray.remedies import RemediesConfig
     from autogan_ray.results.decided import decidedness
     from autogan_ray.results.drawing import draw
     from autogan_ray.results.store import load_study
@@ -77,8 +78,10 @@ def say_trial(say: Say, results: Path, trial: str, as_json: bool) -> None:
         say(json.dumps({"trial": log.about, "status": log.status, "evaluations": log.records}, indent=2))
         return
     say(f"trial {trial}: {log.state}")
-    for section in ("search", "optim", "model"):
+    for section in ("search", "optim", "model", "remedies"):
         settings = log.about.get("config", {}).get(section, {})
+        if section == "remedies" and settings in ({}, RemediesConfig().model_dump(mode="json")):
+            continue  # all off
         say(f"  {section}: " + ", ".join(f"{key} {value}" for key, value in settings.items()))
     columns = ("evaluation", "kimg", "fid_derived", "fid_supernet", "entropy_g", "entropy_d", "genotype_id")
     rows = [[r[c] if isinstance(r[c], str) else number(r[c]) for c in columns] for r in log.records]

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from autogan_ray.nets.drawn import left_of, only_none_left
 from autogan_ray.nets.mixed import One, Place, Places, Selection
 from autogan_ray.nets.ops import OpSpec, Repeated, batch_norm, build_op, conv, upsample
 from autogan_ray.nets.tap import Tap
@@ -105,7 +106,9 @@ def _is_none(place: nn.Module, selection: Selection) -> bool:
     if place.chosen is not None:
         return place.chosen == NONE
     weights = selection[place.decision.name]
-    return isinstance(weights, One) and place.decision.choices[weights.index] == NONE
+    if isinstance(weights, One):
+        return place.decision.choices[weights.index] == NONE
+    return only_none_left(selection, place.decision)
 
 
 def _resize(x: Tensor, side: int, mode: str) -> Tensor:
@@ -216,7 +219,8 @@ def _call(place: nn.Module, x: Tensor, selection: Selection) -> Tensor | None:
     if isinstance(weights, One):
         pairs: list[tuple[str, Tensor | None]] = [(names[weights.index], weights.scale)]
     else:
-        pairs = list(zip(names, weights.unbind(), strict=True))
+        shares = weights.unbind()
+        pairs = [(names[index], shares[index]) for index in left_of(selection, place.decision)]
     terms = []
     for name, share in pairs:
         module = place.choices[name]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
@@ -30,19 +32,24 @@ def count_macs(network: nn.Module, example: Tensor, **more: Tensor) -> int:
     """
     if isinstance(network, Generator | Discriminator) and network.whole is not None:
         return _counted_by_torch(network, example, **more)
-    found = 0
+    return sum(layer_macs(network, example, **more).values())
 
-    def count(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
-        nonlocal found
+
+def layer_macs(network: nn.Module, example: Tensor, **more: Tensor) -> dict[str, int]:
+    """Those of each convolution and linear layer that runs, by its name in the network."""
+    found: dict[str, int] = {}
+
+    def count(name: str, module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
         weight = module.weight
         assert isinstance(weight, Tensor)
-        if isinstance(module, nn.ConvTranspose2d):
-            found += inputs[0].numel() * weight.shape[1:].numel()
-        else:
-            found += output.numel() * weight.shape[1:].numel()
+        reading = inputs[0] if isinstance(module, nn.ConvTranspose2d) else output
+        found[name] = found.get(name, 0) + reading.numel() * weight.shape[1:].numel()
 
-    counted = [module for module in network.modules() if isinstance(module, nn.Conv2d | nn.ConvTranspose2d | nn.Linear)]
-    hooks = [module.register_forward_hook(count) for module in counted]
+    hooks = [
+        module.register_forward_hook(partial(count, name))
+        for name, module in network.named_modules()
+        if isinstance(module, nn.Conv2d | nn.ConvTranspose2d | nn.Linear)
+    ]
     training = network.training
     network.eval()
     try:

@@ -13,7 +13,8 @@ import torch
 from torch import Tensor, nn
 
 from autogan_ray.nets.branch import Branch, add
-from autogan_ray.nets.merged import group_convolutions
+from autogan_ray.nets.drawn import auxiliary_of, left_of
+from autogan_ray.nets.merged import Group, group_convolutions
 from autogan_ray.nets.ops import Zero
 from autogan_ray.nets.tap import Tap
 from autogan_ray.space import Decision
@@ -52,12 +53,7 @@ class Place(nn.Module):
         self.choices = nn.ModuleDict({choice: build(choice) for choice in built})
         self.merge = True
         self._branches = {choice: Branch.of(module) for choice, module in self.choices.items()}
-        able = [
-            (index, self._branches[choice])
-            for index, (choice, module) in enumerate(self.choices.items())
-            if not isinstance(module, Zero)
-        ]
-        self._groups, self._alone = group_convolutions(able)
+        self._merged: dict[tuple[int, ...], tuple[list[Group], list[tuple[int, Branch]]]] = {}
 
     def forward(self, x: Tensor | Tap, selection: Selection) -> Tensor:
         tap = x if isinstance(x, Tap) else Tap(x)
@@ -67,24 +63,39 @@ class Place(nn.Module):
         if isinstance(weights, One):
             output = self._branches[self.decision.choices[weights.index]](tap)
             return output if weights.scale is None else weights.scale * output
-        return self.mixture(tap, weights) if self.merge else self.plain(tap.value, weights)
-
-    def mixture(self, tap: Tap, weights: Tensor) -> Tensor:
-        """The weighted sum of all choices, with what they have in common computed once."""
-        total: Tensor | None = None
-        for group in self._groups:
-            total = add(total, group(tap, weights))
-        for index, branch in self._alone:
-            total = add(total, branch(tap, weights[index]))
+        left = tuple(left_of(selection, self.decision))
+        total = self.mixture(tap, weights, left) if self.merge else self.plain(tap.value, weights, left)
+        auxiliary = auxiliary_of(selection, self.decision)
+        if auxiliary:
+            total = add(total, auxiliary * tap.value)
         return torch.zeros_like(tap.value) if total is None else total
 
-    def plain(self, x: Tensor, weights: Tensor) -> Tensor:
+    def mixture(self, tap: Tap, weights: Tensor, left: tuple[int, ...]) -> Tensor | None:
+        """The weighted sum of the choices left, with what they have in common computed once; None of ``none``."""
+        if left not in self._merged:
+            names = [self.decision.choices[index] for index in left]
+            able = [
+                (index, self._branches[name])
+                for index, name in zip(left, names, strict=True)
+                if not isinstance(self.choices[name], Zero)
+            ]
+            self._merged[left] = group_convolutions(able)
+        groups, alone = self._merged[left]
+        total: Tensor | None = None
+        for group in groups:
+            total = add(total, group(tap, weights))
+        for index, branch in alone:
+            total = add(total, branch(tap, weights[index]))
+        return total
+
+    def plain(self, x: Tensor, weights: Tensor, left: tuple[int, ...]) -> Tensor | None:
         """The same in the textbook form: every choice its own call. What :meth:`mixture` is tested against."""
         total: Tensor | None = None
-        for share, module in zip(weights.unbind(), self.choices.values(), strict=True):
-            if not isinstance(module, Zero):
-                total = add(total, share * module(x))
-        return torch.zeros_like(x) if total is None else total
+        shares, modules = weights.unbind(), list(self.choices.values())
+        for index in left:
+            if not isinstance(modules[index], Zero):
+                total = add(total, shares[index] * modules[index](x))
+        return total
 
 
 @contextmanager

@@ -6,16 +6,20 @@ one softmax serves them all; names lead to rows, and nothing outside this file s
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import torch
 from torch import Tensor
 
+from autogan_ray.nets.drawn import Drawn
 from autogan_ray.nets.mixed import One, Selection
 from autogan_ray.space import Decision
 
 MOST_REDRAWS = 50
 """Where even so many draws are disconnected, the last one runs: its empty nodes are zeros and no gradient flows."""
+
+
+LEFT = "left:"
 
 
 class ArchitectureParameters:
@@ -26,7 +30,12 @@ class ArchitectureParameters:
         generator: source of the initial values, N(0, ``spread``^2) as published (spread 1e-3).
         connected: whether choices (decision -> choice) form a network. One-path draws that do not are drawn again, so
             that only networks are trained which could be derived. None takes every draw.
+
+    ``auxiliary``: what mixtures are drawn with (see :class:`~autogan_ray.nets.drawn.Drawn`); the search sets it anew
+    at every step, so it is no state.
     """
+
+    auxiliary = 0.0
 
     def __init__(
         self,
@@ -46,12 +55,13 @@ class ArchitectureParameters:
         self._mask = mask.to(device)
         self.logits = torch.nn.Parameter((start * mask).to(device))
         self._counts = mask.sum(1).tolist()
+        self._left: dict[str, tuple[int, ...]] = {}  # numbers of the choices left, of decisions that lost some
 
     def __len__(self) -> int:
         return len(self.decisions)
 
     def log_probabilities(self) -> Tensor:
-        """[decisions, widest] log-probabilities; -inf where a row has no such choice."""
+        """[decisions, widest] log-probabilities; -inf where a row has no such choice (any more)."""
         return torch.log_softmax(self.logits.masked_fill(~self._mask, -torch.inf), dim=1)
 
     def noise(self, generator: torch.Generator) -> Tensor:
@@ -80,12 +90,12 @@ class ArchitectureParameters:
             return {}
         log_p = self.log_probabilities()
         if relaxation == "softmax":
-            return self._rows(log_p.exp())
+            return self._rows(log_p.exp(), self.auxiliary)
         if logits_as_probabilities:
             log_p = log_p.exp().masked_fill(~self._mask, -torch.inf)
         soft = torch.softmax((log_p + self.noise(generator)) / temperature, dim=1)
         if relaxation == "gumbel":
-            return self._rows(soft)
+            return self._rows(soft, self.auxiliary)
         assert relaxation == "gumbel_hard", relaxation
         best = soft.argmax(dim=1).tolist()
         for _ in range(MOST_REDRAWS):
@@ -108,11 +118,33 @@ class ArchitectureParameters:
         with torch.no_grad():
             return self._rows(self.log_probabilities().exp()) if self.decisions else {}
 
-    def _rows(self, weights: Tensor) -> Selection:
-        return {
+    def _rows(self, weights: Tensor, auxiliary: float = 0.0) -> Selection:
+        rows = {
             decision.name: row[:count]
             for decision, row, count in zip(self.decisions, weights.unbind(), self._counts, strict=True)
         }
+        return Drawn(rows, dict(self._left), auxiliary)
+
+    def left(self) -> dict[str, tuple[str, ...]]:
+        """decision -> the choices it still has, in their order."""
+        return {d.name: tuple(d.choices[index] for index in self._left_in(d)) for d in self.decisions}
+
+    def drop(self, name: str, choice: str) -> None:
+        """Take a choice from a decision for good: its probability is 0, and it is neither drawn nor computed."""
+        row = [decision.name for decision in self.decisions].index(name)
+        decision = self.decisions[row]
+        self._keep(row, [index for index in self._left_in(decision) if decision.choices[index] != choice])
+
+    def _left_in(self, decision: Decision) -> Sequence[int]:
+        return self._left.get(decision.name, range(len(decision.choices)))
+
+    def _keep(self, row: int, left: Sequence[int]) -> None:
+        decision = self.decisions[row]
+        assert left, f"{decision.name}: the last choice cannot go"
+        self._left.pop(decision.name, None)
+        if len(left) < len(decision.choices):
+            self._left[decision.name] = tuple(left)
+        self._mask[row] = torch.tensor([column in left for column in range(self._mask.shape[1])])
 
     def table(self) -> dict[str, dict[str, tuple[float, float]]]:
         """decision -> choice -> (logit, probability), as Python floats."""
@@ -127,18 +159,24 @@ class ArchitectureParameters:
         }
 
     def state_dict(self) -> dict[str, Tensor]:
-        """decision -> logits: names, so that a state survives a change of order."""
-        return {
+        """decision -> logits: names, so that a state survives a change of order.
+
+        A decision that lost choices has a second entry, the numbers of those left, under ``LEFT`` and its name.
+        """
+        logits = {
             decision.name: self.logits.detach()[row, : len(decision.choices)].clone()
             for row, decision in enumerate(self.decisions)
         }
+        return logits | {LEFT + name: torch.tensor(left) for name, left in self._left.items()}
 
     def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
-        if set(state) != {decision.name for decision in self.decisions}:
+        if {name for name in state if not name.startswith(LEFT)} != {decision.name for decision in self.decisions}:
             raise ValueError("the logits of another search space")
         with torch.no_grad():
             for row, decision in enumerate(self.decisions):
                 self.logits[row, : len(decision.choices)] = state[decision.name].to(self.logits.device)
+                left = state.get(LEFT + decision.name)
+                self._keep(row, range(len(decision.choices)) if left is None else left.tolist())
 
 
 def one_hot(choices: Mapping[str, str], decisions: tuple[Decision, ...]) -> Selection:

@@ -71,7 +71,8 @@ class Supernet:
 
     def genotype(self) -> Genotype:
         """The likeliest choice of each decision, repaired where a node would starve."""
-        shares = {name: {choice: p for choice, (_, p) in row.items()} for name, row in self.table().items()}
+        left, table = self.arch_g.left() | self.arch_d.left(), self.table()
+        shares = {name: {choice: table[name][choice][1] for choice in left[name]} for name in table}
         return self.space.genotype(derive_choices(self.space, shares, self.shape.image_size), self.shape.image_size)
 
 

@@ -26,6 +26,7 @@ from autogan_ray.search.methods import METHODS
 from autogan_ray.search.record import Means, SearchRecord
 from autogan_ray.search.schedule import temperature
 from autogan_ray.search.scoring import Scorer, peak_memory_mib
+from autogan_ray.search.treatment import Treatment
 from autogan_ray.space import SearchSpace
 from autogan_ray.training.data import BatchStream, ImageData, split_halves
 from autogan_ray.training.ema import Ema
@@ -89,6 +90,7 @@ class SearchLoop:
         self._weight_stream = BatchStream(weights, search.batch_size, stream_seed(trial.seed, "weight batches"))
         self._arch_stream = BatchStream(held_out, search.batch_size, stream_seed(trial.seed, "architecture batches"))
         self.total_steps = max(evaluations, math.ceil(search.kimg * 1000 / search.batch_size))
+        self.treatment = Treatment(self.net, trial, self.total_steps)
         self.step_d = self.step_g = self.evaluation = 0
         self._means = Means()
         self._clock = time.perf_counter()
@@ -128,10 +130,11 @@ class SearchLoop:
 
     def step(self) -> None:
         """One step of D (logits, weights) and, every n-th time, of G (logits, weights)."""
-        if not self.net.generator.stochastic:
-            return self._step()
-        with layer_noise(stream_seed(self.trial.seed, "layer noise", self.images_shown), self.device):
-            self._step()
+        with self.treatment.during(self.step_d):
+            if not self.net.generator.stochastic:
+                return self._step()
+            with layer_noise(stream_seed(self.trial.seed, "layer noise", self.images_shown), self.device):
+                self._step()
 
     def _step(self) -> None:
         search = self.trial.search

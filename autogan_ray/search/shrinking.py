@@ -1,0 +1,35 @@
+"""Progressive shrinking: decisions lose their weakest choice, as long as a network can be derived from the rest."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from autogan_ray.connectivity import dead_ends
+from autogan_ray.nets.relaxation import ArchitectureParameters
+from autogan_ray.operations import NONE
+from autogan_ray.space import SearchSpace
+
+
+def shrink(logits: ArchitectureParameters, space: SearchSpace, image_size: int) -> None:
+    """Drop the least likely choice of each decision that has more than one left, the surest first.
+
+    A choice stays where its loss would leave a node without input even with every edge on that still can be: then the
+    repair of a derivation, which turns edges on, finds a network for whatever the logits say. Of equally likely
+    choices the last one goes, as the first one is derived.
+    """
+    table = logits.table()
+    weakest: list[tuple[float, str, str]] = []
+    for name, choices in logits.left().items():
+        if len(choices) > 1:
+            choice = min(reversed(choices), key=lambda one: table[name][one][1])
+            weakest.append((table[name][choice][1], name, choice))
+    for _, name, choice in sorted(weakest, key=lambda found: found[0]):
+        left = logits.left()
+        left[name] = tuple(one for one in left[name] if one != choice)
+        if not dead_ends(space, _all_on(left), image_size):
+            logits.drop(name, choice)
+
+
+def _all_on(left: Mapping[str, Sequence[str]]) -> dict[str, str]:
+    """Every decision's first choice that carries something, where it has one."""
+    return {name: next((choice for choice in choices if choice != NONE), NONE) for name, choices in left.items()}
