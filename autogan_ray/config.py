@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, NonNegativeInt, TypeAdapter, ValidationError, model_validator
 
 from autogan_ray import catalog
+from autogan_ray.derive_section import DeriveConfig, check_sweep
 from autogan_ray.errors import ConfigError, nearest
 from autogan_ray.sections import (
     DataConfig,
@@ -35,6 +36,7 @@ class TrialConfig(Value):
     model: ModelConfig = ModelConfig()
     search: SearchConfig = SearchConfig()
     optim: OptimConfig = OptimConfig()
+    derive: DeriveConfig = DeriveConfig()
 
 
 class StudyConfig(TrialConfig):
@@ -55,6 +57,7 @@ class StudyConfig(TrialConfig):
         for key, domain in self.sweep.items():
             _check_sweep(self, key, domain)
         _check_pairs(self)
+        check_sweep(self.derive, self.sweep)
         if self.tune.grace > self.tune.max_evaluations:
             raise ValueError(
                 f"tune.grace_evaluations = {self.tune.grace} is above tune.max_evaluations = "
@@ -64,7 +67,7 @@ class StudyConfig(TrialConfig):
 
     def trial(self, proposed: Mapping[str, Any], seed: int) -> TrialConfig:
         """The trial for a searcher's proposal (dotted key -> value). Raises ConfigError."""
-        values = {name: getattr(self, name) for name in ("space", "model", "search", "optim")}
+        values = {name: getattr(self, name) for name in ("space", "model", "search", "optim", "derive")}
         plain = {n: v.model_dump() if isinstance(v, Value) else v for n, v in values.items()} | {"seed": seed}
         for key, value in proposed.items():
             assign(plain, key, value)
@@ -111,7 +114,7 @@ def _check_pairs(study: StudyConfig) -> None:
 def sweepable() -> list[str]:
     """Dotted names of all settings of a trial."""
     found = ["space"]
-    for section in ("model", "search", "optim"):
+    for section in ("model", "search", "optim", "derive"):
         found += [f"{section}.{field}" for field in fields_at(TrialConfig, [section])]
     return found
 

@@ -54,7 +54,9 @@ def perturbed_choices(
 
 
 def _completable(space: SearchSpace, rows: Mixture, image_size: int, rules: Rules) -> bool:
-    return most_probable(space, "g", rows, image_size, rules) is not None
+    # With equal probabilities only costs count, and few ways to fill a cell are worth keeping.
+    equal = {name: dict.fromkeys(row, 1.0) for name, row in rows.items()}
+    return most_probable(space, "g", equal, image_size, rules) is not None
 
 
 def _worse(fid: float | None) -> float:

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 
 import torch
 
-from autogan_ray.connectivity import dead_ends, derive_choices
+from autogan_ray.connectivity import dead_ends
+from autogan_ray.derivation import NO_RULES, Rules, derive
 from autogan_ray.genotype import Genotype
 from autogan_ray.nets.gan import Discriminator, Generator, Shape
 from autogan_ray.nets.relaxation import ArchitectureParameters
@@ -28,10 +29,16 @@ class Supernet:
     discriminator: Discriminator
     arch_g: ArchitectureParameters
     arch_d: ArchitectureParameters
+    rules: Rules = NO_RULES
 
     @classmethod
     def build(
-        cls, space: SearchSpace, shape: Shape, rng: torch.Generator, device: torch.device | str = "cpu"
+        cls,
+        space: SearchSpace,
+        shape: Shape,
+        rng: torch.Generator,
+        device: torch.device | str = "cpu",
+        rules: Rules = NO_RULES,
     ) -> Supernet:
         """Weights and logits are drawn from ``rng``; the global generator is left as it was."""
         seed = int(torch.randint(2**62, (), generator=rng))
@@ -53,16 +60,21 @@ class Supernet:
             discriminator,
             logits(space.decisions_g(shape.image_size)),
             logits(space.decisions_d(shape.image_size)),
+            rules,
         )
 
     def table(self) -> DecisionTable:
         """All decisions of both networks."""
         return self.arch_g.table() | self.arch_d.table()
 
+    def probabilities(self) -> dict[str, dict[str, float]]:
+        """decision -> choice -> probability, of both networks."""
+        return {name: {choice: p for choice, (_, p) in row.items()} for name, row in self.table().items()}
+
     def genotype(self) -> Genotype:
-        """The likeliest choice of each decision, repaired where a node would starve."""
-        shares = {name: {choice: p for choice, (_, p) in row.items()} for name, row in self.table().items()}
-        return self.space.genotype(derive_choices(self.space, shares, self.shape.image_size), self.shape.image_size)
+        """What follows from the logits by the rules: see :func:`autogan_ray.derivation.derive`."""
+        choices = derive(self.space, self.probabilities(), self.shape.image_size, self.rules)
+        return self.space.genotype(choices, self.shape.image_size)
 
 
 def mean_entropy(table: DecisionTable, network: str) -> float | None:
