@@ -24,6 +24,9 @@ from autogan_ray.space import Decision, SearchSpace
 
 Choices = dict[str, str]
 
+_known: dict[tuple[str, Shape], dict[str, Prices]] = {}
+"""By content of the space: a study asks for the same few again and again, and each takes a second."""
+
 
 def price_table(space: SearchSpace, shape: Shape) -> dict[str, Prices]:
     """``params_g``, ``macs_g``, ``params_d``, ``macs_d``: prices of one image, counted as ``genotype_cost`` does.
@@ -33,6 +36,13 @@ def price_table(space: SearchSpace, shape: Shape) -> dict[str, Prices]:
     does not fit the space.
     """
     assert not shape.class_shares
+    key = space.digest, shape
+    if key not in _known:
+        _known[key] = _price_table(space, shape)
+    return dict(_known[key])
+
+
+def _price_table(space: SearchSpace, shape: Shape) -> dict[str, Prices]:
     with torch.device("meta"):
         z = torch.empty(1, shape.latent_dim)
         images = torch.empty(1, shape.image_channels, shape.image_size, shape.image_size)
