@@ -65,6 +65,10 @@ def refused(*settings: str, dry_run: bool = True) -> str:
             ["derive.max_params_g = 11: the smallest", "where the sweep proposes", "derive.max_params_g = 11)"],
         ),
         (
+            ["derive.max_params_g=2000", "sweep.model.channels_g={choice=[4,64]}"],
+            ["with model.channels_g = 64", "where the sweep proposes model.channels_g = 64"],
+        ),
+        (
             ["sweep.space={choice=['autogan/fixed','adversarialnas']}", "derive.max_params_d=5"],
             ["smallest discriminator of space 'autogan/fixed'", "where the sweep proposes space = autogan/fixed"],
         ),
