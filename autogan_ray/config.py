@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, NonNegativeInt, TypeAdapter, ValidationError, model_validator
 
 from autogan_ray import catalog, remedies
+from autogan_ray.derive_section import DeriveConfig, check_sweep
 from autogan_ray.errors import ConfigError, nearest
 from autogan_ray.remedies import RemediesConfig
 from autogan_ray.sections import (
@@ -37,6 +38,7 @@ class TrialConfig(Value):
     model: ModelConfig = ModelConfig()
     search: SearchConfig = SearchConfig()
     optim: OptimConfig = OptimConfig()
+    derive: DeriveConfig = DeriveConfig()
     compute: ComputeConfig = ComputeConfig()
     remedies: RemediesConfig = RemediesConfig()
 
@@ -75,6 +77,7 @@ class StudyConfig(TrialConfig):
         _check_pairs(self)
         _check_compiled(self)
         _check_remedies(self)
+        check_sweep(self.derive, self.sweep)
         if self.tune.grace > self.tune.max_evaluations:
             raise ValueError(
                 f"tune.grace_evaluations = {self.tune.grace} is above tune.max_evaluations = "
@@ -84,7 +87,7 @@ class StudyConfig(TrialConfig):
 
     def trial(self, proposed: Mapping[str, Any], seed: int) -> TrialConfig:
         """The trial for a searcher's proposal (dotted key -> value). Raises ConfigError."""
-        values = {name: getattr(self, name) for name in ("space", "model", "search", "optim", "compute", "remedies")}
+        values = {name: getattr(self, name) for name in TrialConfig.model_fields if name != "seed"}
         plain = {n: v.model_dump() if isinstance(v, Value) else v for n, v in values.items()} | {"seed": seed}
         for key, value in proposed.items():
             assign(plain, key, value)
@@ -148,7 +151,9 @@ def _check_remedies(study: StudyConfig) -> None:
 def sweepable() -> list[str]:
     """Dotted names of all settings of a trial."""
     found = ["space"]
-    for section in ("model", "search", "optim", "compute", "remedies"):
+    for section, entry in TrialConfig.model_fields.items():
+        if not (isinstance(entry.annotation, type) and issubclass(entry.annotation, Value)):
+            continue
         found += [f"{section}.{field}" for field in fields_at(TrialConfig, [section])]
     return found
 

@@ -64,16 +64,27 @@ def derive_choices(space: SearchSpace, probabilities: Probabilities, image_size:
     Of the smallest sets of ``none`` edges that suffice, the one with the least probability of ``none`` takes its
     likeliest operation instead. Ties between choices go to the earlier one.
     """
-    choices = {name: max(shares, key=shares.__getitem__) for name, shares in probabilities.items()}
-    for network, part, cell in _dag_cells(space, image_size):
-        _repair(part, cell, f"{network}.cell{cell.number}.", choices, probabilities)
+    choices = repaired(space, probabilities, image_size)
+    assert choices is not None, "a connected cell cannot be beyond repair"
     return choices
 
 
-def _repair(part: DagPart, cell: CellLayout, lead: str, choices: dict[str, str], probabilities: Probabilities) -> None:
+def repaired(space: SearchSpace, probabilities: Probabilities, image_size: int) -> dict[str, str] | None:
+    """The same for rows that may be of one network alone and lack choices; None where those left do not suffice."""
+    choices = {name: max(shares, key=shares.__getitem__) for name, shares in probabilities.items()}
+    for network, part, cell in _dag_cells(space, image_size):
+        lead = f"{network}.cell{cell.number}."
+        here = any(lead + name in choices for name, _ in part.decided(cell))
+        if here and not _repair(part, cell, lead, choices, probabilities):
+            return None
+    return choices
+
+
+def _repair(part: DagPart, cell: CellLayout, lead: str, choices: dict[str, str], probabilities: Probabilities) -> bool:
+    """Change ``choices`` of one cell in place; False where nothing helps."""
     kept = _kept(part, cell, lead, choices)
     if not _starved(part, kept):
-        return
+        return True
     empty = [edge for edge in part.edges(cell) if edge not in kept]
     able = [edge for edge in empty if len(probabilities[lead + edge.name]) > 1]
     for count in range(1, len(able) + 1):
@@ -83,5 +94,5 @@ def _repair(part: DagPart, cell: CellLayout, lead: str, choices: dict[str, str],
             for edge in best:
                 shares = {c: p for c, p in probabilities[lead + edge.name].items() if c != NONE}
                 choices[lead + edge.name] = max(shares, key=shares.__getitem__)
-            return
-    raise AssertionError(f"{lead}: a connected cell cannot be beyond repair")
+            return True
+    return False

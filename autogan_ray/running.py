@@ -10,6 +10,7 @@ from typing import Any
 from autogan_ray.about import check_folder
 from autogan_ray.config import StudyConfig, load_study_config, parse_override
 from autogan_ray.errors import ConfigError
+from autogan_ray.limits import check_limits
 from autogan_ray.plan import (
     Plan,
     check_networks,
@@ -74,6 +75,7 @@ def run_command(
     config = resolve_study(study, gpus, gpus_per_trial, trials, name, seed, overrides, spaces)
     budget = _budget(time_budget, max_gpu_hours, gpus)
     plan = make_plan(config, out / config.name, gpus, cpus=None if address is None else 10**6)
+    check_limits(plan)
     if dry_run:
         _say_plan(say, plan)
         return 0

@@ -15,13 +15,14 @@ PACKAGE = Path(__file__).parent.parent / "autogan_ray"
 VALUES = [
     *("errors", "value", "operations", "parts", "blocks", "sizes", "connectivity", "space", "genotype", "catalog"),
     *("published", "sections", "sweep", "config", "recipe", "remedies"),
+    *("corners", "derive_section", "frontier", "cell_labels", "derivation", "perturbation"),
 ]
 # May import from itself and from what stands before it.
 LAYERS = ["values", "nets", "training", "metrics", "search", "results", "retrain", "tune", "console"]
 PLACES = {
     **dict.fromkeys(VALUES, "values"),
     **{name: name for name in ("nets", "training", "metrics", "search", "results", "tune")},
-    **dict.fromkeys(("export", "plan", "about", "provenance"), "results"),
+    **dict.fromkeys(("export", "plan", "about", "provenance", "limits"), "results"),
     **dict.fromkeys(("retrain", "retraining", "sampling"), "retrain"),
     **dict.fromkeys(("console", "running", "commands", "reporting", "listing", "cli", "__main__"), "console"),
 }

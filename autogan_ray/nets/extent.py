@@ -17,27 +17,20 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections import Counter
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 
-import torch
-from torch import Tensor, nn
-
-from autogan_ray.blocks import BlockPart, DiscriminatorPart, GeneratorPart, WholePart
-from autogan_ray.nets.cost import count_macs, count_parameters
-from autogan_ray.nets.gan import Discriminator, Generator, Shape
-from autogan_ray.nets.mixed import Place
+from autogan_ray.blocks import DiscriminatorPart, GeneratorPart, WholePart
+from autogan_ray.cell_labels import Prices
+from autogan_ray.nets.gan import Shape
+from autogan_ray.nets.prices import price_table
 from autogan_ray.operations import NONE
 from autogan_ray.parts import INPUT, PLAIN, DagPart, Edge
 from autogan_ray.sizes import CellLayout, generator_layout
 from autogan_ray.space import Decision, SearchSpace
 
 Choices = dict[str, str]
-When = frozenset[tuple[str, str]]
-"""(decision, choice) pairs that must all hold for a module to be there; empty: it always is."""
-Prices = Mapping[When, int]
 
 
 @dataclass(frozen=True)
@@ -62,13 +55,9 @@ def cost_range(space: SearchSpace, shape: Shape) -> dict[str, Range]:
     Networks are taken without classes. Raises SpaceError or ConfigError where the image size or the length of z does
     not fit the space.
     """
-    assert not shape.class_shares
+    prices = price_table(space, shape)
     g, d = _networks(space, shape.image_size)
-    with torch.device("meta"):
-        z = torch.empty(1, shape.latent_dim)
-        images = torch.empty(1, shape.image_channels, shape.image_size, shape.image_size)
-        of_g = g.ranges(lambda choices: Generator(space, shape, choices), z)
-        return of_g | d.ranges(lambda choices: Discriminator(space, shape, choices), images)
+    return g.ranges(prices) | d.ranges(prices)
 
 
 def connected_size(space: SearchSpace, image_size: int) -> int:
@@ -99,30 +88,12 @@ class _Network:
             return math.prod(_connected_in_dag(self.part, layout) for layout in self.layouts if not layout.fixed)
         return math.prod(len(decision.choices) for decision in self.decisions)
 
-    def ranges(self, build: Callable[[Choices], nn.Module], example: Tensor) -> dict[str, Range]:
-        networks = [(choices, build(choices)) for choices in self._probes()]
-        if isinstance(self.part, WholePart):
-            params: Prices = {frozenset(choices.items()): count_parameters(one) for choices, one in networks}
-            macs: Prices = {frozenset(choices.items()): count_macs(one, example) for choices, one in networks}
-        else:
-            params, macs = _measured([one for _, one in networks], example)
+    def ranges(self, prices: Mapping[str, Prices]) -> dict[str, Range]:
         return {
-            f"params_{self.name}": Range(*(self._end(params, largest, idle=False) for largest in (False, True))),
-            f"macs_{self.name}": Range(*(self._end(macs, largest, idle=True) for largest in (False, True))),
+            key: Range(*(self._end(prices[key], largest, idle=quantity == "macs") for largest in (False, True)))
+            for quantity in ("params", "macs")
+            for key in (f"{quantity}_{self.name}",)
         }
-
-    def _probes(self) -> list[Choices]:
-        """Choices of so many networks that each module stands in one of them and runs.
-
-        In a block it may wait for two decisions: for ``conv`` beside ``norm`` or ``up``, or for a skip beside ``up``.
-        """
-        usable = {d.name: [c for c in d.choices if c not in (NONE, "no")] or d.choices for d in self.decisions}
-        rounds = range(max((len(choices) for choices in usable.values()), default=1))
-        orders = self.part.conv if isinstance(self.part, BlockPart) else ("",)
-        return [
-            {n: order if order and n.endswith(".conv") else choices[i % len(choices)] for n, choices in usable.items()}
-            for order, i in itertools.product(orders, rounds)
-        ]
 
     def _end(self, prices: Prices, largest: bool, idle: bool) -> Extreme:
         if not isinstance(self.part, DagPart):
@@ -135,46 +106,6 @@ class _Network:
             cells = [_least_of_dag(self.part, self.name, one, least, idle) for one in self.layouts if not one.fixed]
         found = _total(Extreme(prices.get(frozenset(), 0), {}), *cells)
         return Extreme(found.value, {decision.name: found.choices[decision.name] for decision in self.decisions})
-
-
-def _measured(networks: Sequence[nn.Module], example: Tensor) -> tuple[Prices, Prices]:
-    """Parameters, and MACs where it runs, of all that stands under a condition; fixed parts are in every network."""
-    seen: dict[str, tuple[When, int, int]] = {}
-    for network in networks:
-        macs = _macs_of_leaves(network, example)
-        for path, module, when in _walk(network, "", frozenset()):
-            cost = when, sum(p.numel() for p in module.parameters(recurse=False)), macs.get(module, 0)
-            assert seen.setdefault(path, cost) == cost, f"{path}: what it costs depends on other choices"
-    params, macs_under = Counter[When](), Counter[When]()
-    for when, own_params, own_macs in seen.values():
-        params[when] += own_params
-        macs_under[when] += own_macs
-    return dict(params), dict(macs_under)  # plain: what no network has shown is missing, and not 0
-
-
-def _walk(module: nn.Module, path: str, when: When) -> Iterator[tuple[str, nn.Module, When]]:
-    yield path, module, when
-    if isinstance(module, Place):
-        for choice, chosen in module.choices.items():
-            yield from _walk(chosen, f"{path}.{choice}", when | {(module.decision.name, choice)})
-    else:
-        for name, child in module.named_children():
-            yield from _walk(child, f"{path}.{name}", when)
-
-
-def _macs_of_leaves(network: nn.Module, example: Tensor) -> dict[nn.Module, int]:
-    """MACs of each module without children, over all its calls in one forward pass in evaluation mode."""
-    calls: list[tuple[nn.Module, torch.Size]] = []
-    leaves = [module for module in network.modules() if not list(module.children()) and list(module.parameters())]
-    hooks = [leaf.register_forward_hook(lambda m, inputs, _: calls.append((m, inputs[0].shape))) for leaf in leaves]
-    with torch.no_grad():
-        network.eval()(example)
-    for hook in hooks:
-        hook.remove()
-    found = dict.fromkeys(leaves, 0)
-    for leaf, shape in calls:
-        found[leaf] += count_macs(leaf, torch.empty(shape))
-    return found
 
 
 def _total(*parts: Extreme) -> Extreme:

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 
 import torch
 
-from autogan_ray.connectivity import dead_ends, derive_choices
+from autogan_ray.connectivity import dead_ends
+from autogan_ray.derivation import NO_RULES, Rules, derive
 from autogan_ray.genotype import Genotype
 from autogan_ray.nets.compute import configured
 from autogan_ray.nets.gan import Discriminator, Generator, Shape
@@ -31,6 +32,7 @@ class Supernet:
     discriminator: Discriminator
     arch_g: ArchitectureParameters
     arch_d: ArchitectureParameters
+    rules: Rules = NO_RULES
 
     @classmethod
     def build(
@@ -40,6 +42,7 @@ class Supernet:
         rng: torch.Generator,
         device: torch.device | str = "cpu",
         compute: ComputeConfig | None = None,
+        rules: Rules = NO_RULES,
     ) -> Supernet:
         """Weights and logits are drawn from ``rng``; the global generator is left as it was."""
         compute = compute or ComputeConfig()
@@ -63,17 +66,22 @@ class Supernet:
             discriminator,
             logits(space.decisions_g(shape.image_size)),
             logits(space.decisions_d(shape.image_size)),
+            rules,
         )
 
     def table(self) -> DecisionTable:
         """All decisions of both networks."""
         return self.arch_g.table() | self.arch_d.table()
 
-    def genotype(self) -> Genotype:
-        """The likeliest choice of each decision, repaired where a node would starve."""
+    def probabilities(self) -> dict[str, dict[str, float]]:
+        """decision -> choice -> probability, of both networks; choices that were dropped are left out."""
         left, table = self.arch_g.left() | self.arch_d.left(), self.table()
-        shares = {name: {choice: table[name][choice][1] for choice in left[name]} for name in table}
-        return self.space.genotype(derive_choices(self.space, shares, self.shape.image_size), self.shape.image_size)
+        return {name: {choice: row[choice][1] for choice in left[name]} for name, row in table.items()}
+
+    def genotype(self) -> Genotype:
+        """What follows from the logits by the rules: see :func:`autogan_ray.derivation.derive`."""
+        choices = derive(self.space, self.probabilities(), self.shape.image_size, self.rules)
+        return self.space.genotype(choices, self.shape.image_size)
 
 
 def mean_entropy(table: DecisionTable, network: str) -> float | None:

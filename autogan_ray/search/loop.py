@@ -17,16 +17,19 @@ from typing import Any
 import torch
 
 from autogan_ray.config import TrialConfig
-from autogan_ray.metrics.evaluation import Evaluator, Score
+from autogan_ray.metrics.evaluation import Evaluator
 from autogan_ray.nets.compute import compile_forward
 from autogan_ray.nets.gan import Shape
+from autogan_ray.nets.limits import rules_of
 from autogan_ray.nets.supernet import Supernet
+from autogan_ray.search.deriving import Deriver
 from autogan_ray.search.method import ArchitectureUpdate, Moment
 from autogan_ray.search.methods import METHODS
 from autogan_ray.search.record import Means, SearchRecord
 from autogan_ray.search.schedule import temperature
 from autogan_ray.search.scoring import Scorer, peak_memory_mib
 from autogan_ray.search.treatment import Treatment
+from autogan_ray.search.tuning import WeightTuner
 from autogan_ray.space import SearchSpace
 from autogan_ray.training.data import BatchStream, ImageData, split_halves
 from autogan_ray.training.ema import Ema
@@ -76,9 +79,10 @@ class SearchLoop:
         self.evaluations, self.device = evaluations, torch.device(device)
         self._feed = Feed(data, self.device)
         search, optim = trial.search, trial.optim
-        self.net = Supernet.build(
-            space, shape_of(trial, data), stream(trial.seed, "initial weights"), self.device, trial.compute
-        )
+        shape = shape_of(trial, data)
+        rules = rules_of(trial.derive, space, shape)
+        rng = stream(trial.seed, "initial weights")
+        self.net = Supernet.build(space, shape, rng, self.device, trial.compute, rules)
         self.ema = Ema(self.net.generator, optim.ema)
         if trial.compute.compile:
             compile_forward(self.net.generator, self.net.discriminator)
@@ -89,6 +93,8 @@ class SearchLoop:
         weights, held_out = split_halves(len(data), stream_seed(trial.seed, "halves") % 2**32)
         self._weight_stream = BatchStream(weights, search.batch_size, stream_seed(trial.seed, "weight batches"))
         self._arch_stream = BatchStream(held_out, search.batch_size, stream_seed(trial.seed, "architecture batches"))
+        tuner = WeightTuner(self.net, self.ema, trial, data, weights, self.device)
+        self.deriver = Deriver(self.scorer, trial, evaluations, tuner)
         self.total_steps = max(evaluations, math.ceil(search.kimg * 1000 / search.batch_size))
         self.treatment = Treatment(self.net, trial, self.total_steps)
         self.step_d = self.step_g = self.evaluation = 0
@@ -192,14 +198,14 @@ class SearchLoop:
         finite = all(
             value is None or math.isfinite(value) for value in map(self._means.mean, ("loss_g", "loss_d", "d_fake"))
         )
-        derived = self.scorer.derived() if finite else None
+        genotype, derived = self.deriver.at(self.evaluation, finite)
         supernet = self.scorer.supernet() if finite else None
-        record = self._record(derived, supernet, speed, start)
+        record = self._record(self.scorer.told(genotype, derived, supernet), speed, start)
         self._means.clear()
         self._clock, self._clock_images = time.perf_counter(), self.images_shown
         return record
 
-    def _record(self, derived: Score | None, supernet: Score | None, speed: float, start: float) -> SearchRecord:
+    def _record(self, scored: dict[str, Any], speed: float, start: float) -> SearchRecord:
         """What is known by counting beside what was scored."""
         return SearchRecord(
             evaluation=self.evaluation,
@@ -207,7 +213,7 @@ class SearchLoop:
             step_g=self.step_g,
             temperature=self.temperature,
             **self._means.told(),
-            **self.scorer.told(derived, supernet),
+            **scored,
             images_per_s=speed,
             eval_s=time.perf_counter() - start,
             peak_mem_mib=peak_memory_mib(self.device),

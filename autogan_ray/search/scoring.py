@@ -19,6 +19,7 @@ from autogan_ray.nets.compute import configured
 from autogan_ray.nets.cost import genotype_cost
 from autogan_ray.nets.derived import inherit
 from autogan_ray.nets.gan import Generator
+from autogan_ray.nets.mixed import Selection
 from autogan_ray.nets.supernet import Supernet, mean_entropy
 from autogan_ray.operations import NONE, SKIP
 from autogan_ray.parts import DagPart
@@ -49,9 +50,9 @@ class Scorer:
         network = self.derived_generator(genotype)
         return self.evaluator.score(network, network.latents, kid=self.rank_by == "derived")
 
-    def supernet(self) -> Score:
-        """Of the mixture at its expected weights."""
-        network, mixture = self.ema.network, self.net.arch_g.expected()
+    def supernet(self, selection: Selection | None = None) -> Score:
+        """Of the mixture at its expected weights, or at the weights given, and then without KID."""
+        network, mixture = self.ema.network, self.net.arch_g.expected() if selection is None else selection
 
         def make(z: Tensor) -> Tensor:
             images: Tensor = network(z, mixture)
@@ -59,12 +60,13 @@ class Scorer:
 
         self.evaluator.settle(network, make, self.net.generator.latents)
         network.eval()
-        return self.evaluator.score(make, self.net.generator.latents, kid=self.rank_by == "supernet")
+        wanted = selection is None and self.rank_by == "supernet"
+        return self.evaluator.score(make, self.net.generator.latents, kid=wanted)
 
-    def told(self, derived: Score | None, supernet: Score | None) -> dict[str, Any]:
-        """The fields of a record that scores, logits and genotype decide."""
+    def told(self, genotype: Genotype, derived: Score | None, supernet: Score | None) -> dict[str, Any]:
+        """The fields of a record that scores, logits and genotype decide; ``derived`` is the genotype's own score."""
         net, ranked = self.net, derived if self.rank_by == "derived" else supernet
-        genotype, table = net.genotype(), net.table()
+        table = net.table()
         counted = [choice for _, choice in genotype.generator] if isinstance(net.space.generator, DagPart) else None
         return {
             "entropy_g": finite(mean_entropy(table, "g")),

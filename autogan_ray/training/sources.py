@@ -63,6 +63,17 @@ def missing(source: str, root: Path | None = None) -> str | None:
     )
 
 
+def form(source: str, image_size: int | None, channels: int | None, root: Path | None) -> tuple[int, int] | None:
+    """(side in pixels, channels) of the images that :func:`read_source` gives, by the first image at most.
+
+    None where that is not there yet. Raises DataError.
+    """
+    known = {"digits": (8, 1), "cifar10": (32, 3), "stl10": (STL_SIZE, 3)}.get(source)
+    if known is None and missing(source, root) is None:
+        known = read_source(source, image_size, channels, root, download=False, limit=1)[0].shape[:0:-2]
+    return known and (image_size or known[0], channels or known[1])
+
+
 def read_source(
     source: str, image_size: int | None, channels: int | None, root: Path | None, download: bool, limit: int | None
 ) -> Arrays:

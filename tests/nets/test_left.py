@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from autogan_ray.nets.drawn import Drawn
 from autogan_ray.nets.gan import Generator, Shape
-from autogan_ray.nets.mixed import One, Place
+from autogan_ray.nets.mixed import One, Place, computed_plainly
 from autogan_ray.nets.relaxation import ArchitectureParameters
 from autogan_ray.nets.supernet import Supernet
 from autogan_ray.search.shrinking import shrink
@@ -160,7 +160,8 @@ def test_a_supernet_shrunk_to_the_end_runs_just_the_layers_of_its_genotype(name:
             if not list(module.children()):
                 module.register_forward_hook(lambda *_, lead=lead, ran=ran: ran.add(lead))  # type: ignore[misc]
         network.eval()
-        images = network(z, selection)
-        assert torch.isfinite(images).all()
+        with computed_plainly(network):  # merged kernels pass the layers by
+            images = network(z, selection)
+        torch.testing.assert_close(network(z, selection), images)
         counts.append(ran)
     assert counts[0] == counts[1]
