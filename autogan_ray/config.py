@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, NonNegativeInt, TypeAdapter, ValidationError, model_validator
 
-from autogan_ray import catalog
+from autogan_ray import catalog, method_rules
 from autogan_ray.errors import ConfigError, nearest
 from autogan_ray.sections import (
     DataConfig,
@@ -23,7 +23,7 @@ from autogan_ray.sections import (
     SearchConfig,
     TuneConfig,
 )
-from autogan_ray.sweep import Domain
+from autogan_ray.sweep import Domain, decided
 from autogan_ray.value import Value, fields_at, parse_toml
 
 
@@ -55,6 +55,7 @@ class StudyConfig(TrialConfig):
         for key, domain in self.sweep.items():
             _check_sweep(self, key, domain)
         _check_pairs(self)
+        method_rules.check(self)
         if self.tune.grace > self.tune.max_evaluations:
             raise ValueError(
                 f"tune.grace_evaluations = {self.tune.grace} is above tune.max_evaluations = "
@@ -62,12 +63,25 @@ class StudyConfig(TrialConfig):
             )
         return self
 
+    @property
+    def live_sweep(self) -> dict[str, Domain]:
+        """What a searcher proposes: the sweep without what conditions on fixed settings rule out."""
+        return decided(self.sweep, self._own)
+
+    def _own(self, key: str) -> Any:
+        if key == "search.relaxation":
+            return self.search.relaxation_in_force
+        section, _, name = key.rpartition(".")
+        return getattr(getattr(self, section) if section else self, name)
+
     def trial(self, proposed: Mapping[str, Any], seed: int) -> TrialConfig:
-        """The trial for a searcher's proposal (dotted key -> value). Raises ConfigError."""
+        """The trial for a searcher's proposal (dotted key -> value), its relaxation named. Raises ConfigError."""
         values = {name: getattr(self, name) for name in ("space", "model", "search", "optim")}
         plain = {n: v.model_dump() if isinstance(v, Value) else v for n, v in values.items()} | {"seed": seed}
         for key, value in proposed.items():
             assign(plain, key, value)
+        trial = TrialConfig.parse(plain, "proposal", ConfigError)
+        assign(plain, "search.relaxation", trial.search.relaxation_in_force)
         return TrialConfig.parse(plain, "proposal", ConfigError)
 
     def to_dict(self) -> dict[str, Any]:
@@ -80,20 +94,27 @@ def _check_sweep(study: StudyConfig, key: str, domain: Domain) -> None:
     if key not in known:
         raise ValueError(f"sweep: no setting {key!r} of a trial; {nearest(key, known)}")
     for other, wanted in domain.when.items():
+        if other not in known:
+            raise ValueError(f"sweep.{key}: when names {other!r}, which no trial has; {nearest(other, known)}")
         if other not in study.sweep:
-            raise ValueError(f"sweep.{key}: when names {other!r}, which is not swept; {nearest(other, study.sweep)}")
+            _check_legal(study, other, wanted, f"sweep.{key}: when {other}")
+            continue
         unknown = set(map(str, wanted)) - set(map(str, study.sweep[other].choice or ()))
         if unknown:
             raise ValueError(f"sweep.{key}: when {other} = {sorted(unknown)} is not among its choices")
+    _check_legal(study, key, domain.ends(), f"sweep.{key}")
+
+
+def _check_legal(study: StudyConfig, key: str, values: tuple[Any, ...], where: str) -> None:
     section, _, name = key.rpartition(".")
     model = type(getattr(study, section)) if section else TrialConfig
     field = model.model_fields[name]
     rule: TypeAdapter[Any] = TypeAdapter(Annotated[field.annotation, field])  # type: ignore[arg-type]
-    for value in domain.ends():
+    for value in values:
         try:
             rule.validate_python(value)
         except ValidationError as error:
-            raise ValueError(f"sweep.{key} = {value!r}: {error.errors()[0]['msg']}") from error
+            raise ValueError(f"{where} = {value!r}: {error.errors()[0]['msg']}") from error
 
 
 def _check_pairs(study: StudyConfig) -> None:

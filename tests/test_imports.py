@@ -14,7 +14,7 @@ import pytest
 PACKAGE = Path(__file__).parent.parent / "autogan_ray"
 VALUES = [
     *("errors", "value", "operations", "parts", "blocks", "sizes", "connectivity", "space", "genotype", "catalog"),
-    *("published", "sections", "sweep", "config", "recipe"),
+    *("published", "method_rules", "sections", "sweep", "config", "recipe"),
 ]
 # May import from itself and from what stands before it.
 LAYERS = ["values", "nets", "training", "metrics", "search", "results", "retrain", "tune", "console"]

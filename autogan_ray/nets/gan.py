@@ -11,6 +11,7 @@ from functools import partial
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from autogan_ray.blocks import BlockPart, WholePart
 from autogan_ray.errors import ConfigError
@@ -55,14 +56,16 @@ class Generator(nn.Module):
 
     A class-conditional one takes [B, latent_dim + classes], a one-hot class behind the noise: see ``latents``, which
     draws what it takes. ``stochastic``: whether it also draws noise of its own, from torch's global generator.
+    ``running``: how many cells run while it grows, None for all; the smaller images are enlarged to the full side.
     """
 
     def __init__(self, space: SearchSpace, shape: Shape, choices: Choices | None) -> None:
         super().__init__()
         part = space.generator
-        self.latent_dim = shape.latent_dim
+        self.latent_dim, self.image_size = shape.latent_dim, shape.image_size
         self.latents = Latents(shape.latent_dim, shape.class_shares)
         self.stochastic = False
+        self.running: int | None = None
         self.whole: Place | None = None
         places = Places(space.decisions_g(shape.image_size), choices)
         if isinstance(part, WholePart):
@@ -105,13 +108,16 @@ class Generator(nn.Module):
         x: Tensor | None = None
         skips: list[Tensor] = []
         for index, cell in enumerate(self.cells):
+            if index == self.running:
+                break
             if index < len(self.latent):
                 side = self._bottom * 2**index
                 piece = self.latent[index](pieces[index]).view(-1, self._width, side, side)
                 x = piece if x is None else x + piece
             x, skip = cell(x, skips, selection)
             skips.append(skip)
-        return self.to_image(x)
+        images: Tensor = self.to_image(x)
+        return images if self.running is None else functional.interpolate(images, self.image_size, mode="nearest")
 
 
 class Discriminator(nn.Module):

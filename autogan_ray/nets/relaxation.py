@@ -26,6 +26,9 @@ class ArchitectureParameters:
         generator: source of the initial values, N(0, ``spread``^2) as published (spread 1e-3).
         connected: whether choices (decision -> choice) form a network. One-path draws that do not are drawn again, so
             that only networks are trained which could be derived. None takes every draw.
+
+    ``settled`` holds the choices (decision -> choice) of a method that picks its genotype otherwise than by the
+    likeliest choices; it is the method's to save.
     """
 
     def __init__(
@@ -38,6 +41,7 @@ class ArchitectureParameters:
     ) -> None:
         self._connected = connected
         self.decisions = decisions
+        self.settled: Mapping[str, str] = {}
         width = max((len(decision.choices) for decision in decisions), default=1)
         start = torch.randn(len(decisions), width, generator=generator) * spread
         mask = torch.zeros(len(decisions), width, dtype=torch.bool)

@@ -60,9 +60,11 @@ class Supernet:
         return self.arch_g.table() | self.arch_d.table()
 
     def genotype(self) -> Genotype:
-        """The likeliest choice of each decision, repaired where a node would starve."""
+        """The likeliest choice of each decision, repaired where a node would starve; or what a method settled on."""
         shares = {name: {choice: p for choice, (_, p) in row.items()} for name, row in self.table().items()}
-        return self.space.genotype(derive_choices(self.space, shares, self.shape.image_size), self.shape.image_size)
+        likeliest = derive_choices(self.space, shares, self.shape.image_size)
+        settled = {**self.arch_g.settled, **self.arch_d.settled}
+        return self.space.genotype(likeliest | settled, self.shape.image_size)
 
 
 def mean_entropy(table: DecisionTable, network: str) -> float | None:

@@ -39,6 +39,7 @@ class Scorer:
         net, chosen = self.net, genotype or self.net.genotype()
         with torch.random.fork_rng(devices=[]):  # building a network draws its initial weights
             network = Generator(net.space, net.shape, chosen.choices).to(net.arch_g.logits.device)
+        network.running = net.generator.running  # a growing generator is scored as far as it has grown
         inherit(network, self.ema.network.state_dict())
         self.evaluator.settle(network, network, network.latents)
         return network.eval()
