@@ -51,7 +51,7 @@ class Reinforce(SinglePath):
         self._levels = plan_levels(net.space, size, trial.search.levels, self._phases)
         self._rest = RestDetector(trial.search.reset_window, trial.search.reset_variance)
         self._updated = self._phase = 0
-        self._anew = False
+        self._phase_over = False
         random = net.space.random(size, trial.seed)
         net.arch_d.settled = dict(random.discriminator)
         # Cells without a controller yet: something connected must stand there for the genotype of the moment.
@@ -69,6 +69,7 @@ class Reinforce(SinglePath):
         assert isinstance(averaged, Generator)
         averaged.running = self._net.generator.running = level.cells
         self._reward: Reward | None = None
+        self._grown: tuple[Start, ...] | None = None
 
     @property
     def _level(self) -> Level:
@@ -87,7 +88,14 @@ class Reinforce(SinglePath):
         self._rest.add("d", loss_d)
         if loss_g is not None:
             self._rest.add("g", loss_g)
-        anew, self._anew = self._anew, False
+        if self._grown is not None:
+            self._enter(self._number + 1, self._grown)
+            self._tell_marginals()
+        # Published: weights that came to rest serve one more phase, then they start anew.
+        anew = self._phase_over and self._rest.at_rest
+        if anew:
+            self._rest.clear()
+        self._phase_over = False
         return anew
 
     def _draw(self, rng: torch.Generator) -> Sample:
@@ -114,10 +122,7 @@ class Reinforce(SinglePath):
         rng = stream(self._trial.seed, "phase", moment.images_shown)
         update = self._learn(judge, rng)
         self._settle(judge, rng)
-        # Published: weights that came to rest serve one more phase, then they start anew.
-        self._anew = self._rest.at_rest
-        if self._anew:
-            self._rest.clear()
+        self._phase_over = True
         return update
 
     def _learn(self, judge: Evaluator, rng: torch.Generator) -> ArchitectureUpdate | None:
@@ -157,12 +162,8 @@ class Reinforce(SinglePath):
         if best:
             self._net.arch_g.settled = self._later | best[0][1].paths[0]
         if self._phase == self._level.last_phase and self._number + 1 < len(self._levels):
-            kept = tuple(sample.start(0) for _, sample in best[: search.beam]) or self._beam_of_all(samples)
-            self._enter(self._number + 1, kept)
-            self._tell_marginals()
-
-    def _beam_of_all(self, samples: list[Sample]) -> tuple[Start, ...]:
-        return tuple(sample.start(0) for sample in samples[: self._trial.search.beam])
+            kept = [sample for _, sample in best] or samples
+            self._grown = tuple(sample.start(0) for sample in kept[: search.beam])  # at the end of this step
 
     @torch.no_grad()
     def _tell_marginals(self) -> None:
