@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, NonNegativeInt, TypeAdapter, ValidationError, model_validator
 
-from autogan_ray import catalog, remedies
+from autogan_ray import catalog, method_rules, remedies
 from autogan_ray.derive_section import DeriveConfig, check_sweep
 from autogan_ray.errors import ConfigError, nearest
 from autogan_ray.remedies import RemediesConfig
@@ -26,7 +26,7 @@ from autogan_ray.sections import (
     SearchConfig,
     TuneConfig,
 )
-from autogan_ray.sweep import Domain
+from autogan_ray.sweep import Domain, decided
 from autogan_ray.value import Value, fields_at, parse_toml
 
 
@@ -44,10 +44,10 @@ class TrialConfig(Value):
 
     @model_validator(mode="after")
     def _paths_are_not_compiled(self) -> Self:
-        if self.compute.compile and self.search.relaxation == "gumbel_hard":
+        if self.compute.compile and self.search.relaxation_in_force not in ("softmax", "gumbel"):
             raise ValueError(
-                "compute.compile with search.relaxation = 'gumbel_hard': every path is another network and would be "
-                "compiled anew; leave compute.compile out, or take 'gumbel' or 'softmax'"
+                "compute.compile with a search of single paths (gumbel_hard, reinforce, random): every path is another "
+                "network and would be compiled anew; leave compute.compile out, or take 'gumbel' or 'softmax'"
             )
         return self
 
@@ -75,6 +75,7 @@ class StudyConfig(TrialConfig):
         for key, domain in self.sweep.items():
             _check_sweep(self, key, domain)
         _check_pairs(self)
+        method_rules.check(self)
         _check_compiled(self)
         _check_remedies(self)
         check_sweep(self.derive, self.sweep)
@@ -85,12 +86,25 @@ class StudyConfig(TrialConfig):
             )
         return self
 
+    @property
+    def live_sweep(self) -> dict[str, Domain]:
+        """What a searcher proposes: the sweep without what conditions on fixed settings rule out."""
+        return decided(self.sweep, self._own)
+
+    def _own(self, key: str) -> Any:
+        if key == "search.relaxation":
+            return self.search.relaxation_in_force
+        section, _, name = key.rpartition(".")
+        return getattr(getattr(self, section) if section else self, name)
+
     def trial(self, proposed: Mapping[str, Any], seed: int) -> TrialConfig:
-        """The trial for a searcher's proposal (dotted key -> value). Raises ConfigError."""
+        """The trial for a searcher's proposal (dotted key -> value), its relaxation named. Raises ConfigError."""
         values = {name: getattr(self, name) for name in TrialConfig.model_fields if name != "seed"}
         plain = {n: v.model_dump() if isinstance(v, Value) else v for n, v in values.items()} | {"seed": seed}
         for key, value in proposed.items():
             assign(plain, key, value)
+        trial = TrialConfig.parse(plain, "proposal", ConfigError)
+        assign(plain, "search.relaxation", trial.search.relaxation_in_force)
         return TrialConfig.parse(plain, "proposal", ConfigError)
 
     def to_dict(self) -> dict[str, Any]:
@@ -103,20 +117,27 @@ def _check_sweep(study: StudyConfig, key: str, domain: Domain) -> None:
     if key not in known:
         raise ValueError(f"sweep: no setting {key!r} of a trial; {nearest(key, known)}")
     for other, wanted in domain.when.items():
+        if other not in known:
+            raise ValueError(f"sweep.{key}: when names {other!r}, which no trial has; {nearest(other, known)}")
         if other not in study.sweep:
-            raise ValueError(f"sweep.{key}: when names {other!r}, which is not swept; {nearest(other, study.sweep)}")
+            _check_legal(study, other, wanted, f"sweep.{key}: when {other}")
+            continue
         unknown = set(map(str, wanted)) - set(map(str, study.sweep[other].choice or ()))
         if unknown:
             raise ValueError(f"sweep.{key}: when {other} = {sorted(unknown)} is not among its choices")
+    _check_legal(study, key, domain.ends(), f"sweep.{key}")
+
+
+def _check_legal(study: StudyConfig, key: str, values: tuple[Any, ...], where: str) -> None:
     section, _, name = key.rpartition(".")
     model = type(getattr(study, section)) if section else TrialConfig
     field = model.model_fields[name]
     rule: TypeAdapter[Any] = TypeAdapter(Annotated[field.annotation, field])  # type: ignore[arg-type]
-    for value in domain.ends():
+    for value in values:
         try:
             rule.validate_python(value)
         except ValidationError as error:
-            raise ValueError(f"sweep.{key} = {value!r}: {error.errors()[0]['msg']}") from error
+            raise ValueError(f"{where} = {value!r}: {error.errors()[0]['msg']}") from error
 
 
 def _check_pairs(study: StudyConfig) -> None:
@@ -133,10 +154,9 @@ def _check_pairs(study: StudyConfig) -> None:
 
 def _check_compiled(study: StudyConfig) -> None:
     """No proposal may ask for a compiled search of single paths."""
-    values = {}
-    for key, fixed in (("compute.compile", study.compute.compile), ("search.relaxation", study.search.relaxation)):
-        values[key] = list(study.sweep[key].ends()) if key in study.sweep else [fixed]
-    if True in values["compute.compile"] and "gumbel_hard" in values["search.relaxation"]:
+    compiled, relaxed = study.sweep.get("compute.compile"), study.sweep.get("search.relaxation")
+    able = True in compiled.ends() if compiled else study.compute.compile
+    if able and relaxed and "gumbel_hard" in relaxed.ends():
         raise ValueError("sweep: compute.compile may meet search.relaxation = 'gumbel_hard', which is not compiled")
 
 
@@ -214,25 +234,8 @@ def load_study_config(name: str | Path, overrides: Mapping[str, Any] | None = No
         assign(values, key, value)
         if isinstance(sweep, dict):
             sweep.pop(key, None)  # a value fixed by hand is no longer swept
-            _settle_conditions(sweep, key, value)
         where = f"{found.origin} with overrides"
     return StudyConfig.parse(values, where, ConfigError)
-
-
-def _settle_conditions(sweep: dict[str, Any], key: str, value: Any) -> None:
-    """What was swept for some values of ``key`` only is swept always, or no longer, once ``key`` has one value."""
-    for other, domain in list(sweep.items()):
-        when = domain.get("when") if isinstance(domain, dict) else None
-        if not isinstance(when, dict) or key not in when:
-            continue
-        wanted = when[key] if isinstance(when[key], list) else [when[key]]
-        if value in wanted:
-            left = {name: values for name, values in when.items() if name != key}
-            sweep[other] = {name: entry for name, entry in domain.items() if name != "when"} | (
-                {"when": left} if left else {}
-            )
-        else:
-            del sweep[other]
 
 
 def differences(old: Mapping[str, Any], new: Mapping[str, Any], lead: str = "") -> list[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from autogan_ray.metrics.labels import metric_label
@@ -57,7 +57,7 @@ class Progress:
         record, config = event["record"], log.about["config"]
         return (
             f"{lead} evaluation {record['evaluation']}: {self._metric} {record['fid']:.4g} "
-            f"(supernet {number(record['fid_supernet'])})  {config['space']} {config['search']['relaxation']} "
+            f"(supernet {number(record['fid_supernet'])})  {config['space']} {relaxation_label(config)} "
             f"entropy {number(record['entropy_g'], '.2f')}/{number(record['entropy_d'], '.2f')}  {so_far}"
         )
 
@@ -67,6 +67,12 @@ class Progress:
         if not ended or left <= 0:
             return ""
         return f", about {clock(left * sum(ended) / len(ended) / self._slots)} left"
+
+
+def relaxation_label(config: Mapping[str, Any]) -> str:
+    """A trial's relaxation, or how a method works that has none."""
+    search = config.get("search", {})
+    return search.get("relaxation") or (f"one path ({search['method']})" if "method" in search else "-")
 
 
 def clock(seconds: float) -> str:
@@ -101,7 +107,7 @@ def trial_table(logs: Iterable[TrialLog], metric: str) -> str:
                 log.trial_id,
                 log.state,
                 config.get("space", "-"),
-                config.get("search", {}).get("relaxation", "-"),
+                relaxation_label(config),
                 number(best and best["fid"]),
                 f"{best['evaluation']}/{len(log.records)}" if best else "-",
                 best["genotype_id"] if best else "-",

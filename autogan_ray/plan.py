@@ -113,6 +113,7 @@ def check_networks(plan: Plan, image_size: int, image_channels: int) -> None:
     import torch
 
     from autogan_ray.nets.gan import Discriminator, Generator, Shape
+    from autogan_ray.search.levels import plan_levels
 
     remedies.check_spaces(plan.study, plan.spaces, image_size)
     swept = plan.study.sweep.get("model.latent_dim")
@@ -123,3 +124,4 @@ def check_networks(plan: Plan, image_size: int, image_channels: int) -> None:
             with torch.device("meta"):
                 Generator(space, shape, None)
                 Discriminator(space, shape, None)
+        plan_levels(space, image_size, plan.study.search.levels, phases=plan.study.search.levels or 1)

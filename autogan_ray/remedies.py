@@ -74,7 +74,12 @@ class RemediesConfig(Value):
 def check_trial(trial: TrialConfig) -> None:
     """Raises ValueError where a remedy makes no sense beside the trial's other settings."""
     remedies, search = trial.remedies, trial.search
-    if remedies.auxiliary_skip and search.relaxation == "gumbel_hard":
+    if remedies.on and search.relaxation_in_force is None:
+        raise ValueError(
+            f"remedies with search.method = {search.method!r}: that method follows no gradient of its logits, which is "
+            "what they add to; take 'adversarial' or 'duality_gap', or leave the section out"
+        )
+    if remedies.auxiliary_skip and search.relaxation_in_force == "gumbel_hard":
         raise ValueError(
             f"remedies.auxiliary_skip = {remedies.auxiliary_skip} with search.relaxation = 'gumbel_hard': one path has "
             "no weights that a skip could win over; set it to 0, or take 'softmax' or 'gumbel'"
@@ -125,7 +130,7 @@ def _open(decisions: tuple[Decision, ...]) -> list[Decision]:
     return [decision for decision in decisions if len(decision.choices) > 1]
 
 
-_BESIDE = ("space", "search.relaxation", "search.warmup", "search.search_d")
+_BESIDE = ("space", "search.method", "search.relaxation", "search.warmup", "search.search_d")
 
 
 def check_spaces(study: StudyConfig, spaces: Mapping[str, SearchSpace], image_size: int) -> None:

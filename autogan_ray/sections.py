@@ -14,8 +14,10 @@ from pydantic import (
     model_validator,
 )
 
+from autogan_ray import method_rules
 from autogan_ray.value import Value
 
+Method = Literal["adversarial", "duality_gap", "reinforce", "random"]
 Relaxation = Literal["softmax", "gumbel", "gumbel_hard"]
 Schedule = Literal["constant", "linear", "cosine", "exponential"]
 Extractor = Literal["inception-v3-compat", "classifier"]
@@ -77,12 +79,15 @@ class OptimConfig(Value):
     weight_decay_arch: NonNegativeFloat = 0.0
     """L2 on the logits, added to their gradient before Adam scales it. The published 1e-4 can outweigh that gradient
     (1e-3 and less for mixtures of many operations) and pull every decision back to uniform, whatever the rate."""
+    lr_controller: Rate = 3.5e-4
+    """reinforce: of the controller, Adam with ``betas``."""
     ema: Annotated[float, Field(ge=0, lt=1)] = 0.999
     """Decay of the average of G's weights, a step of G."""
 
 
 class SearchConfig(Value):
-    method: Literal["first_order"] = "first_order"
+    method: Method = "adversarial"
+    """Which one moves the architecture; docs/methods.md says what each does, and which settings it reads."""
     kimg: PositiveFloat = 1500.0
     """Length of a search, in thousands of real images shown to D."""
     batch_size: Annotated[int, Field(ge=2)] = 60
@@ -90,7 +95,8 @@ class SearchConfig(Value):
     d_steps_per_g_step: PositiveInt = 5
     warmup: Annotated[float, Field(ge=0, lt=1)] = 0.1
     """Part of the search at its beginning during which the logits stay frozen."""
-    relaxation: Relaxation = "gumbel"
+    relaxation: Relaxation | None = None
+    """None, which a file writes ``own``, takes the method's own: gumbel, or none where a method runs one path."""
     temperature_start: PositiveFloat = 5.0
     temperature_end: PositiveFloat = 0.1
     temperature_schedule: Schedule = "exponential"
@@ -98,6 +104,46 @@ class SearchConfig(Value):
     """Feed probabilities where Gumbel wants log-probabilities, as the published AdversarialNAS code did."""
     search_d: bool = True
     """False keeps D's logits as they start: only G is searched."""
+    unrolled: bool = False
+    """adversarial: differentiate through one step of the weights (second order), at four to five times the cost."""
+    gap_inner_steps: PositiveInt = 3
+    """duality_gap: steps that the worst opponents take from the current weights; the published ones take 22."""
+    reward: Literal["fid", "is"] = "fid"
+    """reinforce: -log of the Frechet distance, or the published Inception Score."""
+    reward_images: Annotated[int, Field(ge=20)] = 1000
+    """reinforce: images behind one reward; published 5000."""
+    controller_phases: PositiveInt | None = None
+    """reinforce: how often in a search the controller learns; published 65. None: 20, or as often as G steps."""
+    controller_steps: Annotated[int, Field(ge=2)] = 30
+    """reinforce: steps of the controller in a phase, one reward each."""
+    controller_samples: PositiveInt = 10
+    """reinforce: architectures that are drawn and scored after a phase; the best is the genotype of the moment."""
+    beam: PositiveInt = 5
+    """reinforce: the best of them that a next level starts from."""
+    levels: PositiveInt | None = None
+    """reinforce: growing image sizes, each twice the one before. None: as many as keep the first at 8 px or more."""
+    reset_window: NonNegativeInt = 500
+    """reinforce: losses among which it is asked whether training has come to rest; 0 never asks."""
+    reset_variance: NonNegativeFloat = 1e-3
+    """reinforce: a variance of either network's losses below it makes the weights start anew (dynamic reset)."""
+
+    @property
+    def relaxation_in_force(self) -> str | None:
+        """The one named, or the method's own; None where the method runs one path."""
+        return self.relaxation or method_rules.OWN_RELAXATION[self.method]
+
+    @field_validator("relaxation", mode="before")
+    @classmethod
+    def _own_is_none(cls, value: object) -> object:
+        return None if value == method_rules.OWN else value
+
+    @model_validator(mode="after")
+    def _settings_fit_the_method(self) -> Self:
+        for name in method_rules.GUARDED:
+            wrong = method_rules.misfit(self.method, name, getattr(self, name))
+            if wrong:
+                raise ValueError(wrong)
+        return self
 
     @model_validator(mode="after")
     def _temperature_falls(self) -> Self:

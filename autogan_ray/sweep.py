@@ -5,6 +5,7 @@ A value; the translation to Optuna is in ``tune/searcher.py``.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from typing import Any, Self
 
 from pydantic import Field, model_validator
@@ -23,7 +24,7 @@ class Domain(Value):
     randint: tuple[int, int] | None = None
     """Both ends included."""
     when: dict[str, tuple[Scalar, ...]] = Field(default_factory=dict)
-    """Other swept setting -> its choices under which this one is proposed; otherwise the study's value stands."""
+    """Other setting -> its values under which this one is proposed; otherwise the study's value stands."""
 
     @model_validator(mode="after")
     def _is_one_domain(self) -> Self:
@@ -44,3 +45,35 @@ class Domain(Value):
     def ends(self) -> tuple[Any, ...]:
         """The values whose legality decides that of all."""
         return self.choice or self.uniform or self.loguniform or self.randint or ()
+
+
+def decided(sweep: Mapping[str, Domain], fixed: Callable[[str], Any]) -> dict[str, Domain]:
+    """The sweep in which conditions ask only about swept settings: those on fixed ones are decided already.
+
+    Args:
+        fixed: dotted key -> the study's own value.
+    """
+    kept = dict(sweep)
+    while True:
+        lost = [
+            key
+            for key, domain in kept.items()
+            if any(other not in kept and fixed(other) not in wanted for other, wanted in domain.when.items())
+        ]
+        if not lost:
+            break
+        for key in lost:
+            del kept[key]  # which may decide a condition of another
+    return {
+        key: domain.model_copy(update={"when": {o: w for o, w in domain.when.items() if o in kept}})
+        for key, domain in kept.items()
+    }
+
+
+def in_order(sweep: Mapping[str, Domain]) -> dict[str, Domain]:
+    """Settings behind those that their conditions ask about; otherwise as they stand."""
+    rank = dict.fromkeys(sweep, 0)
+    for _ in sweep:
+        for key, domain in sweep.items():
+            rank[key] = max((rank[other] + 1 for other in domain.when if other in rank), default=0)
+    return dict(sorted(sweep.items(), key=lambda item: rank[item[0]]))

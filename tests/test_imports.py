@@ -14,7 +14,7 @@ import pytest
 PACKAGE = Path(__file__).parent.parent / "autogan_ray"
 VALUES = [
     *("errors", "value", "operations", "parts", "blocks", "sizes", "connectivity", "space", "genotype", "catalog"),
-    *("published", "sections", "sweep", "config", "recipe", "remedies"),
+    *("published", "method_rules", "sections", "sweep", "config", "recipe", "remedies"),
     *("corners", "derive_section", "frontier", "cell_labels", "derivation", "perturbation"),
 ]
 # May import from itself and from what stands before it.

@@ -13,6 +13,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from autogan_ray.blocks import BlockPart, WholePart
 from autogan_ray.errors import ConfigError
@@ -59,6 +60,7 @@ class Generator(nn.Module):
     A class-conditional one takes [B, latent_dim + classes], a one-hot class behind the noise: see ``latents``, which
     draws what it takes. ``stochastic``: whether it also draws noise of its own, from torch's global generator.
     ``layout`` and ``precision`` (None: that of the weights) are those of the activations inside.
+    ``running``: how many cells run while it grows, None for all; the smaller images are enlarged to the full side.
     """
 
     layout = torch.contiguous_format
@@ -67,9 +69,10 @@ class Generator(nn.Module):
     def __init__(self, space: SearchSpace, shape: Shape, choices: Choices | None) -> None:
         super().__init__()
         part = space.generator
-        self.latent_dim = shape.latent_dim
+        self.latent_dim, self.image_size = shape.latent_dim, shape.image_size
         self.latents = Latents(shape.latent_dim, shape.class_shares)
         self.stochastic = False
+        self.running: int | None = None
         self.whole: Place | None = None
         places = Places(space.decisions_g(shape.image_size), choices)
         if isinstance(part, WholePart):
@@ -115,6 +118,8 @@ class Generator(nn.Module):
         x: Tensor | None = None
         skips: list[Tensor] = []
         for index, cell in enumerate(self.cells):
+            if index == self.running:
+                break
             if index < len(self.latent):
                 side = self._bottom * 2**index
                 piece = self.latent[index](pieces[index]).view(-1, self._width, side, side)
@@ -122,7 +127,8 @@ class Generator(nn.Module):
                 x = piece if x is None else x + piece
             x, skip = cell(x, skips, selection)
             skips.append(skip)
-        return self.to_image(x)
+        images: Tensor = self.to_image(x)
+        return images if self.running is None else functional.interpolate(images, self.image_size, mode="nearest")
 
 
 class Discriminator(nn.Module):

@@ -33,6 +33,9 @@ class ArchitectureParameters:
 
     ``auxiliary``: what mixtures are drawn with (see :class:`~autogan_ray.nets.drawn.Drawn`); the search sets it anew
     at every step, so it is no state.
+
+    ``settled`` holds the choices (decision -> choice) of a method that picks its genotype otherwise than by the
+    likeliest choices; it is the method's to save.
     """
 
     auxiliary = 0.0
@@ -47,6 +50,7 @@ class ArchitectureParameters:
     ) -> None:
         self._connected = connected
         self.decisions = decisions
+        self.settled: Mapping[str, str] = {}
         width = max((len(decision.choices) for decision in decisions), default=1)
         start = torch.randn(len(decisions), width, generator=generator) * spread
         mask = torch.zeros(len(decisions), width, dtype=torch.bool)

@@ -74,12 +74,14 @@ class Supernet:
         return self.arch_g.table() | self.arch_d.table()
 
     def probabilities(self) -> dict[str, dict[str, float]]:
-        """decision -> choice -> probability, of both networks; choices that were dropped are left out."""
+        """decision -> choice -> probability, of both networks: of the choices left, or of what a method settled on."""
         left, table = self.arch_g.left() | self.arch_d.left(), self.table()
-        return {name: {choice: row[choice][1] for choice in left[name]} for name, row in table.items()}
+        shares = {name: {choice: row[choice][1] for choice in left[name]} for name, row in table.items()}
+        settled = {**self.arch_g.settled, **self.arch_d.settled}
+        return shares | {name: {choice: 1.0} for name, choice in settled.items()}
 
     def genotype(self) -> Genotype:
-        """What follows from the logits by the rules: see :func:`autogan_ray.derivation.derive`."""
+        """What follows from the logits by the rules (:mod:`autogan_ray.derivation`)."""
         choices = derive(self.space, self.probabilities(), self.shape.image_size, self.rules)
         return self.space.genotype(choices, self.shape.image_size)
 

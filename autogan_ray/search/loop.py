@@ -1,7 +1,8 @@
 """The search loop: plain Python that yields a record at each evaluation and knows nothing of Ray.
 
-The alternation is that of AdversarialNAS: at each step D's logits, then D's weights; at every n-th step also G's
-logits, then G's weights. Logits learn from one half of the data, weights from the other, disjoint one.
+The alternation is that of AdversarialNAS: at each step D's architecture, then D's weights; at every n-th step also
+G's, then G's weights. What moves an architecture is the method's (``method.py``). Architectures learn from one half of
+the data, weights from the other, disjoint one.
 
 Every random number is a function of (seed, images shown), so a search that is saved and loaded goes on as if it had
 never stopped, bit for bit on the CPU.
@@ -17,15 +18,17 @@ from typing import Any
 import torch
 
 from autogan_ray.config import TrialConfig
+from autogan_ray.method_rules import total_steps
 from autogan_ray.metrics.evaluation import Evaluator
 from autogan_ray.nets.compute import compile_forward
 from autogan_ray.nets.gan import Shape
 from autogan_ray.nets.limits import rules_of
 from autogan_ray.nets.supernet import Supernet
 from autogan_ray.search.deriving import Deriver
-from autogan_ray.search.method import ArchitectureUpdate, Moment
+from autogan_ray.search.method import ArchitectureUpdate, Batches, Moment, Surroundings
 from autogan_ray.search.methods import METHODS
 from autogan_ray.search.record import Means, SearchRecord
+from autogan_ray.search.rest import start_anew
 from autogan_ray.search.schedule import temperature
 from autogan_ray.search.scoring import Scorer, peak_memory_mib
 from autogan_ray.search.treatment import Treatment
@@ -89,14 +92,16 @@ class SearchLoop:
         self.scorer = Scorer(self.net, self.ema, evaluator, rank_by)
         self._adam_g = adam([*self.net.generator.parameters()], optim.lr_g, optim.betas)
         self._adam_d = adam([*self.net.discriminator.parameters()], optim.lr_d, optim.betas)
-        self.method = METHODS[search.method](self.net, trial)
         weights, held_out = split_halves(len(data), stream_seed(trial.seed, "halves") % 2**32)
         self._weight_stream = BatchStream(weights, search.batch_size, stream_seed(trial.seed, "weight batches"))
         self._arch_stream = BatchStream(held_out, search.batch_size, stream_seed(trial.seed, "architecture batches"))
         tuner = WeightTuner(self.net, self.ema, trial, data, weights, self.device)
         self.deriver = Deriver(self.scorer, trial, evaluations, tuner)
-        self.total_steps = max(evaluations, math.ceil(search.kimg * 1000 / search.batch_size))
+        self.total_steps = total_steps(search, evaluations)
         self.treatment = Treatment(self.net, trial, self.total_steps)
+        self._more_stream = BatchStream(held_out, search.batch_size, stream_seed(trial.seed, "further batches"))
+        around = Surroundings(self.net, trial, self.ema, data, evaluator, self.total_steps)
+        self.method = METHODS[search.method](around)
         self.step_d = self.step_g = self.evaluation = 0
         self._means = Means()
         self._clock = time.perf_counter()
@@ -143,37 +148,55 @@ class SearchLoop:
                 self._step()
 
     def _step(self) -> None:
-        search = self.trial.search
-        rng = stream(self.trial.seed, "step", self.images_shown)
-        moment = Moment(search, self.temperature, rng)
-        real_g = (self.step_d + 1) % search.d_steps_per_g_step == 0
-        if not self.warming_up:
-            real = self._feed.batch(self._arch_stream.indices_at(self.images_shown))
-            self._note("d", self.method.update_d(self.net, moment, real, self._latents(rng)))
-        self._step_weights_d(moment)
-        if real_g:
-            if not self.warming_up:
-                self._note("g", self.method.update_g(self.net, moment, self._latents(rng)))
-            self._step_weights_g(moment)
+        search, moment = self.trial.search, self.moment()
+        steps_g = (self.step_d + 1) % search.d_steps_per_g_step == 0
+        self.method.begin(self.net, moment)
+        real = None if self.warming_up else self._gathered(self._arch_stream, self.images_shown)
+        if real is not None:
+            self._note("d", self.method.update_d(self.net, moment, real, self._latents(moment.rng)))
+        loss_d, loss_g = self._step_weights_d(moment), None
+        if steps_g:
+            if real is not None:
+                self._note("g", self.method.update_g(self.net, moment, real, self._latents(moment.rng)))
+            loss_g = self._step_weights_g(moment)
             self.step_g += 1
+        if self.method.told(loss_d, loss_g):
+            assert self._adam_g is not None and self._adam_d is not None
+            rng = stream(self.trial.seed, "weights anew", self.images_shown)
+            start_anew(self.net, self.ema, [self._adam_g, self._adam_d], rng)
         self.step_d += 1
+
+    def moment(self) -> Moment:
+        """The point the search is at, with its random stream at the beginning."""
+        shown, inner, batch_size = self.images_shown, self.trial.search.gap_inner_steps, self.trial.search.batch_size
+        rng = stream(self.trial.seed, "step", shown)
+        batches = Batches(
+            training=lambda: self._gathered(self._weight_stream, shown),
+            held_out=lambda index: self._gathered(self._more_stream, shown * inner + index * batch_size),
+            latents=lambda: self._latents(rng),
+        )
+        return Moment(self.trial.search, self.temperature, rng, shown, batches)
+
+    def _gathered(self, batches: BatchStream, images_shown: int) -> torch.Tensor:
+        return self._feed.batch(batches.indices_at(images_shown))
 
     def _latents(self, rng: torch.Generator) -> torch.Tensor:
         return self.net.generator.latents.draw(self.trial.search.batch_size, rng).to(self.device)
 
-    def _step_weights_d(self, moment: Moment) -> None:
+    def _step_weights_d(self, moment: Moment) -> torch.Tensor:
         net = self.net
-        real = self._feed.batch(self._weight_stream.indices_at(self.images_shown))
+        real = self.method.seen(self._gathered(self._weight_stream, self.images_shown))
         with torch.no_grad():
-            fake = net.generator(self._latents(moment.rng), moment.draw(net.arch_g))
-        chosen = moment.draw(net.arch_d)
+            fake = net.generator(self._latents(moment.rng), self.method.draw(net.arch_g, moment))
+        chosen = self.method.draw(net.arch_d, moment)
         assert self._adam_d is not None
         result = discriminator_step(lambda x: net.discriminator(x, chosen), self._adam_d, real, fake)
         self._means.add(loss_d=result.loss, d_real=result.real, d_fake=result.fake)
+        return result.loss
 
-    def _step_weights_g(self, moment: Moment) -> None:
+    def _step_weights_g(self, moment: Moment) -> torch.Tensor:
         net = self.net
-        chosen_d, chosen_g = moment.draw(net.arch_d), moment.draw(net.arch_g)
+        chosen_d, chosen_g = self.method.draw(net.arch_d, moment), self.method.draw(net.arch_g, moment)
         assert self._adam_g is not None
         with frozen(net.discriminator):
             loss = generator_step(
@@ -184,6 +207,7 @@ class SearchLoop:
             )
         self.ema.update(net.generator)
         self._means.add(loss_g=loss)
+        return loss
 
     def _note(self, network: str, update: ArchitectureUpdate | None) -> None:
         if update is not None:

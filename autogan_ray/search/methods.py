@@ -5,7 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from autogan_ray.search.first_order import FirstOrder
+from autogan_ray.search.adversarial import Adversarial
+from autogan_ray.search.duality_gap import DualityGap
 from autogan_ray.search.method import MethodFactory
+from autogan_ray.search.random import Random
+from autogan_ray.search.reinforce import Reinforce
 
-METHODS: Mapping[str, MethodFactory] = MappingProxyType({"first_order": FirstOrder})
+METHODS: Mapping[str, MethodFactory] = MappingProxyType(
+    {"adversarial": Adversarial, "duality_gap": DualityGap, "reinforce": Reinforce, "random": Random}
+)

@@ -42,6 +42,7 @@ class Scorer:
         with torch.random.fork_rng(devices=[]):  # building a network draws its initial weights
             network = Generator(net.space, net.shape, chosen.choices).to(net.arch_g.logits.device)
         configured(network, net.compute, net.shape.image_size)
+        network.running = net.generator.running  # a growing generator is scored as far as it has grown
         inherit(network, self.ema.network.state_dict())
         self.evaluator.settle(network, network, network.latents)
         return network.eval()

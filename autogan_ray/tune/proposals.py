@@ -15,7 +15,7 @@ from optuna.trial import TrialState
 from ray.tune.search.optuna import OptunaSearch
 
 from autogan_ray.config import StudyConfig
-from autogan_ray.sweep import Domain
+from autogan_ray.sweep import Domain, in_order
 from autogan_ray.training.streams import stream_seed
 
 METRIC = "fid"
@@ -26,8 +26,8 @@ class Proposal:
     """Define-by-run: proposes a sweep's settings, each only where its ``when`` holds. Picklable, so no closure."""
 
     def __init__(self, sweep: Mapping[str, Domain]) -> None:
-        # Settings without conditions first, so that every condition finds what it asks about.
-        self._sweep = dict(sorted(sweep.items(), key=lambda item: bool(item[1].when)))
+        # So that every condition finds what it asks about.
+        self._sweep = in_order(sweep)
 
     def __call__(self, trial: optuna.Trial) -> dict[str, Any]:
         proposed: dict[str, Any] = {}
@@ -66,7 +66,7 @@ class StudySearch(OptunaSearch):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
             super().__init__(
-                space=Proposal(study.sweep),
+                space=Proposal(study.live_sweep),
                 metric=METRIC,
                 mode="min",
                 sampler=_sampler(study),

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import pytest
 import torch
+from scipy.special import softmax
+from scipy.stats import chisquare
 
 from autogan_ray.nets.mixed import One
 from autogan_ray.nets.relaxation import ArchitectureParameters
@@ -86,3 +89,36 @@ def test_logits_go_by_name_through_a_state() -> None:
     assert other.table() == one.table()
     with pytest.raises(ValueError, match="another search space"):
         other.load_state_dict({"g.a": torch.zeros(3)})
+
+
+def test_every_decision_is_drawn_by_its_own_softmax() -> None:
+    rows = [[0.3, -1.2, 0.9], [-0.4, 0.5]]
+    logits, rng = parameters(*rows), torch.Generator().manual_seed(2)
+    counts = [[0] * len(row) for row in rows]
+    for _ in range(3000):
+        drawn = logits.select("gumbel_hard", 0.7, rng)
+        for count, decision in zip(counts, DECISIONS, strict=True):
+            weights = drawn[decision.name]
+            assert isinstance(weights, One)
+            count[weights.index] += 1
+    for count, row in zip(counts, rows, strict=True):
+        assert chisquare(count, 3000 * softmax(row)).pvalue > 1e-3
+
+
+def test_the_gradient_of_the_straight_through_weight_is_the_written_formula() -> None:
+    """Of the drawn choice k: d s_k / d logit_j = s_k (delta_kj - s_j) / temperature, with s the relaxed draw."""
+    rows, temperature = [[1.0, 2.0, 3.0], [0.5, -0.5]], 0.6
+    logits = parameters(*rows)
+    logits.logits.data = logits.logits.data.double()
+    noise = logits.noise(torch.Generator().manual_seed(3)).numpy()
+    drawn = logits.select("gumbel_hard", temperature, torch.Generator().manual_seed(3))
+    for row, decision in enumerate(DECISIONS):
+        weights, count = drawn[decision.name], len(decision.choices)
+        assert isinstance(weights, One) and weights.scale is not None
+        relaxed = softmax((np.array(rows[row]) + noise[row, :count]) / temperature)
+        assert weights.index == relaxed.argmax()
+        k = weights.index
+        wanted = relaxed[k] * ((np.arange(count) == k) - relaxed) / temperature
+        (gradient,) = torch.autograd.grad(weights.scale, [logits.logits], retain_graph=True)
+        assert np.allclose(gradient[row, :count].numpy(), wanted, atol=1e-12)
+        assert gradient[1 - row].abs().sum() == 0

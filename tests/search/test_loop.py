@@ -126,11 +126,8 @@ def test_a_step_on_logits_moves_no_weight_and_a_step_on_weights_no_logit(
 ) -> None:
     loop = loop_of(evaluator, digits)
     weights = {k: v.clone() for k, v in loop.net.generator.named_parameters()}
-    from autogan_ray.search.method import Moment
-    from autogan_ray.training.streams import stream
-
-    moment = Moment(loop.trial.search, 1.0, stream(0, "test"))
-    loop.method.update_g(loop.net, moment, torch.randn(8, 8))
+    moment = loop.moment()
+    loop.method.update_g(loop.net, moment, torch.randn(8, 1, 8, 8), torch.randn(8, 8))
     assert all(torch.equal(weights[k], v) for k, v in loop.net.generator.named_parameters())
     assert all(p.requires_grad for p in loop.net.discriminator.parameters())
     logits = loop.net.arch_g.logits.detach().clone()

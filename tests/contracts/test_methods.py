@@ -1,0 +1,131 @@
+"""What every search method must fulfil on every space."""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import Any
+
+import pytest
+import torch
+
+from autogan_ray import method_rules
+from autogan_ray.search.loop import SearchLoop
+from autogan_ray.search.methods import METHODS
+from autogan_ray.training.data import ImageData
+from tests.search.toys import assert_same, cloned, noise_images, search_of, through_a_file
+
+SPACES = ["adversarialnas", "autogan", "autogan/adversarialnas", "adversarialnas/fixed", "alphagan", "autogan/eagan"]
+KINDS: dict[str, dict[str, Any]] = {
+    "adversarial": {"method": "adversarial", "relaxation": "gumbel_hard"},
+    "unrolled": {"method": "adversarial", "unrolled": True, "relaxation": "gumbel_hard"},
+    "duality_gap": {"method": "duality_gap", "gap_inner_steps": 1, "relaxation": "gumbel_hard"},
+    "reinforce": {"method": "reinforce"},
+    "random": {"method": "random"},
+}
+"""Each method, and adversarial search with its second order; one path runs, as that is the cheapest."""
+
+
+@pytest.fixture(scope="module")
+def data() -> ImageData:
+    return noise_images()
+
+
+def search(data: ImageData, kind: str, space: str, **changes: Any) -> SearchLoop:
+    return search_of(data, space=space, **KINDS[kind] | {"kimg": 0.016} | changes)
+
+
+def test_every_method_is_tested_here_and_known_to_the_rules() -> None:
+    assert set(METHODS) == set(method_rules.OWN_RELAXATION) == {kind["method"] for kind in KINDS.values()}
+
+
+@pytest.mark.parametrize("space", SPACES)
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_search_runs_leaves_no_trace_of_its_evaluations_and_goes_on_from_a_saved_state(
+    data: ImageData, kind: str, space: str
+) -> None:
+    loop = search(data, kind, space, warmup=0.0)
+    loop.step()
+    saved = cloned(loop.state_dict())
+    noise, modes = torch.random.get_rng_state(), [m.training for m in loop.net.generator.modules()]
+    scores = loop.scorer.derived(), loop.scorer.supernet()
+    assert all(score.fid is not None and math.isfinite(score.fid) for score in scores)
+    assert_same(loop.state_dict(), saved)
+    assert torch.equal(noise, torch.random.get_rng_state())
+    assert modes == [m.training for m in loop.net.generator.modules()]
+    loop.step()
+    end = cloned(loop.state_dict())
+    loop.load_state_dict(saved)
+    loop.step()
+    assert_same(loop.state_dict(), end)
+    loop.space.check(loop.net.genotype())  # connected, one choice at each decision
+
+
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "adversarial"])
+def test_a_search_saved_in_one_process_goes_on_in_another(data: ImageData, kind: str) -> None:
+    straight, first = search(data, kind, "alphagan"), search(data, kind, "alphagan")
+    whole = [record.to_dict() for record in straight.records()]
+    records = first.records()
+    next(records)
+    first.step()
+    second = search(data, kind, "alphagan")
+    second.load_state_dict(through_a_file(first.state_dict()))
+    torch.manual_seed(5)
+    rest = [record.to_dict() for record in second.records()]
+    json.dumps(rest, allow_nan=False)
+    timing = {"images_per_s", "eval_s", "peak_mem_mib"}
+    assert {k: v for k, v in rest[0].items() if k not in timing} == {
+        k: v for k, v in whole[1].items() if k not in timing
+    }
+    assert_same(second.state_dict(), straight.state_dict())
+
+
+@pytest.mark.parametrize("space", ["adversarialnas", "adversarialnas/fixed"])
+@pytest.mark.parametrize("kind", KINDS)
+def test_an_update_of_an_architecture_moves_no_weight_and_asks_no_weight_for_a_gradient(
+    data: ImageData, kind: str, space: str
+) -> None:
+    loop = search(data, kind, space, warmup=0.0, **({"controller_phases": 4} if kind == "reinforce" else {}))
+    net, real, z = loop.net, torch.rand(4, 1, 8, 8), torch.randn(4, 4)
+    networks = (net.generator, net.discriminator, loop.ema.network)
+    before = [p.detach().clone() for network in networks for p in network.parameters()]
+    logits = net.arch_g.logits.detach().clone(), net.arch_d.logits.detach().clone()
+    moment = loop.moment()
+    loop.method.begin(net, moment)
+    loop.method.update_d(net, moment, real, z), loop.method.update_g(net, moment, real, z)
+    after = [p for network in networks for p in network.parameters()]
+    assert all(torch.equal(one, other) for one, other in zip(before, after, strict=True))
+    assert all(p.grad is None for p in after)
+    assert all(p.requires_grad for network in networks[:2] for p in network.parameters())
+    storages = {p.data_ptr() for p in after}
+    assert not storages & {one.logits.data_ptr() for one in (net.arch_g, net.arch_d) if len(one)}
+    assert torch.equal(logits[0], net.arch_g.logits) == (kind == "random")
+    moves_d = kind not in ("random", "reinforce") and len(net.arch_d) > 0
+    assert torch.equal(logits[1], net.arch_d.logits) != moves_d
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_no_logit_moves_during_the_warm_up(data: ImageData, kind: str) -> None:
+    loop = search(data, kind, "adversarialnas/fixed", warmup=0.5)
+    start = loop.net.arch_g.logits.detach().clone()
+    loop.step(), loop.step()
+    assert torch.equal(start, loop.net.arch_g.logits)
+    loop.step(), loop.step()
+    assert torch.equal(start, loop.net.arch_g.logits) == (kind == "random")
+
+
+@pytest.mark.parametrize("kind", ["reinforce", "random"])
+def test_methods_of_one_path_run_the_same_path_in_both_steps_on_weights(data: ImageData, kind: str) -> None:
+    loop = search(data, kind, "autogan/adversarialnas")
+    seen: list[tuple[str, dict[str, Any]]] = []
+    for name, network in (("g", loop.net.generator), ("d", loop.net.discriminator)):
+        network.register_forward_pre_hook(lambda _, args, name=name: seen.append((name, args[1])))
+    loop.step()
+    paths = {name: [selection for network, selection in seen if network == name] for name in "gd"}
+    assert len(paths["g"]) == len(paths["d"]) == 2
+    assert all(found[0] == found[1] for found in paths.values())
+    choices = {d.name: d.choices[paths["g"][0][d.name].index] for d in loop.net.arch_g.decisions}
+    choices |= {d.name: d.choices[paths["d"][0][d.name].index] for d in loop.net.arch_d.decisions}
+    loop.space.check(loop.space.genotype(choices, 8))
+    loop.step()
+    assert seen[-1][1] != seen[0][1]
