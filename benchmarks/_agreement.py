@@ -98,9 +98,6 @@ def _difference(left: dict[str, Tensor], right: dict[str, Tensor]) -> float:
     norms = {name: float(tensor.double().norm()) for name, tensor in right.items()}
     least = FLOOR * max(norms.values(), default=0.0)
     return max(
-        (
-            float((left[name].double() - right[name].double()).norm()) / max(norms[name], least, 1e-30)
-            for name in right
-        ),
+        (float((left[name].double() - right[name].double()).norm()) / max(norms[name], least, 1e-30) for name in right),
         default=0.0,
     )

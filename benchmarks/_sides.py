@@ -31,6 +31,7 @@ class Side(Protocol):
     """``search``: n D steps and one G step, logits and weights; ``retrain``: the same without logits."""
 
     name: str
+    setup: Setup
 
     def search(self) -> None: ...
 
@@ -55,9 +56,7 @@ class Product:
         self.setup = setup
         scoring = Scoring(setup.sampled, setup.sample_batch)
         self._evaluator = Evaluator(NONE_HERE, NONE_HERE, scoring, device)
-        self.loop = SearchLoop(
-            setup.trial, setup.space, setup.data, self._evaluator, evaluations=1, device=device
-        )
+        self.loop = SearchLoop(setup.trial, setup.space, setup.data, self._evaluator, evaluations=1, device=device)
 
         def build() -> tuple[gan.Generator, gan.Discriminator]:
             shape, choices = setup.shape_retrain, setup.choices
@@ -105,9 +104,7 @@ class Textbook:
         self.loop.logits_d.load(net.arch_d.state_dict())
         shape = setup.shape_retrain
         pair = Generator(setup.space, shape, setup.choices), Discriminator(setup.space_d, shape, setup.choices)
-        self.training = TextbookRetraining(
-            pair, setup.retrain, shape.latent_dim, setup.data, setup.trial.seed, device
-        )
+        self.training = TextbookRetraining(pair, setup.retrain, shape.latent_dim, setup.data, setup.trial.seed, device)
         self.training.load(training.generator.state_dict(), training.discriminator.state_dict())
         self._sampled = copy.deepcopy(self.training.generator).eval()
 

@@ -24,7 +24,7 @@ from torch.optim import Adam
 from autogan_ray.config import TrialConfig
 from autogan_ray.connectivity import dead_ends
 from autogan_ray.nets.gan import Shape
-from autogan_ray.sections import RetrainConfig
+from autogan_ray.sections import OptimConfig, RetrainConfig
 from autogan_ray.space import Decision, SearchSpace
 from autogan_ray.training.data import BatchStream, ImageData, split_halves
 from autogan_ray.training.streams import stream, stream_seed
@@ -39,7 +39,9 @@ class Logits:
     gives the drawn choice the weight 1 - s.detach() + s and all others 0, and all of them are computed.
     """
 
-    def __init__(self, space: SearchSpace, decisions: tuple[Decision, ...], image_size: int, device: torch.device) -> None:
+    def __init__(
+        self, space: SearchSpace, decisions: tuple[Decision, ...], image_size: int, device: torch.device
+    ) -> None:
         self.space, self.decisions, self.image_size = space, decisions, image_size
         width = max((len(decision.choices) for decision in decisions), default=1)
         self.mask = torch.zeros(len(decisions), width, dtype=torch.bool)
@@ -115,7 +117,14 @@ def _images(data: ImageData, indices: np.ndarray, device: torch.device) -> Tenso
 class _Pair:
     """Both networks, their optimisers and the average of G: what a search and a retraining have in common."""
 
-    def __init__(self, generator: Generator, discriminator: Discriminator, config, decay: float, device) -> None:
+    def __init__(
+        self,
+        generator: Generator,
+        discriminator: Discriminator,
+        config: OptimConfig | RetrainConfig,
+        decay: float,
+        device: torch.device,
+    ) -> None:
         self.generator, self.discriminator = generator.to(device), discriminator.to(device)
         self.average = copy.deepcopy(self.generator).requires_grad_(False)
         self.decay, self.device, self.step_d = decay, device, 0
@@ -196,7 +205,7 @@ class TextbookSearch(_Pair):
 
 
 class TextbookRetraining(_Pair):
-    """Training of a derived network. Args: space_d: whose D it is, as that may be the fixed one."""
+    """Training of a derived network from scratch."""
 
     def __init__(
         self,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+
 import torch
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
@@ -31,10 +33,10 @@ class Mixed(nn.Module):
     With ``chosen`` only that one is there, and is called without a share.
     """
 
-    def __init__(self, decision: str, choices: dict[str, nn.Module], chosen: str | None = None) -> None:
+    def __init__(self, decision: str, choices: Mapping[str, nn.Module], chosen: str | None = None) -> None:
         super().__init__()
         self.decision, self.chosen = decision, chosen
-        self.choices = nn.ModuleDict(choices if chosen is None else {chosen: choices[chosen]})
+        self.choices = nn.ModuleDict(dict(choices) if chosen is None else {chosen: choices[chosen]})
 
     def forward(self, x: Tensor, weights: Weights) -> Tensor | None:
         """None where nothing is added."""
@@ -68,7 +70,15 @@ class Repeated(nn.Module):
 
 
 def conv(
-    c_in: int, c_out: int, kernel: int, spectral: bool, *, dilation: int = 1, stride: int = 1, groups: int = 1, bias=True
+    c_in: int,
+    c_out: int,
+    kernel: int,
+    spectral: bool,
+    *,
+    dilation: int = 1,
+    stride: int = 1,
+    groups: int = 1,
+    bias: bool = True,
 ) -> nn.Module:
     padding = dilation * (kernel - 1) // 2
     layer = nn.Conv2d(c_in, c_out, kernel, stride, padding, dilation, groups, bias)
@@ -97,7 +107,7 @@ def operation(name: str, c_in: int, c_out: int, norm: str, activation: bool = Tr
     """Args: norm: ``none``, ``batch`` or ``spectral``; activation: a leading ReLU; affine: of separable batch norms."""
     spectral = norm == "spectral"
     normed = [nn.BatchNorm2d(c_out)] if norm == "batch" else []
-    lead = [nn.ReLU()] if activation else []
+    lead: list[nn.Module] = [nn.ReLU()] if activation else []
     if name in CONVOLUTIONS:
         kernel, dilation, stride = CONVOLUTIONS[name]
         layer = conv(c_in, c_out, kernel, spectral, dilation=dilation, stride=stride)
@@ -114,7 +124,12 @@ def operation(name: str, c_in: int, c_out: int, norm: str, activation: bool = Tr
             *_separable(c_in, c_in, kernel, spectral, lead, affine),
             *_separable(c_in, c_out, kernel, spectral, [nn.ReLU()], affine),
         )
-    plain = {"none": Zero, "skip": nn.Identity, "avg_pool": lambda: nn.AvgPool2d(2), "max_pool": lambda: nn.MaxPool2d(2)}
+    plain: dict[str, Callable[[], nn.Module]] = {
+        "none": Zero,
+        "skip": nn.Identity,
+        "avg_pool": lambda: nn.AvgPool2d(2),
+        "max_pool": lambda: nn.MaxPool2d(2),
+    }
     if name in plain:
         return plain[name]()
     return nn.ConvTranspose2d(c_in, c_out, 2, stride=2) if name == "deconv_2x2" else upsample(name)

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.utils.parametrizations import spectral_norm
 
+from autogan_ray.blocks import BlockPart, WholePart
 from autogan_ray.errors import ConfigError
 from autogan_ray.nets.gan import Shape, latent_parts
 from autogan_ray.parts import INPUT, PLAIN, DagPart
@@ -78,7 +79,7 @@ class Cell(nn.Module):
         return values[self.cell.output], values[self.cell.skip_out or self.cell.output]
 
 
-def _mixed(decision: str, made: dict[str, nn.Module], choices: Choices) -> Mixed:
+def _mixed(decision: str, made: Mapping[str, nn.Module], choices: Choices) -> Mixed:
     return Mixed(decision, made, None if choices is None else choices[decision])
 
 
@@ -97,7 +98,7 @@ class _Up(nn.Module):
 class _Unit(Nested):
     """AutoGAN's convolution, with norm and ReLU before it (``pre``) or after it (``post``)."""
 
-    def __init__(self, order: str, part, channels: int, lead: str, up: bool, choices: Choices) -> None:
+    def __init__(self, order: str, part: BlockPart, channels: int, lead: str, up: bool, choices: Choices) -> None:
         super().__init__()
         self.pre = order == "pre"
         self.norm = _mixed(f"{lead}.norm", {name: block_norm(name, channels) for name in part.norm}, choices)
@@ -114,7 +115,7 @@ class _Unit(Nested):
 class _Skip(Nested):
     """An earlier cell's output, enlarged, through a 1x1 convolution."""
 
-    def __init__(self, part, channels: int, lead: str, times: int, choices: Choices) -> None:
+    def __init__(self, part: BlockPart, channels: int, lead: str, times: int, choices: Choices) -> None:
         super().__init__()
         self.up = _mixed(f"{lead}.up", {name: _Up(name, channels, times) for name in part.up}, choices)
         self.conv = conv(channels, channels, 1, False)
@@ -126,12 +127,12 @@ class _Skip(Nested):
 class Block(nn.Module):
     """AutoGAN's generator cell: h = unit1(x) + skips; out = unit2(h) + shortcut(x)."""
 
-    def __init__(self, part, number: int, channels: int, choices: Choices) -> None:
+    def __init__(self, part: BlockPart, number: int, channels: int, choices: Choices) -> None:
         super().__init__()
         lead = f"g.cell{number}"
 
         def unit(up: bool) -> Mixed:
-            made = {order: _Unit(order, part, channels, lead, up, choices) for order in part.conv}
+            made: dict[str, nn.Module] = {order: _Unit(order, part, channels, lead, up, choices) for order in part.conv}
             return _mixed(f"{lead}.conv", made, choices)
 
         def maybe(name: str, options: tuple[str, ...], times: int) -> Mixed:
@@ -170,14 +171,21 @@ class FixedBlock(nn.Module):
         return functional.avg_pool2d(main, 2) + functional.avg_pool2d(self.shortcut(x), 2)
 
 
+def _whole(space: SearchSpace) -> ConfigError:
+    return ConfigError(
+        f"space {space.name!r}: a hand-made network as a whole mixes no operations; take one of cells or blocks, such "
+        "as 'adversarialnas'"
+    )
+
+
 class Generator(nn.Module):
-    """z [B, latent_dim] -> images [B, C, H, W] in [-1, 1]. Raises ConfigError for hand-made networks."""
+    """z [B, latent_dim] -> images [B, C, H, W] in [-1, 1]. Raises ConfigError for a hand-made whole."""
 
     def __init__(self, space: SearchSpace, shape: Shape, choices: Choices = None) -> None:
         super().__init__()
         part, width, size = space.generator, shape.channels_g, shape.image_size
-        if part.kind == "whole" or space.discriminator.kind == "whole":
-            raise ConfigError(f"space {space.name!r}: its networks are hand-made wholes and mix nothing to be measured")
+        if isinstance(part, WholePart):
+            raise _whole(space)
         self.width, self.bottom, parts = width, generator_cells(size)[0], latent_parts(space, size)
         self.latent = nn.ModuleList(
             nn.Linear(shape.latent_dim // parts, width * (self.bottom * 2**index) ** 2) for index in range(parts)
@@ -211,6 +219,8 @@ class Discriminator(nn.Module):
     def __init__(self, space: SearchSpace, shape: Shape, choices: Choices = None) -> None:
         super().__init__()
         part, width, side = space.discriminator, shape.channels_d, shape.image_size
+        if isinstance(part, WholePart):
+            raise _whole(space)
         self.cells = nn.ModuleList()
         for layout in part.layout_d(shape.image_size):
             c_in, down = shape.image_channels if layout.first else width, layout.level < 0
