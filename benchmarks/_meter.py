@@ -14,7 +14,6 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import flop_registry
 
 
@@ -65,16 +64,18 @@ class _Meter(TorchDispatchMode):
         self.flops = self.result_bytes = 0
         self.live = _Live()
         self._known: set[int] = set()
+        self._simple: set[Any] = {torch.ops.prim.device.default}
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
         packet = func._overloadpacket
-        if packet not in flop_registry and func is not torch.ops.prim.device.default:
+        if packet not in flop_registry and func not in self._simple:
             with self:  # an operation made of others is counted by these
                 parts = func.decompose(*args, **kwargs)
             if parts is not NotImplemented:
                 return parts
-        for tensor in _tensors((args, kwargs)):
+            self._simple.add(func)
+        for tensor in _tensors((args, *kwargs.values())):
             self._know(tensor, 0)
         out = func(*args, **kwargs)
         results = _tensors(out)
@@ -101,7 +102,12 @@ class _Meter(TorchDispatchMode):
 
 
 def _tensors(tree: Any) -> list[Tensor]:
-    return [leaf for leaf in tree_leaves(tree) if isinstance(leaf, Tensor)]
+    """Those among an operation's arguments or results; lists of them are as deep as these go."""
+    if isinstance(tree, Tensor):
+        return [tree]
+    if isinstance(tree, list | tuple):
+        return [tensor for part in tree for tensor in _tensors(part)]
+    return []
 
 
 class _Held:

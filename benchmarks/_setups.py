@@ -42,7 +42,7 @@ CONFIGURATIONS = {
     "cifar-small": _Base("32 px, widths 16/16, batch 32", "cifar10", 32, 16, 30, 32, 1, 256),
     "cifar-small-32": _Base("32 px, widths 32/32, batch 32", "cifar10", 32, 32, 60, 32, 1, 256),
     "adversarialnas": _Base("the published search: 32 px, widths 160/80, batch 60 + 60, 5 D steps", "cifar10", 32),
-    "tiny": _Base("for tests: 8 px, widths 4/4, batch 4", "digits", 8, 4, 8, 4, 2, 8),
+    "tiny": _Base("for tests: 8 px, widths 4/4, batch 4, 2 D steps", "digits", 8, 4, 8, 4, 2, 8),
 }
 
 
@@ -98,7 +98,7 @@ def setup(
     trial = _trial(base, study, found.name, relaxation, precision, narrow, still)
     retrain = _retrain(base, study.retrain, precision, narrow, still)
     fixed = found.model_copy(update={"discriminator": FixedPart(kind="autogan_fixed")})
-    data = _data(study.data.source, base.image_size)
+    data = _data(base)
     shape, model = _shape(data, trial), study.retrain
     wide = base.width is None and not narrow
     retrained = Shape(
@@ -183,11 +183,12 @@ def _shape(data: ImageData, trial: TrialConfig) -> Shape:
     )
 
 
-def _data(source: str, image_size: int) -> ImageData:
+def _data(base: _Base) -> ImageData:
     """The embedded digits, or random images: what they show changes no time."""
-    if source == "digits":
+    if base.study == "digits" and base.width is None:
         return load_data("digits")
-    images = np.random.default_rng(0).integers(0, 256, (2048, 3, image_size, image_size), np.uint8)
+    channels = 1 if base.study == "digits" else 3
+    images = np.random.default_rng(0).integers(0, 256, (2048, channels, base.image_size, base.image_size), np.uint8)
     return ImageData.of("random images", images)
 
 

@@ -104,17 +104,18 @@ def test_sides_take_turns() -> None:
     assert len(times["a"].rounds) == 3 and min(times["a"].rounds) >= 0.001
 
 
+@pytest.mark.timeout(60)
 def test_one_round_of_a_tiny_search_is_written_as_json(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(step_time, "LEAST_S", 0.0)
     monkeypatch.setattr(Rates, "measured", lambda device: Rates(1e11, 1e10))
-    arguments = ["tiny", "--rounds", "1", "--json", "--space", "alphagan", "--task", "search", "--task", "sample"]
+    arguments = ["tiny", "--rounds", "1", "--json", "--space", "autogan", "--task", "search", "--task", "sample"]
     result = CliRunner().invoke(step_time.main, [*arguments, "--out", str(tmp_path)])
     assert result.exit_code == 0, result.output
     (file,) = tmp_path.iterdir()
     report = json.loads(file.read_text())
-    assert file.name == f"{report['date']}-cpu-tiny-alphagan.json"
+    assert file.name == f"{report['date']}-cpu-tiny-autogan.json"
     assert report == json.loads(result.stdout)
-    assert report["space"] == "alphagan" and set(report["tasks"]) == {"search", "sample"}
+    assert report["space"] == "autogan" and set(report["tasks"]) == {"search", "sample"}
     for task in report["tasks"].values():
         for side in task["sides"].values():
             assert side["images_per_s"] == pytest.approx(task["images"] / side["median_s"])
