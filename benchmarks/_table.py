@@ -18,7 +18,8 @@ def table(report: dict[str, Any]) -> str:
         f"{report['retrain_channels'][0]}/{report['retrain_channels'][1]}",
         f"{report['device_name'] or report['device']}, {report['threads']} threads, torch "
         f"{report['packages'].get('torch')}, commit {report['commit']}: fp32 matrix product "
-        f"{rates['flops_per_s'] / 1e9:.4g} GFLOP/s, copy {rates['bytes_per_s'] / 1e9:.4g} GB/s",
+        f"{rates['flops_per_s'] / 1e9:.4g} GFLOP/s, copy {rates['bytes_per_s'] / 1e9:.4g} GB/s, "
+        f"load {report['load_average']:.1f}",
         "",
     ]
     rows = [HEAD]

@@ -29,6 +29,7 @@ A file in ``--out`` is named after date, device and configuration. A configurati
 from __future__ import annotations
 
 import json
+import os
 import sys
 import time
 from dataclasses import asdict
@@ -128,6 +129,7 @@ def measure(
         "retrain_channels": [chosen.shape_retrain.channels_g, chosen.shape_retrain.channels_d],
         "device": device.type,
         "device_name": torch.cuda.get_device_name(device) if device.type == "cuda" else cpu_name(),
+        "load_average": os.getloadavg()[0],
         "threads": torch.get_num_threads(),
         "rounds": rounds,
         "commit": git_commit(),

@@ -19,6 +19,7 @@ from click.testing import CliRunner
 CPU = torch.device("cpu")
 
 
+@pytest.mark.timeout(60)
 @pytest.mark.parametrize(
     ("space", "relaxation"),
     [
