@@ -15,6 +15,7 @@ from pydantic import Field, NonNegativeInt, TypeAdapter, ValidationError, model_
 from autogan_ray import catalog
 from autogan_ray.errors import ConfigError, nearest
 from autogan_ray.sections import (
+    ComputeConfig,
     DataConfig,
     MetricsConfig,
     ModelConfig,
@@ -35,6 +36,16 @@ class TrialConfig(Value):
     model: ModelConfig = ModelConfig()
     search: SearchConfig = SearchConfig()
     optim: OptimConfig = OptimConfig()
+    compute: ComputeConfig = ComputeConfig()
+
+    @model_validator(mode="after")
+    def _paths_are_not_compiled(self) -> Self:
+        if self.compute.compile and self.search.relaxation == "gumbel_hard":
+            raise ValueError(
+                "compute.compile with search.relaxation = 'gumbel_hard': every path is another network and would be "
+                "compiled anew; leave compute.compile out, or take 'gumbel' or 'softmax'"
+            )
+        return self
 
 
 class StudyConfig(TrialConfig):
@@ -55,6 +66,7 @@ class StudyConfig(TrialConfig):
         for key, domain in self.sweep.items():
             _check_sweep(self, key, domain)
         _check_pairs(self)
+        _check_compiled(self)
         if self.tune.grace > self.tune.max_evaluations:
             raise ValueError(
                 f"tune.grace_evaluations = {self.tune.grace} is above tune.max_evaluations = "
@@ -64,7 +76,7 @@ class StudyConfig(TrialConfig):
 
     def trial(self, proposed: Mapping[str, Any], seed: int) -> TrialConfig:
         """The trial for a searcher's proposal (dotted key -> value). Raises ConfigError."""
-        values = {name: getattr(self, name) for name in ("space", "model", "search", "optim")}
+        values = {name: getattr(self, name) for name in ("space", "model", "search", "optim", "compute")}
         plain = {n: v.model_dump() if isinstance(v, Value) else v for n, v in values.items()} | {"seed": seed}
         for key, value in proposed.items():
             assign(plain, key, value)
@@ -108,10 +120,19 @@ def _check_pairs(study: StudyConfig) -> None:
         )
 
 
+def _check_compiled(study: StudyConfig) -> None:
+    """No proposal may ask for a compiled search of single paths."""
+    values = {}
+    for key, fixed in (("compute.compile", study.compute.compile), ("search.relaxation", study.search.relaxation)):
+        values[key] = list(study.sweep[key].ends()) if key in study.sweep else [fixed]
+    if True in values["compute.compile"] and "gumbel_hard" in values["search.relaxation"]:
+        raise ValueError("sweep: compute.compile may meet search.relaxation = 'gumbel_hard', which is not compiled")
+
+
 def sweepable() -> list[str]:
     """Dotted names of all settings of a trial."""
     found = ["space"]
-    for section in ("model", "search", "optim"):
+    for section in ("model", "search", "optim", "compute"):
         found += [f"{section}.{field}" for field in fields_at(TrialConfig, [section])]
     return found
 
@@ -172,8 +193,25 @@ def load_study_config(name: str | Path, overrides: Mapping[str, Any] | None = No
         assign(values, key, value)
         if isinstance(sweep, dict):
             sweep.pop(key, None)  # a value fixed by hand is no longer swept
+            _settle_conditions(sweep, key, value)
         where = f"{found.origin} with overrides"
     return StudyConfig.parse(values, where, ConfigError)
+
+
+def _settle_conditions(sweep: dict[str, Any], key: str, value: Any) -> None:
+    """What was swept for some values of ``key`` only is swept always, or no longer, once ``key`` has one value."""
+    for other, domain in list(sweep.items()):
+        when = domain.get("when") if isinstance(domain, dict) else None
+        if not isinstance(when, dict) or key not in when:
+            continue
+        wanted = when[key] if isinstance(when[key], list) else [when[key]]
+        if value in wanted:
+            left = {name: values for name, values in when.items() if name != key}
+            sweep[other] = {name: entry for name, entry in domain.items() if name != "when"} | (
+                {"when": left} if left else {}
+            )
+        else:
+            del sweep[other]
 
 
 def differences(old: Mapping[str, Any], new: Mapping[str, Any], lead: str = "") -> list[str]:

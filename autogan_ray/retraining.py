@@ -92,7 +92,8 @@ class Retraining:
         extractor = Extractor(measure.extractor, device)
         self.evaluator = Evaluator(extractor, measure.real, protocol, device)
         self.final = Evaluator(extractor, measure.real, replace(protocol, n_fake=metrics.n_fake_final), device)
-        self.loop = TrainLoop(lambda: networks_of(job, self.shape), job.study.retrain, measure.data, job.seed, device)
+        recipe, compute = job.study.retrain, job.study.compute
+        self.loop = TrainLoop(lambda: networks_of(job, self.shape), recipe, measure.data, job.seed, device, compute)
 
     def run(self) -> dict[str, Any]:
         """Train to the end; files and scores are those of the best evaluation's averaged weights."""

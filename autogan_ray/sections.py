@@ -109,6 +109,20 @@ class SearchConfig(Value):
         return self
 
 
+class ComputeConfig(Value):
+    """How networks are computed; results differ by rounding only, and every trial's row says what was used."""
+
+    precision: Literal["fp32", "bf16"] = "fp32"
+    """Of activations and convolutions. Weights, spectral norms, logits, losses and optimisers stay float32."""
+    channels_last: bool | None = None
+    """Memory layout of activations and kernels; None: from 16 px on, where it pays."""
+    merge: bool = True
+    """Compute what the operations of a mixture have in common once; False calls each by itself."""
+    compile: bool = False
+    """``torch.compile``: a minute or more before the first step. Not for ``gumbel_hard``, whose every path is another
+    network."""
+
+
 class TuneConfig(Value):
     num_trials: PositiveInt = 16
     max_evaluations: PositiveInt = 10

@@ -14,6 +14,7 @@ from torch.nn import functional
 
 from autogan_ray.nets.mixed import One, Place, Places, Selection
 from autogan_ray.nets.ops import OpSpec, Repeated, batch_norm, build_op, conv, upsample
+from autogan_ray.nets.tap import Tap
 from autogan_ray.operations import NONE
 from autogan_ray.parts import INPUT, PLAIN, DagPart, Edge
 from autogan_ray.sizes import CellLayout
@@ -58,15 +59,15 @@ class DagCell(nn.Module):
     def forward(self, x: Tensor, skips: Sequence[Tensor], selection: Selection) -> tuple[Tensor, Tensor]:
         """(output, skip output), both [B, c_out, H, W] at the cell's output size."""
         running = self._running(selection)
-        values: dict[str, Tensor] = {INPUT: x}
+        taps = {INPUT: Tap(x)}
         for node in self._order:
             incoming = [edge for edge in running if edge.target == node]
-            terms = [self._along(edge, values[edge.source], selection) for edge in incoming]
+            terms = [self._along(edge, taps[edge.source], selection) for edge in incoming]
             if node == self._cell.skip_in:
                 side = self._side(x, node)
                 terms += [self._skipped(*pair, side, selection) for pair in zip(skips, self.skips, strict=True)]
-            values[node] = sum(terms[1:], terms[0]) if terms else self._zeros(x, node)
-        return values[self._cell.output], values[self._cell.skip_out or self._cell.output]
+            taps[node] = Tap(sum(terms[1:], terms[0]) if terms else self._zeros(x, node))
+        return taps[self._cell.output].value, taps[self._cell.skip_out or self._cell.output].value
 
     def _running(self, selection: Selection) -> list[Edge]:
         """Edges that carry something to somewhere: not ``none``, and their node is read. The others cost nothing."""
@@ -77,8 +78,8 @@ class DagCell(nn.Module):
                 read.update(edge.source for edge in kept if edge.target == node)
         return [edge for edge in kept if edge.target in read]
 
-    def _along(self, edge: Edge, x: Tensor, selection: Selection) -> Tensor:
-        return x if edge.choices == PLAIN else self.edges[edge.name](x, selection)
+    def _along(self, edge: Edge, tap: Tap, selection: Selection) -> Tensor:
+        return tap.value if edge.choices == PLAIN else self.edges[edge.name](tap, selection)
 
     def _side(self, x: Tensor, node: str) -> int:
         level = self._levels[node]

@@ -8,6 +8,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from autogan_ray.genotype import Genotype
 from autogan_ray.nets.gan import Discriminator, Generator, Shape
+from autogan_ray.nets.mixed import computed_plainly
 from autogan_ray.space import SearchSpace
 
 
@@ -18,6 +19,8 @@ def count_parameters(network: nn.Module) -> int:
 
 def count_macs(network: nn.Module, example: Tensor, **more: Tensor) -> int:
     """Multiply-accumulates of convolutions and linear layers in one forward pass in evaluation mode.
+
+    Of the network as written, as papers count: what is computed may be less (:mod:`autogan_ray.nets.branch`).
 
     The same numbers as half of torch's ``FlopCounterMode``, at a tenth of its time. Hand-made networks, which multiply
     outside of such layers too, go through that counter itself.
@@ -43,7 +46,7 @@ def count_macs(network: nn.Module, example: Tensor, **more: Tensor) -> int:
     training = network.training
     network.eval()
     try:
-        with torch.no_grad():
+        with torch.no_grad(), computed_plainly(network):
             network(example, **more)
     finally:
         network.train(training)

@@ -6,8 +6,10 @@ ones are built (a derived network). Nothing else differs, so one test can hold b
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -18,7 +20,8 @@ from autogan_ray.nets import baselines
 from autogan_ray.nets.cells import BlockCell, DagCell, FixedBlock
 from autogan_ray.nets.latents import Latents
 from autogan_ray.nets.mixed import Choices, Place, Places, Selection
-from autogan_ray.nets.ops import batch_norm, conv, spectral
+from autogan_ray.nets.ops import batch_norm, conv
+from autogan_ray.nets.spectral import spectral
 from autogan_ray.parts import DagPart
 from autogan_ray.sizes import generator_cells, generator_layout
 from autogan_ray.space import SearchSpace
@@ -55,7 +58,11 @@ class Generator(nn.Module):
 
     A class-conditional one takes [B, latent_dim + classes], a one-hot class behind the noise: see ``latents``, which
     draws what it takes. ``stochastic``: whether it also draws noise of its own, from torch's global generator.
+    ``layout`` and ``precision`` (None: that of the weights) are those of the activations inside.
     """
+
+    layout = torch.contiguous_format
+    precision: torch.dtype | None = None
 
     def __init__(self, space: SearchSpace, shape: Shape, choices: Choices | None) -> None:
         super().__init__()
@@ -99,8 +106,11 @@ class Generator(nn.Module):
     def forward(self, z: Tensor, selection: Selection = NO_SELECTION) -> Tensor:
         if z.shape[1] != self.latents.dim + self.latents.classes:
             raise ValueError(_wrong_z(z, self.latents))
-        if self.whole is not None:
-            return self.whole(z, selection)
+        with _precision(z, self.precision):
+            images = self._images(z, selection) if self.whole is None else self.whole(z, selection)
+        return images if self.precision is None else images.float()
+
+    def _images(self, z: Tensor, selection: Selection) -> Tensor:
         pieces = z.chunk(len(self.latent), dim=1)
         x: Tensor | None = None
         skips: list[Tensor] = []
@@ -108,6 +118,7 @@ class Generator(nn.Module):
             if index < len(self.latent):
                 side = self._bottom * 2**index
                 piece = self.latent[index](pieces[index]).view(-1, self._width, side, side)
+                piece = piece.contiguous(memory_format=self.layout)
                 x = piece if x is None else x + piece
             x, skip = cell(x, skips, selection)
             skips.append(skip)
@@ -117,8 +128,12 @@ class Generator(nn.Module):
 class Discriminator(nn.Module):
     """Images [B, image_channels, image_size, image_size] in [-1, 1] -> scores [B], unbounded.
 
-    A class-conditional one takes the images' classes too, one-hot [B, classes].
+    A class-conditional one takes the images' classes too, one-hot [B, classes]. ``layout`` and ``precision`` as of
+    :class:`Generator`; the head and the scores are float32 at least.
     """
+
+    layout = torch.contiguous_format
+    precision: torch.dtype | None = None
 
     def __init__(self, space: SearchSpace, shape: Shape, choices: Choices | None) -> None:
         super().__init__()
@@ -141,12 +156,16 @@ class Discriminator(nn.Module):
         self.head = spectral(nn.Linear(inputs, 1, bias=False))
 
     def forward(self, images: Tensor, selection: Selection = NO_SELECTION, classes: Tensor | None = None) -> Tensor:
+        images = images.contiguous(memory_format=self.layout)
         if self.whole is not None:
-            return self.whole(images, selection) if classes is None else self._judged(images, classes)
-        x = images
-        for cell in self.cells:
-            x = cell(x) if isinstance(cell, FixedBlock) else cell(x, (), selection)[0]
-        x = torch.relu(x)
+            with _precision(images, self.precision):
+                scores = self.whole(images, selection) if classes is None else self._judged(images, classes)
+            return scores if self.precision is None else scores.float()
+        with _precision(images, self.precision):
+            x = images
+            for cell in self.cells:
+                x = cell(x) if isinstance(cell, FixedBlock) else cell(x, (), selection)[0]
+        x = torch.relu(x if self.precision is None else x.float())
         x = x.flatten(1) if self._flatten else x.sum(dim=(2, 3))
         return self.head(x).squeeze(1)
 
@@ -161,6 +180,11 @@ class Discriminator(nn.Module):
         assert self.whole is not None and self.whole.chosen is not None, "only a derived hand-made D takes classes"
         scores: Tensor = self.whole.choices[self.whole.chosen](images, classes)
         return scores
+
+
+def _precision(x: Tensor, precision: torch.dtype | None) -> AbstractContextManager[Any]:
+    """Autocast on the tensor's device; nothing where the precision is that of the weights."""
+    return nullcontext() if precision is None else torch.autocast(x.device.type, precision)
 
 
 def _wrong_z(z: Tensor, latents: Latents) -> str:

@@ -12,8 +12,9 @@ from types import MappingProxyType
 
 import torch
 from torch import Tensor, nn
-from torch.nn.utils.parametrizations import spectral_norm
+from torch.nn import functional
 
+from autogan_ray.nets.spectral import spectral
 from autogan_ray.operations import NONE, SKIP
 
 
@@ -32,6 +33,50 @@ class OpSpec:
     affine: bool = True
 
 
+class SameConv2d(nn.Conv2d):
+    """A convolution of odd kernel with "same" padding, in the form that the device computes fastest."""
+
+    def _conv_forward(self, input: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        return same_conv(input, weight, bias, self.stride[0], self.dilation[0], self.groups)
+
+
+def same_conv(
+    x: Tensor, weight: Tensor, bias: Tensor | None, stride: int = 1, dilation: int = 1, groups: int = 1
+) -> Tensor:
+    """[B, C, H, W] -> [B, C', H / stride, W / stride]; padding dilation * (kernel - 1) / 2.
+
+    A kernel whose taps are as far apart as its stride reads one phase of the image only: a dense kernel on that phase.
+    On a CPU, in channels-last layout, a dilated kernel without stride runs as a dense one over all phases, laid into
+    the batch: two to three times as fast in the backward pass. Both are the same sums.
+    """
+    padding = dilation * (weight.shape[-1] - 1) // 2
+    even = x.shape[2] % dilation == 0 and x.shape[3] % dilation == 0
+    if dilation > 1 and stride == dilation and even:
+        return functional.conv2d(x[..., ::stride, ::stride], weight, bias, 1, padding // dilation, 1, groups)
+    last = x.device.type == "cpu" and x.is_contiguous(memory_format=torch.channels_last)
+    if dilation > 1 and stride == 1 and even and last:
+        phases = _to_phases(x, dilation)
+        return _from_phases(functional.conv2d(phases, weight, bias, 1, padding // dilation, 1, groups), dilation)
+    return functional.conv2d(x, weight, bias, stride, padding, dilation, groups)
+
+
+def _to_phases(x: Tensor, step: int) -> Tensor:
+    """[B, C, H, W] -> [step^2 B, C, H / step, W / step], each phase of the image one image."""
+    batch, channels, height, width = x.shape
+    cut = x.permute(0, 2, 3, 1).view(batch, height // step, step, width // step, step, channels)
+    laid = cut.permute(2, 4, 0, 1, 3, 5).reshape(step * step * batch, height // step, width // step, channels)
+    return laid.permute(0, 3, 1, 2)
+
+
+def _from_phases(x: Tensor, step: int) -> Tensor:
+    """The inverse of :func:`_to_phases`."""
+    count, channels, height, width = x.shape
+    batch = count // (step * step)
+    cut = x.permute(0, 2, 3, 1).reshape(step, step, batch, height, width, channels)
+    laid = cut.permute(2, 3, 0, 4, 1, 5).reshape(batch, height * step, width * step, channels)
+    return laid.permute(0, 3, 1, 2)
+
+
 def conv(
     c_in: int,
     c_out: int,
@@ -44,18 +89,9 @@ def conv(
 ) -> nn.Module:
     """Conv2d with "same" padding for its dilation (so stride 2 halves even sides exactly), Xavier-uniform weights."""
     padding = dilation * (kernel - 1) // 2
-    layer = nn.Conv2d(c_in, c_out, kernel, stride, padding, dilation, groups, bias)
+    layer = SameConv2d(c_in, c_out, kernel, stride, padding, dilation, groups, bias)
     nn.init.xavier_uniform_(layer.weight)
     return spectral(layer) if spec_norm else layer
-
-
-def spectral(layer: nn.Module) -> nn.Module:
-    """The layer with its weight divided by its spectral norm (Miyato et al. 2018), one power iteration a forward pass.
-
-    On the meta device, where networks are only counted, the layer is left plain: its sizes are the same, and torch's
-    first power iterations take seconds there.
-    """
-    return layer if layer.weight.is_meta else spectral_norm(layer)
 
 
 def batch_norm(channels: int, affine: bool = True) -> nn.BatchNorm2d:

@@ -10,8 +10,10 @@ import torch
 
 from autogan_ray.connectivity import dead_ends, derive_choices
 from autogan_ray.genotype import Genotype
+from autogan_ray.nets.compute import configured
 from autogan_ray.nets.gan import Discriminator, Generator, Shape
 from autogan_ray.nets.relaxation import ArchitectureParameters
+from autogan_ray.sections import ComputeConfig
 from autogan_ray.space import Decision, SearchSpace
 
 DecisionTable = dict[str, dict[str, tuple[float, float]]]
@@ -24,6 +26,7 @@ class Supernet:
 
     space: SearchSpace
     shape: Shape
+    compute: ComputeConfig
     generator: Generator
     discriminator: Discriminator
     arch_g: ArchitectureParameters
@@ -31,14 +34,20 @@ class Supernet:
 
     @classmethod
     def build(
-        cls, space: SearchSpace, shape: Shape, rng: torch.Generator, device: torch.device | str = "cpu"
+        cls,
+        space: SearchSpace,
+        shape: Shape,
+        rng: torch.Generator,
+        device: torch.device | str = "cpu",
+        compute: ComputeConfig | None = None,
     ) -> Supernet:
         """Weights and logits are drawn from ``rng``; the global generator is left as it was."""
+        compute = compute or ComputeConfig()
         seed = int(torch.randint(2**62, (), generator=rng))
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            generator = Generator(space, shape, None).to(device)
-            discriminator = Discriminator(space, shape, None).to(device)
+            generator = configured(Generator(space, shape, None).to(device), compute, shape.image_size)
+            discriminator = configured(Discriminator(space, shape, None).to(device), compute, shape.image_size)
 
         def connected(choices: Mapping[str, str]) -> bool:
             return not dead_ends(space, choices, shape.image_size)
@@ -49,6 +58,7 @@ class Supernet:
         return cls(
             space,
             shape,
+            compute,
             generator,
             discriminator,
             logits(space.decisions_g(shape.image_size)),

@@ -18,6 +18,7 @@ import torch
 
 from autogan_ray.config import TrialConfig
 from autogan_ray.metrics.evaluation import Evaluator, Score
+from autogan_ray.nets.compute import compile_forward
 from autogan_ray.nets.gan import Shape
 from autogan_ray.nets.supernet import Supernet
 from autogan_ray.search.method import ArchitectureUpdate, Moment
@@ -26,8 +27,9 @@ from autogan_ray.search.record import Means, SearchRecord
 from autogan_ray.search.schedule import temperature
 from autogan_ray.search.scoring import Scorer, peak_memory_mib
 from autogan_ray.space import SearchSpace
-from autogan_ray.training.data import BatchStream, ImageData, gather, split_halves
+from autogan_ray.training.data import BatchStream, ImageData, split_halves
 from autogan_ray.training.ema import Ema
+from autogan_ray.training.feed import Feed
 from autogan_ray.training.steps import adam, discriminator_step, frozen, generator_step
 from autogan_ray.training.streams import layer_noise, stream, stream_seed
 
@@ -71,9 +73,14 @@ class SearchLoop:
     ) -> None:
         self.trial, self.space, self.data = trial, space, data
         self.evaluations, self.device = evaluations, torch.device(device)
+        self._feed = Feed(data, self.device)
         search, optim = trial.search, trial.optim
-        self.net = Supernet.build(space, shape_of(trial, data), stream(trial.seed, "initial weights"), self.device)
+        self.net = Supernet.build(
+            space, shape_of(trial, data), stream(trial.seed, "initial weights"), self.device, trial.compute
+        )
         self.ema = Ema(self.net.generator, optim.ema)
+        if trial.compute.compile:
+            compile_forward(self.net.generator, self.net.discriminator)
         self.scorer = Scorer(self.net, self.ema, evaluator, rank_by)
         self._adam_g = adam([*self.net.generator.parameters()], optim.lr_g, optim.betas)
         self._adam_d = adam([*self.net.discriminator.parameters()], optim.lr_d, optim.betas)
@@ -132,7 +139,7 @@ class SearchLoop:
         moment = Moment(search, self.temperature, rng)
         real_g = (self.step_d + 1) % search.d_steps_per_g_step == 0
         if not self.warming_up:
-            real = gather(self.data, self._arch_stream.indices_at(self.images_shown)).to(self.device)
+            real = self._feed.batch(self._arch_stream.indices_at(self.images_shown))
             self._note("d", self.method.update_d(self.net, moment, real, self._latents(rng)))
         self._step_weights_d(moment)
         if real_g:
@@ -147,7 +154,7 @@ class SearchLoop:
 
     def _step_weights_d(self, moment: Moment) -> None:
         net = self.net
-        real = gather(self.data, self._weight_stream.indices_at(self.images_shown)).to(self.device)
+        real = self._feed.batch(self._weight_stream.indices_at(self.images_shown))
         with torch.no_grad():
             fake = net.generator(self._latents(moment.rng), moment.draw(net.arch_g))
         chosen = moment.draw(net.arch_d)

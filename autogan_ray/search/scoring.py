@@ -15,6 +15,7 @@ from torch import Tensor
 
 from autogan_ray.genotype import Genotype
 from autogan_ray.metrics.evaluation import DIVERGED_FID, Evaluator, Score
+from autogan_ray.nets.compute import configured
 from autogan_ray.nets.cost import genotype_cost
 from autogan_ray.nets.derived import inherit
 from autogan_ray.nets.gan import Generator
@@ -39,6 +40,7 @@ class Scorer:
         net, chosen = self.net, genotype or self.net.genotype()
         with torch.random.fork_rng(devices=[]):  # building a network draws its initial weights
             network = Generator(net.space, net.shape, chosen.choices).to(net.arch_g.logits.device)
+        configured(network, net.compute, net.shape.image_size)
         inherit(network, self.ema.network.state_dict())
         self.evaluator.settle(network, network, network.latents)
         return network.eval()

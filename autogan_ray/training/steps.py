@@ -67,6 +67,6 @@ def frozen(*networks: nn.Module) -> Iterator[None]:
 def adam(
     parameters: list[nn.Parameter], lr: float, betas: tuple[float, float], weight_decay: float = 0.0
 ) -> Adam | None:
-    """Adam, or None where there is nothing to optimise (a fixed network has no logits)."""
+    """Adam, one kernel for all weights; None where there is nothing to optimise (a fixed network has no logits)."""
     wanted = [parameter for parameter in parameters if parameter.numel() > 0]
-    return Adam(wanted, lr=lr, betas=betas, weight_decay=weight_decay) if wanted else None
+    return Adam(wanted, lr=lr, betas=betas, weight_decay=weight_decay, fused=True) if wanted else None

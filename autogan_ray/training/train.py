@@ -12,10 +12,12 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from autogan_ray.nets.compute import compile_forward, configured
 from autogan_ray.nets.gan import Discriminator, Generator
-from autogan_ray.sections import RetrainConfig
-from autogan_ray.training.data import BatchStream, ImageData, gather
+from autogan_ray.sections import ComputeConfig, RetrainConfig
+from autogan_ray.training.data import BatchStream, ImageData
 from autogan_ray.training.ema import Ema
+from autogan_ray.training.feed import Feed
 from autogan_ray.training.steps import adam, discriminator_step, frozen, generator_step
 from autogan_ray.training.streams import layer_noise, stream, stream_seed
 
@@ -26,6 +28,7 @@ class TrainLoop:
     Args:
         build: makes both networks; called with the global generator seeded for this run.
         data: all of it is trained on.
+        compute: how; None takes the defaults.
     """
 
     def __init__(
@@ -35,13 +38,19 @@ class TrainLoop:
         data: ImageData,
         seed: int,
         device: torch.device | str = "cpu",
+        compute: ComputeConfig | None = None,
     ) -> None:
         self.config, self.data, self.seed, self.device = config, data, seed, torch.device(device)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(stream_seed(seed, "initial weights"))
             generator, discriminator = build()
-        self.generator, self.discriminator = generator.to(self.device), discriminator.to(self.device)
+        self._feed = Feed(data, self.device)
+        compute = compute or ComputeConfig()
+        self.generator = configured(generator.to(self.device), compute, data.image_size)
+        self.discriminator = configured(discriminator.to(self.device), compute, data.image_size)
         self.ema = Ema(self.generator, config.ema)
+        if compute.compile:
+            compile_forward(self.generator, self.discriminator)
         adam_g = adam([*self.generator.parameters()], config.lr_g, config.betas)
         adam_d = adam([*self.discriminator.parameters()], config.lr_d, config.betas)
         assert adam_g is not None and adam_d is not None
@@ -87,7 +96,7 @@ class TrainLoop:
         config, latents = self.config, self.generator.latents
         rng = stream(self.seed, "step", self.images_shown)
         indices = self._stream.indices_at(self.images_shown)
-        real = gather(self.data, indices).to(self.device)
+        real = self._feed.batch(indices)
         z = latents.draw(config.batch_size, rng).to(self.device)
         with torch.no_grad():
             fake = self.generator(z)

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from autogan_ray.nets.ops import spectral
+from autogan_ray.nets.spectral import spectral
 
 
 class SelfAttention(nn.Module):

@@ -13,7 +13,8 @@ from typing import TypeVar
 from torch import Tensor, nn
 
 from autogan_ray.nets.baselines._rules import check_images, check_least
-from autogan_ray.nets.ops import batch_norm, spectral
+from autogan_ray.nets.ops import batch_norm
+from autogan_ray.nets.spectral import spectral
 from autogan_ray.sizes import discriminator_cells, generator_cells
 
 LEAST_WIDTH = 4

@@ -1,0 +1,81 @@
+"""One choice of a mixture, cut into what can be shared with others, its own layers, and where its share folds in.
+
+The share of a choice multiplies its output. A linear last layer can take it into its weights, a batch norm into its
+affine part: then no product of the size of an activation is made, nor kept for the backward pass. All of it is the
+same arithmetic in another order: equal to the plain form up to rounding, values and gradients.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from autogan_ray.nets.tap import BILINEAR_RELU, RELU, VALUE, Tap
+
+
+@dataclass(frozen=True)
+class Branch:
+    """Args: lead: what the layers read (see :mod:`~autogan_ray.nets.tap`); layers: in order, maybe none."""
+
+    lead: str
+    layers: tuple[nn.Module, ...]
+
+    @classmethod
+    def of(cls, module: nn.Module) -> Branch:
+        """How an operation is cut; one of unknown form is its own single layer."""
+        layers = tuple(module) if isinstance(module, nn.Sequential) else (module,)
+        if isinstance(layers[0], nn.Identity):
+            return cls(VALUE, layers[1:])
+        if isinstance(layers[0], nn.ReLU):
+            return cls(RELU, layers[1:])
+        if len(layers) >= 3 and isinstance(layers[0], nn.Upsample) and isinstance(layers[1], nn.ReLU):
+            first, _, pointwise, *rest = layers
+            if first.mode == "bilinear":
+                return cls(BILINEAR_RELU, layers[2:])
+            # Repeating pixels commutes with all that treats each pixel alone: a quarter of the work.
+            return cls(RELU, (pointwise, first, *rest))
+        return cls(VALUE, layers)
+
+    def __call__(self, tap: Tap, share: Tensor | None = None) -> Tensor:
+        """The choice's output, times ``share`` (0-dim)."""
+        x = tap.lead(self.lead)
+        fold = len(self.layers) - 1
+        while fold >= 0 and isinstance(self.layers[fold], nn.Upsample):
+            fold -= 1  # linear and without weights: the share may go in before it, where the tensor is smaller
+        if fold < 0 and share is not None:
+            x, share = share * x, None
+        for index, layer in enumerate(self.layers):
+            x = layer(x) if index != fold or share is None else scaled(layer, x, share)
+        return x
+
+
+def scaled(layer: nn.Module, x: Tensor, share: Tensor) -> Tensor:
+    """``share * layer(x)``, with the share inside the layer's weights where it has some."""
+    if isinstance(layer, nn.Conv2d):
+        bias = None if layer.bias is None else layer.bias * share
+        return layer._conv_forward(x, layer.weight * share, bias)
+    if isinstance(layer, nn.BatchNorm2d):
+        return _scaled_norm(layer, x, share)
+    return share * layer(x)
+
+
+def _scaled_norm(layer: nn.BatchNorm2d, x: Tensor, share: Tensor) -> Tensor:
+    """As ``nn.BatchNorm2d.forward``, running statistics included, but with weight and bias times the share."""
+    momentum = layer.momentum
+    if layer.training and layer.num_batches_tracked is not None:
+        layer.num_batches_tracked.add_(1)
+        if momentum is None:  # a cumulative mean
+            momentum = 1.0 / float(layer.num_batches_tracked)
+    weight = share.expand(layer.num_features) if layer.weight is None else layer.weight * share
+    bias = None if layer.bias is None else layer.bias * share
+    use_batch = layer.training or layer.running_mean is None
+    return functional.batch_norm(
+        x, layer.running_mean, layer.running_var, weight, bias, use_batch, momentum or 0.0, layer.eps
+    )
+
+
+def add(total: Tensor | None, part: Tensor) -> Tensor:
+    return part if total is None else torch.add(total, part)
