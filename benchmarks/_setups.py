@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 
 from autogan_ray.blocks import FixedPart
-from autogan_ray.config import TrialConfig, load_study_config, sweepable
+from autogan_ray.config import StudyConfig, TrialConfig, assign, load_study_config, sweepable
 from autogan_ray.errors import ConfigError, nearest
 from autogan_ray.nets.gan import Shape
 from autogan_ray.published import load_genotype
@@ -20,6 +21,9 @@ from autogan_ray.training.data import ImageData, load_data
 RELAXATIONS = ("softmax", "gumbel", "gumbel_hard")
 TEMPERATURE = 1.0
 NARROW = {"channels_g": 6, "channels_d": 6, "latent_dim": 12}
+NARROW_BATCH = 4
+STILL = 1e-12
+"""A learning rate that moves no float32 weight."""
 
 
 @dataclass(frozen=True)
@@ -75,7 +79,7 @@ def setup(
     *,
     relaxation: str = "softmax",
     space: str | None = None,
-    precision: str | None = None,
+    settings: Mapping[str, Any] = MappingProxyType({}),
     narrow: bool = False,
     still: bool = False,
 ) -> Setup:
@@ -83,8 +87,8 @@ def setup(
 
     Args:
         space: a search space, None for the study's.
-        precision: of the product, where it has such a setting; None leaves that as it is.
-        narrow: the same networks at widths of at most 6 and batches of at most 4, where only agreement is asked.
+        settings: dotted key of a trial or of ``retrain`` -> value; those of ``compute`` are the product's alone.
+        narrow: the same networks at small widths and batches, in fp32 and not compiled: only agreement is asked.
         still: learning rates so small that no weight moves in float32.
 
     Raises:
@@ -95,20 +99,23 @@ def setup(
     base = CONFIGURATIONS[name]
     study = load_study_config(base.study)
     found = load_space(space or study.space)
-    trial = _trial(base, study, found.name, relaxation, precision, narrow, still)
-    retrain = _retrain(base, study.retrain, precision, narrow, still)
+    known = [*sweepable(), *(f"retrain.{field}" for field in RetrainConfig.model_fields)]
+    for key in settings:
+        if key not in known:
+            raise ConfigError(f"--set {key}: no setting {key!r} of a trial or of retrain; {nearest(key, known)}")
+    given = {**settings, "search.relaxation": relaxation}
+    if narrow:
+        given = {key: value for key, value in given.items() if key not in ("compute.precision", "compute.compile")}
+    trial = _trial(base, study, found.name, given, narrow, still)
+    retrain = _retrain(base, study.retrain, given, narrow, still)
     fixed = found.model_copy(update={"discriminator": FixedPart(kind="autogan_fixed")})
     data = _data(base)
-    shape, model = _shape(data, trial), study.retrain
-    wide = base.width is None and not narrow
-    retrained = Shape(
-        shape.image_size,
-        shape.image_channels,
-        (model.channels_g if wide else None) or shape.channels_g,
-        (model.channels_d if wide else None) or shape.channels_d,
-        (model.latent_dim if wide else None) or shape.latent_dim,
-        shape.norm_g,
-        shape.head_d,
+    shape = _shape(data, trial)
+    retrained = replace(
+        shape,
+        channels_g=retrain.channels_g or shape.channels_g,
+        channels_d=retrain.channels_d or shape.channels_d,
+        latent_dim=retrain.latent_dim or shape.latent_dim,
     )
     return Setup(
         name,
@@ -120,54 +127,51 @@ def setup(
         shape,
         retrained,
         data,
-        4 if narrow else base.sampled,
+        NARROW_BATCH if narrow else base.sampled,
         min(base.sampled, study.metrics.batch_size),
     )
 
 
 def _trial(
-    base: _Base, study: Any, space: str, relaxation: str, precision: str | None, narrow: bool, still: bool
+    base: _Base, study: StudyConfig, space: str, given: Mapping[str, Any], narrow: bool, still: bool
 ) -> TrialConfig:
     """The study's widths, rates, batch and ratio; all else as the package's defaults have it, logits never frozen."""
-    model = study.model.model_dump()
+    model, optim = study.model.model_dump(), study.optim.model_dump()
     if base.width:
         model |= {"channels_g": base.width, "channels_d": base.width, "latent_dim": base.latent_dim}
-    if narrow:
-        model |= {key: min(model[key], most) for key, most in NARROW.items()}
-    optim = study.optim.model_dump()
-    if still:
-        optim |= dict.fromkeys(("lr_g", "lr_d", "lr_arch_g", "lr_arch_d"), 1e-12)
-    search = {
-        "batch_size": min(base.batch_size or study.search.batch_size, 4 if narrow else 1 << 20),
+    search: dict[str, Any] = {
+        "batch_size": base.batch_size or study.search.batch_size,
         "d_steps_per_g_step": base.d_steps or study.search.d_steps_per_g_step,
-        "relaxation": relaxation,
         "warmup": 0.0,
         "temperature_start": TEMPERATURE,
         "temperature_end": TEMPERATURE,
         "temperature_schedule": "constant",
     }
     values: dict[str, Any] = {"space": space, "seed": 0, "model": model, "optim": optim, "search": search}
-    if precision is not None:
-        known = [key for key in sweepable() if key.endswith(".precision")]
-        if not known:
-            raise ConfigError(f"--precision {precision}: no trial of this version has a setting of that name; leave it")
-        section, key = known[0].split(".")
-        values.setdefault(section, {})[key] = precision
-    return TrialConfig.parse(values, f"configuration {base.study}", ConfigError)
+    for key, value in given.items():
+        if not key.startswith("retrain."):
+            assign(values, key, value)
+    if narrow:
+        model |= {key: min(model[key], most) for key, most in NARROW.items()}
+        search["batch_size"] = NARROW_BATCH
+    if still:
+        optim |= dict.fromkeys(("lr_g", "lr_d", "lr_arch_g", "lr_arch_d"), STILL)
+    return TrialConfig.parse(values, f"configuration of {base.study}", ConfigError)
 
 
-def _retrain(base: _Base, config: RetrainConfig, precision: str | None, narrow: bool, still: bool) -> RetrainConfig:
+def _retrain(base: _Base, config: RetrainConfig, given: Mapping[str, Any], narrow: bool, still: bool) -> RetrainConfig:
     values = config.model_dump()
+    values["d_steps_per_g_step"] = base.d_steps or config.d_steps_per_g_step
     if base.batch_size:
         values |= {"batch_size": base.batch_size, "batch_size_g": None}
+    values |= {key.removeprefix("retrain."): value for key, value in given.items() if key.startswith("retrain.")}
+    if base.width or narrow:  # as wide as the search
+        values |= dict.fromkeys(("channels_g", "channels_d", "latent_dim"))
     if narrow:
-        values |= {"batch_size": 4, "batch_size_g": None}
+        values |= {"batch_size": NARROW_BATCH, "batch_size_g": None}
     if still:
-        values |= {"lr_g": 1e-12, "lr_d": 1e-12}
-    values["d_steps_per_g_step"] = base.d_steps or values["d_steps_per_g_step"]
-    if precision is not None and "precision" in values:
-        values["precision"] = precision
-    return RetrainConfig.parse(values, "configuration", ConfigError)
+        values |= {"lr_g": STILL, "lr_d": STILL}
+    return RetrainConfig.parse(values, f"configuration of {base.study}", ConfigError)
 
 
 def _shape(data: ImageData, trial: TrialConfig) -> Shape:

@@ -16,15 +16,19 @@ from _textbook_loops import TextbookRetraining, TextbookSearch, textbook_samplin
 from textbook import Discriminator, Generator
 from torch import Tensor, nn
 
-from autogan_ray.metrics.evaluation import Evaluator
+from autogan_ray.metrics.evaluation import Evaluator, RealSet
 from autogan_ray.metrics.evaluation import Protocol as Scoring
+from autogan_ray.metrics.features import Extractor, Features
 from autogan_ray.nets import gan
 from autogan_ray.search.loop import SearchLoop
 from autogan_ray.training.streams import stream
 from autogan_ray.training.train import TrainLoop
 
-NONE_HERE = cast(Any, None)
-"""For what only scores need: features and real images."""
+
+def _pixels(images: Tensor) -> Features:
+    """Stands where features are extracted, which nothing here asks for: the first pixels."""
+    flat = images.flatten(1)[:, :2].float()
+    return Features(flat, flat)
 
 
 class Side(Protocol):
@@ -55,15 +59,17 @@ class Product:
     def __init__(self, setup: Setup, device: torch.device) -> None:
         self.setup = setup
         scoring = Scoring(setup.sampled, setup.sample_batch)
-        self._evaluator = Evaluator(NONE_HERE, NONE_HERE, scoring, device)
+        extractor = cast(Extractor, _pixels)
+        self._evaluator = Evaluator(extractor, RealSet.of(extractor, setup.data.images[:64]), scoring, device)
         self.loop = SearchLoop(setup.trial, setup.space, setup.data, self._evaluator, evaluations=1, device=device)
 
         def build() -> tuple[gan.Generator, gan.Discriminator]:
             shape, choices = setup.shape_retrain, setup.choices
             return gan.Generator(setup.space, shape, choices), gan.Discriminator(setup.space_d, shape, choices)
 
-        self.training = TrainLoop(build, setup.retrain, setup.data, setup.trial.seed, device)
-        self._sampled = copy.deepcopy(self.training.generator).eval()
+        trial = setup.trial
+        self.training = TrainLoop(build, setup.retrain, setup.data, trial.seed, device, trial.compute)
+        self._sampled = copy.deepcopy(self.training.ema.network).eval()
 
     def search(self) -> None:
         for _ in range(self.setup.trial.search.d_steps_per_g_step):
@@ -74,7 +80,7 @@ class Product:
             self.training.step()
 
     def sample(self) -> Tensor:
-        images = self._evaluator.images(self._sampled, self._sampled.latents)
+        images = self._evaluator.images(self._sampled, self.training.generator.latents)
         assert images is not None, "an untrained generator makes finite images"
         return images
 

@@ -20,6 +20,7 @@ def table(report: dict[str, Any]) -> str:
         f"{report['packages'].get('torch')}, commit {report['commit']}: fp32 matrix product "
         f"{rates['flops_per_s'] / 1e9:.4g} GFLOP/s, copy {rates['bytes_per_s'] / 1e9:.4g} GB/s, "
         f"load {report['load_average']:.1f}",
+        "product computes with " + ", ".join(f"{key} {value}" for key, value in report["compute"].items()),
         "",
     ]
     rows = [HEAD]

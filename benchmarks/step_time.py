@@ -9,6 +9,9 @@ weights); ``retrain``, n steps of D and one of G of a derived network; ``sample`
 8-bit images on the CPU. The product's side is the package's own loop code (``SearchLoop``, ``TrainLoop``,
 ``Evaluator.images``), the other side is ``textbook.py`` and ``_textbook_loops.py``, which say what "plain" means.
 
+``--set`` changes a setting: of both sides (``search.d_steps_per_g_step=5``, ``model.channels_g=32``), or how the
+product computes (``compute.merge=false``, ``compute.compile=true``).
+
 Before anything is timed, both are compared at narrow widths from the same weights and noise: scores and gradients must
 be equal up to float32 rounding (``_agreement.py``), or nothing is measured and the exit code is 1. ``--check`` stops
 there. Then both take turns in one process. Reported for each task:
@@ -22,6 +25,9 @@ floors    the arithmetic floor is those FLOPs at that rate. The bytes floor is e
           convolution or matrix product, once, at the measured rate of a copy; what fits into a cache can beat it
 memory    peak of live tensors made in a call, and what autograd saved for backward passes: counted, so exact
 
+A compiled product is counted as it is before compilation, but for the GPU allocator's peak (``allocated_peak_bytes``).
+With gumbel_hard every iteration runs another path: times are of many, FLOPs, floors and memory those of one draw.
+
 A file in ``--out`` is named after date, device and configuration. A configuration's batches, widths and ratio are in
 ``_setups.py``; learning rates are the study's, logits are never frozen, the temperature is constant.
 """
@@ -32,7 +38,7 @@ import json
 import os
 import sys
 import time
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -46,6 +52,7 @@ from _setups import CONFIGURATIONS, RELAXATIONS, Setup, setup
 from _sides import Product, Side, Textbook, forget_gradients, task_of
 from _table import table
 
+from autogan_ray.config import parse_override
 from autogan_ray.errors import UserError
 from autogan_ray.provenance import git_commit, packages_json
 
@@ -58,7 +65,8 @@ LEAST_S = 0.2
 @click.argument("configuration", default="digits")
 @click.option("--relaxation", type=click.Choice(RELAXATIONS), default="softmax", show_default=True)
 @click.option("--space", help="Search space, by name or file; without it the study's.")
-@click.option("--precision", help="Of the product, where it has such a setting; the textbook is always fp32.")
+@click.option("--precision", help="Of the product: fp32 or bf16. The textbook is always fp32.")
+@click.option("--set", "settings", multiple=True, help="key=value of a trial or of retrain, as compute.merge=false.")
 @click.option("--device", type=click.Choice(["cpu", "cuda"]), default="cpu", show_default=True)
 @click.option("--threads", type=click.IntRange(1), help="Torch threads; without it torch's own choice.")
 @click.option("--rounds", type=click.IntRange(1), default=7, show_default=True, help="Timings; below 5 says little.")
@@ -71,6 +79,7 @@ def main(
     relaxation: str,
     space: str | None,
     precision: str | None,
+    settings: tuple[str, ...],
     device: str,
     threads: int | None,
     rounds: int,
@@ -84,8 +93,10 @@ def main(
     if device == "cuda" and not torch.cuda.is_available():
         raise click.UsageError("--device cuda: torch sees no GPU here; take --device cpu")
     try:
-        chosen = setup(configuration, relaxation=relaxation, space=space, precision=precision)
-        narrow = setup(configuration, relaxation=relaxation, space=space, narrow=True, still=True)
+        given = dict(map(parse_override, settings))
+        given |= {"compute.precision": precision} if precision else {}
+        chosen = setup(configuration, relaxation=relaxation, space=space, settings=given)
+        narrow = setup(configuration, relaxation=relaxation, space=space, settings=given, narrow=True, still=True)
         agreement = compare(narrow)
     except UserError as error:
         raise click.UsageError(str(error)) from error
@@ -95,7 +106,7 @@ def main(
     if check:
         click.echo(json.dumps({"agreement": agreement}, indent=2))
         return
-    report = measure(chosen, torch.device(device), rounds, tasks or TASKS, precision) | {"agreement": agreement}
+    report = measure(chosen, torch.device(device), rounds, tasks or TASKS, given) | {"agreement": agreement}
     if out is not None:
         out.mkdir(parents=True, exist_ok=True)
         file = out / file_name(report)
@@ -105,14 +116,15 @@ def main(
 
 
 def measure(
-    chosen: Setup, device: torch.device, rounds: int, tasks: tuple[str, ...], precision: str | None
+    chosen: Setup, device: torch.device, rounds: int, tasks: tuple[str, ...], given: dict[str, Any]
 ) -> dict[str, Any]:
     """All that is reported, as plain data."""
     start = time.time()
     product = Product(chosen, device)
     sides: tuple[Side, ...] = (product, Textbook(chosen, device, product))
     rates = Rates.measured(device)
-    done = {task: _task(task, sides, rounds, device, rates) for task in tasks}
+    counted = (Product(_eager(chosen), device), sides[1]) if chosen.trial.compute.compile else sides
+    done = {task: _task(task, sides, counted, rounds, device, rates) for task in tasks}
     search, shape = chosen.trial.search, chosen.shape
     return {
         "schema": 1,
@@ -121,7 +133,8 @@ def measure(
         "about": CONFIGURATIONS[chosen.name].about,
         "space": chosen.space.name,
         "relaxation": search.relaxation,
-        "precision": precision or "as set by the package",
+        "settings": given,
+        "compute": chosen.trial.compute.model_dump(mode="json"),
         "image_size": shape.image_size,
         "channels": [shape.channels_g, shape.channels_d],
         "batch_size": search.batch_size,
@@ -140,29 +153,37 @@ def measure(
     }
 
 
-def _task(task: str, sides: tuple[Side, ...], rounds: int, device: torch.device, rates: Rates) -> dict[str, Any]:
+def _eager(chosen: Setup) -> Setup:
+    compute = chosen.trial.compute.model_copy(update={"compile": False})
+    return replace(chosen, trial=chosen.trial.model_copy(update={"compute": compute}))
+
+
+def _task(
+    task: str, sides: tuple[Side, ...], counted: tuple[Side, ...], rounds: int, device: torch.device, rates: Rates
+) -> dict[str, Any]:
+    """Args: counted: the same sides, in a form whose operations can be counted."""
     calls = {side.name: task_of(side, task) for side in sides}
     times, repeats = alternate(calls, rounds, device, LEAST_S)
     images = _images(task, sides[0])
     found: dict[str, Any] = {}
-    for side in sides:
-        counted, told = _count(side, task), times[side.name].told()
+    for side, plain in zip(sides, counted, strict=True):
+        counts, told = _count(plain, task), times[side.name].told()
         median = told["median_s"]
         held = sum(p.nbytes for p in _parameters(side, task))
         found[side.name] = {
             **told,
             "images_per_s": images / median,
-            **asdict(counted),
-            "share_of_matmul_rate": counted.flops / median / rates.flops_per_s,
-            "arithmetic_floor_s": counted.flops / rates.flops_per_s,
-            "bytes_floor_s": (held + counted.result_bytes) / rates.bytes_per_s,
+            **asdict(counts),
+            "share_of_matmul_rate": counts.flops / median / rates.flops_per_s,
+            "arithmetic_floor_s": counts.flops / rates.flops_per_s,
+            "bytes_floor_s": (held + counts.result_bytes) / rates.bytes_per_s,
         }
         if device.type == "cuda":
             found[side.name]["allocated_peak_bytes"] = _allocated(side, task, device)
-    plain, own = times["textbook"], times["product"]
-    ratios = {"ratio": asdict(Ratio.of(plain.rounds, own.rounds))}
+    above, below = times["textbook"], times["product"]
+    ratios = {"ratio": asdict(Ratio.of(above.rounds, below.rounds))}
     if device.type == "cpu":
-        ratios["cpu_ratio"] = asdict(Ratio.of(plain.cpu, own.cpu))
+        ratios["cpu_ratio"] = asdict(Ratio.of(above.cpu, below.cpu))
     return {"images": images, "calls_a_timing": repeats, **ratios, "sides": found}
 
 
@@ -203,7 +224,7 @@ def file_name(report: dict[str, Any]) -> str:
     name = report["device_name"] if report["device"] == "cuda" else "cpu"
     parts = [report["date"], name, report["configuration"]]
     parts += [report["relaxation"]] if report["relaxation"] != "softmax" else []
-    parts += [report["precision"]] if " " not in report["precision"] else []
+    parts += [f"{key.split('.')[-1]}-{value}" for key, value in report["settings"].items()]
     usual = setup(report["configuration"]).space.name
     parts += [report["space"]] if report["space"] != usual else []
     plain = "".join(letter if letter.isalnum() else "-" for letter in "-".join(parts).lower())

@@ -36,6 +36,26 @@ def test_scores_and_gradients_of_the_textbook_are_the_products(space: str, relax
     assert len(found) == 9 and max(found.values()) <= 1.0
 
 
+@pytest.mark.timeout(60)
+def test_they_are_so_however_the_product_computes() -> None:
+    settings = {"compute.merge": False, "compute.channels_last": True, "search.d_steps_per_g_step": 1}
+    compare(setup("tiny", space="autogan", settings=settings, narrow=True, still=True))
+
+
+def test_settings_reach_both_sides_and_the_retraining() -> None:
+    found = setup("tiny", settings={"model.channels_g": 5, "retrain.batch_size": 9, "search.batch_size": 7})
+    assert found.shape.channels_g == found.shape_retrain.channels_g == 5
+    assert found.trial.search.batch_size == 7 and found.retrain.batch_size == 9
+
+
+def test_the_published_search_is_as_wide_as_published() -> None:
+    found = setup("adversarialnas")
+    search = found.trial.search
+    assert (found.shape.channels_g, found.shape.channels_d, found.shape.image_size) == (160, 80, 32)
+    assert (search.batch_size, search.d_steps_per_g_step) == (60, 5)
+    assert (found.shape_retrain.channels_g, found.shape_retrain.channels_d) == (256, 128)
+
+
 def test_a_weight_a_hundredth_off_is_found() -> None:
     chosen = setup("tiny", space="alphagan", narrow=True, still=True)
     product = Product(chosen, CPU)
@@ -133,6 +153,8 @@ def test_one_round_of_a_tiny_search_is_written_as_json(tmp_path: Path, monkeypat
         (["tiny", "--space", "alphagam"], "did you mean 'alphagan'?"),
         (["tiny", "--space", "handmade"], "mixes no operations"),
         (["tiny", "--relaxation", "gumble"], "gumbel"),
+        (["tiny", "--precision", "bf61"], "bf16"),
+        (["tiny", "--set", "metrics.batch_size=2"], "no setting 'metrics.batch_size' of a trial"),
     ],
 )
 def test_a_mistake_exits_2_and_names_what_is_right(arguments: list[str], message: str) -> None:
