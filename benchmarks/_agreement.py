@@ -1,0 +1,103 @@
+"""Whether the textbook and the product are the same mathematics: scores and gradients from the same weights.
+
+Both run what is timed: whole iterations with all four updates, from the same weights, images, latents and noise, at
+learning rates so small that no float32 weight moves. Every score that D gave on the way and every gradient that the
+iteration left must be equal up to float32 rounding, and sampled images up to one 8-bit level. On the CPU, at narrow
+widths: what is equal there is the formula, whatever the width.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from _setups import Setup
+from _sides import Product, Side, Textbook
+from torch import Tensor, nn
+
+TOLERANCE = 1e-3
+"""Of a difference against the tensor's own norm. Rounding gives up to 3e-4; a wrong formula 1e-2 and more."""
+FLOOR = 1e-2
+"""Tensors smaller than this part of the largest are compared with that part: some gradients are 0 but for rounding,
+as those of a bias before a batch norm, and there rounding is 1e-6 of the largest tensor and all of the small one."""
+
+
+class Disagreement(Exception):
+    """The textbook and the product are not the same mathematics; the message names the largest difference."""
+
+
+def compare(setup: Setup) -> dict[str, float]:
+    """What was compared -> largest relative difference.
+
+    Args:
+        setup: narrow and still.
+
+    Raises:
+        Disagreement: one is above the tolerance.
+    """
+    cpu = torch.device("cpu")
+    product = Product(setup, cpu)
+    return differences(product, Textbook(setup, cpu, product))
+
+
+def differences(product: Product, textbook: Textbook) -> dict[str, float]:
+    """As :func:`compare`, for sides that were made already."""
+    if product.setup.trial.search.relaxation == "gumbel_hard":
+        # Only the textbook runs operations that were not drawn, and each run is a power iteration of its spectral
+        # norm: kept still, both sides judge with the same singular vectors in later steps.
+        for side in (product, textbook):
+            side.networks()["search_d"].eval()
+    found: dict[str, float] = {}
+    left, right = _found(product), _found(textbook)
+    for what in left:
+        found[what] = _difference(left[what], right[what])
+        if not found[what] <= TOLERANCE:
+            raise Disagreement(f"{what}: relative difference {found[what]:.2g}, where {TOLERANCE:g} is rounding")
+    levels = int((product.sample().int() - textbook.sample().int()).abs().max())
+    if levels > 1:
+        raise Disagreement(f"sampled images differ by {levels} of 255 levels, where 1 is rounding")
+    return found | {"sampled levels": float(levels)}
+
+
+def _found(side: Side) -> dict[str, dict[str, Tensor]]:
+    """Scores and gradients of one iteration of a search and one step of a retraining."""
+    found: dict[str, dict[str, Tensor]] = {}
+    networks = side.networks()
+    for task in ("search", "retrain"):
+        with _scores_of(networks[f"{task}_d"]) as scores:
+            side.search() if task == "search" else side.retrain()
+        found[f"{task}: scores of D"] = {"scores": torch.cat(scores)}
+        for network in ("g", "d"):
+            named = networks[f"{task}_{network}"].named_parameters()
+            found[f"{task}: gradients of {network.upper()}"] = {name: _gradient(p) for name, p in named}
+    for name, logits in side.logits().items():
+        found[f"search: gradients of {name}"] = {name: _gradient(logits)}
+    return found
+
+
+@contextmanager
+def _scores_of(discriminator: nn.Module) -> Iterator[list[Tensor]]:
+    """All that it answers inside, in order."""
+    scores: list[Tensor] = []
+    hook = discriminator.register_forward_hook(lambda module, inputs, output: scores.append(output.detach().clone()))
+    try:
+        yield scores
+    finally:
+        hook.remove()
+
+
+def _gradient(parameter: nn.Parameter) -> Tensor:
+    return torch.zeros_like(parameter) if parameter.grad is None else parameter.grad.detach()
+
+
+def _difference(left: dict[str, Tensor], right: dict[str, Tensor]) -> float:
+    """Largest over tensors of ||left - right|| / ||right||; infinite where names or shapes differ."""
+    if {name: t.shape for name, t in left.items()} != {name: t.shape for name, t in right.items()}:
+        return float("inf")
+    norms = {name: float(tensor.double().norm()) for name, tensor in right.items()}
+    least = FLOOR * max(norms.values(), default=0.0)
+    return max(
+        (float((left[name].double() - right[name].double()).norm()) / max(norms[name], least, 1e-30) for name in right),
+        default=0.0,
+    )
