@@ -111,6 +111,10 @@ class StudyConfig(TrialConfig):
         return self.model_dump(mode="json", by_alias=True)
 
 
+ENUMERATED = ("search.method", "search.relaxation")
+"""Settings whose legal values are known, so that a condition may name one that is not among a sweep's choices."""
+
+
 def _check_sweep(study: StudyConfig, key: str, domain: Domain) -> None:
     """Every end of a domain must be a legal value of its setting."""
     known = sweepable()
@@ -119,7 +123,7 @@ def _check_sweep(study: StudyConfig, key: str, domain: Domain) -> None:
     for other, wanted in domain.when.items():
         if other not in known:
             raise ValueError(f"sweep.{key}: when names {other!r}, which no trial has; {nearest(other, known)}")
-        if other not in study.sweep:
+        if other not in study.sweep or other in ENUMERATED:
             _check_legal(study, other, wanted, f"sweep.{key}: when {other}")
             continue
         unknown = set(map(str, wanted)) - set(map(str, study.sweep[other].choice or ()))

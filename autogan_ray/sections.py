@@ -105,9 +105,9 @@ class SearchConfig(Value):
     search_d: bool = True
     """False keeps D's logits as they start: only G is searched."""
     unrolled: bool = False
-    """adversarial: differentiate through one step of the weights (second order), at four to five times the cost."""
+    """adversarial: differentiate through one step of the weights (second order), at about 2.5 times the cost."""
     gap_inner_steps: PositiveInt = 3
-    """duality_gap: steps that the worst opponents take from the current weights; the published ones take 22."""
+    """duality_gap: steps that the worst opponents take before each update; published 22 before every 20 updates."""
     reward: Literal["fid", "is"] = "fid"
     """reinforce: -log of the Frechet distance, or the published Inception Score."""
     reward_images: Annotated[int, Field(ge=20)] = 1000

@@ -48,7 +48,7 @@ class Domain(Value):
 
 
 def decided(sweep: Mapping[str, Domain], fixed: Callable[[str], Any]) -> dict[str, Domain]:
-    """The sweep in which conditions ask only about swept settings: those on fixed ones are decided already.
+    """The sweep in which conditions ask only about swept settings, and can hold: all others are decided already.
 
     Args:
         fixed: dotted key -> the study's own value.
@@ -58,7 +58,7 @@ def decided(sweep: Mapping[str, Domain], fixed: Callable[[str], Any]) -> dict[st
         lost = [
             key
             for key, domain in kept.items()
-            if any(other not in kept and fixed(other) not in wanted for other, wanted in domain.when.items())
+            if any(not _possible(kept.get(other), fixed(other), wanted) for other, wanted in domain.when.items())
         ]
         if not lost:
             break
@@ -68,6 +68,11 @@ def decided(sweep: Mapping[str, Domain], fixed: Callable[[str], Any]) -> dict[st
         key: domain.model_copy(update={"when": {o: w for o, w in domain.when.items() if o in kept}})
         for key, domain in kept.items()
     }
+
+
+def _possible(domain: Domain | None, fixed: Any, wanted: tuple[Scalar, ...]) -> bool:
+    """Whether a condition can hold: on a setting with this domain, or with this fixed value."""
+    return fixed in wanted if domain is None else bool(set(domain.choice or ()) & set(wanted))
 
 
 def in_order(sweep: Mapping[str, Domain]) -> dict[str, Domain]:

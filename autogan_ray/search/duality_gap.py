@@ -1,4 +1,4 @@
-"""Search by the duality gap (alphaGAN, Tian et al., TPAMI 2021, arXiv 2006.09134, equation 4 and algorithm 1).
+"""Search by the duality gap (alphaGAN, Tian et al., TPAMI 2021, arXiv 2006.09134).
 
     gap = max over D' of V(G, D') - min over G' of V(G', D),  V(G, D) = -(hinge loss of D)
 

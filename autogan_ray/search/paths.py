@@ -40,7 +40,7 @@ def uniform_path(
 
 
 class SinglePath(ArchitectureMethod):
-    """One architecture of each network a step: D's step on weights and G's run the same (AutoGAN, section 3.3).
+    """One architecture of each network a step: D's step on weights and G's run the same, as in AutoGAN.
 
     The logits of both networks become 0 here, which is what is drawn at first: uniform shares.
     """
