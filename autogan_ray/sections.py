@@ -53,7 +53,7 @@ class MetricsConfig(Value):
     rank_by: Literal["derived", "supernet"] = "derived"
     """Which FID ASHA and Optuna see, and which picks the best genotype."""
     supernet_every: PositiveInt = 1
-    """Score the mixture, the costlier of the two networks, at every so manieth evaluation, and at the last; in between
+    """Score the mixture, the costlier of the two networks, at every n-th evaluation and at the last; in between
     ``fid_supernet`` is null. With ``rank_by = "supernet"`` only 1 will do."""
     bn_batches: PositiveInt = 8
     """Batches from which batch-norm statistics are re-estimated before scoring."""
@@ -62,8 +62,8 @@ class MetricsConfig(Value):
     def _what_ranks_is_scored(self) -> Self:
         if self.rank_by == "supernet" and self.supernet_every > 1:
             raise ValueError(
-                f'supernet_every = {self.supernet_every} with rank_by = "supernet": what trials are ranked by is scored '
-                "at every evaluation; leave supernet_every at 1, or rank by the derived network"
+                f'supernet_every = {self.supernet_every} with rank_by = "supernet": what ranks trials is scored at every '
+                "evaluation; leave supernet_every at 1, or rank by the derived network"
             )
         return self
 

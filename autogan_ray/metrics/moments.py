@@ -1,8 +1,8 @@
 """The covariance of features that come batch by batch, seen from a real set: a Frechet distance when the last is in.
 
 The costly part of the distance is tr((S_f S_r)^(1/2)) = |X R|_* / sqrt(N - 1) (nuclear norm), X the N centred fake
-features and R R^T = S_r. R is known before the first fake is, so each batch is taken through R on its arrival, beside an
-extraction that costs hundreds of times more; at the end only eigenvalues of one symmetric matrix are left.
+features and R R^T = S_r. R is known before the first fake is, so each batch is taken through R on its arrival, beside
+an extraction that costs hundreds of times more; at the end only eigenvalues of one symmetric matrix are left.
 """
 
 from __future__ import annotations

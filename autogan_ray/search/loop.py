@@ -56,7 +56,7 @@ class SearchLoop:
         evaluator: scores generators.
         evaluations: how many evaluations the whole search is divided into.
         rank_by: ``derived`` or ``supernet``, the score that becomes ``fid``.
-        supernet_every: the mixture is scored at every so manieth evaluation and at the last.
+        supernet_every: the mixture is scored at every n-th evaluation, n this number, and at the last.
     """
 
     def __init__(
@@ -177,7 +177,7 @@ class SearchLoop:
             self._means.add(**{f"loss_arch_{network}": update.loss, f"grad_norm_arch_{network}": update.grad_norm})
 
     def evaluate(self) -> SearchRecord:
-        """Score the genotype of the moment and, where it is due, the mixture; training goes on as if nothing had happened."""
+        """Score the genotype of the moment and, in its turn, the mixture; training goes on as if nothing had been."""
         spent = time.perf_counter() - self._clock
         speed = (self.images_shown - self._clock_images) / max(spent, 1e-9)
         start = time.perf_counter()
