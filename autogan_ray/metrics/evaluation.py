@@ -56,7 +56,7 @@ class Protocol:
 
     n_fake: int
     batch_size: int = 256
-    bn_batches: int = 8
+    bn_batches: int = 4
     seed: int = 0
 
     def latents(self, latents: Latents, purpose: str = "evaluation z") -> Tensor:
