@@ -153,7 +153,7 @@ class Retraining:
         fake, real = features.embedding, self.measure.real
         precision, recall = precision_recall(fake[:PRC_IMAGES], real.embedding[:PRC_IMAGES])
         found = (
-            frechet_distance(Statistics.of(fake), real.statistics),
+            frechet_distance(Statistics.of(fake), real.statistics, real.root),
             *kernel_distance(fake, real.embedding, seed=self.job.study.seed),
             *inception_score(features.logits),
             precision,

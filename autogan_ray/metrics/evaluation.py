@@ -10,8 +10,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from autogan_ray.metrics.features import Extractor, Features
-from autogan_ray.metrics.scores import Statistics, frechet_distance, kernel_distance
+from autogan_ray.metrics.features import Extractor, Features, Gathered
+from autogan_ray.metrics.moments import Moments
+from autogan_ray.metrics.scores import Statistics, covariance_root, kernel_distance
 from autogan_ray.nets.derived import reestimate_batch_norm
 from autogan_ray.nets.latents import Latents
 from autogan_ray.training.data import to_uint8
@@ -30,10 +31,12 @@ class RealSet:
 
     Args:
         statistics: of all real features.
+        root: float64 [D, rank], of their covariance: found once, as it costs more than all the rest of a distance.
         embedding: float32 [N, D] of at most ``KEPT`` real images, for KID and for precision and recall.
     """
 
     statistics: Statistics
+    root: Tensor
     embedding: Tensor
 
     KEPT = 10_000
@@ -42,7 +45,9 @@ class RealSet:
     def of(cls, extractor: Extractor, images: np.ndarray) -> RealSet:
         """Args: images: uint8 [N, C, H, W]."""
         features = extractor(torch.from_numpy(images.copy()))
-        return cls(Statistics.of(features.embedding), features.embedding[: cls.KEPT])
+        statistics = Statistics.of(features.embedding)
+        # A slice of its own: a view would carry all images' features through every pickle.
+        return cls(statistics, covariance_root(statistics), features.embedding[: cls.KEPT].clone())
 
 
 @dataclass(frozen=True)
@@ -51,7 +56,7 @@ class Protocol:
 
     n_fake: int
     batch_size: int = 256
-    bn_batches: int = 8
+    bn_batches: int = 4
     seed: int = 0
 
     def latents(self, latents: Latents, purpose: str = "evaluation z") -> Tensor:
@@ -73,30 +78,49 @@ class Evaluator:
 
     def __init__(self, extractor: Extractor, real: RealSet, protocol: Protocol, device: torch.device | str) -> None:
         self.extractor, self.real, self.protocol, self.device = extractor, real, protocol, torch.device(device)
+        self._root = real.root.to(self.device)
 
-    def features(self, make: Callable[[Tensor], Tensor], latents: Latents) -> Features | None:
-        """Features of ``n_fake`` images of ``make`` (z -> images in [-1, 1]); None where they are not finite."""
-        images = self.images(make, latents)
-        return None if images is None else self.extractor(images)
+    def features(
+        self, make: Callable[[Tensor], Tensor], latents: Latents, moments: Moments | None = None
+    ) -> Features | None:
+        """Features of ``n_fake`` images of ``make`` (z -> images in [-1, 1]); None where these are not finite.
 
-    @torch.no_grad()
+        Args: moments: gets each batch while it is at hand.
+        """
+        gathered = Gathered(self.protocol.n_fake)
+
+        def use(images: Tensor) -> None:
+            found = self.extractor.batch(images)
+            gathered.add(found)
+            if moments is not None:
+                moments.add(found.embedding)
+
+        return gathered.features if self._generate(make, latents, use) else None
+
     def images(self, make: Callable[[Tensor], Tensor], latents: Latents) -> Tensor | None:
         """uint8 [n_fake, C, H, W] on the CPU; None where the output is not finite."""
-        parts = []
+        parts: list[Tensor] = []
+        return torch.cat(parts) if self._generate(make, latents, lambda images: parts.append(images.cpu())) else None
+
+    @torch.inference_mode()
+    def _generate(self, make: Callable[[Tensor], Tensor], latents: Latents, use: Callable[[Tensor], None]) -> bool:
+        """Hand ``use`` batches of uint8 images, on the device they were made on; False, and no more, at one of NaN."""
         with layer_noise(stream_seed(self.protocol.seed, "evaluation noise"), self.device):
             for z in self.protocol.latents(latents).split(self.protocol.batch_size):
                 batch = make(z.to(self.device))
                 if not bool(torch.isfinite(batch).all()):
-                    return None
-                parts.append(to_uint8(batch).cpu())
-        return torch.cat(parts)
+                    return False
+                use(to_uint8(batch))
+        return True
 
     def score(self, make: Callable[[Tensor], Tensor], latents: Latents, kid: bool = True) -> Score:
         """FID, and KID if wanted, of a generator against the study's real set."""
-        features = self.features(make, latents)
+        moments = Moments(self._root)
+        features = self.features(make, latents, moments)
         if features is None or not bool(torch.isfinite(features.embedding).all()):
             return Score(None, None, self.protocol.n_fake)
-        fid = frechet_distance(Statistics.of(features.embedding), self.real.statistics)
+        # The mean as torch-fidelity takes it, in float32: at 50,000 images its rounding shows in the sixth digit.
+        fid = moments.frechet_distance(np.mean(features.embedding.numpy(), axis=0), self.real.statistics)
         distance = None
         if kid:
             found = kernel_distance(features.embedding, self.real.embedding, KID_SUBSETS, seed=self.protocol.seed)

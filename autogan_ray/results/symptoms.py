@@ -33,7 +33,7 @@ def symptoms(records: Sequence[Record], planned: int) -> list[str]:
     if not records or records[-1]["diverged"]:
         return []
     last = records[-1]
-    found = [*_saturated(last), *_vanished(last), *_one_sided(last), *_gap(last), *_collapse(records)]
+    found = [*_saturated(last), *_vanished(last), *_one_sided(last), *_gap(records), *_collapse(records)]
     return found + list(_too_slow(records, planned))
 
 
@@ -72,7 +72,9 @@ def _one_sided(last: Record) -> Iterator[str]:
                 )
 
 
-def _gap(last: Record) -> Iterator[str]:
+def _gap(records: Sequence[Record]) -> Iterator[str]:
+    """At the latest evaluation that scored both: the mixture may be scored at some only (metrics.supernet_every)."""
+    last = next((record for record in reversed(records) if record.get("fid_supernet") is not None), records[-1])
     derived, mixed = last.get("fid_derived"), last.get("fid_supernet")
     if derived is not None and mixed is not None and derived > GAP * max(mixed, 0.0) > 0:
         yield (

@@ -30,7 +30,7 @@ from autogan_ray.search.methods import METHODS
 from autogan_ray.search.record import Means, SearchRecord
 from autogan_ray.search.rest import start_anew
 from autogan_ray.search.schedule import temperature
-from autogan_ray.search.scoring import Scorer, peak_memory_mib
+from autogan_ray.search.scoring import Scorer, peak_memory_mib, supernet_due
 from autogan_ray.search.treatment import Treatment
 from autogan_ray.search.tuning import WeightTuner
 from autogan_ray.space import SearchSpace
@@ -65,6 +65,7 @@ class SearchLoop:
         evaluator: scores generators.
         evaluations: how many evaluations the whole search is divided into.
         rank_by: ``derived`` or ``supernet``, the score that becomes ``fid``.
+        supernet_every: the mixture is scored at every n-th evaluation, n this number, and at the last.
     """
 
     def __init__(
@@ -76,11 +77,13 @@ class SearchLoop:
         *,
         evaluations: int,
         rank_by: str = "derived",
+        supernet_every: int = 1,
         device: torch.device | str = "cpu",
     ) -> None:
         self.trial, self.space, self.data = trial, space, data
         self.evaluations, self.device = evaluations, torch.device(device)
         self._feed = Feed(data, self.device)
+        self.supernet_every = supernet_every
         search, optim = trial.search, trial.optim
         shape = shape_of(trial, data)
         rules = rules_of(trial.derive, space, shape)
@@ -214,7 +217,7 @@ class SearchLoop:
             self._means.add(**{f"loss_arch_{network}": update.loss, f"grad_norm_arch_{network}": update.grad_norm})
 
     def evaluate(self) -> SearchRecord:
-        """Score the genotype of the moment and the mixture; training goes on as if nothing had happened."""
+        """Score the genotype of the moment and, in its turn, the mixture; training goes on as if nothing had been."""
         spent = time.perf_counter() - self._clock
         speed = (self.images_shown - self._clock_images) / max(spent, 1e-9)
         start = time.perf_counter()
@@ -223,7 +226,8 @@ class SearchLoop:
             value is None or math.isfinite(value) for value in map(self._means.mean, ("loss_g", "loss_d", "d_fake"))
         )
         genotype, derived = self.deriver.at(self.evaluation, finite)
-        supernet = self.scorer.supernet() if finite else None
+        due = supernet_due(self.evaluation, self.evaluations, self.supernet_every)
+        supernet = self.scorer.supernet() if finite and due else None
         record = self._record(self.scorer.told(genotype, derived, supernet), speed, start)
         self._means.clear()
         self._clock, self._clock_images = time.perf_counter(), self.images_shown

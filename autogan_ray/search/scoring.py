@@ -86,6 +86,11 @@ class Scorer:
         }
 
 
+def supernet_due(evaluation: int, last: int, every: int) -> bool:
+    """Whether the mixture is scored at an evaluation, 1 to ``last``: a function of its number, as a resume needs."""
+    return evaluation % every == 0 or evaluation == last
+
+
 def peak_memory_mib(device: torch.device) -> float:
     """Peak memory: of the GPU's allocator, or resident memory of this process on the CPU."""
     if device.type == "cuda":

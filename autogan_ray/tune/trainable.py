@@ -60,6 +60,7 @@ def run_trial(config: dict[str, Any], bundle: Bundle) -> None:
         evaluator,
         evaluations=study.tune.max_evaluations,
         rank_by=study.metrics.rank_by,
+        supernet_every=study.metrics.supernet_every,
         device=device,
     )
     _Reporter(loop, label).run()

@@ -66,6 +66,13 @@ def test_half_a_failure_is_none(changes: dict[str, Any]) -> None:
     assert symptoms([record(2), record(3, **changes)], 9) == []
 
 
+def test_the_gap_is_told_between_the_turns_of_the_mixture_and_unknown_before_the_first() -> None:
+    wide = record(2, fid_derived=400.0)
+    assert "10.0 times the mixture's" in symptoms([record(1), wide, record(3, fid_supernet=None)], 9)[0]
+    unscored = [record(1, fid_supernet=None), record(2, fid_supernet=None, fid_derived=400.0)]
+    assert symptoms(unscored, 9) == []
+
+
 def test_a_score_that_doubles_is_a_collapse() -> None:
     assert "risen from 50 to 120" in symptoms([record(1), record(2, fid=120.0)], 9)[0]
     assert symptoms([record(1), record(2, fid=90.0)], 9) == []

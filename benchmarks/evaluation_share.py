@@ -1,0 +1,264 @@
+"""Which part of a trial's time its evaluations take with a study's settings: parts measured in one run, then summed.
+
+    python benchmarks/evaluation_share.py cifar10
+    python benchmarks/evaluation_share.py digits --set metrics.supernet_every=3 --json
+
+Images and weights are random: neither changes what anything costs. On a CPU the unit is processor seconds, which other
+work on the machine disturbs little, and steps and images are timed in small batches and scaled up; on a GPU it is
+seconds at the study's own batch sizes. A search's steps are timed for each relaxation that the study may propose, with
+the logits frozen (warm-up) and learning.
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import json
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import click
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from autogan_ray.config import StudyConfig, TrialConfig, load_study_config, parse_override
+from autogan_ray.metrics.classifier import Classifier
+from autogan_ray.metrics.evaluation import KID_SUBSETS, Evaluator, Protocol, RealSet
+from autogan_ray.metrics.features import Extractor, ExtractorWeights
+from autogan_ray.metrics.labels import CLASSIFIER, INCEPTION
+from autogan_ray.metrics.moments import Moments
+from autogan_ray.metrics.scores import Statistics, kernel_distance
+from autogan_ray.plan import proposable_spaces
+from autogan_ray.search.loop import SearchLoop
+from autogan_ray.search.scoring import supernet_due
+from autogan_ray.space import load_space
+from autogan_ray.training.data import ImageData
+
+SIDES = {"digits": (8, 1), "cifar10": (32, 3), "stl10": (48, 3)}
+"""Pixels and channels of the data sets whose names say them."""
+
+
+@dataclass(frozen=True)
+class EvaluationCost:
+    """Seconds; ``_image``: of one image."""
+
+    build: float
+    settle_derived_image: float
+    settle_mixture_image: float
+    derived_image: float
+    mixture_image: float
+    extract_image: float
+    moments_image: float
+    distance: float
+    kid: float
+
+
+@dataclass(frozen=True)
+class Timed:
+    """Where and how things are timed."""
+
+    device: torch.device
+    batch: int
+    images: int
+
+    def seconds(self, work: Callable[[], Any], repeats: int = 2) -> float:
+        """The least of some runs after one that does not count."""
+        work()
+        return min(self._once(work) for _ in range(repeats))
+
+    def _once(self, work: Callable[[], Any]) -> float:
+        clock = time.process_time if self.device.type == "cpu" else time.perf_counter
+        self._wait()
+        start = clock()
+        work()
+        self._wait()
+        return clock() - start
+
+    def _wait(self) -> None:
+        if self.device.type == "cuda":
+            torch.cuda.synchronize()
+
+
+def random_extractor(name: str, channels: int, device: torch.device) -> Extractor:
+    """Of the right form, with the weights it was made with."""
+    if name == CLASSIFIER:
+        network: nn.Module = Classifier(channels, 10)
+    else:
+        from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
+
+        class Untrained(FeatureExtractorInceptionV3):  # type: ignore[misc]
+            """Takes no weights: the published class insists on a file."""
+
+            def load_state_dict(self, *_: Any, **__: Any) -> None: ...
+
+        network = Untrained(INCEPTION, ["2048"], feature_extractor_weights_path=_saved({}))
+    state = _saved(network.state_dict()).getvalue()
+    return Extractor(ExtractorWeights(name, "random", state, channels, 10), device)
+
+
+def _saved(state: dict[str, Tensor]) -> io.BytesIO:
+    buffer = io.BytesIO()
+    torch.save(state, buffer)
+    buffer.seek(0)
+    return buffer
+
+
+def random_real(dim: int, device: torch.device) -> RealSet:
+    """Statistics of no images at all, of full rank."""
+    rng = np.random.default_rng(0)
+    root = torch.from_numpy(rng.standard_normal((dim, dim)) / dim**0.5)
+    statistics = Statistics(np.zeros(dim, np.float32), (root @ root.T).numpy(), 10 * dim)
+    return RealSet(statistics, root.to(device), torch.rand(RealSet.KEPT, dim))
+
+
+def loop_of(study: StudyConfig, data: ImageData, evaluator: Evaluator, timed: Timed, **search: Any) -> SearchLoop:
+    plain = study.trial({}, 0).model_dump()
+    plain["space"] = proposable_spaces(study)[0]
+    plain["search"] |= {"batch_size": timed.batch, "kimg": 1000.0, **search}
+    trial = TrialConfig.model_validate(plain)
+    return SearchLoop(trial, load_space(trial.space), data, evaluator, evaluations=1, device=timed.device)
+
+
+def step_seconds(study: StudyConfig, data: ImageData, evaluator: Evaluator, timed: Timed, relaxation: str) -> float:
+    """Mean seconds of one step at the study's batch size, over a search with its warm-up."""
+    cycle, share = study.search.d_steps_per_g_step, study.search.warmup
+    found = {}
+    for warmup in (0.0, 0.999):
+        loop = loop_of(study, data, evaluator, timed, relaxation=relaxation, warmup=warmup)
+        repeats = 1 if timed.device.type == "cpu" and study.model.channels_g > 64 else 5
+        loop.step()
+        spent = timed._once(lambda loop=loop, count=cycle * repeats: [loop.step() for _ in range(count)])
+        found[warmup] = spent / (cycle * repeats)
+    mean = (1 - share) * found[0.0] + share * found[0.999]
+    return mean * study.search.batch_size / timed.batch
+
+
+def evaluation_cost(loop: SearchLoop, study: StudyConfig, timed: Timed) -> EvaluationCost:
+    """Each part of an evaluation by itself, through the code that a search runs."""
+    evaluator, scorer, count = loop.scorer.evaluator, loop.scorer, timed.images
+    latents, mixture, average = loop.net.generator.latents, loop.net.arch_g.expected(), loop.ema.network
+    derived = scorer.derived_generator()
+
+    def mixed(z: Tensor) -> Tensor:
+        images: Tensor = average(z, mixture)
+        return images
+
+    images = evaluator.images(derived, latents)
+    assert images is not None
+    features = evaluator.extractor(images).embedding
+    settle = timed.seconds(lambda: evaluator.settle(derived, derived, latents)) / count
+    settle_mixture = timed.seconds(lambda: evaluator.settle(average, mixed, latents)) / count
+    average.eval()
+    moments = Moments(evaluator.real.root)
+    many = torch.rand(study.metrics.n_fake_search, features.shape[1], device=timed.device)
+    adding = timed.seconds(lambda: [moments.add(part) for part in many.split(study.metrics.batch_size)], 1)
+    rows = many.cpu()
+    return EvaluationCost(
+        build=max(0.0, timed.seconds(scorer.derived_generator) - settle * count),
+        settle_derived_image=settle,
+        settle_mixture_image=settle_mixture,
+        derived_image=timed.seconds(lambda: evaluator.images(derived, latents)) / count,
+        mixture_image=timed.seconds(lambda: evaluator.images(mixed, latents)) / count,
+        extract_image=timed.seconds(lambda: evaluator.extractor(images)) / count,
+        moments_image=adding / len(many),
+        distance=timed.seconds(
+            lambda: moments.frechet_distance(np.mean(rows.numpy(), axis=0), evaluator.real.statistics)
+        ),
+        kid=timed.seconds(lambda: kernel_distance(rows, evaluator.real.embedding, KID_SUBSETS), 1),
+    )
+
+
+def evaluations_seconds(study: StudyConfig, cost: EvaluationCost) -> dict[str, float]:
+    """Of all evaluations of a trial that runs to its end, by what they go into."""
+    metrics, last = study.metrics, study.tune.max_evaluations
+    mixtures = sum(supernet_due(number, last, metrics.supernet_every) for number in range(1, last + 1))
+    settled = metrics.bn_batches * metrics.batch_size
+    scored, fakes = last + mixtures, metrics.n_fake_search
+    return {
+        "building": last * cost.build,
+        "batch norms, derived": last * settled * cost.settle_derived_image,
+        "batch norms, mixture": mixtures * settled * cost.settle_mixture_image,
+        "generation, derived": last * fakes * cost.derived_image,
+        "generation, mixture": mixtures * fakes * cost.mixture_image,
+        "extraction": scored * fakes * cost.extract_image,
+        "moments": scored * fakes * cost.moments_image,
+        "distance": scored * cost.distance,
+        "KID": last * cost.kid,
+    }
+
+
+def measure(study: StudyConfig, device: torch.device, batch: int | None, images: int | None) -> dict[str, Any]:
+    """All figures of a study, plain."""
+    slow, metrics = device.type == "cpu", study.metrics
+    few = 8 if metrics.extractor == INCEPTION or study.model.channels_g > 64 else 64
+    timed = Timed(
+        device,
+        batch or min(study.search.batch_size, 4 if study.model.channels_g > 64 else 32 if slow else 10**9),
+        images or (few if slow else metrics.batch_size),
+    )
+    side, channels = SIDES.get(study.data.source, (32, 3))
+    side, channels = study.data.image_size or side, study.data.channels or channels
+    pixels = np.random.default_rng(0).integers(0, 256, (512, channels, side, side), dtype=np.uint8)
+    data = ImageData.of(study.data.source, pixels)
+    extractor = random_extractor(metrics.extractor, channels, device)
+    dim = extractor(torch.from_numpy(pixels[:2].copy())).embedding.shape[1]
+    evaluator = Evaluator(extractor, random_real(dim, device), Protocol(timed.images, timed.images, 1), device)
+    swept = study.sweep.get("search.relaxation")
+    relaxations = [str(one) for one in swept.choice or ()] if swept else [study.search.relaxation]
+    cost = evaluation_cost(loop_of(study, data, evaluator, timed), study, timed)
+    parts = evaluations_seconds(study, cost)
+    spent, steps = sum(parts.values()), round(study.search.kimg * 1000 / study.search.batch_size)
+    searches = {name: steps * step_seconds(study, data, evaluator, timed, name) for name in relaxations}
+    return {
+        "study": study.name,
+        "device": torch.cuda.get_device_name() if not slow else f"cpu, {torch.get_num_threads()} threads",
+        "timed": {"batch": timed.batch, "images": timed.images, "space": proposable_spaces(study)[0]},
+        "evaluation_cost_s": asdict(cost),
+        "evaluations_s": parts | {"sum": spent},
+        "steps": steps,
+        "steps_s": searches,
+        "share": {name: spent / (spent + value) for name, value in searches.items()},
+        "share_of_study": spent * len(searches) / (spent * len(searches) + sum(searches.values())),
+    }
+
+
+def say(found: dict[str, Any]) -> None:
+    click.echo(f"study {found['study']} on {found['device']}; timed: {found['timed']}")
+    for name, value in found["evaluation_cost_s"].items():
+        click.echo(f"  {name:<24}{value:12.6f} s")
+    total = found["evaluations_s"]["sum"]
+    click.echo("all evaluations of a trial")
+    for name, value in found["evaluations_s"].items():
+        click.echo(f"  {name:<24}{value:12.1f} s {value / total:7.1%}")
+    click.echo(f"all {found['steps']} steps of a trial, and the share of its time that evaluations take")
+    for name, value in found["steps_s"].items():
+        click.echo(f"  {name:<24}{value:12.1f} s {found['share'][name]:7.1%}")
+    click.echo(f"  {'over these relaxations':<39}{found['share_of_study']:7.1%}")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("study", nargs="?", default="digits", help="a shipped study or a file (digits)")
+    parser.add_argument("--study", dest="study", default=argparse.SUPPRESS, help="the same by name")
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="as of autogan-ray run")
+    parser.add_argument("--threads", type=int, default=1, help="torch threads (1)")
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument("--batch", type=int, help="images of a timed step; fewer than the study's are scaled up")
+    parser.add_argument("--images", type=int, help="images of a timed evaluation")
+    parser.add_argument("--json", action="store_true")
+    given = parser.parse_args()
+    torch.set_num_threads(given.threads)
+    torch.manual_seed(0)
+    study = load_study_config(given.study, dict(parse_override(text) for text in given.set))
+    found = measure(study, torch.device(given.device), given.batch, given.images)
+    if given.json:
+        click.echo(json.dumps(found, indent=2))
+    else:
+        say(found)
+
+
+if __name__ == "__main__":
+    main()
