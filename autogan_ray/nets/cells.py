@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from autogan_ray.nets.branch import add
 from autogan_ray.nets.drawn import left_of, only_none_left
 from autogan_ray.nets.mixed import One, Place, Places, Selection
 from autogan_ray.nets.ops import OpSpec, Repeated, batch_norm, build_op, conv, upsample
@@ -62,12 +63,15 @@ class DagCell(nn.Module):
         running = self._running(selection)
         taps = {INPUT: Tap(x)}
         for node in self._order:
-            incoming = [edge for edge in running if edge.target == node]
-            terms = [self._along(edge, taps[edge.source], selection) for edge in incoming]
+            total: Tensor | None = None
+            for edge in running:
+                if edge.target == node:
+                    total = add(total, self._along(edge, taps[edge.source], selection))
             if node == self._cell.skip_in:
                 side = self._side(x, node)
-                terms += [self._skipped(*pair, side, selection) for pair in zip(skips, self.skips, strict=True)]
-            taps[node] = Tap(sum(terms[1:], terms[0]) if terms else self._zeros(x, node))
+                for skip, module in zip(skips, self.skips, strict=True):
+                    total = add(total, self._skipped(skip, module, side, selection))
+            taps[node] = Tap(self._zeros(x, node) if total is None else total)
         return taps[self._cell.output].value, taps[self._cell.skip_out or self._cell.output].value
 
     def _running(self, selection: Selection) -> list[Edge]:

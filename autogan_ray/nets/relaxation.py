@@ -107,6 +107,8 @@ class ArchitectureParameters:
                 break
             soft = torch.softmax((log_p + self.noise(generator)) / temperature, dim=1)
             best = soft.argmax(dim=1).tolist()
+        if not soft.requires_grad:  # the scale is 1, and is not worth a product
+            return {decision.name: One(index) for decision, index in zip(self.decisions, best, strict=True)}
         scale = soft[range(len(best)), best]
         scale = 1 - scale.detach() + scale
         return {
