@@ -17,7 +17,7 @@ from autogan_ray.metrics.evaluation import Evaluator, Protocol, RealSet
 from autogan_ray.metrics.features import Extractor, ExtractorWeights, Features, Gathered
 from autogan_ray.metrics.labels import INCEPTION
 from autogan_ray.metrics.moments import Moments
-from autogan_ray.metrics.scores import Statistics, covariance_root, frechet_distance
+from autogan_ray.metrics.scores import Statistics, covariance_root, frechet_distance, root_sum
 from autogan_ray.nets.latents import Latents
 from autogan_ray.training.data import ImageData
 
@@ -110,6 +110,14 @@ def test_the_root_gives_the_covariance_back_and_has_no_column_for_rounding() -> 
         root = covariance_root(statistics)
         assert root.shape == (D, rank) and root.dtype == torch.float64
         assert torch.allclose(root @ root.T, torch.from_numpy(statistics.covariance), atol=1e-12)
+
+
+def test_the_roots_of_small_eigenvalues_keep_their_digits_in_a_graded_matrix() -> None:
+    """In the other triangle they are lost: the sum is wrong in its ninth digit."""
+    mixed = torch.eye(60).double() + 0.3 * torch.randn(60, 60, generator=torch.Generator().manual_seed(1)).double() / 8
+    factor = mixed * torch.logspace(-7, 0, 60, dtype=torch.float64)
+    wanted = float(torch.linalg.svdvals(factor).sum())
+    assert root_sum(factor.T @ factor) == pytest.approx(wanted, rel=1e-13)
 
 
 def test_an_evaluators_score_is_the_distance_of_the_features_it_gathers(
