@@ -6,7 +6,6 @@ hold no state.
 
 from __future__ import annotations
 
-import resource
 from dataclasses import dataclass
 from typing import Any
 
@@ -79,10 +78,3 @@ class Scorer:
             "genotype": genotype,
             "decisions": table,
         }
-
-
-def peak_memory_mib(device: torch.device) -> float:
-    """Peak memory: of the GPU's allocator, or resident memory of this process on the CPU."""
-    if device.type == "cuda":
-        return torch.cuda.max_memory_allocated(device) / 2**20
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
