@@ -1,4 +1,4 @@
-"""A driver that waits: Ray Tune's control loop wakes ten times a second, which nobody needs who reports once a minute."""
+"""A driver that waits: Ray Tune's control loop wakes ten times a second, where trials report once a minute."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from ray.air.execution._internal.actor_manager import RayActorManager
+from ray.air.execution._internal import actor_manager
 
 WAIT_S = 1.0
 
@@ -18,13 +18,14 @@ def patient_driver() -> Iterator[None]:
     An event (a report, a process that is ready, a free slot) ends the wait at once, so nothing comes later for it.
     Only what is no event, Ctrl-C, may take so long to be seen.
     """
-    known = RayActorManager.next
+    manager: Any = actor_manager.RayActorManager
+    known = manager.next
 
-    def wait(manager: RayActorManager, timeout: float | None = None) -> Any:
-        return known(manager, timeout if timeout is None else max(timeout, WAIT_S))
+    def wait(self: Any, timeout: float | None = None) -> Any:
+        return known(self, timeout if timeout is None else max(timeout, WAIT_S))
 
-    RayActorManager.next = wait
+    manager.next = wait
     try:
         yield
     finally:
-        RayActorManager.next = known
+        manager.next = known
