@@ -134,7 +134,7 @@ def _fit(plan: Plan, measure: Measure, storage: str, listener: Listener | None, 
     import numpy as np
     from ray import tune
 
-    from autogan_ray.tune.patience import patient_driver
+    from autogan_ray.tune.control import control_loop
     from autogan_ray.tune.proposals import StudySearch
     from autogan_ray.tune.recorder import Recorder
     from autogan_ray.tune.rungs import RungKeeper, StoppedTrials
@@ -182,7 +182,7 @@ def _fit(plan: Plan, measure: Measure, storage: str, listener: Listener | None, 
             ),
         )
     logging.getLogger("ray.tune").setLevel(logging.CRITICAL)
-    with patient_driver():
+    with control_loop():
         tuner.fit()
 
 
