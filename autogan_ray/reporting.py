@@ -45,7 +45,7 @@ def say_study(say: Say, results: Path, as_json: bool) -> None:
 
     study = load_study(results)
     if as_json:
-        say(study.trials.to_json(orient="records", indent=2))
+        say(study.trials.to_json(orient="records", indent=2, date_format="iso"))
         return
     metric = str(study.studies["metric"].iloc[0])
     say(f"{study.name}: {study.studies['status'].iloc[0]}")

@@ -14,13 +14,27 @@ from autogan_ray.metrics.prepare import prepare_extractor
 from autogan_ray.training.data import ImageData, load_data
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """For pytest-xdist: a file stays on one worker, with its fixtures, and so does all that starts Ray, which begins.
+
+    So one cluster runs at a time, and the longest part does not come last.
+    """
+    for item in items:
+        with_ray = item.get_closest_marker("ray") is not None
+        item.add_marker(pytest.mark.xdist_group("ray" if with_ray else item.nodeid.split("::")[0]))
+    items.sort(key=lambda item: item.get_closest_marker("ray") is None)
+
+
 @pytest.fixture(scope="session", autouse=True)
 def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """No test reads or writes the user's cache; child processes inherit it."""
     folder = tmp_path_factory.mktemp("cache")
-    before = {name: os.environ.get(name) for name in ("AUTOGAN_RAY_CACHE", "AUTOGAN_RAY_DATA")}
+    before = {name: os.environ.get(name) for name in ("AUTOGAN_RAY_CACHE", "AUTOGAN_RAY_DATA", "OMP_NUM_THREADS")}
     os.environ["AUTOGAN_RAY_CACHE"] = str(folder)
     os.environ["AUTOGAN_RAY_DATA"] = str(folder / "data")
+    # Two threads that share a busy processor wait for each other: a step takes 30 times as long.
+    os.environ["OMP_NUM_THREADS"] = "1"
     torch.set_num_threads(1)
     yield folder
     for name, value in before.items():

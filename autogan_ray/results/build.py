@@ -15,7 +15,7 @@ Row = dict[str, Any]
 COSTS = ("params_g", "params_d", "macs_g", "macs_d")
 
 # Of a record, what is not a column of ``history``.
-_ELSEWHERE = {"genotype", "decisions", "diverged", "wall_s", "device", "node", *COSTS}
+_ELSEWHERE = {"genotype", "decisions", "diverged", "wall_s", "device", "node", "pid", *COSTS}
 
 
 def moment(seconds: float | None) -> datetime | None:

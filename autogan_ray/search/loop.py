@@ -30,13 +30,14 @@ from autogan_ray.search.methods import METHODS
 from autogan_ray.search.record import Means, SearchRecord
 from autogan_ray.search.rest import start_anew
 from autogan_ray.search.schedule import temperature
-from autogan_ray.search.scoring import Scorer, peak_memory_mib, supernet_due
+from autogan_ray.search.scoring import Scorer, supernet_due
 from autogan_ray.search.treatment import Treatment
 from autogan_ray.search.tuning import WeightTuner
 from autogan_ray.space import SearchSpace
 from autogan_ray.training.data import BatchStream, ImageData, split_halves
 from autogan_ray.training.ema import Ema
 from autogan_ray.training.feed import Feed
+from autogan_ray.training.memory import peak_memory_mib
 from autogan_ray.training.steps import adam, discriminator_step, frozen, generator_step
 from autogan_ray.training.streams import layer_noise, stream, stream_seed
 

@@ -6,7 +6,6 @@ hold no state.
 
 from __future__ import annotations
 
-import resource
 from dataclasses import dataclass
 from typing import Any
 
@@ -89,10 +88,3 @@ class Scorer:
 def supernet_due(evaluation: int, last: int, every: int) -> bool:
     """Whether the mixture is scored at an evaluation, 1 to ``last``: a function of its number, as a resume needs."""
     return evaluation % every == 0 or evaluation == last
-
-
-def peak_memory_mib(device: torch.device) -> float:
-    """Peak memory: of the GPU's allocator, or resident memory of this process on the CPU."""
-    if device.type == "cuda":
-        return torch.cuda.max_memory_allocated(device) / 2**20
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024

@@ -29,7 +29,7 @@ class Recorder(Callback):
     """
 
     SHORTEST_S = 5.0
-    """Tables are not rewritten more often than this, nor for more than a twentieth of the time."""
+    """Tables are not rewritten more often than this, nor for more than a two-hundredth of the time."""
 
     def __init__(self, folder: Path, planned: int, stopped: Callable[[], set[str]], listener: Listener | None) -> None:
         self._folder, self._planned, self._stopped, self._listener = folder, planned, stopped, listener
@@ -117,7 +117,7 @@ class Recorder(Callback):
         about = json.loads((self._folder / STUDY_FILE).read_text(encoding="utf-8"))
         write_tables(self._folder, about, self.logs)
         taken = time.monotonic() - now
-        self._next_write = now + taken + max(self.SHORTEST_S, 20 * taken)
+        self._next_write = now + taken + max(self.SHORTEST_S, 200 * taken)
 
 
 def _error_of(trial: Trial) -> str:

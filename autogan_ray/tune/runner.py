@@ -134,6 +134,7 @@ def _fit(plan: Plan, measure: Measure, storage: str, listener: Listener | None, 
     import numpy as np
     from ray import tune
 
+    from autogan_ray.tune.control import control_loop
     from autogan_ray.tune.proposals import StudySearch
     from autogan_ray.tune.recorder import Recorder
     from autogan_ray.tune.rungs import RungKeeper, StoppedTrials
@@ -168,7 +169,8 @@ def _fit(plan: Plan, measure: Measure, storage: str, listener: Listener | None, 
                 search_alg=StudySearch(study, plan.folder.resolve() / "optuna.journal"),
                 scheduler=RungKeeper(study, rungs) if study.tune.scheduler == "asha" else None,
                 max_concurrent_trials=plan.slots,
-                reuse_actors=False,
+                # A process costs 4 s of imports. On GPUs a trial lasts long, and gets a CUDA context of its own.
+                reuse_actors=plan.gpus == 0,
             ),
             run_config=tune.RunConfig(
                 name=EXPERIMENT,
@@ -180,7 +182,8 @@ def _fit(plan: Plan, measure: Measure, storage: str, listener: Listener | None, 
             ),
         )
     logging.getLogger("ray.tune").setLevel(logging.CRITICAL)
-    tuner.fit()
+    with control_loop():
+        tuner.fit()
 
 
 def _storage(plan: Plan, options: Options, study_id: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import tempfile
 import time
 from collections.abc import Mapping
@@ -22,6 +23,7 @@ from autogan_ray.search.loop import SearchLoop
 from autogan_ray.space import SearchSpace
 from autogan_ray.training.checkpoint import load_state, save_state
 from autogan_ray.training.data import ImageData
+from autogan_ray.tune.afresh import begin_afresh
 
 
 @dataclass(frozen=True)
@@ -47,9 +49,9 @@ def protocol_of(study: StudyConfig, n_fake: int) -> Protocol:
 def run_trial(config: dict[str, Any], bundle: Bundle) -> None:
     """Tune's function trainable. ``config``: number, trial_id and trial, as ``StudySearch`` proposes them."""
     study = StudyConfig.parse(bundle.study, "study", ConfigError)
-    torch.set_num_threads(study.tune.threads or max(1, int(study.tune.cpus_per_trial)))
     trial = TrialConfig.parse(config["trial"], "trial", ConfigError)
     device, label = assigned_device()
+    begin_afresh(trial.seed, device, study.tune.threads or max(1, int(study.tune.cpus_per_trial)))
     evaluator = Evaluator(
         Extractor(bundle.extractor, device), bundle.real, protocol_of(study, study.metrics.n_fake_search), device
     )
@@ -110,6 +112,7 @@ class _Reporter:
             "wall_s": spent,
             "device": self._device,
             "node": ray.util.get_node_ip_address(),
+            "pid": os.getpid(),
         }
         self._records.append(record)
         with tempfile.TemporaryDirectory() as folder:

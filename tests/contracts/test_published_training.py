@@ -127,7 +127,7 @@ def test_a_class_conditional_generator_makes_what_is_asked_for(
         choices = load_genotype("biggan").choices
         return Generator(space, shape, choices), Discriminator(space, shape, choices)
 
-    config = RetrainConfig(kimg=16.0, batch_size=32, d_steps_per_g_step=1, lr_g=2e-3, lr_d=2e-3, ema=0.9, evaluations=1)
+    config = RetrainConfig(kimg=9.6, batch_size=32, d_steps_per_g_step=1, lr_g=2e-3, lr_d=2e-3, ema=0.9, evaluations=1)
     loop = TrainLoop(build, config, digits, seed=0)
     while loop.step_d < loop.total_steps:
         loop.step()

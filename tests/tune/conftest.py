@@ -8,6 +8,9 @@ import sys
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner, Result
+
+from autogan_ray.cli import main
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -20,6 +23,11 @@ def run(*arguments: str, cwd: Path, check: bool = True) -> subprocess.CompletedP
     found = subprocess.run(command(*arguments), cwd=cwd, capture_output=True, text=True, timeout=280, env=os.environ)
     assert not check or found.returncode == 0, found.stdout[-3000:] + found.stderr[-3000:]
     return found
+
+
+def ask(*arguments: str) -> Result:
+    """A verb in this process: for those that start neither Ray nor a training."""
+    return CliRunner().invoke(main, list(arguments))
 
 
 @pytest.fixture(scope="session")

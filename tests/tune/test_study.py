@@ -17,13 +17,23 @@ import pytest
 import torch
 
 import autogan_ray as ag
+from autogan_ray.config import StudyConfig, TrialConfig
+from autogan_ray.errors import ConfigError
+from autogan_ray.metrics.evaluation import Evaluator
+from autogan_ray.metrics.features import Extractor
+from autogan_ray.metrics.study import prepare
 from autogan_ray.results.schemas import TABLES
+from autogan_ray.results.trial_log import TrialLogs
+from autogan_ray.search.loop import SearchLoop
+from autogan_ray.space import load_space
+from autogan_ray.tune.trainable import protocol_of
 
-from .conftest import ROOT, command, run
+from .conftest import ROOT, ask, command, run
 
 pytestmark = [pytest.mark.ray, pytest.mark.timeout(300)]
 
 TIMING = ["timestamp", "images_per_s", "eval_s", "peak_mem_mib", "attempt"]
+NOT_THE_SEARCHES = [*TIMING, "wall_s", "device", "node", "pid"]
 
 
 def history(folder: Path) -> pd.DataFrame:
@@ -48,9 +58,22 @@ def test_a_study_leaves_six_tables_that_agree(smoke: Path) -> None:
         assert row.fid_best == study.history.query("trial_id == @row.trial_id")["fid"].min()
 
 
-def test_the_same_seed_one_trial_at_a_time_gives_the_same_history(smoke: Path, tmp_path: Path) -> None:
-    run("run", "smoke", "--trials", "3", "--set", "tune.max_concurrent=1", cwd=tmp_path)
-    pd.testing.assert_frame_equal(history(smoke), history(tmp_path / "results" / "smoke"), check_exact=True)
+def test_a_trial_in_a_process_that_ran_others_equals_a_search_without_ray(smoke: Path) -> None:
+    logs = list(TrialLogs(smoke))
+    assert len(logs) == 3 and len({record["pid"] for log in logs for record in log.records}) == 1
+    study, last = ag.load_study(smoke), logs[-1]
+    config = StudyConfig.parse(study.config, "study", ConfigError)
+    measure = prepare(config.data, config.metrics)
+    evaluator = Evaluator(
+        Extractor(measure.extractor), measure.real, protocol_of(config, config.metrics.n_fake_search), "cpu"
+    )
+    trial = TrialConfig.parse(last.about["config"], "trial", ConfigError)
+    loop = SearchLoop(trial, load_space(trial.space), measure.data, evaluator, evaluations=config.tune.max_evaluations)
+    for record in last.records:
+        expected = next(loop.records()).to_dict()
+        # Through JSON, as the driver was told.
+        assert json.loads(json.dumps({**expected, **{key: record[key] for key in NOT_THE_SEARCHES}})) == record
+    assert 0 < last.records[-1]["peak_mem_mib"] < 4096
 
 
 def test_a_study_that_is_interrupted_keeps_its_tables_and_resumes_to_the_same_history(
@@ -83,12 +106,13 @@ def test_a_killed_worker_goes_on_to_the_same_evaluations(smoke: Path, tmp_path: 
         cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=os.environ,
     )  # fmt: skip
     assert process.stdout is not None
-    # Once a trial, as a restarted one tells its first evaluation again and would be killed until it is given up.
+    # Once a trial, as a restarted one tells its first evaluation again and would be killed until it is given up;
+    # and once between two trials, when the process is handed the next.
     killed = set()
     for line in process.stdout:
-        found = re.search("(t000[012]) evaluation 1", line)
-        if found and found[1] not in killed:
-            killed.add(found[1])
+        found = re.search("(t000[012]) evaluation 1|(t0000) (complete|pruned)", line)
+        if found and found[0] not in killed:
+            killed.add(found[0])
             kill_trial_of(process.pid)
     assert process.wait(timeout=200) == 0
     folder = tmp_path / "results" / "smoke"
@@ -113,30 +137,34 @@ def kill_trial_of(driver: int) -> None:
                 child.kill()
 
 
-@pytest.mark.parametrize(("share", "trials"), [("1", 8), ("0.5", 16)])
-def test_a_cluster_of_eight_gpus_runs_a_trial_on_each(share: str, trials: int, tmp_path: Path) -> None:
-    script = f"""
+def test_eight_gpus_run_a_trial_on_each_and_shares_of_a_gpu_are_packed_on_it(tmp_path: Path) -> None:
+    """On GPUs that are declared, not there. Two studies in one cluster: a whole GPU each, a quarter each."""
+    script = """
 import os
 from autogan_ray.tune.runner import ENVIRONMENT
 os.environ.update(ENVIRONMENT)
 from ray.cluster_utils import Cluster
-cluster = Cluster(initialize_head=True, head_node_args=dict(num_cpus={trials}, num_gpus=8, include_dashboard=False))
+cluster = Cluster(initialize_head=True, head_node_args=dict(num_cpus=8, num_gpus=8, include_dashboard=False))
 import subprocess, sys
-code = subprocess.run([sys.executable, "-m", "autogan_ray", "run", "smoke", "--gpus", "8", "--gpus-per-trial",
-    "{share}", "--trials", "{trials}", "--address", cluster.address, "--set", "tune.scheduler=none",
-    "--set", "search.kimg=0.9"]).returncode
+for name, gpus, share, trials in (("whole", "8", "1", "8"), ("packed", "1", "0.25", "4")):
+    subprocess.run([sys.executable, "-m", "autogan_ray", "run", "smoke", "--name", name, "--gpus", gpus,
+        "--gpus-per-trial", share, "--trials", trials, "--address", cluster.address, "--set", "tune.scheduler=none",
+        "--set", "search.kimg=0.9"], check=True)
 cluster.shutdown()
-sys.exit(code)
 """
     found = subprocess.run(
         [str(Path(command()[0])), "-c", script], cwd=tmp_path, capture_output=True, text=True, timeout=290
     )
     assert found.returncode == 0, found.stdout[-2000:] + found.stderr[-2000:]
-    study = ag.load_study(tmp_path / "results" / "smoke")
-    devices = study.trials["device"].value_counts()
-    assert sorted(devices.index) == [f"gpu:{index} (on cpu)" for index in range(8)]
-    assert (devices == trials // 8).all()
-    assert study.studies["gpus"].iloc[0] == 8
+    whole, packed = (ag.load_study(tmp_path / "results" / name) for name in ("whole", "packed"))
+    assert sorted(whole.trials["device"]) == [f"gpu:{index} (on cpu)" for index in range(8)]
+    assert whole.studies["gpus"].iloc[0] == 8
+    assert packed.trials["device"].nunique() == 1 and len(packed.trials) == 4
+    # All four at the same time: the last began before the first had ended.
+    assert packed.trials["started_at"].max() < packed.history.groupby("trial_id")["timestamp"].max().min()
+    # On GPUs each trial gets a process, and so a CUDA context, of its own.
+    pids = [{record["pid"] for record in log.records} for log in TrialLogs(whole.folder)]
+    assert len(set.union(*pids)) == 8
 
 
 def test_retraining_scores_the_best_and_random_genotypes_and_leaves_usable_files(smoke: Path, tmp_path: Path) -> None:
@@ -150,11 +178,12 @@ def test_retraining_scores_the_best_and_random_genotypes_and_leaves_usable_files
     generator = ag.load_generator(rows["checkpoint_path"].iloc[0])
     images = generator(torch.randn(5, 8))
     assert images.shape == (5, 1, 8, 8) and images.abs().max() <= 1
-    again = run("evaluate", rows["checkpoint_path"].iloc[0], cwd=tmp_path).stdout
+    again = ask("evaluate", rows["checkpoint_path"].iloc[0]).output
     assert float(again.split()[2]) == pytest.approx(rows["fid"].iloc[0], rel=1e-4)
-    run("generate", rows["checkpoint_path"].iloc[0], "--num", "3", "--out", "pictures", cwd=tmp_path)
-    assert len(list((tmp_path / "pictures").glob("*.png"))) == 3
-    assert run("retrain", str(folder), cwd=tmp_path, check=False).returncode == 2  # there already
+    pictures = tmp_path / "pictures"
+    assert ask("generate", rows["checkpoint_path"].iloc[0], "--num", "3", "--out", str(pictures)).exit_code == 0
+    assert len(list(pictures.glob("*.png"))) == 3
+    assert ask("retrain", str(folder)).exit_code == 2  # there already
     # Another rate is another retraining, not the one that is there.
     run("retrain", str(folder), "--set", "retrain.lr_g=0.001", "--resume", cwd=tmp_path)
     assert len(pd.read_parquet(folder / "evaluations.parquet")) == 5
@@ -163,7 +192,7 @@ def test_retraining_scores_the_best_and_random_genotypes_and_leaves_usable_files
     fixed = run("retrain", str(folder), "--discriminator", "fixed", "--trial", "t0001", cwd=tmp_path)
     assert "t0001" in fixed.stdout
     genotype = Path(rows["checkpoint_path"].iloc[0]).parent / "genotype.json"
-    assert "generator" in run("genotypes", str(genotype), cwd=tmp_path).stdout
+    assert "generator" in ask("genotypes", str(genotype)).output
 
 
 def test_a_users_own_space_is_searched_and_retrained_even_when_its_file_is_gone(tmp_path: Path) -> None:
@@ -179,19 +208,20 @@ def test_a_users_own_space_is_searched_and_retrained_even_when_its_file_is_gone(
 
 
 def test_listing_verbs_show_a_finished_study(smoke: Path) -> None:
-    assert "smoke" in run("list", cwd=smoke.parent.parent).stdout
-    assert json.loads(run("list", "--json", cwd=smoke.parent.parent).stdout)[0]["status"] == "complete"
-    shown = run("show", str(smoke), cwd=ROOT).stdout
+    place = str(smoke.parent)
+    assert "smoke" in ask("list", place).output
+    assert json.loads(ask("list", place, "--json").output)[0]["status"] == "complete"
+    shown = ask("show", str(smoke)).output
     assert "t0002" in shown and "genotype" in shown
-    one = run("show", str(smoke), "t0001", cwd=ROOT).stdout
+    one = ask("show", str(smoke), "t0001").output
     assert "g.cell" not in one and "cell1: conv=" in one and ("UNDECIDED" in one or "decided" in one)
-    assert len(json.loads(run("show", str(smoke), "--json", cwd=ROOT).stdout)) == 3
+    assert len(json.loads(ask("show", str(smoke), "--json").output)) == 3
 
 
 def test_what_a_time_budget_cuts_off_goes_on_when_resumed(tmp_path: Path) -> None:
-    study = ["run", "smoke", "--trials", "50", "--set", "search.kimg=9.0"]
+    study = ["run", "smoke", "--trials", "50", "--set", "search.kimg=3.0", "--set", "tune.max_concurrent=1"]
     folder, start = tmp_path / "results" / "smoke", time.monotonic()
-    found = run(*study, "--time-budget", "12s", cwd=tmp_path)
+    found = run(*study, "--time-budget", "15s", cwd=tmp_path)
     assert time.monotonic() - start < 120 and "not all trials are done" in found.stdout
     cut = pd.read_parquet(folder / "trials.parquet").set_index("trial_id")
     cut_off = cut.index[cut["status"] == "interrupted"]
@@ -203,12 +233,18 @@ def test_what_a_time_budget_cuts_off_goes_on_when_resumed(tmp_path: Path) -> Non
     assert (later["evaluations"].reindex(cut.index) >= cut["evaluations"]).all()
 
 
-def test_studies_that_share_a_storage_do_not_meet(tmp_path: Path) -> None:
+def test_studies_that_share_a_storage_do_not_meet_and_the_same_seed_gives_the_same_history(
+    smoke: Path, tmp_path: Path
+) -> None:
     for seed in ("0", "1"):
         run("run", "smoke", "--trials", "1", "--seed", seed, "--name", f"s{seed}", "--storage", "shared", cwd=tmp_path)
     tables = [pd.read_parquet(tmp_path / "results" / f"s{seed}" / "history.parquet") for seed in (0, 1)]
     assert [len(table) for table in tables] == [3, 3]
     assert not tables[0]["fid"].equals(tables[1]["fid"])
+    first = history(smoke).query("trial_id == 't0000'")
+    pd.testing.assert_frame_equal(
+        *(table.drop(columns="study_id") for table in (first, history(tmp_path / "results" / "s0"))), check_exact=True
+    )
     assert len(list((tmp_path / "shared").iterdir())) == 2
     shutil.rmtree(tmp_path / "results" / "s0")
     again = run("run", "smoke", "--trials", "1", "--name", "s0", "--storage", "shared", cwd=tmp_path, check=False)

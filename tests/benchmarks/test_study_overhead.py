@@ -1,0 +1,72 @@
+"""The account of a study's time: a study made up by hand, whose every second is known."""
+
+from __future__ import annotations
+
+import pandas as pd
+import pytest
+import study_overhead
+
+START = 1_700_000_000.0
+
+
+def at(seconds: float) -> pd.Timestamp:
+    return pd.Timestamp(START + seconds, unit="s", tz="UTC")
+
+
+def trial(name: str, started: float, ends: list[float], train: float, evaluate: float) -> tuple[dict, list[dict]]:
+    """1 kimg and one evaluation up to each of ``ends``."""
+    row = {"trial_id": name, "started_at": at(started), "restarts": 0}
+    return row, [
+        {
+            "trial_id": name,
+            "evaluation": number,
+            "kimg": float(number),
+            "images_per_s": 1000 / train,
+            "eval_s": evaluate,
+            "timestamp": at(end),
+        }
+        for number, end in enumerate(ends, 1)
+    ]
+
+
+def study(restarts: int = 0) -> study_overhead.Account:
+    """Two slots for 60 s. t0: 10 to 40; t1: 12 to 24; t2 after 3 s of waiting on the second slot: 27 to 54."""
+    made = [
+        trial("t0", 10, [25, 40], train=9, evaluate=3),  # starts in 3 s, 3 s are lost between its evaluations
+        trial("t1", 12, [24], train=8, evaluate=2),  # 2 s
+        trial("t2", 27, [54], train=20, evaluate=6),  # 1 s
+    ]
+    trials = pd.DataFrame([row for row, _ in made])
+    trials.loc[0, "restarts"] = restarts
+    history = pd.DataFrame([line for _, lines in made for line in lines]).sample(frac=1, random_state=0)
+    return study_overhead.account(trials, history, pd.Series({"created_at": at(0), "finished_at": at(60)}), 2)
+
+
+def test_every_second_of_a_slot_is_counted_once() -> None:
+    found = study()
+    assert (found.training, found.evaluation) == pytest.approx((18 + 8 + 20, 6 + 2 + 6))
+    assert found.start_of_trials == pytest.approx(3 + 2 + 1)
+    assert (found.head, found.tail) == pytest.approx((20, 12))
+    assert found.between_trials == pytest.approx((12 - 10) + (27 - 24))
+    assert found.idle_at_the_end == pytest.approx(54 - 40)
+    assert found.rest == pytest.approx(3)
+    shares = found.shares()
+    assert shares["overhead"] == pytest.approx(1 - 60 / 120)
+    assert shares["overhead_without_idle_end"] == pytest.approx(1 - 60 / 120 - 14 / 120)
+    parts = ("training", "evaluation", "start_of_trials", "between_trials", "head", "tail", "idle_at_the_end", "rest")
+    assert sum(shares[part] for part in parts) == pytest.approx(1)
+
+
+def test_what_lies_around_a_study_is_head_and_tail() -> None:
+    made = study()
+    trials, history = trial("t0", 10, [30], train=15, evaluate=4)
+    found = study_overhead.account(
+        pd.DataFrame([trials]), pd.DataFrame(history), pd.Series(dtype=object), 1, (START, START + 50)
+    )
+    assert (found.head, found.tail, found.start_of_trials, found.between_trials) == pytest.approx((10, 20, 1, 0))
+    assert made.driver_cpu_s is None and "driver_cpu_of_wall" not in made.shares()
+
+
+def test_a_study_that_repeated_work_is_refused() -> None:
+    with pytest.raises(ValueError, match="without restarts"):
+        study(restarts=1)
