@@ -25,6 +25,7 @@ import torch
 from torch import Tensor, nn
 
 from autogan_ray.config import StudyConfig, TrialConfig, load_study_config, parse_override
+from autogan_ray.errors import UserError
 from autogan_ray.metrics.classifier import Classifier
 from autogan_ray.metrics.evaluation import KID_SUBSETS, Evaluator, Protocol, RealSet
 from autogan_ray.metrics.features import Extractor, ExtractorWeights
@@ -252,7 +253,10 @@ def main() -> None:
     given = parser.parse_args()
     torch.set_num_threads(given.threads)
     torch.manual_seed(0)
-    study = load_study_config(given.study, dict(parse_override(text) for text in given.set))
+    try:
+        study = load_study_config(given.study, dict(parse_override(text) for text in given.set))
+    except UserError as error:
+        parser.error(str(error))
     found = measure(study, torch.device(given.device), given.batch, given.images)
     if given.json:
         click.echo(json.dumps(found, indent=2))
