@@ -21,9 +21,9 @@ lint: install
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 
-# In as many processes as there are processors, four at most: each holds about 1 GB.
+# A file a process, in as many as there are processors, four at most: each holds about 1 GB.
 test: lint
-	$(BIN)/python -m pytest -n logical --maxprocesses 4 --dist loadgroup --no-loadscope-reorder
+	$(BIN)/python -m pytest -n logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache

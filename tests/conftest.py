@@ -14,15 +14,8 @@ from autogan_ray.metrics.prepare import prepare_extractor
 from autogan_ray.training.data import ImageData, load_data
 
 
-@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """For pytest-xdist: a file stays on one worker, with its fixtures, and so does all that starts Ray, which begins.
-
-    So one cluster runs at a time, and the longest part does not come last.
-    """
-    for item in items:
-        with_ray = item.get_closest_marker("ray") is not None
-        item.add_marker(pytest.mark.xdist_group("ray" if with_ray else item.nodeid.split("::")[0]))
+    """What starts Ray begins, so that the longest file does not come last where files run side by side."""
     items.sort(key=lambda item: item.get_closest_marker("ray") is None)
 
 

@@ -71,8 +71,10 @@ def test_a_trial_in_a_process_that_ran_others_equals_a_search_without_ray(smoke:
     loop = SearchLoop(trial, load_space(trial.space), measure.data, evaluator, evaluations=config.tune.max_evaluations)
     for record in last.records:
         expected = next(loop.records()).to_dict()
-        # Through JSON, as the driver was told.
-        assert json.loads(json.dumps({**expected, **{key: record[key] for key in NOT_THE_SEARCHES}})) == record
+        # BLAS sums in an order of its own by where memory lies: torch-fidelity's KID, in float32, shows it.
+        assert expected["kid"] == pytest.approx(record["kid"], rel=1e-6)
+        told = {**expected, **{key: record[key] for key in (*NOT_THE_SEARCHES, "kid")}}
+        assert json.loads(json.dumps(told)) == record  # through JSON, as the driver was told
     assert 0 < last.records[-1]["peak_mem_mib"] < 4096
 
 
