@@ -7,7 +7,9 @@ from contextlib import contextmanager
 from typing import Any
 
 from ray.air.execution._internal import actor_manager
+from ray.exceptions import RayActorError
 from ray.tune.execution import tune_controller
+from ray.tune.experiment import Trial
 
 WAIT_S = 1.0
 
@@ -20,8 +22,10 @@ def control_loop() -> Iterator[None]:
     :data:`WAIT_S`. An event (a report, a process that is ready, a free slot) ends a wait at once, so nothing comes
     later for it; only what is no event, Ctrl-C, may take so long to be seen.
 
-    A process that dies when it is handed its next trial leaves that trial marked as being handed over, in Ray 2.60 for
-    ever: it never gets another process, and the study hangs. Here a failure takes the mark off.
+    A process that dies before it has taken its next trial is told twice, once as a process that failed and once as a
+    trial that did. Ray 2.60 starts the trial again for the first, then gives it up for the second, though it never ran;
+    and it leaves the trial marked as being handed over, so that it would get no other process. Here the mark goes, and
+    the second telling is not heard.
     """
     manager: Any = actor_manager.RayActorManager
     controller: Any = tune_controller.TuneController
@@ -30,7 +34,10 @@ def control_loop() -> Iterator[None]:
     def patient_next(self: Any, timeout: float | None = None) -> Any:
         return known_next(self, timeout if timeout is None else max(timeout, WAIT_S))
 
-    def failure(self: Any, trial: Any, exception: Exception) -> None:
+    def failure(self: Any, trial: Trial, exception: Exception) -> None:
+        waits = trial.status == Trial.PENDING and trial not in self._resetting_trials
+        if waits and isinstance(exception, RayActorError):
+            return
         self._resetting_trials.discard(trial)
         known_failure(self, trial, exception)
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from ray.air.execution._internal.actor_manager import RayActorManager
+from ray.exceptions import RayActorError
 from ray.tune.execution.tune_controller import TuneController
+from ray.tune.experiment import Trial
 
 from autogan_ray.tune.control import WAIT_S, control_loop
 
@@ -30,12 +33,19 @@ def test_inside_a_wait_is_longer_and_afterwards_as_before(monkeypatch: pytest.Mo
     assert RayActorManager.next is known
 
 
-def test_a_failure_ends_the_handing_over_of_a_process(monkeypatch: pytest.MonkeyPatch) -> None:
-    told: list[Any] = []
-    monkeypatch.setattr(TuneController, "_trial_task_failure", lambda self, trial, error: told.append((trial, error)))
-    loop: Any = SimpleNamespace(_resetting_trials={"a", "b"})
-    error = ValueError()
+@dataclass(eq=False)
+class Waiting:
+    status: str
+
+
+def test_a_death_between_two_trials_is_heard_once_and_ends_the_handing_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    heard: list[Any] = []
+    monkeypatch.setattr(TuneController, "_trial_task_failure", lambda self, trial, error: heard.append((trial, error)))
+    handed, running, other = (Waiting(status) for status in (Trial.PENDING, Trial.RUNNING, Trial.PENDING))
+    loop: Any = SimpleNamespace(_resetting_trials={handed, other})
+    death, slip = RayActorError(), ValueError()
     with control_loop():
-        TuneController._trial_task_failure(loop, "a", error)  # type: ignore[arg-type]
-        TuneController._trial_task_failure(loop, "c", error)  # type: ignore[arg-type]
-    assert loop._resetting_trials == {"b"} and told == [("a", error), ("c", error)]
+        for trial, error in ((handed, death), (handed, death), (running, death), (handed, slip)):
+            TuneController._trial_task_failure(loop, trial, error)  # type: ignore[arg-type]
+    assert heard == [(handed, death), (running, death), (handed, slip)]
+    assert loop._resetting_trials == {other}

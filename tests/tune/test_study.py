@@ -125,7 +125,9 @@ def test_a_killed_worker_goes_on_to_the_same_evaluations(smoke: Path, tmp_path: 
     common = one.index.intersection(other.index)
     assert len(common) >= 3 and other.index.is_unique
     pd.testing.assert_frame_equal(one.loc[common], other.loc[common], check_exact=True)
-    if pd.read_parquet(folder / "trials.parquet")["restarts"].sum() == 0:
+    trials = pd.read_parquet(folder / "trials.parquet")
+    assert set(trials["status"]) <= {"complete", "pruned"}, trials[["status", "error_type", "error_message"]]
+    if trials["restarts"].sum() == 0:
         pytest.skip("every kill came after the end of its trial")
 
 
