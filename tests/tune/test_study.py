@@ -1,4 +1,7 @@
-"""Whole studies on Ray: tables, determinism, interruption and resume, devices, retraining."""
+"""Whole studies on Ray: tables, determinism, interruption and resume, devices, retraining, the README's Python.
+
+One file, as ``make test`` runs files side by side: one study and one cluster at a time for all of them.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +14,7 @@ import signal
 import subprocess
 import time
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -253,3 +257,16 @@ def test_studies_that_share_a_storage_do_not_meet_and_the_same_seed_gives_the_sa
     shutil.rmtree(tmp_path / "results" / "s0")
     again = run("run", "smoke", "--trials", "1", "--name", "s0", "--storage", "shared", cwd=tmp_path, check=False)
     assert again.returncode == 2 and "knows nothing of" in again.stderr
+
+
+def test_every_python_block_of_the_readme_runs(
+    smoke: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree(smoke, tmp_path / "results" / "digits")
+    monkeypatch.chdir(tmp_path)
+    blocks = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), flags=re.S)
+    assert len(blocks) >= 2
+    for block in blocks:
+        names: dict[str, Any] = {}
+        exec(compile(block, "README.md", "exec"), names)
+    assert capsys.readouterr().out
