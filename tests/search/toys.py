@@ -19,10 +19,18 @@ from autogan_ray.space import SearchSpace, load_space
 from autogan_ray.training.data import ImageData
 
 
-def pixels(images: Tensor) -> Features:
-    """uint8 [N, C, H, W] -> sixteen means of squares, and ten of them as logits."""
-    found = functional.adaptive_avg_pool2d(images.float() / 64, 4)[:, 0].flatten(1)
-    return Features(found, found[:, :10])
+class Pixels:
+    """Stands where an extractor does: sixteen means of squares of an image, and ten of them as logits."""
+
+    def __call__(self, images: Tensor) -> Features:
+        """uint8 [N, C, H, W] -> features of N images."""
+        found = functional.adaptive_avg_pool2d(images.float() / 64, 4)[:, 0].flatten(1)
+        return Features(found, found[:, :10])
+
+    batch = __call__
+
+
+pixels = Pixels()
 
 
 def evaluator_of(data: ImageData, n_fake: int = 24) -> Evaluator:
