@@ -9,10 +9,12 @@ from torch.utils.flop_counter import FlopCounterMode
 from autogan_ray.nets.cost import count_macs, count_parameters, genotype_cost
 from autogan_ray.nets.derived import build_discriminator, build_generator, inherit, reestimate_batch_norm
 from autogan_ray.nets.gan import Discriminator, Generator, Shape
+from autogan_ray.nets.mixed import computed_plainly
 from autogan_ray.nets.ops import BUILDERS, OpSpec, build_op
 from autogan_ray.nets.relaxation import one_hot
 from autogan_ray.nets.supernet import Supernet
 from autogan_ray.operations import OPERATIONS
+from autogan_ray.sections import ComputeConfig
 from autogan_ray.space import load_space
 from autogan_ray.training.ema import Ema
 
@@ -26,7 +28,8 @@ SIZES = [(8, 1), (32, 3), (48, 3)]
 
 def supernet(name: str, size: int, channels: int, norm: str | None = None) -> Supernet:
     shape = Shape(size, channels, channels_g=6, channels_d=5, latent_dim=12, norm_g=norm)
-    return Supernet.build(load_space(name), shape, torch.Generator().manual_seed(size))
+    compute = ComputeConfig(channels_last=False)  # the layout of a derived network as it is built, to the last bit
+    return Supernet.build(load_space(name), shape, torch.Generator().manual_seed(size), compute=compute)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -155,7 +158,7 @@ def test_macs_are_those_of_torchs_counter(name: str) -> None:
         (build_discriminator(genotype, 8), torch.randn(1, 3, 32, 32)),
     ):
         network.eval()
-        with FlopCounterMode(display=False) as counter:
+        with FlopCounterMode(display=False) as counter, computed_plainly(network):
             network(example)
         assert count_macs(network, example) == counter.get_total_flops() // 2
 
