@@ -18,7 +18,7 @@ from autogan_ray.blocks import BlockPart, DiscriminatorPart, GeneratorPart, Whol
 from autogan_ray.cell_labels import Prices, When
 from autogan_ray.nets.cost import count_macs, count_parameters
 from autogan_ray.nets.gan import Discriminator, Generator, Shape
-from autogan_ray.nets.mixed import Place
+from autogan_ray.nets.mixed import Place, computed_plainly
 from autogan_ray.operations import NONE
 from autogan_ray.space import Decision, SearchSpace
 
@@ -105,11 +105,11 @@ def _walk(module: nn.Module, path: str, when: When) -> Iterator[tuple[str, nn.Mo
 
 
 def _macs_of_leaves(network: nn.Module, example: Tensor) -> dict[nn.Module, int]:
-    """MACs of each module without children, over all its calls in one forward pass in evaluation mode."""
+    """MACs of each module without children, over all its calls in one plain forward pass in evaluation mode."""
     calls: list[tuple[nn.Module, torch.Size]] = []
     leaves = [module for module in network.modules() if not list(module.children()) and list(module.parameters())]
     hooks = [leaf.register_forward_hook(lambda m, inputs, _: calls.append((m, inputs[0].shape))) for leaf in leaves]
-    with torch.no_grad():
+    with torch.no_grad(), computed_plainly(network):
         network.eval()(example)
     for hook in hooks:
         hook.remove()
