@@ -34,11 +34,14 @@ def configured(network: Network, compute: ComputeConfig, side: int) -> Network:
     return network
 
 
-def compile_forward(*networks: nn.Module) -> None:
+def compile_forward(*networks: nn.Module, backend: str = "inductor") -> None:
     """``torch.compile`` in place; on a GPU with CUDA graphs. The first step of each shape takes a minute or more.
 
     After copies have been made (the average of the weights): they stay as they are.
+
+    Args:
+        backend: of ``torch.compile``; ``aot_eager`` traces the same graphs, forward and backward, and compiles nothing.
     """
     for network in networks:
-        device = next(network.parameters()).device
-        network.compile(dynamic=False, mode="reduce-overhead" if device.type == "cuda" else None)
+        on_gpu = next(network.parameters()).device.type == "cuda" and backend == "inductor"
+        network.compile(dynamic=False, backend=backend, mode="reduce-overhead" if on_gpu else None)

@@ -22,7 +22,7 @@ Places = tuple[tuple[int, int], ...]
 """Of each member: (kernel side, spacing of its taps in the common kernel)."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)  # compared by identity: torch.compile hashes it before it has its fields
 class Group:
     """Convolutions with one lead and stride that share a kernel of ``side`` taps at ``dilation``.
 

@@ -1,0 +1,122 @@
+"""Compiled networks train to the losses of uncompiled ones: the same graphs, traced forward and backward.
+
+By the backend that traces and does not compile: what it may get wrong is ours (a branch on data, a state that is
+changed where the trace does not see it); the kernels behind it are torch's, and take minutes to build.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+
+from autogan_ray.nets.compute import compile_forward
+from autogan_ray.nets.gan import Discriminator, Generator, Shape
+from autogan_ray.search.loop import SearchLoop
+from autogan_ray.sections import RetrainConfig
+from autogan_ray.space import SearchSpace, load_space
+from autogan_ray.training import steps
+from autogan_ray.training.train import TrainLoop
+from tests.search.toys import noise_images, search_of
+
+STEPS = 4
+TINY = """
+schema = 1
+[generator]
+kind = "dag"
+[generator.choices]
+up = ["nearest_conv_1x1", "bilinear_conv_1x1", "deconv_2x2"]
+some = ["none", "skip", "conv_1x1", "conv_3x3", "dil_conv_3x3"]
+[generator.cell]
+nodes = ["a", "out"]
+output = "out"
+edges = [
+    { name = "u0", from = "in", to = "a", choices = "up" },
+    { name = "e0", from = "a", to = "out", choices = "some" },
+]
+[discriminator]
+kind = "dag"
+[discriminator.choices]
+some = ["none", "skip", "conv_1x1", "conv_3x3", "dil_conv_3x3"]
+first = ["conv_1x1", "conv_3x3"]
+down = ["avg_pool", "down_conv_3x3"]
+[discriminator.cell]
+nodes = ["a", "out"]
+output = "out"
+edges = [
+    { name = "e0", from = "in", to = "a", choices = "some" },
+    { name = "d0", from = "a", to = "out", choices = "down" },
+]
+[discriminator.first_cell]
+e0 = { choices = "first" }
+"""
+
+
+@pytest.fixture
+def space(tmp_path: Path) -> SearchSpace:
+    (tmp_path / "tiny.toml").write_text(TINY)
+    return load_space(tmp_path / "tiny.toml")
+
+
+@pytest.fixture
+def losses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """Every loss of D's and G's weights and architectures, in order."""
+    found: list[float] = []
+
+    def noted(loss: Callable[..., Tensor]) -> Callable[..., Tensor]:
+        def note(*scores: Tensor) -> Tensor:
+            value = loss(*scores)
+            found.append(float(value.detach()))
+            return value
+
+        return note
+
+    monkeypatch.setattr(steps, "hinge_d", noted(steps.hinge_d))
+    monkeypatch.setattr(steps, "hinge_g", noted(steps.hinge_g))
+    return found
+
+
+def trained(losses: list[float], step: Callable[[], object]) -> list[float]:
+    losses.clear()
+    for _ in range(STEPS):
+        step()
+    return losses.copy()
+
+
+def assert_same(eager: list[float], compiled: list[float]) -> None:
+    assert len(eager) >= 2 * STEPS and len(set(eager)) > STEPS  # weights move, and so do the losses
+    assert compiled == pytest.approx(eager, rel=1e-4, abs=1e-5)
+
+
+@pytest.fixture(autouse=True)
+def forget_graphs() -> None:
+    torch.compiler.reset()
+
+
+def test_a_retraining(losses: list[float], space: SearchSpace) -> None:
+    data, choices = noise_images(), space.random(8, 0).choices
+    shape = Shape(8, 1, channels_g=4, channels_d=4, latent_dim=4, norm_g="batch")
+    config = RetrainConfig(kimg=1.0, batch_size=8, d_steps_per_g_step=1, lr_g=1e-3, lr_d=1e-3)
+
+    def loop() -> TrainLoop:
+        return TrainLoop(
+            lambda: (Generator(space, shape, choices), Discriminator(space, shape, choices)), config, data, 0
+        )
+
+    eager, compiled = loop(), loop()
+    compile_forward(compiled.generator, compiled.discriminator, backend="aot_eager")
+    assert_same(trained(losses, eager.step), trained(losses, compiled.step))
+
+
+@pytest.mark.parametrize("relaxation", ["softmax", "gumbel"])
+def test_a_search(losses: list[float], space: SearchSpace, relaxation: str) -> None:
+    def loop() -> SearchLoop:
+        return search_of(noise_images(), "adversarial", space, relaxation=relaxation, warmup=0.0, kimg=0.1)
+
+    eager, compiled = loop(), loop()
+    compile_forward(compiled.net.generator, compiled.net.discriminator, backend="aot_eager")
+    assert_same(trained(losses, eager.step), trained(losses, compiled.step))
+    assert torch.allclose(compiled.net.arch_g.logits, eager.net.arch_g.logits, atol=1e-3)
