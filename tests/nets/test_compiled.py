@@ -111,10 +111,9 @@ def test_a_retraining(losses: list[float], space: SearchSpace) -> None:
     assert_same(trained(losses, eager.step), trained(losses, compiled.step))
 
 
-@pytest.mark.parametrize("relaxation", ["softmax", "gumbel"])
-def test_a_search(losses: list[float], space: SearchSpace, relaxation: str) -> None:
+def test_a_search(losses: list[float], space: SearchSpace) -> None:
     def loop() -> SearchLoop:
-        return search_of(noise_images(), "adversarial", space, relaxation=relaxation, warmup=0.0, kimg=0.1)
+        return search_of(noise_images(), "adversarial", space, relaxation="gumbel", warmup=0.0, kimg=0.1)
 
     eager, compiled = loop(), loop()
     compile_forward(compiled.net.generator, compiled.net.discriminator, backend="aot_eager")
