@@ -21,6 +21,7 @@ from autogan_ray.about import STUDY_FILE
 from autogan_ray.config import StudyConfig
 from autogan_ray.errors import GenotypeError, NotFoundError, ResultsError
 from autogan_ray.genotype import Genotype
+from autogan_ray.processes import end_with_parent
 from autogan_ray.published import is_published, load_genotype
 from autogan_ray.results.store import Study
 from autogan_ray.space import SearchSpace, load_space, space_of
@@ -193,8 +194,12 @@ def run_jobs(
         if job.folder.exists() and not resume:
             raise ResultsError(f"{job.folder} holds this retraining already; go on with --resume, or change --kimg")
     context = multiprocessing.get_context("spawn")
+
+    def started() -> ProcessPoolExecutor:
+        return ProcessPoolExecutor(max_workers=1, mp_context=context, initializer=end_with_parent)
+
     # One process a device, and a job goes to whichever device is free: none has two, none waits.
-    workers = [ProcessPoolExecutor(max_workers=1, mp_context=context) for _ in devices]
+    workers = [started() for _ in devices]
     free: Queue[int] = Queue()
     for index in range(len(devices)):
         free.put(index)
@@ -204,7 +209,7 @@ def run_jobs(
         try:
             return workers[index].submit(run_job, replace(job, device=devices[index]), measure).result()
         except BrokenProcessPool:  # its process was killed: the next job gets a new one
-            workers[index] = ProcessPoolExecutor(max_workers=1, mp_context=context)
+            workers[index] = started()
             raise
         finally:
             free.put(index)

@@ -27,6 +27,7 @@ from autogan_ray.metrics.evaluation import Evaluator, Protocol
 from autogan_ray.metrics.features import Extractor
 from autogan_ray.metrics.study import Measure
 from autogan_ray.nets.cost import genotype_cost
+from autogan_ray.processes import end_with_parent
 from autogan_ray.provenance import git_commit
 from autogan_ray.retrain import Job
 from autogan_ray.retraining import Retraining
@@ -153,6 +154,7 @@ def _begin(measure: Measure) -> None:
     signal.signal(
         signal.SIGINT, signal.SIG_DFL
     )  # an interrupted worker just ends: the parent says what there is to say
+    end_with_parent()
     share(measure)
 
 

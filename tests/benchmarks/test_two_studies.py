@@ -103,7 +103,7 @@ def test_studies_that_prefer_other_operations_are_told_apart_and_like_ones_are_n
     edges = [d.name for d in SPACE.decisions(8) if d.name.startswith("d.") and "conv_5x5" in d.choices]
 
     def biased(seed: int, choice: str) -> dict[str, str]:
-        return {**uniform(seed), **dict.fromkeys(edges[seed % 2::2], choice)}
+        return {**uniform(seed), **dict.fromkeys(edges[seed % 2 :: 2], choice)}
 
     folders = [
         study_at(tmp_path / name, [biased(seed + first, choice) for seed in range(8)], range(8), seed=first)
