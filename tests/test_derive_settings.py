@@ -117,10 +117,11 @@ def test_the_settings_are_a_trials_so_that_sweeps_and_tables_hold_them() -> None
     assert {f"derive.{name}" for name in DeriveConfig.model_fields} <= set(sweepable())
 
 
-def test_all_is_off_by_default() -> None:
+def test_all_is_off_by_default_and_on_where_it_was_measured_to_help() -> None:
     assert not any(DeriveConfig().model_dump().values())
-    for name in ("smoke", "digits", "cifar10"):
+    for name in ("smoke", "cifar10"):
         assert load_study_config(name).derive == DeriveConfig()
+    assert load_study_config("digits").derive == DeriveConfig(exclude_none=True)
 
 
 def test_a_sweep_may_hold_both_ways_of_choosing_where_conditions_keep_them_apart() -> None:
