@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -41,4 +42,5 @@ def test_a_worker_in_the_midst_of_a_job_ends_with_its_command(tmp_path: Path, ho
 
 
 def test_a_process_that_nobody_started_is_left_alone() -> None:
-    end_with_parent()
+    end_with_parent()  # under xdist too: its processes are none of multiprocessing
+    assert all(thread.name != "end-with-parent" for thread in threading.enumerate())

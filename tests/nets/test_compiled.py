@@ -7,7 +7,6 @@ changed where the trace does not see it); the kernels behind it are torch's, and
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 
 import pytest
 import torch
@@ -17,10 +16,11 @@ from autogan_ray.nets.compute import compile_forward
 from autogan_ray.nets.gan import Discriminator, Generator, Shape
 from autogan_ray.search.loop import SearchLoop
 from autogan_ray.sections import RetrainConfig
-from autogan_ray.space import SearchSpace, load_space
+from autogan_ray.space import SearchSpace
 from autogan_ray.training import steps
 from autogan_ray.training.train import TrainLoop
 from tests.search.toys import noise_images, search_of
+from tests.test_derivation import tiny
 
 STEPS = 4
 TINY = """
@@ -56,9 +56,8 @@ e0 = { choices = "first" }
 
 
 @pytest.fixture
-def space(tmp_path: Path) -> SearchSpace:
-    (tmp_path / "tiny.toml").write_text(TINY)
-    return load_space(tmp_path / "tiny.toml")
+def space() -> SearchSpace:
+    return tiny(TINY)
 
 
 @pytest.fixture
