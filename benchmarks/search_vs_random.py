@@ -6,7 +6,7 @@
 runs ten searches (seeds 0 to 9, each to its end, without Ray or ASHA) for each arm, draws the ten genotypes that
 ``retrain --genotype random`` draws for the same seeds, retrains all of them by the study's ``[retrain]`` over the same
 retraining seeds, and prints Markdown: scores with paired differences, what was decided, rank correlations, sizes,
-operations, cost.
+operations, cost. With ``--first-seed 10``, seeds 10 to 19: what was found on some is tested afresh on others.
 
 Each job that ends is one JSON file under ``--out``; a later call does what is missing, so a killed one is just called
 again, ``--n`` can grow, and arms can be added. One call at a time for a folder.
@@ -48,6 +48,8 @@ class _Mistake(click.ClickException):
 @click.argument("study", default="digits")
 @click.option("--out", type=click.Path(file_okay=False, path_type=Path), required=True, help="Folder of the job files.")
 @click.option("--n", type=click.IntRange(min=1), default=10, show_default=True, help="Searches an arm, and randoms.")
+@click.option("--first-seed", type=click.IntRange(min=0), default=0, show_default=True, metavar="S",
+              help="Of searches and randoms: S to S + n - 1.")  # fmt: skip
 @click.option("--retrain-seeds", type=click.IntRange(min=1), default=3, show_default=True, help="Runs of a genotype.")
 @click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Change a setting of the study.")
 @click.option("--arm", "arms", multiple=True, metavar="NAME:K=V,K=V", help="n more searches with changed settings.")
@@ -101,6 +103,7 @@ def _run(plan: Plan, measure: Measure, out: Path, workers: int) -> list[str]:
 def make_plan(
     study: str,
     n: int,
+    first_seed: int,
     retrain_seeds: int,
     overrides: tuple[str, ...],
     arms: tuple[str, ...],
@@ -129,7 +132,7 @@ def make_plan(
         min(inherited, n),
         device,
         space.to_dict(),
-        random_genotypes(base, size, n),
+        random_genotypes(base, size, range(first_seed, first_seed + n)),
         named_genotypes(genotypes, size, [*studies]),
         {
             "data": measure.data.digest,
@@ -140,6 +143,7 @@ def make_plan(
             "n_real": measure.real.statistics.count,
         },
         unswept,
+        first_seed,
     )
     _check_networks(plan, base, measure)
     return plan, measure
@@ -151,7 +155,7 @@ def _check_networks(plan: Plan, base: StudyConfig, measure: Measure) -> None:
     from autogan_ray.retrain import Job
     from autogan_ray.retraining import check_networks
 
-    known = {f"random {index}": (one, plan.space) for index, one in enumerate(plan.random)}
+    known = {f"random {seed}": (one, plan.space) for seed, one in zip(plan.seeds, plan.random, strict=True)}
     known |= {name: (one["genotype"], one["space"]) for name, one in plan.named.items()}
     model = base.model.model_dump()
     jobs = [

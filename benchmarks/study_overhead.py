@@ -2,6 +2,7 @@
 
     python benchmarks/study_overhead.py results/digits           # of a study that is there, from its tables
     python benchmarks/study_overhead.py --run digits --out DIR   # runs it first: counts what lies outside the tables
+    python benchmarks/study_overhead.py --run digits --out DIR -- --seed 1 --name other   # more for autogan-ray run
 
 A slot is one trial's place; a study of W seconds on S slots has W x S slot seconds, and each is counted once:
 
@@ -162,9 +163,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--out", type=Path, default=Path("results"), help="with --run: where its folder is made")
     parser.add_argument("--slots", type=int, help="trials side by side (default: what this machine gives the study)")
     parser.add_argument("--json", action="store_true")
-    asked, more = parser.parse_known_args(arguments)
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    cut = given.index("--") if "--" in given else len(given)
+    asked, more = parser.parse_args(given[:cut]), given[cut + 1 :]
     if (asked.results is None) == (asked.run is None) or (more and not asked.run):
-        parser.error("give a study's folder, or --run STUDY with further arguments of autogan-ray run")
+        parser.error("give a study's folder, or --run STUDY and after -- further arguments of autogan-ray run")
     if asked.run:
         *around, spent = run(asked.run, asked.out, more, begin)
         folder = max(asked.out.glob("*/study.json"), key=lambda file: file.stat().st_mtime).parent

@@ -76,6 +76,7 @@ class Plan:
         named: name -> genotype and space of a further arm.
         measure: digests of data and extractor, the metric's name, image size, number of real images.
         unswept: settings that the study sweeps; here they stand at one value.
+        first_seed: of the searches and of the random genotypes.
     """
 
     studies: dict[str, dict[str, Any]]
@@ -90,13 +91,22 @@ class Plan:
     named: dict[str, dict[str, Any]]
     measure: dict[str, Any]
     unswept: dict[str, Any] = field(default_factory=dict)
+    first_seed: int = 0
+
+    @property
+    def seeds(self) -> range:
+        return range(self.first_seed, self.first_seed + self.n)
+
+    @property
+    def inheriting(self) -> range:
+        return self.seeds[: self.inherited]
 
     def search(self, arm: str, seed: int) -> Task:
         study = dict(self.studies[arm])
         study["metrics"] = _without(study["metrics"], *_PLACES, "n_fake_final")
         study["tune"] = {"max_evaluations": study["tune"]["max_evaluations"]}
         settings = {"study": _without(study, "name", "description", "data", "retrain", "sweep"), "seed": seed}
-        return Task(SEARCH, f"{arm} {seed}", self._common() | settings | {"space": self.space}, seed < self.inherited)
+        return Task(SEARCH, f"{arm} {seed}", self._common() | settings | {"space": self.space}, seed in self.inheriting)
 
     def retrainings(
         self, label: str, genotype: Mapping[str, Any], space: Mapping[str, Any] | None = None
@@ -222,7 +232,7 @@ def named_genotypes(names: Sequence[str], image_size: int, taken: Sequence[str])
     return found
 
 
-def random_genotypes(study: StudyConfig, image_size: int, n: int) -> list[dict[str, Any]]:
-    """Those that ``retrain --genotype random`` draws for seeds 0 .. n - 1."""
+def random_genotypes(study: StudyConfig, image_size: int, seeds: range) -> list[dict[str, Any]]:
+    """Those that ``retrain --genotype random`` draws for these seeds."""
     space = load_space(study.space)
-    return [space.random(image_size, seed).to_dict() for seed in range(n)]
+    return [space.random(image_size, seed).to_dict() for seed in seeds]

@@ -52,11 +52,11 @@ def _protocol(plan: Mapping[str, Any], label: str) -> str:
     search, retrain, metrics = study["search"], study["retrain"], study["metrics"]
     lines = [
         f"Data {study['data']['source']} ({measure['images']} images of {measure['image_size']} px), space "
-        f"{study['space']}, {plan['n']} searches of {search['kimg']:g} kimg against {plan['n']} random genotypes; each "
-        f"genotype retrained with {plan['retrain_seeds']} seed(s) for {retrain['kimg']:g} kimg, D "
-        f"{retrain['discriminator']}; best of {retrain['evaluations']} evaluations, averaged weights, {label} of "
-        f"{metrics['n_fake_final']} fakes against {measure['n_real']} real images. A search stands for the genotype of "
-        f"its {plan['pick']} evaluation."
+        f"{study['space']}, {plan['n']} searches of {search['kimg']:g} kimg against {plan['n']} random genotypes "
+        f"(seeds from {plan['first_seed']} on); each genotype retrained with {plan['retrain_seeds']} seed(s) for "
+        f"{retrain['kimg']:g} kimg, D {retrain['discriminator']}; best of {retrain['evaluations']} evaluations, "
+        f"averaged weights, {label} of {metrics['n_fake_final']} fakes against {measure['n_real']} real images. A "
+        f"search stands for the genotype of its {plan['pick']} evaluation."
     ]
     lines += [f"- arm {name}: {typed}" for name, typed in plan["changes"].items() if typed]
     if plan["unswept"]:

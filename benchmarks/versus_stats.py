@@ -105,18 +105,44 @@ def bootstrap_kendall(
         return None
     left, right = np.asarray(x, dtype=float), np.asarray(y, dtype=float)
     rows = np.random.default_rng(seed).integers(len(left), size=(DRAWS, len(left)))
-    taus = np.concatenate([_taus(left[part], right[part]) for part in np.split(rows, DRAWS // _CHUNK)])
+    taus = np.concatenate([row_taus(left[part], right[part]) for part in np.split(rows, DRAWS // _CHUNK)])
     taus = taus[np.isfinite(taus)]
     low, high = np.quantile(taus, [(1 - level) / 2, (1 + level) / 2])
     return float(low), float(high)
 
 
-def _taus(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+def row_taus(x: np.ndarray, y: np.ndarray) -> np.ndarray:
     """Tau-b of each row of x and y [draws, n]; NaN where a row is constant."""
     sign_x, sign_y = (np.sign(side[:, :, None] - side[:, None, :]) for side in (x, y))
     below = np.sqrt((sign_x**2).sum((1, 2)) * (sign_y**2).sum((1, 2)))
     with np.errstate(invalid="ignore"):
         return np.asarray((sign_x * sign_y).sum((1, 2)) / below)
+
+
+def kendall_within(
+    x: Sequence[float], y: Sequence[float], kinds: Sequence[str], seed: int = 0, level: float = 0.95
+) -> tuple[float, float, float] | None:
+    """Goodman and Kruskal's gamma over the pairs of points of one kind, with the ends of its percentile bootstrap.
+
+    Without ties and with one kind it is Kendall's tau. None where no kind has two points.
+    """
+    left, right = np.asarray(x, dtype=float), np.asarray(y, dtype=float)
+    labels = np.unique(np.asarray(kinds), return_inverse=True)[1]
+
+    def gamma(rows: np.ndarray) -> np.ndarray:
+        signs = [np.sign(side[rows][:, :, None] - side[rows][:, None, :]) for side in (left, right)]
+        alike = labels[rows][:, :, None] == labels[rows][:, None, :]
+        agreement = signs[0] * signs[1] * alike
+        with np.errstate(invalid="ignore"):
+            return np.asarray(agreement.sum((1, 2)) / np.abs(agreement).sum((1, 2)))
+
+    whole = float(gamma(np.arange(len(left))[None])[0]) if len(left) else math.nan
+    if not math.isfinite(whole):
+        return None
+    rows = np.random.default_rng(seed).integers(len(left), size=(DRAWS, len(left)))
+    draws = np.concatenate([gamma(part) for part in np.split(rows, DRAWS // _CHUNK)])
+    low, high = np.quantile(draws[np.isfinite(draws)], [(1 - level) / 2, (1 + level) / 2])
+    return whole, float(low), float(high)
 
 
 def _percentiles(value: float, draws: np.ndarray, n: int, level: float) -> Interval:

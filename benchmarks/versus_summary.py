@@ -44,7 +44,7 @@ def summarise(plan: Plan, out: Path) -> dict[str, Any]:
 def _rows(plan: Plan, out: Path) -> tuple[list[Row], list[Row]]:
     networks, searches = [], []
     for arm in plan.studies:
-        for seed in range(plan.n):
+        for seed in plan.seeds:
             found = plan.search(arm, seed).read(out)
             if found is None:
                 continue
@@ -52,7 +52,7 @@ def _rows(plan: Plan, out: Path) -> tuple[list[Row], list[Row]]:
             searches.append(row)
             if row["genotype"] is not None:
                 networks.append(_network(arm, seed, row["genotype"], plan.retrainings(arm, row["genotype"]), out))
-    for index, one in enumerate(plan.random):
+    for index, one in zip(plan.seeds, plan.random, strict=True):
         networks.append(_network(RANDOM, index, one, plan.retrainings(RANDOM, one), out))
     for name, one in plan.named.items():
         networks.append(_network(name, 0, one["genotype"], plan.retrainings(name, one["genotype"], one["space"]), out))
@@ -217,7 +217,7 @@ def _tau(score: str, over: str, rows: Sequence[Row], value: Callable[[Row], floa
 def _inherited(plan: Plan, out: Path, searches: Sequence[Row]) -> dict[int, Row]:
     """Search seed -> genotype id -> score with the weights of that search's supernet."""
     genotypes = [*plan.random, *(row["genotype"] for row in searches if row["genotype"] is not None)]
-    read = {seed: plan.inherited_scores(seed, genotypes).read(out) for seed in range(plan.inherited)}
+    read = {seed: plan.inherited_scores(seed, genotypes).read(out) for seed in plan.inheriting}
     return {seed: found["result"]["fids"] for seed, found in read.items() if found is not None}
 
 

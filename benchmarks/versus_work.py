@@ -177,8 +177,9 @@ class Runner:
     def run(self, pool: Executor) -> None:
         """All of them; on return every job has its file, or its line among the failed."""
         plan = self._plan
-        searches = [plan.search(arm, seed) for arm in plan.studies for seed in range(plan.n)]
-        fixed = [task for index, one in enumerate(plan.random) for task in plan.retrainings(f"random {index}", one)]
+        searches = [plan.search(arm, seed) for arm in plan.studies for seed in plan.seeds]
+        drawn = zip(plan.seeds, plan.random, strict=True)
+        fixed = [task for seed, one in drawn for task in plan.retrainings(f"random {seed}", one)]
         for name, one in plan.named.items():
             fixed += plan.retrainings(name, one["genotype"], one["space"])
         for task in (*searches, *fixed):
@@ -186,12 +187,12 @@ class Runner:
         self._drain(pool)
         if plan.inherited:
             genotypes = [*plan.random, *(found for arm in plan.studies for found in self._found(arm))]
-            for seed in range(plan.inherited):
+            for seed in plan.inheriting:
                 self._add(plan.inherited_scores(seed, genotypes))
             self._drain(pool)
 
     def _found(self, arm: str) -> list[dict[str, Any]]:
-        tasks = [self._plan.search(arm, seed) for seed in range(self._plan.n)]
+        tasks = [self._plan.search(arm, seed) for seed in self._plan.seeds]
         picked = [self._picked(found) for found in (task.read(self._out) for task in tasks) if found is not None]
         return [genotype for genotype in picked if genotype is not None]
 

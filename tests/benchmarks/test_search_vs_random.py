@@ -101,6 +101,23 @@ def test_a_second_call_runs_nothing_and_more_searches_run_only_themselves(compar
     assert not list((compared / "running").glob("*"))
 
 
+def test_later_seeds_are_the_searches_and_genotypes_of_a_larger_comparison(compared: Path, tmp_path: Path) -> None:
+    first = load_plan(compared)
+    (tmp_path / "jobs").mkdir()
+    for file in (compared / "jobs").iterdir():
+        (tmp_path / "jobs" / file.name).write_text(file.read_text())
+    before = times(tmp_path)
+    changed = ["--n", "1", "--retrain-seeds", "1", "--first-seed", "1", "--arm", "soft:search.relaxation=softmax"]
+    asked = ask(*TINY, *changed, "--out", str(tmp_path), "--json", str(tmp_path / "found.json"))
+    assert asked.exit_code == 0 and times(tmp_path) == before  # all of it had been done as the second of two
+    later = load_plan(tmp_path)
+    assert later.random == first.random[1:] and later.search("soft", 1).digest == first.search("soft", 1).digest
+    of_both = next(one for one in document(compared)["arms"] if one["arm"] == "soft")
+    alone = next(one for one in document(tmp_path)["arms"] if one["arm"] == "soft")
+    assert alone["pairs"] == of_both["pairs"][1:] and len(alone["pairs"]) == 1
+    assert "seeds from 1 on" in asked.output
+
+
 def test_a_report_of_what_is_there_needs_no_study_and_says_less_where_less_is_there(
     compared: Path, tmp_path: Path
 ) -> None:
@@ -203,7 +220,7 @@ def test_tau_is_scipy_s_for_the_points_and_for_every_resample() -> None:
     assert stats.kendall([1, 2, 3, 4], [10, 20, 30, 40]) == pytest.approx((1.0, 1 / 12))
     rows = rng.integers(12, size=(40, 12))
     by_scipy = [scipy_stats.kendalltau(x[row], y[row]).statistic for row in rows]
-    assert stats._taus(x[rows], y[rows]) == pytest.approx(np.array(by_scipy))
+    assert stats.row_taus(x[rows], y[rows]) == pytest.approx(np.array(by_scipy))
     ends = stats.bootstrap_kendall(x, y)
     assert ends is not None and -1 <= ends[0] < scipy_stats.kendalltau(x, y).statistic < ends[1] <= 1
     assert stats.kendall([1.0, 1.0, 1.0], [1.0, 2.0, 3.0]) is None and stats.kendall([1.0, 2.0], [1.0, 2.0]) is None

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pandas as pd
 import pytest
 import study_overhead
@@ -70,3 +72,23 @@ def test_what_lies_around_a_study_is_head_and_tail() -> None:
 def test_a_study_that_repeated_work_is_refused() -> None:
     with pytest.raises(ValueError, match="without restarts"):
         study(restarts=1)
+
+
+@pytest.mark.parametrize("given", [[], ["folder", "--run", "digits"], ["folder", "--", "--seed", "1"]])
+def test_neither_or_both_of_folder_and_study_is_a_mistake(given: list[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        study_overhead.main(given)
+    assert ended.value.code == 2
+
+
+def test_what_follows_two_dashes_goes_to_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[list[str]] = []
+
+    def run(study: str, out: Path, more: list[str], begin: float) -> None:
+        asked.append([study, *more])
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(study_overhead, "run", run)
+    with pytest.raises(KeyboardInterrupt):
+        study_overhead.main(["--run", "digits", "--slots", "2", "--", "--seed", "1", "--name", "other"])
+    assert asked == [["digits", "--seed", "1", "--name", "other"]]
