@@ -20,12 +20,13 @@ Trials that were resumed repeat work, so a study with restarts is refused.
 from __future__ import annotations
 
 import argparse
+import importlib
 import json
 import os
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +35,11 @@ import pandas as pd
 
 @dataclass(frozen=True)
 class Account:
-    """All in slot seconds but ``wall_s``; ``driver_cpu_s`` is None where the study was not run here."""
+    """All in slot seconds but ``wall_s``.
+
+    ``driver_cpu_s``: processor seconds of the driver's work; ``driver_imports_cpu_s``: of importing Ray Tune before it,
+    the same for a study of minutes and one of days. None where the study was not run here.
+    """
 
     wall_s: float
     slots: int
@@ -47,6 +52,7 @@ class Account:
     idle_at_the_end: float
     rest: float
     driver_cpu_s: float | None = None
+    driver_imports_cpu_s: float | None = None
 
     @property
     def total(self) -> float:
@@ -58,8 +64,9 @@ class Account:
         found = {name: getattr(self, name) / self.total for name in (*names, "rest")}
         found["overhead"] = 1 - found["training"] - found["evaluation"]
         found["overhead_without_idle_end"] = found["overhead"] - found["idle_at_the_end"]
-        if self.driver_cpu_s is not None:
+        if self.driver_cpu_s is not None and self.driver_imports_cpu_s is not None:
             found["driver_cpu_of_wall"] = self.driver_cpu_s / self.wall_s
+            found["driver_imports_cpu_of_wall"] = self.driver_imports_cpu_s / self.wall_s
         return found
 
 
@@ -119,8 +126,8 @@ def of_folder(folder: Path, slots: int | None, around: tuple[float, float] | Non
     return account(tables["trials"], tables["history"], study, slots, around)
 
 
-def run(study: str, out: Path, more: Sequence[str], begin: float) -> tuple[float, float, float]:
-    """Run a study in this process: when it began and ended, and the processor seconds of its driver.
+def run(study: str, out: Path, more: Sequence[str], begin: float) -> tuple[tuple[float, float], dict[str, float]]:
+    """Run a study in this process: when it began and ended, and its driver's fields of :class:`Account`.
 
     The driver is what stands between Ray's start and its end: proposals, decisions, tables, waiting.
     """
@@ -129,15 +136,18 @@ def run(study: str, out: Path, more: Sequence[str], begin: float) -> tuple[float
     from autogan_ray.cli import main as command
     from autogan_ray.tune import runner
 
-    spent: list[float] = []
+    spent: dict[str, float] = {}
     known = runner.run_study
 
     def measured(*arguments: Any) -> Any:
         before = time.process_time()
+        for module in ("control", "proposals", "recorder", "rungs", "trainable"):
+            importlib.import_module(f"autogan_ray.tune.{module}")
+        imported = time.process_time()
         try:
             return known(*arguments)
         finally:
-            spent.append(time.process_time() - before)
+            spent.update(driver_imports_cpu_s=imported - before, driver_cpu_s=time.process_time() - imported)
 
     runner.run_study = measured
     try:
@@ -146,7 +156,7 @@ def run(study: str, out: Path, more: Sequence[str], begin: float) -> tuple[float
         runner.run_study = known
     if found.exit_code:
         raise SystemExit(f"{found.output}\n{found.exception!r}")
-    return begin, time.time(), spent[0]
+    return (begin, time.time()), spent
 
 
 def text(found: Account) -> str:
@@ -169,10 +179,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if (asked.results is None) == (asked.run is None) or (more and not asked.run):
         parser.error("give a study's folder, or --run STUDY and after -- further arguments of autogan-ray run")
     if asked.run:
-        *around, spent = run(asked.run, asked.out, more, begin)
+        around, spent = run(asked.run, asked.out, more, begin)
         folder = max(asked.out.glob("*/study.json"), key=lambda file: file.stat().st_mtime).parent
-        found = of_folder(folder, asked.slots, (around[0], around[1]))
-        found = Account(**asdict(found) | {"driver_cpu_s": spent})
+        found = replace(of_folder(folder, asked.slots, around), **spent)
     else:
         found = of_folder(asked.results, asked.slots)
     print(json.dumps(asdict(found) | {"shares": found.shares()}, indent=2) if asked.json else text(found))

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import time
+from dataclasses import replace
 from pathlib import Path
 
+import click
 import pandas as pd
 import pytest
 import study_overhead
 
+from autogan_ray import cli
+from autogan_ray.tune import runner
+
+ANY = {"ignore_unknown_options": True}
+REST = click.Argument(["rest"], nargs=-1, type=click.UNPROCESSED)
 START = 1_700_000_000.0
 
 
@@ -92,3 +100,22 @@ def test_what_follows_two_dashes_goes_to_the_command(monkeypatch: pytest.MonkeyP
     with pytest.raises(KeyboardInterrupt):
         study_overhead.main(["--run", "digits", "--slots", "2", "--", "--seed", "1", "--name", "other"])
     assert asked == [["digits", "--seed", "1", "--name", "other"]]
+
+
+def test_the_driver_s_work_is_told_apart_from_its_imports(monkeypatch: pytest.MonkeyPatch) -> None:
+    def work() -> None:
+        end = time.process_time() + 0.2
+        while time.process_time() < end:
+            pass
+
+    monkeypatch.setattr(runner, "run_study", work)
+    monkeypatch.setattr(
+        cli, "main", click.Command("run", callback=lambda **_: runner.run_study(), params=[REST], context_settings=ANY)
+    )
+    begin = time.time()
+    around, spent = study_overhead.run("digits", Path("here"), ["--seed", "1"], begin)
+    assert around[0] == begin <= around[1]
+    assert 0.2 <= spent["driver_cpu_s"] < 0.4 and 0 < spent["driver_imports_cpu_s"] < 60
+    assert runner.run_study is work
+    shares = replace(study(), **spent).shares()
+    assert shares["driver_cpu_of_wall"] == spent["driver_cpu_s"] / 60
