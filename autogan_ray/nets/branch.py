@@ -9,11 +9,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from autogan_ray.nets.tap import BILINEAR_RELU, RELU, VALUE, Tap
+from autogan_ray.nets.total import Total
 
 
 @dataclass(frozen=True)
@@ -39,17 +39,27 @@ class Branch:
             return cls(RELU, (pointwise, first, *rest))
         return cls(VALUE, layers)
 
-    def __call__(self, tap: Tap, share: Tensor | None = None) -> Tensor:
-        """The choice's output, times ``share`` (0-dim)."""
+    def __call__(self, tap: Tap) -> Tensor:
+        """The choice's output."""
         x = tap.lead(self.lead)
+        for layer in self.layers:
+            x = layer(x)
+        return x
+
+    def onto(self, total: Total, tap: Tap, share: Tensor) -> None:
+        """Adds the choice's output times ``share`` (0-dim)."""
+        x = tap.lead(self.lead)
+        if not self.layers:
+            total.add_product(share, x)
+            return
         fold = len(self.layers) - 1
         while fold >= 0 and isinstance(self.layers[fold], nn.Upsample):
             fold -= 1  # linear and without weights: the share may go in before it, where the tensor is smaller
-        if fold < 0 and share is not None:
-            x, share = share * x, None
+        if fold < 0:
+            x = share * x
         for index, layer in enumerate(self.layers):
-            x = layer(x) if index != fold or share is None else scaled(layer, x, share)
-        return x
+            x = scaled(layer, x, share) if index == fold else layer(x)
+        total.add(x, fresh=True)
 
 
 def scaled(layer: nn.Module, x: Tensor, share: Tensor) -> Tensor:
@@ -76,7 +86,3 @@ def _scaled_norm(layer: nn.BatchNorm2d, x: Tensor, share: Tensor) -> Tensor:
     return functional.batch_norm(
         x, layer.running_mean, layer.running_var, weight, bias, use_batch, momentum or 0.0, layer.eps
     )
-
-
-def add(total: Tensor | None, part: Tensor) -> Tensor:
-    return part if total is None else torch.add(total, part)

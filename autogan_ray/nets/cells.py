@@ -12,11 +12,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from autogan_ray.nets.branch import add
 from autogan_ray.nets.drawn import left_of, only_none_left
 from autogan_ray.nets.mixed import One, Place, Places, Selection
 from autogan_ray.nets.ops import OpSpec, Repeated, batch_norm, build_op, conv, upsample
 from autogan_ray.nets.tap import Tap
+from autogan_ray.nets.total import Total
 from autogan_ray.operations import NONE
 from autogan_ray.parts import INPUT, PLAIN, DagPart, Edge
 from autogan_ray.sizes import CellLayout
@@ -63,15 +63,15 @@ class DagCell(nn.Module):
         running = self._running(selection)
         taps = {INPUT: Tap(x)}
         for node in self._order:
-            total: Tensor | None = None
+            total = Total()
             for edge in running:
                 if edge.target == node:
-                    total = add(total, self._along(edge, taps[edge.source], selection))
+                    self._along(edge, total, taps[edge.source], selection)
             if node == self._cell.skip_in:
                 side = self._side(x, node)
                 for skip, module in zip(skips, self.skips, strict=True):
-                    total = add(total, self._skipped(skip, module, side, selection))
-            taps[node] = Tap(self._zeros(x, node) if total is None else total)
+                    total.add(self._skipped(skip, module, side, selection))
+            taps[node] = Tap(self._zeros(x, node) if total.value is None else total.value)
         return taps[self._cell.output].value, taps[self._cell.skip_out or self._cell.output].value
 
     def _running(self, selection: Selection) -> list[Edge]:
@@ -83,8 +83,13 @@ class DagCell(nn.Module):
                 read.update(edge.source for edge in kept if edge.target == node)
         return [edge for edge in kept if edge.target in read]
 
-    def _along(self, edge: Edge, tap: Tap, selection: Selection) -> Tensor:
-        return tap.value if edge.choices == PLAIN else self.edges[edge.name](tap, selection)
+    def _along(self, edge: Edge, total: Total, tap: Tap, selection: Selection) -> None:
+        if edge.choices == PLAIN:
+            total.add(tap.value)
+        else:
+            place = self.edges[edge.name]
+            assert isinstance(place, Place)
+            place.onto(total, tap, selection)
 
     def _side(self, x: Tensor, node: str) -> int:
         level = self._levels[node]

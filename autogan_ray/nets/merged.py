@@ -13,10 +13,13 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
+from autogan_ray.nets import phases
 from autogan_ray.nets.branch import Branch
 from autogan_ray.nets.ops import same_conv
 from autogan_ray.nets.tap import Tap
+from autogan_ray.nets.total import Total
 
 Places = tuple[tuple[int, int], ...]
 """Of each member: (kernel side, spacing of its taps in the common kernel)."""
@@ -35,15 +38,19 @@ class Group:
     stride: int
     members: tuple[tuple[int, nn.Conv2d], ...]
 
-    def __call__(self, tap: Tap, weights: Tensor) -> Tensor:
-        """Args: weights: of all choices of the decision [choices]."""
+    def onto(self, total: Total, tap: Tap, weights: Tensor) -> None:
+        """Adds the group's weighted sum. Args: weights: of all choices of the decision [choices]."""
         layers = [layer for _, layer in self.members]
         shares = weights[[index for index, _ in self.members]]
         places = tuple((layer.kernel_size[0], layer.dilation[0] // self.dilation) for layer in layers)
         kernel = _Merge.apply(shares, self.side, places, *(layer.weight for layer in layers))
         biases = [layer.bias for layer in layers if layer.bias is not None]
         bias = shares @ torch.stack(biases) if biases else None
-        return same_conv(tap.lead(self.lead), kernel, bias, self.stride, self.dilation)
+        if phases.pays(tap.lead(self.lead), self.stride, self.dilation):
+            laid = tap.phases(self.lead, self.dilation)
+            total.add_phases(functional.conv2d(laid, kernel, bias, padding=self.side // 2), self.dilation)
+        else:
+            total.add(same_conv(tap.lead(self.lead), kernel, bias, self.stride, self.dilation), fresh=True)
 
 
 def group_convolutions(branches: Sequence[tuple[int, Branch]]) -> tuple[list[Group], list[tuple[int, Branch]]]:

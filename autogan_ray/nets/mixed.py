@@ -12,11 +12,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from autogan_ray.nets.branch import Branch, add
+from autogan_ray.nets.branch import Branch
 from autogan_ray.nets.drawn import auxiliary_of, left_of
 from autogan_ray.nets.merged import Group, group_convolutions
 from autogan_ray.nets.ops import Zero
 from autogan_ray.nets.tap import Tap
+from autogan_ray.nets.total import Total
 from autogan_ray.space import Decision
 
 
@@ -56,22 +57,31 @@ class Place(nn.Module):
         self._merged: dict[tuple[int, ...], tuple[list[Group], list[tuple[int, Branch]]]] = {}
 
     def forward(self, x: Tensor | Tap, selection: Selection) -> Tensor:
-        tap = x if isinstance(x, Tap) else Tap(x)
+        tap, total = x if isinstance(x, Tap) else Tap(x), Total()
+        self.onto(total, tap, selection)
+        return torch.zeros_like(tap.value) if total.value is None else total.value
+
+    def onto(self, total: Total, tap: Tap, selection: Selection) -> None:
+        """Adds the place's output to ``total``: nothing of ``none``."""
         if self.chosen is not None:
-            return self._branches[self.chosen](tap) if self.merge else self.choices[self.chosen](tap.value)
+            total.add(self._branches[self.chosen](tap) if self.merge else self.choices[self.chosen](tap.value))
+            return
         weights = selection[self.decision.name]
         if isinstance(weights, One):
             output = self._branches[self.decision.choices[weights.index]](tap)
-            return output if weights.scale is None else weights.scale * output
+            if weights.scale is None:
+                total.add(output)
+            else:
+                total.add_product(weights.scale, output)
+            return
         left = tuple(left_of(selection, self.decision))
-        total = self.mixture(tap, weights, left) if self.merge else self.plain(tap.value, weights, left)
+        (self._merged_onto if self.merge else self._plainly_onto)(total, tap, weights, left)
         auxiliary = auxiliary_of(selection, self.decision)
         if auxiliary:
-            total = add(total, auxiliary * tap.value)
-        return torch.zeros_like(tap.value) if total is None else total
+            total.add(auxiliary * tap.value, fresh=True)
 
-    def mixture(self, tap: Tap, weights: Tensor, left: tuple[int, ...]) -> Tensor | None:
-        """The weighted sum of the choices left, with what they have in common computed once; None of ``none``."""
+    def _merged_onto(self, total: Total, tap: Tap, weights: Tensor, left: tuple[int, ...]) -> None:
+        """The weighted sum of the choices left, with what they have in common computed once."""
         if left not in self._merged:
             names = [self.decision.choices[index] for index in left]
             able = [
@@ -81,21 +91,17 @@ class Place(nn.Module):
             ]
             self._merged[left] = group_convolutions(able)
         groups, alone = self._merged[left]
-        total: Tensor | None = None
         for group in groups:
-            total = add(total, group(tap, weights))
+            group.onto(total, tap, weights)
         for index, branch in alone:
-            total = add(total, branch(tap, weights[index]))
-        return total
+            branch.onto(total, tap, weights[index])
 
-    def plain(self, x: Tensor, weights: Tensor, left: tuple[int, ...]) -> Tensor | None:
-        """The same in the textbook form: every choice its own call. What :meth:`mixture` is tested against."""
-        total: Tensor | None = None
+    def _plainly_onto(self, total: Total, tap: Tap, weights: Tensor, left: tuple[int, ...]) -> None:
+        """The same in the textbook form, every choice its own call: what merging is tested against."""
         shares, modules = weights.unbind(), list(self.choices.values())
         for index in left:
             if not isinstance(modules[index], Zero):
-                total = add(total, shares[index] * modules[index](x))
-        return total
+                total.add(shares[index] * modules[index](tap.value), fresh=True)
 
 
 @contextmanager

@@ -10,13 +10,16 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.utils.parametrizations import spectral_norm
 
+from autogan_ray.nets import phases, tap
 from autogan_ray.nets.branch import Branch, scaled
+from autogan_ray.nets.cells import DagCell
 from autogan_ray.nets.compute import configured
 from autogan_ray.nets.gan import Discriminator, Generator, Shape
 from autogan_ray.nets.mixed import One, Selection
 from autogan_ray.nets.ops import batch_norm, conv, same_conv
 from autogan_ray.nets.spectral import spectral
 from autogan_ray.nets.tap import Tap
+from autogan_ray.nets.total import Total
 from autogan_ray.sections import ComputeConfig
 from autogan_ray.space import Decision, load_space
 
@@ -159,7 +162,41 @@ def test_a_batch_norm_with_its_share_inside_equals_one_multiplied(
 def test_a_branch_of_unknown_form_is_called_as_it_is() -> None:
     module = nn.Sequential(nn.Conv2d(2, 2, 1), nn.Sigmoid()).double()
     x = torch.randn(1, 2, 4, 4, dtype=torch.float64)
-    torch.testing.assert_close(Branch.of(module)(Tap(x), torch.tensor(0.5).double()), 0.5 * module(x))
+    total = Total()
+    Branch.of(module).onto(total, Tap(x), torch.tensor(0.5).double())
+    torch.testing.assert_close(total.value, 0.5 * module(x))
+
+
+@pytest.mark.parametrize("relaxed", ["mixture", "path"])
+@pytest.mark.parametrize("network", ["g", "d"])
+def test_sums_in_place_leave_what_the_network_read_as_it_was(network: str, relaxed: str) -> None:
+    _, fast, x, decisions = pair(network, "adversarialnas", torch.float64)
+    skips = {name: One(row.index("skip") if "skip" in row else 0) for name, row in _rows(decisions).items()}
+    selection = soft(decisions, torch.float64, 5) if relaxed == "mixture" else skips
+    before, inside = x.clone(), []
+
+    def note(module: nn.Module, given: tuple[Tensor, ...]) -> None:
+        inside.append((given[0], given[0].detach().clone()))
+
+    for module in fast.modules():
+        if isinstance(module, nn.Conv2d | DagCell):
+            module.register_forward_pre_hook(note)
+    fast(x, selection)
+    assert torch.equal(x, before) and inside
+    assert all(torch.equal(now.detach(), then) for now, then in inside)
+
+
+def _rows(decisions: tuple[Decision, ...]) -> dict[str, tuple[str, ...]]:
+    return {decision.name: decision.choices for decision in decisions}
+
+
+def test_a_node_is_cut_into_phases_once_for_all_edges_out_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    _, fast, images, decisions = pair("d", "adversarialnas", torch.float32)
+    cuts = []
+    monkeypatch.setattr(tap, "to_phases", lambda x, step: cuts.append(x.shape) or phases.to_phases(x, step))
+    fast(images, soft(decisions, torch.float32, 6))
+    # Three cells; in each, two nodes have edges that may be a dilated 5x5: three out of one, two out of the other.
+    assert len(cuts) == 3 * 2
 
 
 def test_merged_kernels_can_be_differentiated_twice() -> None:

@@ -1,0 +1,52 @@
+"""A sum that grows in place: each part is read once, and no further tensor of its size is made."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from autogan_ray.nets.phases import add_phases, from_phases
+
+
+class Total:
+    """What has been added so far is ``value``; None of nothing.
+
+    In place is right where no backward pass has kept the sum, and where nobody else holds it. So the first part is
+    written to only if the caller says that it is ``fresh``: the output of a convolution, of a batch norm or of a
+    product with a share is; the input of the network is not. (Autograd raises an error, should that ever be wrong.)
+    """
+
+    __slots__ = ("_own", "value")
+
+    def __init__(self) -> None:
+        self.value: Tensor | None = None
+        self._own = False
+
+    def add(self, part: Tensor | None, fresh: bool = False) -> None:
+        """Adds ``part``; ``fresh``: it may be written to."""
+        if part is None:
+            return
+        if self.value is None:
+            self.value, self._own = part, fresh
+        elif self._writable(part):
+            self.value.add_(part)
+        else:
+            self.value, self._own = torch.add(self.value, part), True
+
+    def add_product(self, share: Tensor, x: Tensor) -> None:
+        """Adds ``share * x``, with a 0-dim ``share``."""
+        if self.value is not None and self._writable(x):
+            self.value.addcmul_(x, share)
+        else:
+            self.add(share * x, fresh=True)
+
+    def add_phases(self, phases: Tensor, step: int) -> None:
+        """Adds what has ``phases`` (see :mod:`~autogan_ray.nets.phases`)."""
+        if self.value is not None and self._writable(phases):
+            self.value = add_phases(self.value, phases, step)
+        else:
+            self.add(from_phases(phases, step), fresh=True)
+
+    def _writable(self, part: Tensor) -> bool:
+        """Also in precision: autocast mixes two, whose sum has the larger one."""
+        return self._own and self.value is not None and self.value.dtype == part.dtype
