@@ -6,7 +6,8 @@
 
 The question is that of ``metrics.rank_by``, asked where it matters: between trials with settings of their own, at the
 evaluations where ASHA compares them. Every trial must have been retrained, so none may have been stopped; a trial
-counts with the mean over seeds of its retrained genotype. Prints, for the score of the derived network and for that of
+counts with the mean over seeds of its retrained genotype, which is that of its best evaluation by ``metrics.rank_by``:
+the score that ranks also picked what it is judged by. Prints, for the score of the derived network and for that of
 the mixture:
 
 * tau with its bootstrap interval over trials: +1 would rank as retraining does;

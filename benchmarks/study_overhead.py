@@ -156,6 +156,8 @@ def run(study: str, out: Path, more: Sequence[str], begin: float) -> tuple[tuple
         runner.run_study = known
     if found.exit_code:
         raise SystemExit(f"{found.output}\n{found.exception!r}")
+    if not spent:
+        raise SystemExit(f"{found.output}\nthe command ran no study")
     return (begin, time.time()), spent
 
 

@@ -62,7 +62,7 @@ class Place(nn.Module):
         return torch.zeros_like(tap.value) if total.value is None else total.value
 
     def onto(self, total: Total, tap: Tap, selection: Selection) -> None:
-        """Adds the place's output to ``total``: nothing of ``none``."""
+        """Adds the place's output to ``total``; of a mixture's ``none`` nothing."""
         if self.chosen is not None:
             total.add(self._branches[self.chosen](tap) if self.merge else self.choices[self.chosen](tap.value))
             return
@@ -75,7 +75,10 @@ class Place(nn.Module):
                 total.add_product(weights.scale, output)
             return
         left = tuple(left_of(selection, self.decision))
-        (self._merged_onto if self.merge else self._plainly_onto)(total, tap, weights, left)
+        if self.merge:
+            self._merged_onto(total, tap, weights, left)
+        else:
+            total.add(self._plain(tap.value, weights, left))
         auxiliary = auxiliary_of(selection, self.decision)
         if auxiliary:
             total.add(auxiliary * tap.value, fresh=True)
@@ -96,12 +99,15 @@ class Place(nn.Module):
         for index, branch in alone:
             branch.onto(total, tap, weights[index])
 
-    def _plainly_onto(self, total: Total, tap: Tap, weights: Tensor, left: tuple[int, ...]) -> None:
-        """The same in the textbook form, every choice its own call: what merging is tested against."""
+    def _plain(self, x: Tensor, weights: Tensor, left: tuple[int, ...]) -> Tensor | None:
+        """The same in the textbook form, every choice its own call, no sum in place: merging is tested against it."""
         shares, modules = weights.unbind(), list(self.choices.values())
+        total: Tensor | None = None
         for index in left:
             if not isinstance(modules[index], Zero):
-                total.add(shares[index] * modules[index](tap.value), fresh=True)
+                part = shares[index] * modules[index](x)
+                total = part if total is None else total + part
+        return total
 
 
 @contextmanager

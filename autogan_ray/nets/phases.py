@@ -1,8 +1,7 @@
 """An image as its phases: every ``step``-th pixel in both directions is an image of its own, laid into the batch.
 
-A dilated convolution is a dense one over the phases. In channels-last layout on a CPU that runs two to three times as
-fast in the backward pass. The copies are written so that each moves whole rows of a phase, and each is the other's
-derivative, as often as one likes.
+A dilated convolution is a dense one over the phases. The copies are written so that each moves whole rows of a phase,
+and each is the other's derivative, as often as one likes.
 """
 
 from __future__ import annotations
@@ -15,7 +14,10 @@ from torch import Tensor
 
 
 def pays(x: Tensor, stride: int, dilation: int) -> bool:
-    """Whether a convolution of ``x`` [B, C, H, W] is to run over phases: it can, and it is faster."""
+    """Whether a convolution of ``x`` [B, C, H, W] is to run over phases: it can, and it is faster.
+
+    That is on a CPU in channels-last layout: two to three times in the backward pass.
+    """
     even = x.shape[2] % dilation == 0 and x.shape[3] % dilation == 0
     last = x.device.type == "cpu" and x.is_contiguous(memory_format=torch.channels_last)
     return dilation > 1 and stride == 1 and even and last
@@ -77,7 +79,7 @@ class _AddPhases(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-        return grad, to_phases(grad, ctx.step), None
+        return grad, to_phases(grad, ctx.step) if ctx.needs_input_grad[1] else None, None
 
 
 def _each(x: Tensor, phases: Tensor, step: int) -> Iterator[tuple[Tensor, Tensor]]:

@@ -13,7 +13,8 @@ class Total:
 
     In place is right where no backward pass has kept the sum, and where nobody else holds it. So the first part is
     written to only if the caller says that it is ``fresh``: the output of a convolution, of a batch norm or of a
-    product with a share is; the input of the network is not. (Autograd raises an error, should that ever be wrong.)
+    product with a share is; a node's value is not, which an edge ``skip`` hands on as it is. Autograd would notice a
+    write to what a backward pass has kept, but nobody would notice one to another node's value.
     """
 
     __slots__ = ("_own", "value")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,7 +15,6 @@ import study_overhead
 from autogan_ray import cli
 from autogan_ray.tune import runner
 
-ANY = {"ignore_unknown_options": True}
 REST = click.Argument(["rest"], nargs=-1, type=click.UNPROCESSED)
 START = 1_700_000_000.0
 
@@ -102,20 +102,34 @@ def test_what_follows_two_dashes_goes_to_the_command(monkeypatch: pytest.MonkeyP
     assert asked == [["digits", "--seed", "1", "--name", "other"]]
 
 
+def command(does: Callable[..., None]) -> click.Command:
+    """A command that takes anything."""
+    return click.Command("run", callback=does, params=[REST], context_settings={"ignore_unknown_options": True})
+
+
+def burn(seconds: float) -> None:
+    end = time.process_time() + seconds
+    while time.process_time() < end:
+        pass
+
+
 def test_the_driver_s_work_is_told_apart_from_its_imports(monkeypatch: pytest.MonkeyPatch) -> None:
     def work() -> None:
-        end = time.process_time() + 0.2
-        while time.process_time() < end:
-            pass
+        burn(0.2)
 
     monkeypatch.setattr(runner, "run_study", work)
-    monkeypatch.setattr(
-        cli, "main", click.Command("run", callback=lambda **_: runner.run_study(), params=[REST], context_settings=ANY)
-    )
+    monkeypatch.setattr(cli, "main", command(lambda **_: runner.run_study()))
+    monkeypatch.setattr(study_overhead.importlib, "import_module", lambda name: burn(0.1))
     begin = time.time()
     around, spent = study_overhead.run("digits", Path("here"), ["--seed", "1"], begin)
     assert around[0] == begin <= around[1]
-    assert 0.2 <= spent["driver_cpu_s"] < 0.4 and 0 < spent["driver_imports_cpu_s"] < 60
+    assert 0.2 <= spent["driver_cpu_s"] < 0.4 and 0.5 <= spent["driver_imports_cpu_s"] < 0.8
     assert runner.run_study is work
     shares = replace(study(), **spent).shares()
     assert shares["driver_cpu_of_wall"] == spent["driver_cpu_s"] / 60
+
+
+def test_a_command_that_ran_no_study_has_no_account(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cli, "main", command(lambda **_: None))
+    with pytest.raises(SystemExit, match="ran no study"):
+        study_overhead.run("digits", Path("here"), [], time.time())

@@ -6,16 +6,17 @@ changed where the trace does not see it); the kernels behind it are torch's, and
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 
 import pytest
 import torch
 from torch import Tensor
 
-from autogan_ray.nets.compute import compile_forward
+from autogan_ray.nets.compute import compile_forward, configured
 from autogan_ray.nets.gan import Discriminator, Generator, Shape
 from autogan_ray.search.loop import SearchLoop
-from autogan_ray.sections import RetrainConfig
+from autogan_ray.sections import ComputeConfig, RetrainConfig
 from autogan_ray.space import SearchSpace
 from autogan_ray.training import steps
 from autogan_ray.training.train import TrainLoop
@@ -108,6 +109,28 @@ def test_a_retraining(losses: list[float], space: SearchSpace) -> None:
     eager, compiled = loop(), loop()
     compile_forward(compiled.generator, compiled.discriminator, backend="aot_eager")
     assert_same(trained(losses, eager.step), trained(losses, compiled.step))
+
+
+def test_a_mixture_whose_convolutions_run_over_phases(space: SearchSpace) -> None:
+    compute = ComputeConfig(channels_last=True)
+    torch.manual_seed(0)
+    eager = configured(Discriminator(space, Shape(16, 3, 4, 4, 4), None), compute, 16)
+    compiled = copy.deepcopy(eager)
+    compile_forward(compiled, backend="aot_eager")
+    images = torch.randn(2, 3, 16, 16)
+    shares = {
+        decision.name: torch.rand(len(decision.choices)).softmax(0).requires_grad_()
+        for decision in space.decisions_d(16)
+    }
+    found = []
+    for network in (eager, compiled):
+        network(images, shares).sum().backward()
+        slopes = [weight.grad for weight in network.parameters() if weight.grad is not None]
+        found.append([*slopes, *(share.grad for share in shares.values())])
+        for share in shares.values():
+            share.grad = None
+    assert len(found[0]) > 20
+    torch.testing.assert_close(*found)
 
 
 def test_a_search(losses: list[float], space: SearchSpace) -> None:

@@ -27,14 +27,15 @@ def evaluator(digits: ImageData, extractor_weights: ExtractorWeights) -> Evaluat
     return Evaluator(extractor, RealSet.of(extractor, digits.images[:300]), Protocol(48, 24, 1), "cpu")
 
 
-def loop_of(evaluator: Evaluator, data: ImageData, every: int) -> SearchLoop:
+def loop_of(evaluator: Evaluator, data: ImageData, every: int, rank_by: str = "derived") -> SearchLoop:
     plain = {
         "space": "autogan/fixed",
         "model": {"channels_g": 4, "channels_d": 4, "latent_dim": 8},
         "search": {"batch_size": 8, "kimg": 0.04, "d_steps_per_g_step": 1, "warmup": 0.0, "relaxation": "gumbel_hard"},
     }
     trial = TrialConfig.parse(plain, "test", ConfigError)
-    return SearchLoop(trial, load_space(trial.space), data, evaluator, evaluations=5, supernet_every=every)
+    space = load_space(trial.space)
+    return SearchLoop(trial, space, data, evaluator, evaluations=5, rank_by=rank_by, supernet_every=every)
 
 
 def told(record: SearchRecord) -> dict[str, Any]:
@@ -69,6 +70,20 @@ def test_a_resumed_search_keeps_count(digits: ImageData, evaluator: Evaluator) -
 @pytest.mark.parametrize(("every", "wanted"), [(1, [1, 2, 3, 4, 5]), (2, [2, 4, 5]), (5, [5]), (9, [5])])
 def test_the_turns(every: int, wanted: list[int]) -> None:
     assert [number for number in range(1, 6) if supernet_due(number, 5, every)] == wanted
+
+
+def test_the_score_that_ranks_is_the_one_asked_for_and_nothing_else_changes(
+    digits: ImageData, evaluator: Evaluator
+) -> None:
+    derived, supernet = (list(loop_of(evaluator, digits, 1, by).records()) for by in ("derived", "supernet"))
+    assert [record.fid for record in derived] == [record.fid_derived for record in derived]
+    assert [record.fid for record in supernet] == [record.fid_supernet for record in supernet]
+    assert any(record.fid_derived != record.fid_supernet for record in derived)
+    unequal = {"fid", "kid", *UNEQUAL} - {"fid_supernet"}
+    for one, other in zip(derived, supernet, strict=True):
+        first, second = one.to_dict(), other.to_dict()
+        assert {key for key in first if first[key] != second[key]} <= unequal
+        assert one.kid is not None and other.kid is not None and one.kid != other.kid
 
 
 def test_what_ranks_trials_must_be_scored_always() -> None:
