@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 import torch
 from torch import Tensor
@@ -28,15 +30,17 @@ def test_a_phase_is_every_nth_pixel(step: int) -> None:
 def test_they_can_be_differentiated_twice(step: int) -> None:
     x = image()[:1, :1].requires_grad_()
     phases = to_phases(torch.randn_like(x), step).detach().requires_grad_()
-    squared = lambda f: lambda *given: f(*given) ** 2  # noqa: E731 (so that the second derivative is not zero)
-    sum_of = lambda x, phases: add_phases(x * 1.0, phases, step)  # noqa: E731
     for form, given in [
         (lambda x: to_phases(x, step), (x,)),
         (lambda phases: from_phases(phases, step), (phases,)),
-        (sum_of, (x, phases)),
+        (lambda x, phases: add_phases(x * 1.0, phases, step), (x, phases)),
     ]:
-        assert torch.autograd.gradcheck(squared(form), given)
-        assert torch.autograd.gradgradcheck(squared(form), given)
+
+        def squared(*given: Tensor, form: Callable[..., Tensor] = form) -> Tensor:
+            return form(*given) ** 2  # so that the second derivative is not zero
+
+        assert torch.autograd.gradcheck(squared, given)
+        assert torch.autograd.gradgradcheck(squared, given)
 
 
 @pytest.mark.parametrize("layout", [torch.channels_last, torch.contiguous_format])
