@@ -13,9 +13,10 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from autogan_ray.nets.drawn import left_of, only_none_left
-from autogan_ray.nets.mixed import One, Place, Places, Selection
+from autogan_ray.nets.merged import Arrow, Plan, Shares, plan
+from autogan_ray.nets.mixed import One, Place, Places, Selection, shares_of
 from autogan_ray.nets.ops import OpSpec, Repeated, batch_norm, build_op, conv, upsample
-from autogan_ray.nets.tap import Tap
+from autogan_ray.nets.tap import Tap, Taps
 from autogan_ray.nets.total import Total
 from autogan_ray.operations import NONE
 from autogan_ray.parts import INPUT, PLAIN, DagPart, Edge
@@ -44,6 +45,7 @@ class DagCell(nn.Module):
         self._mode = cell.skip_modes[(layout.number - 1) % len(cell.skip_modes)]
         # Nodes that the forward pass gives away whatever the choices are.
         self._outputs = {cell.output, cell.skip_out or cell.output}
+        self._plans: dict[tuple[tuple[Edge, tuple[int, ...]], ...], Plan] = {}
         self.edges = nn.ModuleDict()
         for edge in self._edges:
             spec = OpSpec(c_in if edge.source == INPUT else c_out, c_out, norm, edge.activation, places.derived)
@@ -61,35 +63,54 @@ class DagCell(nn.Module):
     def forward(self, x: Tensor, skips: Sequence[Tensor], selection: Selection) -> tuple[Tensor, Tensor]:
         """(output, skip output), both [B, c_out, H, W] at the cell's output size."""
         running = self._running(selection)
-        taps = {INPUT: Tap(x)}
-        for node in self._order:
-            total = Total()
+        steps, shares = self._mixed(running, selection)
+        taps, totals = Taps({INPUT: Tap(x)}), {node: Total() for node in self._order}
+        for node in (INPUT, *self._order):
+            if node != INPUT:
+                if node == self._cell.skip_in:
+                    for skip, module in zip(skips, self.skips, strict=True):
+                        totals[node].add(self._skipped(skip, module, self._side(x, node), selection))
+                total = totals[node].value
+                taps[node] = Tap(self._zeros(x, node) if total is None else total)
+            steps[node].onto(totals, taps, shares)
             for edge in running:
-                if edge.target == node:
-                    self._along(edge, total, taps[edge.source], selection)
-            if node == self._cell.skip_in:
-                side = self._side(x, node)
-                for skip, module in zip(skips, self.skips, strict=True):
-                    total.add(self._skipped(skip, module, side, selection))
-            taps[node] = Tap(self._zeros(x, node) if total.value is None else total.value)
+                if edge.source == node:
+                    self._along(edge, totals[edge.target], taps[node], selection, edge.name in shares)
         return taps[self._cell.output].value, taps[self._cell.skip_out or self._cell.output].value
+
+    def _mixed(self, running: Sequence[Edge], selection: Selection) -> tuple[Plan, Shares]:
+        """How the edges that are mixtures are computed together, and the shares of their choices."""
+        mixed = [edge for edge in running if edge.choices != PLAIN and self._place(edge).mixes(selection)]
+        decisions = [self._place(edge).decision for edge in mixed]
+        shares = {edge.name: shares_of(selection, one) for edge, one in zip(mixed, decisions, strict=True)}
+        key = tuple((edge, tuple(left_of(selection, one))) for edge, one in zip(mixed, decisions, strict=True))
+        if key not in self._plans:
+            arrows = [Arrow(e.name, e.source, e.target, self._place(e).branches(left)) for e, left in key]
+            self._plans[key] = plan(arrows, (INPUT, *self._order))
+        return self._plans[key], shares
 
     def _running(self, selection: Selection) -> list[Edge]:
         """Edges that carry something to somewhere: not ``none``, and their node is read. The others cost nothing."""
-        kept = [e for e in self._edges if e.choices == PLAIN or not _is_none(self.edges[e.name], selection)]
+        kept = [e for e in self._edges if e.choices == PLAIN or not _is_none(self._place(e), selection)]
         read = set(self._outputs)
         for node in reversed(self._order):
             if node in read:
                 read.update(edge.source for edge in kept if edge.target == node)
         return [edge for edge in kept if edge.target in read]
 
-    def _along(self, edge: Edge, total: Total, tap: Tap, selection: Selection) -> None:
+    def _along(self, edge: Edge, total: Total, tap: Tap, selection: Selection, mixed: bool) -> None:
+        """Adds what the edge carries; of one that is ``mixed``, what its plan does not."""
         if edge.choices == PLAIN:
             total.add(tap.value)
+        elif mixed:
+            self._place(edge).add_auxiliary(total, tap, selection)
         else:
-            place = self.edges[edge.name]
-            assert isinstance(place, Place)
-            place.onto(total, tap, selection)
+            self._place(edge).onto(total, tap, selection)
+
+    def _place(self, edge: Edge) -> Place:
+        place = self.edges[edge.name]
+        assert isinstance(place, Place)
+        return place
 
     def _side(self, x: Tensor, node: str) -> int:
         level = self._levels[node]
@@ -110,8 +131,7 @@ def _repeated(name: str, times: int, spec: OpSpec) -> nn.Module:
     return Repeated(build_op(name, spec), times)
 
 
-def _is_none(place: nn.Module, selection: Selection) -> bool:
-    assert isinstance(place, Place)
+def _is_none(place: Place, selection: Selection) -> bool:
     if place.chosen is not None:
         return place.chosen == NONE
     weights = selection[place.decision.name]

@@ -1,15 +1,17 @@
-"""Convolutions that read the same tensor, as one: their kernels, padded to one support, are added with their shares.
+"""Convolutions that add up, as one: those that read the same tensors, and those whose outputs enter the same sums.
 
 sum_k w_k (W_k * x + b_k) = (sum_k w_k W_k) * x + sum_k w_k b_k: exact for any kernels of one stride whose centres
-agree, spectral norm included (it only rescales W_k). Five convolutions of an AdversarialNAS edge become two, and one
-activation is kept for the backward pass instead of ten.
+agree, spectral norm included (it only rescales W_k). So five convolutions of an AdversarialNAS edge become two. And a
+kernel is a matrix over channels: edges from two nodes into two others are one convolution of the nodes side by side,
+whose kernel has a block an edge. Twenty convolutions become two then, as wide as processors like them, and one
+activation is kept for the backward pass instead of forty.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -18,107 +20,251 @@ from torch.nn import functional
 from autogan_ray.nets import phases
 from autogan_ray.nets.branch import Branch
 from autogan_ray.nets.ops import same_conv
-from autogan_ray.nets.tap import Tap
+from autogan_ray.nets.tap import Tap, Taps
 from autogan_ray.nets.total import Total
 
-Places = tuple[tuple[int, int], ...]
-"""Of each member: (kernel side, spacing of its taps in the common kernel)."""
+
+class Arrow(NamedTuple):
+    """An edge whose choices are mixed. Args: branches: (number among the decision's choices, branch)."""
+
+    name: str
+    source: str
+    target: str
+    branches: tuple[tuple[int, Branch], ...]
+
+
+Shares = Mapping[str, Sequence[Tensor]]
+"""Of each arrow, by its name: the shares of all its choices, each 0-dim."""
+
+
+class _Kind(NamedTuple):
+    """What convolutions have in common that can be one: a kernel of ``side`` taps at ``dilation`` covers them all."""
+
+    lead: str
+    stride: int
+    bias: bool
+    side: int
+    dilation: int
+
+
+class _Member(NamedTuple):
+    arrow: Arrow
+    number: int
+    layer: nn.Conv2d
 
 
 @dataclass(frozen=True, eq=False)  # compared by identity: torch.compile hashes it before it has its fields
 class Group:
-    """Convolutions with one lead and stride that share a kernel of ``side`` taps at ``dilation``.
+    """Convolutions from each of ``sources`` into each of ``targets``; ``members`` in the order of their targets."""
 
-    ``members``: index among the decision's choices, and the layer.
-    """
+    kind: _Kind
+    sources: tuple[str, ...]
+    targets: tuple[str, ...]
+    members: tuple[_Member, ...]
+    layout: _Layout
 
-    lead: str
-    side: int
-    dilation: int
-    stride: int
-    members: tuple[tuple[int, nn.Conv2d], ...]
+    def onto(self, totals: Mapping[str, Total], tap: Tap, shares: Shares) -> None:
+        """Adds the weighted sums to the targets'. Args: tap: the sources side by side, in their order."""
+        kind = self.kind
+        kernel, bias = self._merged(shares)
+        over_phases = phases.pays(tap.lead(kind.lead), kind.stride, kind.dilation)
+        if over_phases:
+            x = functional.conv2d(tap.phases(kind.lead, kind.dilation), kernel, bias, padding=kind.side // 2)
+        else:
+            x = same_conv(tap.lead(kind.lead), kernel, bias, kind.stride, kind.dilation)
+        # Parts of one tensor that nobody reads as a whole, so each may be written to.
+        parts = torch.unsafe_split(x, x.shape[1] // len(self.targets), dim=1) if len(self.targets) > 1 else (x,)
+        for target, part in zip(self.targets, parts, strict=True):
+            if over_phases:
+                totals[target].add_phases(part, kind.dilation)
+            else:
+                totals[target].add(part, fresh=len(parts) == 1)
 
-    def onto(self, total: Total, tap: Tap, weights: Tensor) -> None:
-        """Adds the group's weighted sum. Args: weights: of all choices of the decision [choices]."""
-        layers = [layer for _, layer in self.members]
-        shares = weights[[index for index, _ in self.members]]
-        places = tuple((layer.kernel_size[0], layer.dilation[0] // self.dilation) for layer in layers)
-        kernel = _Merge.apply(shares, self.side, places, *(layer.weight for layer in layers))
+    def _merged(self, shares: Shares) -> tuple[Tensor, Tensor | None]:
+        own = torch.stack([shares[member.arrow.name][member.number] for member in self.members])
+        layers = [member.layer for member in self.members]
         biases = [layer.bias for layer in layers if layer.bias is not None]
-        bias = shares @ torch.stack(biases) if biases else None
-        if phases.pays(tap.lead(self.lead), self.stride, self.dilation):
-            laid = tap.phases(self.lead, self.dilation)
-            total.add_phases(functional.conv2d(laid, kernel, bias, padding=self.side // 2), self.dilation)
-        else:
-            total.add(same_conv(tap.lead(self.lead), kernel, bias, self.stride, self.dilation), fresh=True)
+        return _Merge.apply(own, self.layout, *(layer.weight for layer in layers), *biases)
 
 
-def group_convolutions(branches: Sequence[tuple[int, Branch]]) -> tuple[list[Group], list[tuple[int, Branch]]]:
-    """(groups, the branches that belong to none), for the branches of one place.
+class Step(NamedTuple):
+    """What can be computed once a node is there: groups, and (arrow, number of the choice, branch) of no group."""
 
-    A dilated kernel joins the dense one where that is large enough anyway; else it stands with its own dilation.
+    groups: tuple[Group, ...]
+    alone: tuple[tuple[Arrow, int, Branch], ...]
+
+    def onto(self, totals: Mapping[str, Total], taps: Taps, shares: Shares) -> None:
+        """Adds to the sums of the nodes that it leads to."""
+        for group in self.groups:
+            group.onto(totals, taps.joined(group.sources), shares)
+        for arrow, index, branch in self.alone:
+            branch.onto(totals[arrow.target], taps[arrow.source], shares[arrow.name][index])
+
+
+Plan = Mapping[str, Step]
+"""node -> what it was the last to be waited for."""
+
+
+def plan(arrows: Sequence[Arrow], order: Sequence[str]) -> Plan:
+    """How the mixtures of a cell are computed.
+
+    A group needs an edge of its kind from each of its sources to each of its targets: then no block of its kernel is
+    empty. Sources whose edges of a kind lead to the same targets make one.
+
+    Args:
+        order: of the nodes, each behind those it depends on.
     """
-    sets: dict[tuple[str, int, bool], list[tuple[int, nn.Conv2d]]] = {}
-    left = []
-    for index, branch in branches:
-        layer = branch.layers[0] if len(branch.layers) == 1 else None
-        if isinstance(layer, nn.Conv2d) and layer.groups == 1:
-            sets.setdefault((branch.lead, layer.stride[0], layer.bias is not None), []).append((index, layer))
-        else:
-            left.append((index, branch))
-    groups: list[Group] = []
-    for (lead, stride, _), members in sets.items():
-        groups += _by_dilation(lead, stride, members)
-    return groups, left
-
-
-def _by_dilation(lead: str, stride: int, members: list[tuple[int, nn.Conv2d]]) -> list[Group]:
-    dense = max((layer.kernel_size[0] for _, layer in members if layer.dilation[0] == 1), default=0)
-    found: dict[int, list[tuple[int, nn.Conv2d]]] = {}
-    for index, layer in members:
-        span = layer.dilation[0] * (layer.kernel_size[0] - 1) + 1
-        found.setdefault(1 if span <= dense else layer.dilation[0], []).append((index, layer))
-    return [
-        Group(
-            lead, dense if dilation == 1 else max(one.kernel_size[0] for _, one in some), dilation, stride, tuple(some)
+    kinds: dict[_Kind, list[_Member]] = {}
+    alone = []
+    for arrow in arrows:
+        found = []
+        for index, branch in arrow.branches:
+            layer = branch.layers[0] if len(branch.layers) == 1 else None
+            if isinstance(layer, nn.Conv2d) and layer.groups == 1:
+                found.append((branch.lead, _Member(arrow, index, layer)))
+            else:
+                alone.append((arrow, index, branch))
+        for kind, member in _with_kinds(found):
+            kinds.setdefault(kind, []).append(member)
+    groups = [group for kind, members in kinds.items() for group in _bipartite(kind, members)]
+    return {
+        node: Step(
+            tuple(group for group in groups if max(group.sources, key=order.index) == node),
+            tuple(one for one in alone if one[0].source == node),
         )
-        for dilation, some in found.items()
-    ]
+        for node in order
+    }
+
+
+def _with_kinds(found: Sequence[tuple[str, _Member]]) -> Iterator[tuple[_Kind, _Member]]:
+    """Of one edge. A dilated kernel joins the dense one where that is large enough anyway; else it stands alone."""
+    sets: dict[tuple[str, int, bool], list[_Member]] = {}
+    for lead, member in found:
+        sets.setdefault((lead, member.layer.stride[0], member.layer.bias is not None), []).append(member)
+    for common, members in sets.items():
+        dense = max((_side(member) for member in members if _dilation(member) == 1), default=0)
+        largest: dict[int, int] = {}
+        for member in members:
+            dilation = 1 if _dilation(member) * (_side(member) - 1) + 1 <= dense else _dilation(member)
+            largest[dilation] = max(largest.get(dilation, 0), _side(member) if dilation > 1 else dense)
+        for member in members:
+            dilation = 1 if _dilation(member) * (_side(member) - 1) + 1 <= dense else _dilation(member)
+            yield _Kind(*common, largest[dilation], dilation), member
+
+
+def _side(member: _Member) -> int:
+    return member.layer.kernel_size[0]
+
+
+def _dilation(member: _Member) -> int:
+    return member.layer.dilation[0]
+
+
+def _bipartite(kind: _Kind, members: Sequence[_Member]) -> Iterator[Group]:
+    """The fewest groups in which each source leads to each target."""
+    targets: dict[str, list[str]] = {}
+    for member in members:
+        reached = targets.setdefault(member.arrow.source, [])
+        if member.arrow.target not in reached:
+            reached.append(member.arrow.target)
+    sources: dict[frozenset[str], list[str]] = {}
+    for source, reached in targets.items():
+        sources.setdefault(frozenset(reached), []).append(source)
+    for some in sources.values():
+        ordered = tuple(targets[some[0]])
+        inside = [member for member in members if member.arrow.source in some]
+        inside.sort(key=lambda member: ordered.index(member.arrow.target))
+        yield Group(kind, tuple(some), ordered, tuple(inside), _Layout.of(kind, some, ordered, inside))
+
+
+class _Window(NamedTuple):
+    """Where a member's kernel stands in the common one: first channels out and in, how many, taps, their spacing."""
+
+    row: int
+    column: int
+    rows: int
+    columns: int
+    side: int
+    step: int
+
+
+@dataclass(frozen=True, eq=False)
+class _Layout:
+    """Of a merged kernel: its shape, the members' windows, and of each target which members lead to it [from, to)."""
+
+    shape: tuple[int, int, int, int]
+    windows: tuple[_Window, ...]
+    spans: tuple[tuple[int, int], ...]
+
+    @classmethod
+    def of(cls, kind: _Kind, sources: Sequence[str], targets: Sequence[str], members: Sequence[_Member]) -> _Layout:
+        widths = {member.arrow.source: member.layer.in_channels for member in members}
+        starts = {source: sum(widths[before] for before in sources[:n]) for n, source in enumerate(sources)}
+        out = members[0].layer.out_channels
+        windows = tuple(
+            _Window(
+                targets.index(member.arrow.target) * out,
+                starts[member.arrow.source],
+                out,
+                widths[member.arrow.source],
+                _side(member),
+                _dilation(member) // kind.dilation,
+            )
+            for member in members
+        )
+        ends = [sum(member.arrow.target in targets[: n + 1] for member in members) for n in range(len(targets))]
+        shape = (len(targets) * out, sum(widths.values()), kind.side, kind.side)
+        return cls(shape, windows, tuple(zip([0, *ends], ends, strict=False)))
 
 
 class _Merge(torch.autograd.Function):
-    """(shares [n], kernels) -> their weighted sum [C_out, C_in, side, side]; twice differentiable."""
+    """(shares [n], n kernels, n biases or none) -> merged kernel and bias or None; twice differentiable."""
 
     @staticmethod
-    def forward(ctx: Any, shares: Tensor, side: int, places: Places, *kernels: Tensor) -> Tensor:
-        ctx.save_for_backward(shares, *kernels)
-        ctx.places = places
+    def forward(ctx: Any, shares: Tensor, layout: _Layout, *tensors: Tensor) -> tuple[Tensor, Tensor | None]:
+        ctx.save_for_backward(shares, *tensors)
+        ctx.layout = layout
+        kernels, biases = tensors[: len(shares)], tensors[len(shares) :]
         largest = max(kernels, key=lambda kernel: kernel.shape[-1])
-        shape = (*largest.shape[:2], side, side)
-        merged = torch.zeros(shape, dtype=largest.dtype, device=largest.device)
+        order = torch.contiguous_format
         if largest.is_contiguous(memory_format=torch.channels_last):
-            merged = merged.contiguous(memory_format=torch.channels_last)
-        for share, kernel, place in zip(shares.unbind(), kernels, places, strict=True):
-            _window(merged, place).addcmul_(kernel, share)
-        return merged
+            order = torch.channels_last
+        merged = torch.empty(layout.shape, dtype=largest.dtype, device=largest.device, memory_format=order).zero_()
+        for share, kernel, window in zip(shares.unbind(), kernels, layout.windows, strict=True):
+            _taps(merged, window).addcmul_(kernel, share)
+        if not biases:
+            return merged, None
+        # Products and sums, not a matrix product: autocast would make that one of half precision.
+        rows = torch.stack(biases) * shares.unsqueeze(1)
+        return merged, torch.cat([rows[first:last].sum(0) for first, last in layout.spans])
 
     @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-        shares, *kernels = ctx.saved_tensors
-        windows = [_window(grad, place) for place in ctx.places]
+    def backward(ctx: Any, grad: Tensor, grad_bias: Tensor | None) -> tuple[Tensor | None, ...]:
+        shares, *tensors = ctx.saved_tensors
+        kernels, biases = tensors[: len(shares)], tensors[len(shares) :]
+        wanted, spans = ctx.needs_input_grad, ctx.layout.spans
+        taps = [_taps(grad, window) for window in ctx.layout.windows]
         to_shares = None
-        if ctx.needs_input_grad[0]:
-            to_shares = torch.stack([(w * k).sum() for w, k in zip(windows, kernels, strict=True)])
+        if wanted[0]:
+            to_shares = torch.stack([(part * kernel).sum() for part, kernel in zip(taps, kernels, strict=True)])
         to_kernels = [
-            window * share if wanted else None
-            for window, share, wanted in zip(windows, shares.unbind(), ctx.needs_input_grad[3:], strict=True)
+            part * share if need else None
+            for part, share, need in zip(taps, shares.unbind(), wanted[2 : 2 + len(kernels)], strict=True)
         ]
-        return to_shares, None, None, *to_kernels
+        to_biases: list[Tensor | None] = [None] * len(biases)
+        if biases:
+            assert grad_bias is not None
+            slopes = grad_bias.view(len(spans), -1)
+            slopes = torch.cat([slope.expand(b - a, -1) for slope, (a, b) in zip(slopes, spans, strict=True)])
+            if to_shares is not None:
+                to_shares = to_shares + (torch.stack(biases) * slopes).sum(1)
+            if any(wanted[2 + len(kernels) :]):
+                to_biases = list((slopes * shares.unsqueeze(1)).unbind())
+        return to_shares, None, *to_kernels, *to_biases
 
 
-def _window(kernel: Tensor, place: tuple[int, int]) -> Tensor:
-    """The taps of a common kernel that a member of ``place`` covers."""
-    size, step = place
-    start = (kernel.shape[-1] - (step * (size - 1) + 1)) // 2
-    part = slice(start, start + step * (size - 1) + 1, step)
-    return kernel[..., part, part]
+def _taps(kernel: Tensor, window: _Window) -> Tensor:
+    """The part of a common kernel that a member covers."""
+    start = (kernel.shape[-1] - (window.step * (window.side - 1) + 1)) // 2
+    part = slice(start, start + window.step * (window.side - 1) + 1, window.step)
+    return kernel[window.row : window.row + window.rows, window.column : window.column + window.columns, part, part]

@@ -5,7 +5,7 @@ Several places may belong to one decision (a block's normalisation stands twice)
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -14,9 +14,9 @@ from torch import Tensor, nn
 
 from autogan_ray.nets.branch import Branch
 from autogan_ray.nets.drawn import auxiliary_of, left_of
-from autogan_ray.nets.merged import Group, group_convolutions
+from autogan_ray.nets.merged import Arrow, Step, plan
 from autogan_ray.nets.ops import Zero
-from autogan_ray.nets.tap import Tap
+from autogan_ray.nets.tap import Tap, Taps
 from autogan_ray.nets.total import Total
 from autogan_ray.space import Decision
 
@@ -54,7 +54,7 @@ class Place(nn.Module):
         self.choices = nn.ModuleDict({choice: build(choice) for choice in built})
         self.merge = True
         self._branches = {choice: Branch.of(module) for choice, module in self.choices.items()}
-        self._merged: dict[tuple[int, ...], tuple[list[Group], list[tuple[int, Branch]]]] = {}
+        self._plans: dict[tuple[int, ...], Step] = {}
 
     def forward(self, x: Tensor | Tap, selection: Selection) -> Tensor:
         tap, total = x if isinstance(x, Tap) else Tap(x), Total()
@@ -74,32 +74,32 @@ class Place(nn.Module):
             else:
                 total.add_product(weights.scale, output)
             return
-        left = tuple(left_of(selection, self.decision))
         if self.merge:
-            self._merged_onto(total, tap, weights, left)
+            shares = shares_of(selection, self.decision)
+            left = tuple(left_of(selection, self.decision))
+            if left not in self._plans:
+                self._plans[left] = plan([Arrow("", "", "", self.branches(left))], [""])[""]
+            self._plans[left].onto({"": total}, Taps({"": tap}), {"": shares})
         else:
-            total.add(self._plain(tap.value, weights, left))
+            total.add(self._plain(tap.value, weights, left_of(selection, self.decision)))
+        self.add_auxiliary(total, tap, selection)
+
+    def mixes(self, selection: Selection) -> bool:
+        """Whether the place is a mixture whose choices may be computed together with those of other places."""
+        return self.merge and self.chosen is None and not isinstance(selection[self.decision.name], One)
+
+    def branches(self, left: Sequence[int]) -> tuple[tuple[int, Branch], ...]:
+        """The choices ``left`` that add something: (number among the decision's, branch)."""
+        named = ((index, self.decision.choices[index]) for index in left)
+        return tuple((i, self._branches[name]) for i, name in named if not isinstance(self.choices[name], Zero))
+
+    def add_auxiliary(self, total: Total, tap: Tap, selection: Selection) -> None:
+        """Adds a mixture's auxiliary skip, where it has one."""
         auxiliary = auxiliary_of(selection, self.decision)
         if auxiliary:
             total.add(auxiliary * tap.value, fresh=True)
 
-    def _merged_onto(self, total: Total, tap: Tap, weights: Tensor, left: tuple[int, ...]) -> None:
-        """The weighted sum of the choices left, with what they have in common computed once."""
-        if left not in self._merged:
-            names = [self.decision.choices[index] for index in left]
-            able = [
-                (index, self._branches[name])
-                for index, name in zip(left, names, strict=True)
-                if not isinstance(self.choices[name], Zero)
-            ]
-            self._merged[left] = group_convolutions(able)
-        groups, alone = self._merged[left]
-        for group in groups:
-            group.onto(total, tap, weights)
-        for index, branch in alone:
-            branch.onto(total, tap, weights[index])
-
-    def _plain(self, x: Tensor, weights: Tensor, left: tuple[int, ...]) -> Tensor | None:
+    def _plain(self, x: Tensor, weights: Tensor, left: Sequence[int]) -> Tensor | None:
         """The same in the textbook form, every choice its own call, no sum in place: merging is tested against it."""
         shares, modules = weights.unbind(), list(self.choices.values())
         total: Tensor | None = None
@@ -108,6 +108,13 @@ class Place(nn.Module):
                 part = shares[index] * modules[index](x)
                 total = part if total is None else total + part
         return total
+
+
+def shares_of(selection: Selection, decision: Decision) -> tuple[Tensor, ...]:
+    """The weights of a decision that is a mixture, each 0-dim."""
+    weights = selection[decision.name]
+    assert isinstance(weights, Tensor)
+    return weights.unbind()
 
 
 @contextmanager

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
+import torch
 from torch import Tensor
 from torch.nn import functional
 
@@ -41,3 +44,19 @@ class Tap:
         if (kind, step) not in self._phases:
             self._phases[kind, step] = to_phases(self.lead(kind), step)
         return self._phases[kind, step]
+
+
+class Taps(dict[str, Tap]):
+    """node -> its tap, of one forward pass of a cell."""
+
+    def __init__(self, taps: Mapping[str, Tap]) -> None:
+        super().__init__(taps)
+        self._joined: dict[tuple[str, ...], Tap] = {}
+
+    def joined(self, nodes: tuple[str, ...]) -> Tap:
+        """Nodes of one image side, side by side along their channels, for all that reads them so."""
+        if len(nodes) == 1:
+            return self[nodes[0]]
+        if nodes not in self._joined:
+            self._joined[nodes] = Tap(torch.cat([self[node].value for node in nodes], dim=1))
+        return self._joined[nodes]
