@@ -20,6 +20,7 @@ from torch.nn import functional
 from autogan_ray.nets import phases
 from autogan_ray.nets.branch import Branch
 from autogan_ray.nets.ops import same_conv
+from autogan_ray.nets.spectral import inverse_norms, is_spectral, original
 from autogan_ray.nets.tap import Tap, Taps
 from autogan_ray.nets.total import Total
 
@@ -43,6 +44,7 @@ class _Kind(NamedTuple):
     lead: str
     stride: int
     bias: bool
+    spectral: bool
     side: int
     dilation: int
 
@@ -81,10 +83,17 @@ class Group:
                 totals[target].add(part, fresh=len(parts) == 1)
 
     def _merged(self, shares: Shares) -> tuple[Tensor, Tensor | None]:
+        """Kernel and bias."""
         own = torch.stack([shares[member.arrow.name][member.number] for member in self.members])
         layers = [member.layer for member in self.members]
+        scales = own * inverse_norms(layers) if self.kind.spectral else own
+        kernel = _Merge.apply(scales, self.layout, *map(original, layers))
         biases = [layer.bias for layer in layers if layer.bias is not None]
-        return _Merge.apply(own, self.layout, *(layer.weight for layer in layers), *biases)
+        if not biases:
+            return kernel, None
+        # Products and sums, not a matrix product: autocast would make that one of half precision.
+        rows = torch.stack(biases) * own.unsqueeze(1)
+        return kernel, torch.cat([some.sum(0) for some in rows.split(self.layout.counts)])
 
 
 class Step(NamedTuple):
@@ -138,9 +147,10 @@ def plan(arrows: Sequence[Arrow], order: Sequence[str]) -> Plan:
 
 def _with_kinds(found: Sequence[tuple[str, _Member]]) -> Iterator[tuple[_Kind, _Member]]:
     """Of one edge. A dilated kernel joins the dense one where that is large enough anyway; else it stands alone."""
-    sets: dict[tuple[str, int, bool], list[_Member]] = {}
+    sets: dict[tuple[str, int, bool, bool], list[_Member]] = {}
     for lead, member in found:
-        sets.setdefault((lead, member.layer.stride[0], member.layer.bias is not None), []).append(member)
+        common = lead, member.layer.stride[0], member.layer.bias is not None, is_spectral(member.layer)
+        sets.setdefault(common, []).append(member)
     for common, members in sets.items():
         dense = max((_side(member) for member in members if _dilation(member) == 1), default=0)
         largest: dict[int, int] = {}
@@ -190,11 +200,11 @@ class _Window(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class _Layout:
-    """Of a merged kernel: its shape, the members' windows, and of each target which members lead to it [from, to)."""
+    """Of a merged kernel: its shape, the members' windows, and of each target how many members lead to it."""
 
     shape: tuple[int, int, int, int]
     windows: tuple[_Window, ...]
-    spans: tuple[tuple[int, int], ...]
+    counts: tuple[int, ...]
 
     @classmethod
     def of(cls, kind: _Kind, sources: Sequence[str], targets: Sequence[str], members: Sequence[_Member]) -> _Layout:
@@ -212,55 +222,38 @@ class _Layout:
             )
             for member in members
         )
-        ends = [sum(member.arrow.target in targets[: n + 1] for member in members) for n in range(len(targets))]
+        counts = tuple(sum(member.arrow.target == target for member in members) for target in targets)
         shape = (len(targets) * out, sum(widths.values()), kind.side, kind.side)
-        return cls(shape, windows, tuple(zip([0, *ends], ends, strict=False)))
+        return cls(shape, windows, counts)
 
 
 class _Merge(torch.autograd.Function):
-    """(shares [n], n kernels, n biases or none) -> merged kernel and bias or None; twice differentiable."""
+    """(scales [n], n kernels) -> the sum of scaled kernels, each at its window; twice differentiable."""
 
     @staticmethod
-    def forward(ctx: Any, shares: Tensor, layout: _Layout, *tensors: Tensor) -> tuple[Tensor, Tensor | None]:
-        ctx.save_for_backward(shares, *tensors)
-        ctx.layout = layout
-        kernels, biases = tensors[: len(shares)], tensors[len(shares) :]
+    def forward(ctx: Any, scales: Tensor, layout: _Layout, *kernels: Tensor) -> Tensor:
+        ctx.save_for_backward(scales, *kernels)
+        ctx.windows = layout.windows
         largest = max(kernels, key=lambda kernel: kernel.shape[-1])
-        order = torch.contiguous_format
-        if largest.is_contiguous(memory_format=torch.channels_last):
-            order = torch.channels_last
+        last = largest.is_contiguous(memory_format=torch.channels_last)
+        order = torch.channels_last if last else torch.contiguous_format
         merged = torch.empty(layout.shape, dtype=largest.dtype, device=largest.device, memory_format=order).zero_()
-        for share, kernel, window in zip(shares.unbind(), kernels, layout.windows, strict=True):
-            _taps(merged, window).addcmul_(kernel, share)
-        if not biases:
-            return merged, None
-        # Products and sums, not a matrix product: autocast would make that one of half precision.
-        rows = torch.stack(biases) * shares.unsqueeze(1)
-        return merged, torch.cat([rows[first:last].sum(0) for first, last in layout.spans])
+        for scale, kernel, window in zip(scales.unbind(), kernels, layout.windows, strict=True):
+            _taps(merged, window).addcmul_(kernel, scale)
+        return merged
 
     @staticmethod
-    def backward(ctx: Any, grad: Tensor, grad_bias: Tensor | None) -> tuple[Tensor | None, ...]:
-        shares, *tensors = ctx.saved_tensors
-        kernels, biases = tensors[: len(shares)], tensors[len(shares) :]
-        wanted, spans = ctx.needs_input_grad, ctx.layout.spans
-        taps = [_taps(grad, window) for window in ctx.layout.windows]
-        to_shares = None
-        if wanted[0]:
-            to_shares = torch.stack([(part * kernel).sum() for part, kernel in zip(taps, kernels, strict=True)])
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        scales, *kernels = ctx.saved_tensors
+        taps = [_taps(grad, window) for window in ctx.windows]
+        to_scales = None
+        if ctx.needs_input_grad[0]:
+            to_scales = torch.stack([(part * kernel).sum() for part, kernel in zip(taps, kernels, strict=True)])
         to_kernels = [
-            part * share if need else None
-            for part, share, need in zip(taps, shares.unbind(), wanted[2 : 2 + len(kernels)], strict=True)
+            part * scale if wanted else None
+            for part, scale, wanted in zip(taps, scales.unbind(), ctx.needs_input_grad[2:], strict=True)
         ]
-        to_biases: list[Tensor | None] = [None] * len(biases)
-        if biases:
-            assert grad_bias is not None
-            slopes = grad_bias.view(len(spans), -1)
-            slopes = torch.cat([slope.expand(b - a, -1) for slope, (a, b) in zip(slopes, spans, strict=True)])
-            if to_shares is not None:
-                to_shares = to_shares + (torch.stack(biases) * slopes).sum(1)
-            if any(wanted[2 + len(kernels) :]):
-                to_biases = list((slopes * shares.unsqueeze(1)).unbind())
-        return to_shares, None, *to_kernels, *to_biases
+        return to_scales, None, *to_kernels
 
 
 def _taps(kernel: Tensor, window: _Window) -> Tensor:
