@@ -12,8 +12,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from autogan_ray.nets.bundles import Arrow, Plan
 from autogan_ray.nets.drawn import left_of, only_none_left
-from autogan_ray.nets.merged import Arrow, Plan, Shares, plan
 from autogan_ray.nets.mixed import One, Place, Places, Selection, shares_of
 from autogan_ray.nets.ops import OpSpec, Repeated, batch_norm, build_op, conv, upsample
 from autogan_ray.nets.tap import Tap, Taps
@@ -63,7 +63,9 @@ class DagCell(nn.Module):
     def forward(self, x: Tensor, skips: Sequence[Tensor], selection: Selection) -> tuple[Tensor, Tensor]:
         """(output, skip output), both [B, c_out, H, W] at the cell's output size."""
         running = self._running(selection)
-        steps, shares = self._mixed(running, selection)
+        mixed = self._mixed(running, selection)
+        plan = self._plan(mixed, selection)
+        mixture = plan.mixture({e.name: shares_of(selection, self._place(e).decision) for e in mixed})
         taps, totals = Taps({INPUT: Tap(x)}), {node: Total() for node in self._order}
         for node in (INPUT, *self._order):
             if node != INPUT:
@@ -72,22 +74,23 @@ class DagCell(nn.Module):
                         totals[node].add(self._skipped(skip, module, self._side(x, node), selection))
                 total = totals[node].value
                 taps[node] = Tap(self._zeros(x, node) if total is None else total)
-            steps[node].onto(totals, taps, shares)
+            plan.steps[node].onto(totals, taps, mixture)
             for edge in running:
                 if edge.source == node:
-                    self._along(edge, totals[edge.target], taps[node], selection, edge.name in shares)
+                    self._along(edge, totals[edge.target], taps[node], selection, edge in mixed)
         return taps[self._cell.output].value, taps[self._cell.skip_out or self._cell.output].value
 
-    def _mixed(self, running: Sequence[Edge], selection: Selection) -> tuple[Plan, Shares]:
-        """How the edges that are mixtures are computed together, and the shares of their choices."""
-        mixed = [edge for edge in running if edge.choices != PLAIN and self._place(edge).mixes(selection)]
-        decisions = [self._place(edge).decision for edge in mixed]
-        shares = {edge.name: shares_of(selection, one) for edge, one in zip(mixed, decisions, strict=True)}
-        key = tuple((edge, tuple(left_of(selection, one))) for edge, one in zip(mixed, decisions, strict=True))
+    def _mixed(self, running: Sequence[Edge], selection: Selection) -> list[Edge]:
+        """The edges that are mixtures and can be computed together."""
+        return [edge for edge in running if edge.choices != PLAIN and self._place(edge).mixes(selection)]
+
+    def _plan(self, mixed: Sequence[Edge], selection: Selection) -> Plan:
+        """How they are: the same each time, until choices are dropped."""
+        key = tuple((edge, tuple(left_of(selection, self._place(edge).decision))) for edge in mixed)
         if key not in self._plans:
             arrows = [Arrow(e.name, e.source, e.target, self._place(e).branches(left)) for e, left in key]
-            self._plans[key] = plan(arrows, (INPUT, *self._order))
-        return self._plans[key], shares
+            self._plans[key] = Plan.of(arrows, (INPUT, *self._order))
+        return self._plans[key]
 
     def _running(self, selection: Selection) -> list[Edge]:
         """Edges that carry something to somewhere: not ``none``, and their node is read. The others cost nothing."""

@@ -1,0 +1,125 @@
+"""Which mixtures of a cell are computed together: edges that lead from the same nodes to the same nodes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from torch import nn
+
+from autogan_ray.nets.branch import Branch
+from autogan_ray.nets.merged import Group, Kind, Member, Mixture, Shares, kinds_of
+from autogan_ray.nets.tap import Tap, Taps
+from autogan_ray.nets.total import Total
+
+
+class Arrow(NamedTuple):
+    """An edge whose choices are mixed. Args: branches: (number among the decision's choices, branch)."""
+
+    name: str
+    source: str
+    target: str
+    branches: tuple[tuple[int, Branch], ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Bundle:
+    """Groups that lead from each of ``sources`` to each of ``targets``."""
+
+    sources: tuple[str, ...]
+    targets: tuple[str, ...]
+    groups: tuple[Group, ...]
+
+    def onto(self, totals: Mapping[str, Total], tap: Tap, mixture: Mixture) -> None:
+        """Adds to the targets' sums. Args: tap: the sources side by side, in their order."""
+        whole, count = Total(), len(self.targets)
+        for group in self.groups:
+            group.onto(whole, tap, mixture)
+        x = whole.value
+        assert x is not None
+        if count == 1:
+            totals[self.targets[0]].add(x, fresh=True)
+            return
+        # Nobody reads the whole of which these are parts, so they could be written to; but a part lies apart in memory,
+        # and whole tensors are faster to add to.
+        for target, part in zip(self.targets, torch.unsafe_split(x, x.shape[1] // count, dim=1), strict=True):
+            totals[target].add(part)
+
+
+@dataclass(frozen=True, eq=False)
+class Step:
+    """What can be computed once a node is there. Args: alone: branches that belong to no group."""
+
+    bundles: tuple[Bundle, ...]
+    alone: tuple[tuple[Arrow, int, Branch], ...]
+
+    def onto(self, totals: Mapping[str, Total], taps: Taps, mixture: Mixture) -> None:
+        """Adds to the sums of the nodes that it leads to."""
+        for bundle in self.bundles:
+            bundle.onto(totals, taps.joined(bundle.sources), mixture)
+        for arrow, number, branch in self.alone:
+            branch.onto(totals[arrow.target], taps[arrow.source], mixture.shares[arrow.name][number])
+
+
+@dataclass(frozen=True, eq=False)
+class Plan:
+    """Args: steps: node -> what it was the last to be waited for; members: of all groups."""
+
+    steps: Mapping[str, Step]
+    members: tuple[Member, ...]
+
+    @classmethod
+    def of(cls, arrows: Sequence[Arrow], order: Sequence[str]) -> Plan:
+        """How the mixtures of a cell are computed.
+
+        Args:
+            order: of the nodes, each behind those it depends on.
+        """
+        alone, kinds = [], dict[Kind, list[Member]]()
+        for arrow in arrows:
+            single = []
+            for number, branch in arrow.branches:
+                layer = branch.layers[0] if len(branch.layers) == 1 else None
+                if isinstance(layer, nn.Conv2d) and layer.groups == 1:
+                    single.append(Member(arrow.name, arrow.source, arrow.target, number, branch.lead, layer))
+                else:
+                    alone.append((arrow, number, branch))
+            for kind, member in kinds_of(single):
+                kinds.setdefault(kind, []).append(member)
+        bundles = _bundled(kinds, order)
+        steps = {
+            node: Step(
+                tuple(bundle for bundle in bundles if bundle.sources[-1] == node),
+                tuple(one for one in alone if one[0].source == node),
+            )
+            for node in order
+        }
+        return cls(steps, tuple(member for members in kinds.values() for member in members))
+
+    def mixture(self, shares: Shares) -> Mixture:
+        """Args: shares: of all choices of each arrow, those left out included."""
+        return Mixture.of(shares, self.members)
+
+
+def _bundled(kinds: Mapping[Kind, Sequence[Member]], order: Sequence[str]) -> list[Bundle]:
+    found: dict[tuple[tuple[str, ...], tuple[str, ...]], list[Group]] = {}
+    for kind, members in kinds.items():
+        for sources, targets in _bipartite(members, order):
+            inside = [member for member in members if member.source in sources]
+            found.setdefault((sources, targets), []).append(Group.of(kind, sources, targets, inside))
+    return [Bundle(*ends, tuple(groups)) for ends, groups in found.items()]
+
+
+def _bipartite(members: Sequence[Member], order: Sequence[str]) -> Iterator[tuple[tuple[str, ...], tuple[str, ...]]]:
+    """(sources, targets) so that each of the ones has a member into each of the others: no kernel has an empty block.
+
+    Sources that lead to the same targets belong together.
+    """
+    reached: dict[tuple[str, ...], list[str]] = {}
+    for source in order:
+        ends = {member.target for member in members if member.source == source}
+        if ends:
+            reached.setdefault(tuple(node for node in order if node in ends), []).append(source)
+    yield from ((tuple(sources), targets) for targets, sources in reached.items())
