@@ -15,9 +15,7 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
-from autogan_ray.nets import phases
 from autogan_ray.nets.ops import same_conv
 from autogan_ray.nets.spectral import inverse_norms, is_spectral, original
 from autogan_ray.nets.tap import Tap
@@ -128,12 +126,8 @@ class Group:
 
     def onto(self, total: Total, tap: Tap, mixture: Mixture) -> None:
         """Adds the weighted sums, the targets side by side. Args: tap: the sources side by side."""
-        lead, stride, _, side, dilation = self.kind
         kernel, bias = self._merged(mixture)
-        if phases.pays(tap.lead(lead), stride, dilation):
-            total.add_phases(functional.conv2d(tap.phases(lead, dilation), kernel, bias, padding=side // 2), dilation)
-        else:
-            total.add(same_conv(tap.lead(lead), kernel, bias, stride, dilation), fresh=True)
+        total.add(same_conv(tap.lead(self.kind.lead), kernel, bias, self.kind.stride, self.kind.dilation), fresh=True)
 
     def _merged(self, mixture: Mixture) -> tuple[Tensor, Tensor | None]:
         """Kernel and bias."""

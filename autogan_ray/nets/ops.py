@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from autogan_ray.nets import phases
+from autogan_ray.nets import dilated
 from autogan_ray.nets.spectral import spectral
 from autogan_ray.operations import NONE, SKIP
 
@@ -47,15 +47,15 @@ def same_conv(
     """[B, C, H, W] -> [B, C', H / stride, W / stride]; padding dilation * (kernel - 1) / 2.
 
     A kernel whose taps are as far apart as its stride reads one phase of the image only: a dense kernel on that phase.
-    A dilated kernel without stride runs as a dense one over all phases where that pays. Both are the same sums.
+    The weights of a dilated kernel without stride get their gradient from all phases where that pays. All of it are the
+    same sums.
     """
     padding = dilation * (weight.shape[-1] - 1) // 2
     even = x.shape[2] % dilation == 0 and x.shape[3] % dilation == 0
     if dilation > 1 and stride == dilation and even:
         return functional.conv2d(x[..., ::stride, ::stride], weight, bias, 1, padding // dilation, 1, groups)
-    if phases.pays(x, stride, dilation):
-        laid = functional.conv2d(phases.to_phases(x, dilation), weight, bias, 1, padding // dilation, 1, groups)
-        return phases.from_phases(laid, dilation)
+    if dilated.pays(x, stride, dilation):
+        return dilated.dilated_conv(x, weight, bias, dilation, groups)
     return functional.conv2d(x, weight, bias, stride, padding, dilation, groups)
 
 

@@ -8,8 +8,6 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from autogan_ray.nets.phases import to_phases
-
 VALUE, RELU, BILINEAR_RELU = "value", "relu", "bilinear_relu"
 """The tensor itself; its ReLU; the ReLU of it at twice the side, interpolated bilinearly."""
 
@@ -21,12 +19,11 @@ class Tap:
     pass; here all operations that read the node share one.
     """
 
-    __slots__ = ("_made", "_phases", "value")
+    __slots__ = ("_made", "value")
 
     def __init__(self, value: Tensor) -> None:
         self.value = value
         self._made: dict[str, Tensor] = {VALUE: value}
-        self._phases: dict[tuple[str, int], Tensor] = {}
 
     def lead(self, kind: str) -> Tensor:
         """The value as ``kind`` says: :data:`VALUE`, :data:`RELU` or :data:`BILINEAR_RELU`."""
@@ -38,12 +35,6 @@ class Tap:
                 larger = functional.interpolate(self.value, scale_factor=2, mode="bilinear", align_corners=False)
                 self._made[kind] = functional.relu(larger)
         return self._made[kind]
-
-    def phases(self, kind: str, step: int) -> Tensor:
-        """:meth:`lead` as its phases, ``step`` apart."""
-        if (kind, step) not in self._phases:
-            self._phases[kind, step] = to_phases(self.lead(kind), step)
-        return self._phases[kind, step]
 
 
 class Taps(dict[str, Tap]):

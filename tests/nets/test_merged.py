@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.utils.parametrizations import spectral_norm
 
-from autogan_ray.nets import phases, tap
+from autogan_ray.nets import tap
 from autogan_ray.nets.branch import Branch, scaled
 from autogan_ray.nets.compute import configured
 from autogan_ray.nets.gan import Discriminator, Generator, Shape
@@ -131,11 +131,16 @@ def test_a_merged_mixture_keeps_less_than_half_for_its_backward_pass(network: st
 @pytest.mark.parametrize("side", [8, 7, 12])
 @pytest.mark.parametrize("stride", [1, 2])
 @pytest.mark.parametrize(("kernel", "dilation"), [(1, 1), (3, 1), (3, 2), (5, 2), (3, 3)])
-def test_a_convolution_over_phases_is_the_dilated_one(kernel: int, dilation: int, stride: int, side: int) -> None:
+def test_a_convolution_of_any_dilation_and_stride_is_torchs(kernel: int, dilation: int, stride: int, side: int) -> None:
     x = torch.randn(2, 3, side, side, dtype=torch.float64).contiguous(memory_format=torch.channels_last)
     weight, bias = torch.randn(4, 3, kernel, kernel, dtype=torch.float64), torch.randn(4, dtype=torch.float64)
+    given = [one.requires_grad_() for one in (x, weight, bias)]
     wanted = functional.conv2d(x, weight, bias, stride, dilation * (kernel - 1) // 2, dilation)
-    torch.testing.assert_close(same_conv(x, weight, bias, stride, dilation), wanted)
+    found = same_conv(x, weight, bias, stride, dilation)
+    torch.testing.assert_close(found, wanted)
+    slopes = torch.randn_like(wanted)
+    for one, other in zip(*(torch.autograd.grad(y, given, slopes) for y in (found, wanted)), strict=True):
+        torch.testing.assert_close(one, other)
 
 
 @pytest.mark.parametrize("training", [True, False])
@@ -192,15 +197,6 @@ def test_no_node_is_written_to_once_it_is_read(network: str, scaled: bool, monke
         fast(x, path if number else soft(decisions, torch.float64, 5))
     assert skips > 20 and len(nodes) > 60
     assert all(torch.equal(now.detach(), then) for now, then in nodes)
-
-
-def test_a_node_is_cut_into_phases_once_for_all_edges_out_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    _, fast, images, decisions = pair("d", "adversarialnas", torch.float32)
-    cuts = []
-    monkeypatch.setattr(tap, "to_phases", lambda x, step: cuts.append(x.shape) or phases.to_phases(x, step))
-    fast(images, soft(decisions, torch.float32, 6))
-    # Three cells; in each, two nodes have edges that may be a dilated 5x5: three out of one, two out of the other.
-    assert len(cuts) == 3 * 2
 
 
 def test_merged_kernels_can_be_differentiated_twice() -> None:
