@@ -14,6 +14,7 @@ from torch.nn import functional
 
 from autogan_ray.nets.bundles import Arrow, Plan
 from autogan_ray.nets.drawn import left_of, only_none_left
+from autogan_ray.nets.gate import gated
 from autogan_ray.nets.mixed import One, Place, Places, Selection, shares_of
 from autogan_ray.nets.ops import OpSpec, Repeated, batch_norm, build_op, conv, upsample
 from autogan_ray.nets.tap import Tap, Taps
@@ -249,16 +250,16 @@ def _call(place: nn.Module, x: Tensor, selection: Selection) -> Tensor | None:
         return None if isinstance(module, _Nothing) else module(x, selection)
     weights, names = selection[place.decision.name], place.decision.choices
     if isinstance(weights, One):
-        pairs: list[tuple[str, Tensor | None]] = [(names[weights.index], weights.scale)]
-    else:
-        shares = weights.unbind()
-        pairs = [(names[index], shares[index]) for index in left_of(selection, place.decision)]
-    terms = []
-    for name, share in pairs:
-        module = place.choices[name]
+        module = place.choices[names[weights.index]]
+        if isinstance(module, _Nothing):
+            return None
+        output = module(x, selection)
+        return output if weights.scale is None else gated(output, weights.scale)
+    shares, terms = weights.unbind(), []
+    for index in left_of(selection, place.decision):
+        module = place.choices[names[index]]
         if not isinstance(module, _Nothing):
-            output = module(x, selection)
-            terms.append(output if share is None else share * output)
+            terms.append(shares[index] * module(x, selection))
     return _sum(*terms) if terms else None
 
 

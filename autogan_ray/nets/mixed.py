@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from autogan_ray.nets.branch import Branch
 from autogan_ray.nets.bundles import Arrow, Plan
 from autogan_ray.nets.drawn import auxiliary_of, left_of
+from autogan_ray.nets.gate import gated
 from autogan_ray.nets.ops import Zero
 from autogan_ray.nets.tap import Tap, Taps
 from autogan_ray.nets.total import Total
@@ -69,10 +70,7 @@ class Place(nn.Module):
         weights = selection[self.decision.name]
         if isinstance(weights, One):
             output = self._branches[self.decision.choices[weights.index]](tap)
-            if weights.scale is None:
-                total.add(output)
-            else:
-                total.add_product(weights.scale, output)
+            total.add(output if weights.scale is None else gated(output, weights.scale))
             return
         if self.merge:
             shares = shares_of(selection, self.decision)

@@ -97,19 +97,19 @@ class ArchitectureParameters:
             return self._rows(log_p.exp(), self.auxiliary)
         if logits_as_probabilities:
             log_p = log_p.exp().masked_fill(~self._mask, -torch.inf)
-        soft = torch.softmax((log_p + self.noise(generator)) / temperature, dim=1)
+        drawn = log_p + self.noise(generator)
         if relaxation == "gumbel":
-            return self._rows(soft, self.auxiliary)
+            return self._rows(torch.softmax(drawn / temperature, dim=1), self.auxiliary)
         assert relaxation == "gumbel_hard", relaxation
-        best = soft.argmax(dim=1).tolist()
+        best = (largest := drawn.argmax(dim=1)).tolist()
         for _ in range(MOST_REDRAWS):
             if self._connected is None or self._connected(self._named(best)):
                 break
-            soft = torch.softmax((log_p + self.noise(generator)) / temperature, dim=1)
-            best = soft.argmax(dim=1).tolist()
-        if not soft.requires_grad:  # the scale is 1, and is not worth a product
+            drawn = log_p + self.noise(generator)
+            best = (largest := drawn.argmax(dim=1)).tolist()
+        if not drawn.requires_grad:  # a scale without gradient is worth nothing
             return {decision.name: One(index) for decision, index in zip(self.decisions, best, strict=True)}
-        scale = soft[range(len(best)), best]
+        scale = torch.softmax(drawn / temperature, dim=1).gather(1, largest.unsqueeze(1)).squeeze(1)
         scale = 1 - scale.detach() + scale
         return {
             decision.name: One(index, one)

@@ -55,13 +55,14 @@ def _descend(loss: Tensor, optimizer: Optimizer) -> None:
 @contextmanager
 def frozen(*networks: nn.Module) -> Iterator[None]:
     """No gradients for these networks' weights inside."""
-    for network in networks:
-        network.requires_grad_(False)
+    weights = [weight for network in networks for weight in network.parameters()]  # a supernet has many to look for
+    for weight in weights:
+        weight.requires_grad_(False)
     try:
         yield
     finally:
-        for network in networks:
-            network.requires_grad_(True)
+        for weight in weights:
+            weight.requires_grad_(True)
 
 
 def adam(

@@ -90,8 +90,11 @@ def test_a_supernet_equals_the_reference_for_any_weights_of_its_choices(family: 
 
 
 def scaled_path(case: Case, seed: int) -> tuple[dict[str, One], dict[str, torch.Tensor], dict[str, torch.Tensor]]:
-    """One choice for each decision, with a scale of its own: for the project, and as vectors for the reference."""
-    scales = {name: vector.detach().max().clone().requires_grad_() for name, vector in random_vectors(case).items()}
+    """One choice for each decision, with its straight-through scale: for the project, and as vectors for the reference.
+
+    The scale is 1, as a drawn path has it; what differs from decision to decision is its gradient.
+    """
+    scales = {name: torch.ones_like(vector[0]).requires_grad_() for name, vector in random_vectors(case).items()}
     chosen = space_of(case.family).random(case.size, seed).choices
     path, vectors = {}, {}
     for decision in (*space_of(case.family).decisions_g(case.size), *space_of(case.family).decisions_d(case.size)):
