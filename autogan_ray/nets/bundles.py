@@ -65,18 +65,21 @@ class Step:
 
 @dataclass(frozen=True, eq=False)
 class Plan:
-    """Args: steps: node -> what it was the last to be waited for; members: of all groups."""
+    """How the mixtures of a cell are computed.
+
+    Args:
+        steps: node -> what it was the last to be waited for.
+        awaited: nodes that are still read when a later one is there.
+        members: of all groups.
+    """
 
     steps: Mapping[str, Step]
+    awaited: frozenset[str]
     members: tuple[Member, ...]
 
     @classmethod
     def of(cls, arrows: Sequence[Arrow], order: Sequence[str]) -> Plan:
-        """How the mixtures of a cell are computed.
-
-        Args:
-            order: of the nodes, each behind those it depends on.
-        """
+        """Args: order: of the nodes, each behind those it depends on."""
         alone, kinds = [], dict[Kind, list[Member]]()
         for arrow in arrows:
             single = []
@@ -96,7 +99,8 @@ class Plan:
             )
             for node in order
         }
-        return cls(steps, tuple(member for members in kinds.values() for member in members))
+        awaited = frozenset(node for bundle in bundles for node in bundle.sources[:-1])
+        return cls(steps, awaited, tuple(member for members in kinds.values() for member in members))
 
     def mixture(self, shares: Shares) -> Mixture:
         """Args: shares: of all choices of each arrow, those left out included."""

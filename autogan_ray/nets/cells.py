@@ -73,12 +73,14 @@ class DagCell(nn.Module):
                 if node == self._cell.skip_in:
                     for skip, module in zip(skips, self.skips, strict=True):
                         totals[node].add(self._skipped(skip, module, self._side(x, node), selection))
-                total = totals[node].value
+                total = totals.pop(node).value
                 taps[node] = Tap(self._zeros(x, node) if total is None else total)
             plan.steps[node].onto(totals, taps, mixture)
             for edge in running:
                 if edge.source == node:
                     self._along(edge, totals[edge.target], taps[node], selection, edge in mixed)
+            if node not in self._outputs and node not in plan.awaited:
+                del taps[node]  # where no backward pass keeps them, what was made of it makes room
         return taps[self._cell.output].value, taps[self._cell.skip_out or self._cell.output].value
 
     def _mixed(self, running: Sequence[Edge], selection: Selection) -> list[Edge]:
