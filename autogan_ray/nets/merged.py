@@ -161,8 +161,8 @@ class _Merge(torch.autograd.Function):
         ctx.save_for_backward(scales, *kernels)
         ctx.windows = windows
         largest = max(kernels, key=lambda kernel: kernel.shape[-1])
-        last = largest.is_contiguous(memory_format=torch.channels_last)
-        order = torch.channels_last if last else torch.contiguous_format
+        # 1x1 kernels are laid out in both ways: then as the activations are, which decide where a kernel does not.
+        order = torch.contiguous_format if largest.is_contiguous() else torch.channels_last
         merged = torch.empty(shape, dtype=largest.dtype, device=largest.device, memory_format=order).zero_()
         for scale, kernel, window in zip(scales.unbind(), kernels, windows, strict=True):
             merged[window].addcmul_(kernel, scale)
