@@ -67,20 +67,23 @@ class Step:
 class Plan:
     """How the mixtures of a cell are computed.
 
+    Neither making nor looking up a plan breaks a graph of torch.compile, which is why it is plain tuples and dicts.
+
     Args:
         steps: node -> what it was the last to be waited for.
-        awaited: nodes that are still read when a later one is there.
+        awaited: node -> those up to it that are read again when a later one is there.
         members: of all groups.
     """
 
     steps: Mapping[str, Step]
-    awaited: frozenset[str]
+    awaited: Mapping[str, frozenset[str]]
     members: tuple[Member, ...]
 
     @classmethod
     def of(cls, arrows: Sequence[Arrow], order: Sequence[str]) -> Plan:
         """Args: order: of the nodes, each behind those it depends on."""
-        alone, kinds = [], dict[Kind, list[Member]]()
+        alone: list[tuple[Arrow, int, Branch]] = []
+        kinds: dict[Kind, list[Member]] = {}
         for arrow in arrows:
             single = []
             for number, branch in arrow.branches:
@@ -99,7 +102,16 @@ class Plan:
             )
             for node in order
         }
-        awaited = frozenset(node for bundle in bundles for node in bundle.sources[:-1])
+        awaited = {
+            node: frozenset(
+                source
+                for bundle in bundles
+                if order.index(bundle.sources[-1]) > number
+                for source in bundle.sources
+                if order.index(source) <= number
+            )
+            for number, node in enumerate(order)
+        }
         return cls(steps, awaited, tuple(member for members in kinds.values() for member in members))
 
     def mixture(self, shares: Shares) -> Mixture:

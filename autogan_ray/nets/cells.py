@@ -46,7 +46,7 @@ class DagCell(nn.Module):
         self._mode = cell.skip_modes[(layout.number - 1) % len(cell.skip_modes)]
         # Nodes that the forward pass gives away whatever the choices are.
         self._outputs = {cell.output, cell.skip_out or cell.output}
-        self._plans: dict[tuple[tuple[Edge, tuple[int, ...]], ...], Plan] = {}
+        self._plans: dict[tuple[tuple[str, tuple[int, ...]], ...], Plan] = {}
         self.edges = nn.ModuleDict()
         for edge in self._edges:
             spec = OpSpec(c_in if edge.source == INPUT else c_out, c_out, norm, edge.activation, places.derived)
@@ -79,8 +79,7 @@ class DagCell(nn.Module):
             for edge in running:
                 if edge.source == node:
                     self._along(edge, totals[edge.target], taps[node], selection, edge in mixed)
-            if node not in self._outputs and node not in plan.awaited:
-                del taps[node]  # where no backward pass keeps them, what was made of it makes room
+            taps.keep(self._outputs | plan.awaited[node])
         return taps[self._cell.output].value, taps[self._cell.skip_out or self._cell.output].value
 
     def _mixed(self, running: Sequence[Edge], selection: Selection) -> list[Edge]:
@@ -88,10 +87,14 @@ class DagCell(nn.Module):
         return [edge for edge in running if edge.choices != PLAIN and self._place(edge).mixes(selection)]
 
     def _plan(self, mixed: Sequence[Edge], selection: Selection) -> Plan:
-        """How they are: the same each time, until choices are dropped."""
-        key = tuple((edge, tuple(left_of(selection, self._place(edge).decision))) for edge in mixed)
+        """How they are: the same each time, until choices are dropped or decisions fixed."""
+        left = [tuple(left_of(selection, self._place(edge).decision)) for edge in mixed]
+        key = tuple((edge.name, some) for edge, some in zip(mixed, left, strict=True))
         if key not in self._plans:
-            arrows = [Arrow(e.name, e.source, e.target, self._place(e).branches(left)) for e, left in key]
+            arrows = [
+                Arrow(edge.name, edge.source, edge.target, self._place(edge).branches(some))
+                for edge, some in zip(mixed, left, strict=True)
+            ]
             self._plans[key] = Plan.of(arrows, (INPUT, *self._order))
         return self._plans[key]
 

@@ -80,7 +80,7 @@ class Mixture(NamedTuple):
 
     @classmethod
     def of(cls, shares: Shares, members: Sequence[Member]) -> Mixture:
-        """Args: members: all of a cell: their power iterations run together."""
+        """Args: members: of one plan: their power iterations run together."""
         normed = [member for member in members if is_spectral(member.layer)]
         if not normed:
             return cls(shares, shares)

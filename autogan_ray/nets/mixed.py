@@ -24,7 +24,10 @@ from autogan_ray.space import Decision
 
 @dataclass(frozen=True)
 class One:
-    """Only choice ``index`` runs; ``scale`` is 1 in value and carries the gradient to the logits (straight-through)."""
+    """Only choice ``index`` runs; ``scale`` carries the gradient to the logits (straight-through).
+
+    It is 1 in value: any other value would be ignored, see :func:`~autogan_ray.nets.gate.gated`.
+    """
 
     index: int
     scale: Tensor | None = None

@@ -67,9 +67,9 @@ def inverse_norms(layers: Sequence[nn.Module]) -> Tensor:
     and not its arithmetic.
     """
     weights = [original(layer) for layer in layers]
-    alike: dict[torch.Size, list[int]] = {}
-    for number, weight in enumerate(weights):
-        alike.setdefault(weight.shape, []).append(number)
+    alike: dict[tuple[torch.Size, bool], list[int]] = {}
+    for number, (layer, weight) in enumerate(zip(layers, weights, strict=True)):
+        alike.setdefault((weight.shape, _parametrization(layer)[0].training), []).append(number)
     found: dict[int, Tensor] = {}
     with torch.autocast(weights[0].device.type, enabled=False):
         for numbers in alike.values():
@@ -85,7 +85,7 @@ def _parametrization(layer: nn.Module) -> Any:
 
 
 def _sigmas(norms: Sequence[SpectralNorm], matrices: Tensor) -> Tensor:
-    """[n], of matrices [n, rows, columns]."""
+    """[n], of matrices [n, rows, columns]; all in training mode, or none."""
     v = torch.stack([norm._v for norm in norms]).unsqueeze(2)
     if norms[0].training:
         with torch.no_grad():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 
 import torch
 from torch import Tensor
@@ -51,3 +51,9 @@ class Taps(dict[str, Tap]):
         if nodes not in self._joined:
             self._joined[nodes] = Tap(torch.cat([self[node].value for node in nodes], dim=1))
         return self._joined[nodes]
+
+    def keep(self, nodes: Set[str]) -> None:
+        """Let go of all other nodes, and of what was joined: where no backward pass keeps them, they make room."""
+        self._joined.clear()
+        for node in [node for node in self if node not in nodes]:
+            del self[node]

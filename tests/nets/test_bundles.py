@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Set
 
 import pytest
 import torch
@@ -114,6 +115,22 @@ def test_every_convolution_is_in_one_group_and_no_block_of_its_kernel_is_empty(s
         for group in bundle.groups:
             assert {(member.source, member.target) for member in group.members} == wanted
             assert len({member.lead for member in group.members}) == 1
+
+
+def test_a_node_is_let_go_when_the_last_that_reads_it_has_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    """G of AdversarialNAS: n0 waits for n1, as both lead to n2 and n3; later cells see n2."""
+    left, known = [], Taps.keep
+
+    def noting(self: Taps, nodes: Set[str]) -> None:
+        known(self, nodes)
+        left.append((sorted(self), len(self._joined)))
+
+    monkeypatch.setattr(Taps, "keep", noting)
+    space = load_space("adversarialnas")
+    weights = {one.name: torch.full((len(one.choices),), 0.1) for one in space.decisions_g(8)}
+    Generator(space, Shape(8, 1, 4, 4, 16), None)(torch.randn(2, 16), weights)
+    cell = [([], 0), (["n0"], 0), ([], 0), (["n2"], 0), (["n2", "n3"], 0)]
+    assert left == 2 * cell
 
 
 @pytest.mark.parametrize(("network", "wanted"), [("d", 3 * (2 + 2 + 2)), ("g", 2 * (4 + 2 + 1 + 4) + 2)])

@@ -17,7 +17,7 @@ from autogan_ray.nets.compute import compile_forward, configured
 from autogan_ray.nets.gan import Discriminator, Generator, Shape
 from autogan_ray.search.loop import SearchLoop
 from autogan_ray.sections import ComputeConfig, RetrainConfig
-from autogan_ray.space import SearchSpace
+from autogan_ray.space import SearchSpace, load_space
 from autogan_ray.training import steps
 from autogan_ray.training.train import TrainLoop
 from tests.search.toys import noise_images, search_of
@@ -111,7 +111,7 @@ def test_a_retraining(losses: list[float], space: SearchSpace) -> None:
     assert_same(trained(losses, eager.step), trained(losses, compiled.step))
 
 
-def test_a_mixture_whose_convolutions_run_over_phases(space: SearchSpace) -> None:
+def test_a_mixture_whose_dilated_weights_learn_over_phases(space: SearchSpace) -> None:
     compute = ComputeConfig(channels_last=True)
     torch.manual_seed(0)
     eager = configured(Discriminator(space, Shape(16, 3, 4, 4, 4), None), compute, 16)
@@ -131,6 +131,21 @@ def test_a_mixture_whose_convolutions_run_over_phases(space: SearchSpace) -> Non
             share.grad = None
     assert len(found[0]) > 20
     torch.testing.assert_close(*found)
+
+
+@pytest.mark.parametrize(("name", "network"), [("adversarialnas", "g"), ("adversarialnas", "d"), ("alphagan", "g")])
+def test_a_mixture_is_one_graph_whatever_runs_together_in_it(name: str, network: str) -> None:
+    """A second one is traced when the plan of a cell is there; a break would be there at every cell and step."""
+    whole, shape = load_space(name), Shape(8, 1, 4, 4, 8)
+    built = Generator(whole, shape, None) if network == "g" else Discriminator(whole, shape, None)
+    decisions = whole.decisions_g(8) if network == "g" else whole.decisions_d(8)
+    x = torch.randn(2, 8) if network == "g" else torch.randn(2, 1, 8, 8)
+    compile_forward(built, backend="eager")
+    torch._dynamo.utils.counters.clear()
+    for _ in range(3):
+        built(x, {one.name: torch.rand(len(one.choices)).softmax(0).requires_grad_() for one in decisions})
+    assert not torch._dynamo.utils.counters["graph_break"]
+    assert 1 <= torch._dynamo.utils.counters["stats"]["unique_graphs"] <= 2
 
 
 def test_a_search(losses: list[float], space: SearchSpace) -> None:

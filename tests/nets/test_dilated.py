@@ -1,4 +1,4 @@
-"""A dilated convolution over the phases of an image: that of torch, values and every derivative."""
+"""A dilated convolution whose weights learn over phases: that of torch, values and every derivative."""
 
 from __future__ import annotations
 

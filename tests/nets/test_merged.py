@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import random
 from collections.abc import Iterator
 
@@ -17,7 +18,7 @@ from autogan_ray.nets.compute import configured
 from autogan_ray.nets.gan import Discriminator, Generator, Shape
 from autogan_ray.nets.mixed import One, Selection
 from autogan_ray.nets.ops import batch_norm, conv, same_conv
-from autogan_ray.nets.spectral import spectral
+from autogan_ray.nets.spectral import inverse_norms, original, spectral
 from autogan_ray.nets.tap import Tap
 from autogan_ray.nets.total import Total
 from autogan_ray.sections import ComputeConfig
@@ -228,6 +229,27 @@ def test_spectral_norms_are_those_of_torch(make) -> None:
     torch.testing.assert_close(ours.weight, theirs.weight)
     for name, value in theirs.state_dict().items():
         torch.testing.assert_close(ours.state_dict()[name], value)
+
+
+@pytest.mark.parametrize("last", [True, False])
+def test_norms_taken_together_are_those_of_each_layer_asked_alone(last: bool) -> None:
+    """Layers of two shapes, some of them in evaluation mode; values, gradients, singular vectors."""
+    layers = [conv(3, 5, kernel, True).double() for kernel in (3, 1, 3, 3, 1)]
+    layers += [spectral(nn.Linear(9, 4)).double()]
+    for number, layer in enumerate(layers):
+        if last and isinstance(layer, nn.Conv2d):
+            layer.to(memory_format=torch.channels_last)
+        layer.train(number not in (2, 4))
+    alone = copy.deepcopy(layers)
+    for _ in range(2):
+        together = inverse_norms(layers)
+        asked = torch.stack([(layer.weight / original(layer)).flatten()[0] for layer in alone])
+        torch.testing.assert_close(together, asked)
+        for some, norms in ((layers, together), (alone, asked)):
+            (norms * torch.arange(1.0, 7.0, dtype=torch.float64)).sum().backward(inputs=[original(one) for one in some])
+    for one, other in zip(layers, alone, strict=True):
+        torch.testing.assert_close(one.state_dict(), other.state_dict())
+        torch.testing.assert_close(original(one).grad, original(other).grad, rtol=1e-6, atol=1e-8)
 
 
 @pytest.mark.parametrize("network", ["g", "d"])
