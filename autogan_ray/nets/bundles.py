@@ -11,6 +11,7 @@ from torch import nn
 
 from autogan_ray.nets.branch import Branch
 from autogan_ray.nets.merged import Group, Kind, Member, Mixture, Shares, kinds_of
+from autogan_ray.nets.spectral import is_spectral
 from autogan_ray.nets.tap import Tap, Taps
 from autogan_ray.nets.total import Total
 
@@ -72,12 +73,12 @@ class Plan:
     Args:
         steps: node -> what it was the last to be waited for.
         awaited: node -> those up to it that are read again when a later one is there.
-        members: of all groups.
+        spectral: members with a spectral norm, whose power iterations run together.
     """
 
     steps: Mapping[str, Step]
     awaited: Mapping[str, frozenset[str]]
-    members: tuple[Member, ...]
+    spectral: tuple[Member, ...]
 
     @classmethod
     def of(cls, arrows: Sequence[Arrow], order: Sequence[str]) -> Plan:
@@ -112,11 +113,12 @@ class Plan:
             )
             for number, node in enumerate(order)
         }
-        return cls(steps, awaited, tuple(member for members in kinds.values() for member in members))
+        members = [member for some in kinds.values() for member in some]
+        return cls(steps, awaited, tuple(member for member in members if is_spectral(member.layer)))
 
     def mixture(self, shares: Shares) -> Mixture:
         """Args: shares: of all choices of each arrow, those left out included."""
-        return Mixture.of(shares, self.members)
+        return Mixture.of(shares, self.spectral)
 
 
 def _bundled(kinds: Mapping[Kind, Sequence[Member]], order: Sequence[str]) -> list[Bundle]:

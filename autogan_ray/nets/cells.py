@@ -78,7 +78,7 @@ class DagCell(nn.Module):
             plan.steps[node].onto(totals, taps, mixture)
             for edge in running:
                 if edge.source == node:
-                    self._along(edge, totals[edge.target], taps[node], selection, edge in mixed)
+                    self._along(edge, totals[edge.target], taps[node], selection, edge.name in mixture.shares)
             taps.keep(self._outputs | plan.awaited[node])
         return taps[self._cell.output].value, taps[self._cell.skip_out or self._cell.output].value
 

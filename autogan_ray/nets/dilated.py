@@ -13,8 +13,6 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-MASK_INPUT, MASK_WEIGHT, MASK_BIAS = 0, 1, 2
-
 
 def pays(x: Tensor, stride: int, dilation: int) -> bool:
     """Whether :func:`dilated_conv` can convolve ``x`` [B, C, H, W], and is faster than ``conv2d``.
@@ -50,14 +48,13 @@ class _DilatedConv(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         x, weight = ctx.saved_tensors
-        wanted = ctx.needs_input_grad[:3]
+        of_x, of_weight, of_bias, *_ = ctx.needs_input_grad
         to_x = to_weight = to_bias = None
-        if wanted[MASK_INPUT]:
+        if of_x:
             to_x, _, _ = _slopes(grad, x, weight, ctx.dilation, ctx.groups, [True, False, False])
-        if wanted[MASK_WEIGHT] or wanted[MASK_BIAS]:
+        if of_weight or of_bias:
             cut = to_phases(grad, ctx.dilation), to_phases(x, ctx.dilation)
-            mask = [False, wanted[MASK_WEIGHT], wanted[MASK_BIAS]]
-            _, to_weight, to_bias = _slopes(*cut, weight, 1, ctx.groups, mask)
+            _, to_weight, to_bias = _slopes(*cut, weight, 1, ctx.groups, [False, of_weight, of_bias])
         return to_x, to_weight, to_bias, None, None
 
 

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from autogan_ray.nets.ops import same_conv
-from autogan_ray.nets.spectral import inverse_norms, is_spectral, original
+from autogan_ray.nets.spectral import inverse_norms, original
 from autogan_ray.nets.tap import Tap
 from autogan_ray.nets.total import Total
 
@@ -79,15 +79,14 @@ class Mixture(NamedTuple):
     scales: Shares
 
     @classmethod
-    def of(cls, shares: Shares, members: Sequence[Member]) -> Mixture:
-        """Args: members: of one plan: their power iterations run together."""
-        normed = [member for member in members if is_spectral(member.layer)]
-        if not normed:
+    def of(cls, shares: Shares, spectral: Sequence[Member]) -> Mixture:
+        """Args: spectral: the members with a spectral norm."""
+        if not spectral:
             return cls(shares, shares)
-        own = torch.stack([shares[member.arrow][member.number] for member in normed])
+        own = torch.stack([shares[member.arrow][member.number] for member in spectral])
         scales = {arrow: list(some) for arrow, some in shares.items()}
-        scaled = own * inverse_norms([member.layer for member in normed])
-        for member, scale in zip(normed, scaled.unbind(), strict=True):
+        scaled = own * inverse_norms([member.layer for member in spectral])
+        for member, scale in zip(spectral, scaled.unbind(), strict=True):
             scales[member.arrow][member.number] = scale
         return cls(shares, scales)
 

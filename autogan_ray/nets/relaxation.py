@@ -97,16 +97,15 @@ class ArchitectureParameters:
             return self._rows(log_p.exp(), self.auxiliary)
         if logits_as_probabilities:
             log_p = log_p.exp().masked_fill(~self._mask, -torch.inf)
-        drawn = log_p + self.noise(generator)
         if relaxation == "gumbel":
-            return self._rows(torch.softmax(drawn / temperature, dim=1), self.auxiliary)
+            return self._rows(torch.softmax((log_p + self.noise(generator)) / temperature, dim=1), self.auxiliary)
         assert relaxation == "gumbel_hard", relaxation
-        best = (largest := drawn.argmax(dim=1)).tolist()
-        for _ in range(MOST_REDRAWS):
+        for _ in range(1 + MOST_REDRAWS):
+            drawn = log_p + self.noise(generator)
+            largest = drawn.argmax(dim=1)
+            best = largest.tolist()
             if self._connected is None or self._connected(self._named(best)):
                 break
-            drawn = log_p + self.noise(generator)
-            best = (largest := drawn.argmax(dim=1)).tolist()
         if not drawn.requires_grad:  # a scale without gradient is worth nothing
             return {decision.name: One(index) for decision, index in zip(self.decisions, best, strict=True)}
         scale = torch.softmax(drawn / temperature, dim=1).gather(1, largest.unsqueeze(1)).squeeze(1)
