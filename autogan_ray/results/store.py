@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -41,9 +42,9 @@ def write_table(folder: Path, name: str, rows: Sequence[Row], provenance: Mappin
     """
     assert name in TABLES, f"no table {name!r}; {nearest(name, TABLES)}"
     table = TABLES[name]
-    _check(table, rows)
+    columns = _columns(table, rows)
     metadata = {_VERSION: str(SCHEMA_VERSION), **(provenance or {})}
-    arrow = pa.Table.from_pylist([dict(row) for row in rows], schema=table.schema.with_metadata(metadata))
+    arrow = pa.Table.from_pydict(columns, schema=table.schema.with_metadata(metadata))
     folder.mkdir(parents=True, exist_ok=True)
     target, temporary = _file(folder, name), folder / f".{name}.parquet.tmp-{os.getpid()}"
     try:
@@ -59,26 +60,27 @@ def write_table(folder: Path, name: str, rows: Sequence[Row], provenance: Mappin
     return target
 
 
-def _check(table: Table, rows: Sequence[Row]) -> None:
-    """Assert what Arrow lets pass: it drops unknown columns, allows null and doubled keys, and see below."""
-    known, seen = set(table.schema.names), set()
-    counts = [field.name for field in table.schema if pa.types.is_integer(field.type)]
-    times = [field.name for field in table.schema if pa.types.is_timestamp(field.type)]
-    for row in rows:
-        unknown = sorted(row.keys() - known)
-        assert not unknown, f"{table.name}: unknown columns {unknown}; {nearest(unknown[0], known)}"
-        key = _key(table, row)
-        assert None not in key, f"{table.name}: a key column is null: {_named(table, key)}"
-        assert key not in seen, f"{table.name}: a key is doubled: {_named(table, key)}"
-        seen.add(key)
-        for column in counts:  # a fraction would be cut off
-            value = row.get(column)
-            whole = not isinstance(value, float) or value.is_integer()
-            assert whole, f"{table.name}: {column} is a count, not {value!r}"
-        for column in times:  # a number would be taken for microseconds, a bare time for UTC
-            value = row.get(column)
-            aware = isinstance(value, datetime) and value.tzinfo is not None
-            assert value is None or aware, f"{table.name}: {column} wants a time with its zone, not {value!r}"
+def _columns(table: Table, rows: Sequence[Row]) -> dict[str, list[Any]]:
+    """Column by column, checked for what Arrow lets pass: it drops unknown columns, allows doubled keys, and so on."""
+    known = set(table.schema.names)
+    unknown = sorted(set().union(*rows) - known)
+    assert not unknown, f"{table.name}: unknown columns {unknown}; {nearest(unknown[0], known)}"
+    columns = {name: [row.get(name) for row in rows] for name in table.schema.names}
+    keys = list(zip(*(columns[name] for name in table.key), strict=True))
+    for key in (key for key in keys if None in key):
+        raise AssertionError(f"{table.name}: a key column is null: {_named(table, key)}")
+    for key in (key for key, times in Counter(keys).items() if times > 1):
+        raise AssertionError(f"{table.name}: a key is doubled: {_named(table, key)}")
+    for field in table.schema:
+        if pa.types.is_integer(field.type):  # a fraction would be cut off
+            for value in columns[field.name]:
+                whole = not isinstance(value, float) or value.is_integer()
+                assert whole, f"{table.name}: {field.name} is a count, not {value!r}"
+        elif pa.types.is_timestamp(field.type):  # a number would be taken for microseconds, a bare time for UTC
+            for value in columns[field.name]:
+                aware = isinstance(value, datetime) and value.tzinfo is not None
+                assert value is None or aware, f"{table.name}: {field.name} wants a time with its zone, not {value!r}"
+    return columns
 
 
 def _named(table: Table, key: tuple[Any, ...]) -> str:
@@ -86,7 +88,7 @@ def _named(table: Table, key: tuple[Any, ...]) -> str:
 
 
 def _key(table: Table, row: Row) -> tuple[Any, ...]:
-    return tuple(row.get(column) for column in table.key)
+    return tuple(map(row.get, table.key))
 
 
 def append_rows(folder: Path, name: str, rows: Sequence[Row], provenance: Mapping[str, str] | None = None) -> Path:
