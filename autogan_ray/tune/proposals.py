@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,29 +13,25 @@ import optuna
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import TrialState
-from ray.tune.search.optuna import OptunaSearch
+from ray.tune.experiment import Trial
+from ray.tune.search import Searcher
 
 from autogan_ray.config import StudyConfig
 from autogan_ray.sweep import Domain, in_order
 from autogan_ray.training.streams import stream_seed
+from autogan_ray.tune.unfinished import Unfinished
 
 METRIC = "fid"
 TIME = "evaluation"
 
 
-class Proposal:
-    """Define-by-run: proposes a sweep's settings, each only where its ``when`` holds. Picklable, so no closure."""
-
-    def __init__(self, sweep: Mapping[str, Domain]) -> None:
-        # So that every condition finds what it asks about.
-        self._sweep = in_order(sweep)
-
-    def __call__(self, trial: optuna.Trial) -> dict[str, Any]:
-        proposed: dict[str, Any] = {}
-        for key, domain in self._sweep.items():
-            if all(proposed.get(other) in wanted for other, wanted in domain.when.items()):
-                proposed[key] = _suggest(trial, key, domain)
-        return {}
+def propose(sweep: Mapping[str, Domain], trial: optuna.Trial) -> dict[str, Any]:
+    """Values for a sweep's settings, each only where its ``when`` holds; what ``trial`` has already stays."""
+    proposed: dict[str, Any] = {}
+    for key, domain in in_order(sweep).items():  # so that every condition finds what it asks about
+        if all(proposed.get(other) in wanted for other, wanted in domain.when.items()):
+            proposed[key] = _suggest(trial, key, domain)
+    return proposed
 
 
 def _suggest(trial: optuna.Trial, key: str, domain: Domain) -> Any:
@@ -48,69 +45,111 @@ def _suggest(trial: optuna.Trial, key: str, domain: Domain) -> Any:
     return trial.suggest_float(key, *domain.uniform)
 
 
-class StudySearch(OptunaSearch):
-    """Optuna for a study: seeded, with journal storage, numbered trials, and pruned trials told as pruned.
+@dataclass
+class _Told:
+    """What Optuna was told of a trial: its last evaluation, its best score, its end."""
 
-    Ray's own wrapper tells Optuna that a trial stopped by ASHA is complete with its last value, so that short runs are
-    taken for full ones; and it dies over results of trials it does not know. Both are changed here.
+    trial: optuna.Trial
+    last: int = 0
+    best: float = math.inf
+    done: bool = False
+
+
+class StudySearch(Searcher):
+    """Optuna for a study: journal storage, our trial numbers as Optuna's, pruned trials told as pruned.
+
+    A proposal depends on the seed, its number and what the journal says of other trials, on nothing in this process; so
+    a study that goes on proposes what it would have. (Ray's own wrapper of Optuna keeps its state in Ray's snapshots,
+    takes trials that ASHA stopped for complete ones, and dies over results of trials it does not know.)
 
     Args:
         journal: file of Optuna's journal storage (readable by optuna-dashboard).
+        unfinished: trials of an earlier run, which come first.
+        first: number of the first new trial.
     """
 
-    def __init__(self, study: StudyConfig, journal: Path) -> None:
+    def __init__(
+        self, study: StudyConfig, journal: Path, unfinished: Sequence[Unfinished] = (), first: int = 0
+    ) -> None:
+        super().__init__(metric=METRIC, mode="min")
         optuna.logging.set_verbosity(optuna.logging.WARNING)
-        self._study, self._next = study, 0
-        self._best: dict[str, float] = {}
-        self._last: dict[str, int] = {}
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-            super().__init__(
-                space=Proposal(study.live_sweep),
-                metric=METRIC,
-                mode="min",
-                sampler=_sampler(study),
-                study_name=study.name,
-                storage=JournalStorage(JournalFileBackend(str(journal))),
-            )
+        self._study, self._waiting, self._next = study, list(unfinished), first
+        self._told: dict[str, _Told] = {}
+        self._optuna = optuna.create_study(
+            storage=JournalStorage(JournalFileBackend(str(journal))),
+            study_name=study.name,
+            direction="minimize",
+            load_if_exists=True,
+        )
 
-    def suggest(self, trial_id: str) -> dict[str, Any] | None:
-        proposed = super().suggest(trial_id)
-        if not isinstance(proposed, dict):
-            return proposed
-        number, self._next = self._next, self._next + 1
-        trial = self._study.trial(proposed, stream_seed(self._study.seed, "trial", number) % 2**32)
-        return {"number": number, "trial_id": name_of(number), "trial": trial.model_dump(mode="json")}
+    def suggest(self, trial_id: str) -> dict[str, Any]:
+        if self._waiting:
+            asked = self._waiting.pop(0)
+        else:
+            asked, self._next = Unfinished(self._next), self._next + 1
+        number = asked.number
+        told = self._told[trial_id] = self._of_optuna(number)
+        config = asked.config
+        if config is None:
+            values = propose(self._study.live_sweep, told.trial)
+            config = self._study.trial(values, stream_seed(self._study.seed, "trial", number) % 2**32)
+        return {
+            "number": number,
+            "trial_id": name_of(number),
+            # As one text: of a nested configuration Ray keeps the mean, the extremes and the last ten of every number.
+            "trial": config.model_dump_json(),
+            "checkpoint": asked.checkpoint,
+        }
+
+    def _of_optuna(self, number: int) -> _Told:
+        """Optuna's trial of this number: asked for anew, or the one of an earlier run, with what it was told then."""
+        self._optuna.sampler = _sampler(self._study, number)
+        known = self._optuna.get_trials(deepcopy=False)
+        for _ in range(len(known), number):  # somebody removed the journal
+            self._optuna.add_trial(optuna.trial.create_trial(state=TrialState.FAIL))
+        if number >= len(known):
+            return _Told(self._optuna.ask())
+        before = known[number]
+        values = before.intermediate_values
+        best = min(values.values(), default=math.inf)
+        trial = optuna.trial.Trial(self._optuna, before._trial_id)
+        return _Told(trial, max(values, default=0), best, before.state.is_finished())
 
     def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
         value, step = result.get(METRIC), result.get(TIME)
-        known = self._ot_trials.get(trial_id)
-        if known is None or trial_id in self._completed_trials:
+        told = self._told.get(trial_id)
+        if told is None or told.done:
             return
         if not isinstance(value, int | float) or not math.isfinite(value) or step is None:
             return
-        if step > self._last.get(trial_id, 0):  # a resumed trial may repeat an evaluation
-            known.report(value, step)
-            self._last[trial_id] = step
-        self._best[trial_id] = min(value, self._best.get(trial_id, math.inf))
+        if step > told.last:  # a resumed trial may repeat an evaluation
+            told.trial.report(value, step)
+            told.last = step
+        told.best = min(value, told.best)
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
-        known = self._ot_trials.get(trial_id)
-        if known is None or trial_id in self._completed_trials:
+        told = self._told.get(trial_id)
+        if told is None or told.done:
             return
-        self._completed_trials.add(trial_id)
-        full = self._last.get(trial_id, 0) >= self._study.tune.max_evaluations
-        if error or trial_id not in self._best:
+        told.done = True
+        if error or not math.isfinite(told.best):
             outcome: tuple[float | None, TrialState] = (None, TrialState.FAIL)
-        elif full:
-            outcome = (self._best[trial_id], TrialState.COMPLETE)
+        elif told.last >= self._study.tune.max_evaluations:
+            outcome = (told.best, TrialState.COMPLETE)
         else:
             outcome = (None, TrialState.PRUNED)  # Optuna then uses the values reported so far
-        assert self._ot_study is not None
-        try:
-            self._ot_study.tell(known, outcome[0], state=outcome[1])
-        except ValueError:
-            pass  # told before a crash: the journal is ahead of Ray's snapshot
+        self._optuna.tell(told.trial, outcome[0], state=outcome[1])
+
+    def save(self, checkpoint_path: str) -> None:
+        """Nothing: the journal and the trials' logs are the state."""
+
+    def restore(self, checkpoint_path: str) -> None:
+        """Nothing, as in :meth:`save`."""
+
+
+def folder_of(trial: Trial) -> str:
+    """Where Ray keeps a trial's checkpoints: under our id, which is readable, and Ray's, which is never given twice."""
+    return f"{trial.config['trial_id']}-{trial.trial_id}"
 
 
 def name_of(number: int) -> str:
@@ -118,8 +157,11 @@ def name_of(number: int) -> str:
     return f"t{number:04d}"
 
 
-def _sampler(study: StudyConfig) -> optuna.samplers.BaseSampler:
+def _sampler(study: StudyConfig, number: int) -> optuna.samplers.BaseSampler:
+    seed = stream_seed(study.seed, "proposal", number) % 2**32
     if study.tune.searcher == "random":
-        return optuna.samplers.RandomSampler(seed=study.seed)
-    # constant_liar: running trials count as poor, so that slots side by side get different proposals.
-    return optuna.samplers.TPESampler(seed=study.seed, n_startup_trials=study.tune.startup_trials, constant_liar=True)
+        return optuna.samplers.RandomSampler(seed=seed)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        # constant_liar: running trials count as poor, so that slots side by side get different proposals.
+        return optuna.samplers.TPESampler(seed=seed, n_startup_trials=study.tune.startup_trials, constant_liar=True)

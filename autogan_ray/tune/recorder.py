@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -20,7 +21,7 @@ Listener = Callable[[Event], None]
 
 
 class Recorder(Callback):
-    """Survives Ray's pickling on resume: its state is the study folder, from which it reads itself again.
+    """Ray pickles its callbacks: the state of this one is the study folder, from which it reads itself again.
 
     Args:
         folder: of the study.
@@ -29,7 +30,7 @@ class Recorder(Callback):
     """
 
     SHORTEST_S = 5.0
-    """Tables are not rewritten more often than this, nor for more than a two-hundredth of the time."""
+    """Tables are not rewritten more often than this, nor for more than a five-hundredth of the time."""
 
     def __init__(self, folder: Path, planned: int, stopped: Callable[[], set[str]], listener: Listener | None) -> None:
         self._folder, self._planned, self._stopped, self._listener = folder, planned, stopped, listener
@@ -50,7 +51,10 @@ class Recorder(Callback):
         log = self._known(trial)
         started = log.status.get("started_at") or time.time()
         starts = log.status.get("starts", 0) + 1
-        self.logs.add(log.trial_id, "status", status="running", started_at=started, starts=starts)
+        news: dict[str, Any] = {"status": "running", "started_at": started, "starts": starts}
+        if log.state == "error":
+            news |= {"error_type": None, "error_message": None}
+        self.logs.add(log.trial_id, "status", **news)
         self._write()
 
     def on_trial_result(
@@ -66,7 +70,12 @@ class Recorder(Callback):
         self._write()
 
     def on_checkpoint(self, iteration: int, trials: list[Trial], trial: Trial, checkpoint: Any, **info: Any) -> None:
-        self.logs.add(self._known(trial).trial_id, "status", checkpoint_path=str(checkpoint.path))
+        log = self._known(trial)
+        before, now = log.status.get("checkpoint_path"), Path(checkpoint.path)
+        self.logs.add(log.trial_id, "status", checkpoint_path=str(now))
+        if before is not None and Path(before).parent != now.parent and Path(before).parents[1] == now.parents[1]:
+            # The trial went on in a later run: Ray gave it a new folder, and knows nothing of the old one.
+            shutil.rmtree(Path(before).parent, ignore_errors=True)
 
     def on_trial_complete(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
         log = self._known(trial)
@@ -77,7 +86,7 @@ class Recorder(Callback):
             status = "complete"
         else:
             # Ray calls a trial that ASHA stopped, and one that a time budget cut off, alike.
-            status = "pruned" if trial.trial_id in self._stopped() else "interrupted"
+            status = "pruned" if log.trial_id in self._stopped() else "interrupted"
         self._end(log, status)
 
     def on_trial_error(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
@@ -98,7 +107,7 @@ class Recorder(Callback):
         config = trial.config
         log = self.logs.get(config["trial_id"])
         if not log.about:
-            self.logs.add(log.trial_id, "trial", number=config["number"], config=config["trial"], ray_id=trial.trial_id)
+            self.logs.add(log.trial_id, "trial", number=config["number"], config=json.loads(config["trial"]))
         return log
 
     def _end(self, log: TrialLog, status: str, **more: Any) -> None:
@@ -117,7 +126,7 @@ class Recorder(Callback):
         about = json.loads((self._folder / STUDY_FILE).read_text(encoding="utf-8"))
         write_tables(self._folder, about, self.logs)
         taken = time.monotonic() - now
-        self._next_write = now + taken + max(self.SHORTEST_S, 200 * taken)
+        self._next_write = now + taken + max(self.SHORTEST_S, 500 * taken)
 
 
 def _error_of(trial: Trial) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 from ray.tune.experiment import Trial
@@ -16,6 +17,8 @@ from autogan_ray.tune.proposals import METRIC, TIME
 
 class RungKeeper(ASHAScheduler):
     """Asynchronous successive halving (Li et al. 2020), one bracket, with its rungs in a JSON file.
+
+    Trials go by our ids in it: a trial that goes on in a later run has another of Ray's, and must not be there twice.
 
     A diverged trial is stopped without a place in any rung: its penalty would loosen the cutoff for the others.
 
@@ -35,43 +38,48 @@ class RungKeeper(ASHAScheduler):
         )
         self._file = file
         self._stopped: set[str] = set()
-        self._load()
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state)
+        self._saved = ""
         self._load()
 
     @property
     def rungs(self) -> dict[float, dict[str, float]]:
-        """Evaluation -> Ray's trial id -> FID recorded there."""
+        """Evaluation -> trial -> FID recorded there."""
         return {rung: {who: -reward for who, reward in seen.items()} for rung, seen in self._brackets[0]._rungs}
+
+    def on_trial_add(self, tune_controller: Any, trial: Trial) -> None:
+        super().on_trial_add(tune_controller, _named(trial))
 
     def on_trial_result(self, tune_controller: Any, trial: Trial, result: dict[str, Any]) -> str:
         # A worker that dies between the decision and its stop starts again: what was decided stays decided.
-        if result.get("diverged") or trial.trial_id in self._stopped:
+        ours = _named(trial)
+        if result.get("diverged") or ours.trial_id in self._stopped:
             return TrialScheduler.STOP
-        decision = super().on_trial_result(tune_controller, trial, result)
+        decision = super().on_trial_result(tune_controller, ours, result)
         if decision == TrialScheduler.STOP and result[TIME] < self._max_t:
-            self._stopped.add(trial.trial_id)
+            self._stopped.add(ours.trial_id)
         self._save()
         return decision
 
     def on_trial_complete(self, tune_controller: Any, trial: Trial, result: dict[str, Any]) -> None:
+        ours = _named(trial)
         if result.get("diverged"):
-            self._trial_info.pop(trial.trial_id, None)
+            self._trial_info.pop(ours.trial_id, None)
             return
-        super().on_trial_complete(tune_controller, trial, result)
+        super().on_trial_complete(tune_controller, ours, result)
         self._save()
 
     def on_trial_remove(self, tune_controller: Any, trial: Trial) -> None:
-        self._trial_info.pop(trial.trial_id, None)
+        self._trial_info.pop(_named(trial).trial_id, None)
 
     def _save(self) -> None:
         rungs = [[rung, seen] for rung, seen in self._brackets[0]._rungs]
         text = json.dumps({"rungs": rungs, "stopped": sorted(self._stopped)})
+        if text == self._saved:  # most evaluations lie between two rungs
+            return
         temporary = self._file.with_name(f".{self._file.name}.tmp-{os.getpid()}")
         temporary.write_text(text, encoding="utf-8")
         os.replace(temporary, self._file)
+        self._saved = text
 
     def _load(self) -> None:
         if not self._file.exists():
@@ -83,8 +91,13 @@ class RungKeeper(ASHAScheduler):
             seen.update(kept.get(rung, {}))
 
 
+def _named(trial: Trial) -> Any:
+    """What Ray's scheduler reads of a trial, its id, as ours."""
+    return SimpleNamespace(trial_id=trial.config["trial_id"])
+
+
 class StoppedTrials:
-    """Ray's ids of the trials that ASHA stopped early, read from the rungs' file (picklable, unlike a closure)."""
+    """The trials that ASHA stopped early, read from the rungs' file (picklable, unlike a closure)."""
 
     def __init__(self, file: Path) -> None:
         self._file = file

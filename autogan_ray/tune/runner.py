@@ -105,8 +105,12 @@ def run_study(
     Args:
         about: of an earlier run (from ``check_folder``), to go on with it; None for a fresh study.
 
-    Raises ResultsError where an earlier run's state cannot be read.
+    What an earlier run left to do stands in the logs of its trials, its rungs and Optuna's journal, each written when
+    it happened. Ray's own snapshots are some seconds behind, and a torn one makes Ray begin anew.
+
+    Raises ResultsError where Ray's folder holds the run of a study that is not there.
     """
+    from autogan_ray.tune.control import imports_left_alone
     from autogan_ray.tune.recorder import Recorder
 
     plan.folder.mkdir(parents=True, exist_ok=True)
@@ -115,18 +119,19 @@ def run_study(
     write_about(plan.folder, about)
     start = time.monotonic()
     storage = _storage(plan, options, about["study_id"])
-    with _ended_as_by_ctrl_c(options.time_budget_s):
-        try:
-            _fit(plan, measure, storage, listener, fresh)
-        except KeyboardInterrupt:
-            pass  # before Ray listened for it
-    # Ray's fit() returns alike whether it was interrupted or did all there was: the trials tell.
-    recorder = Recorder(plan.folder.resolve(), plan.study.tune.max_evaluations, set, None)
-    ended = [log for log in recorder.logs if log.state in ENDED - {"interrupted"}]
-    interrupted = len(ended) < plan.study.tune.num_trials
-    spent = time.monotonic() - start
-    status = "interrupted" if interrupted else "complete"
-    recorder.finish(status=status, finished_at=time.time(), wall_s=earlier_s + spent)
+    with imports_left_alone():
+        with _ended_as_by_ctrl_c(options.time_budget_s):
+            try:
+                _fit(plan, measure, storage, listener, fresh)
+            except KeyboardInterrupt:
+                pass  # before Ray listened for it
+        # Ray's fit() returns alike whether it was interrupted or did all there was: the trials tell.
+        recorder = Recorder(plan.folder.resolve(), plan.study.tune.max_evaluations, set, None)
+        ended = [log for log in recorder.logs if log.state in ENDED - {"interrupted"}]
+        interrupted = len(ended) < plan.study.tune.num_trials
+        spent = time.monotonic() - start
+        status = "interrupted" if interrupted else "complete"
+        recorder.finish(status=status, finished_at=time.time(), wall_s=earlier_s + spent)
     return Outcome(interrupted, options.time_budget_s is not None and spent >= options.time_budget_s)
 
 
@@ -135,52 +140,48 @@ def _fit(plan: Plan, measure: Measure, storage: str, listener: Listener | None, 
     from ray import tune
 
     from autogan_ray.tune.control import control_loop
-    from autogan_ray.tune.proposals import StudySearch
+    from autogan_ray.tune.proposals import StudySearch, folder_of
     from autogan_ray.tune.recorder import Recorder
     from autogan_ray.tune.rungs import RungKeeper, StoppedTrials
     from autogan_ray.tune.trainable import Bundle, run_trial
+    from autogan_ray.tune.unfinished import unfinished
 
-    study = plan.study
+    study, folder = plan.study, plan.folder.resolve()
+    experiment, rungs = f"{storage}/{EXPERIMENT}", folder / "rungs.json"
+    if fresh and tune.Tuner.can_restore(experiment):
+        raise ResultsError(f"{experiment} holds an earlier run that {plan.folder} knows nothing of; remove one of both")
+    recorder = Recorder(folder, study.tune.max_evaluations, StoppedTrials(rungs), listener)
+    waiting, first = unfinished(recorder.logs, experiment)
+    to_do = len(waiting) + study.tune.num_trials - first
+    if to_do == 0:
+        return  # all ended, and only then the driver died
     spaces = {name: space.to_dict() for name, space in plan.spaces.items()}
     bundle = Bundle(study.to_dict(), spaces, measure.data, measure.extractor, measure.real)
     trainable: Any = tune.with_resources(
         tune.with_parameters(run_trial, bundle=bundle),
         {"cpu": study.tune.cpus_per_trial, "gpu": study.tune.gpus_per_trial},
     )
-    experiment = f"{storage}/{EXPERIMENT}"
-    restorable = tune.Tuner.can_restore(experiment)
-    if restorable and fresh:
-        raise ResultsError(f"{experiment} holds an earlier run that {plan.folder} knows nothing of; remove one of both")
-    if restorable:
-        tuner = tune.Tuner.restore(experiment, trainable, resume_unfinished=True, resume_errored=True)
-    else:
-        if (plan.folder / "trials").exists() and any((plan.folder / "trials").iterdir()):
-            raise ResultsError(
-                f"{experiment} holds no readable state of Ray Tune, so {plan.folder} cannot "
-                "be resumed; its tables stay as they are: choose another --name"
-            )
-        rungs = plan.folder.resolve() / "rungs.json"
-        np.random.seed(stream_seed(study.seed, "asha") % 2**32)  # Ray draws a trial's bracket from the global stream
-        recorder = Recorder(plan.folder.resolve(), study.tune.max_evaluations, StoppedTrials(rungs), listener)
-        tuner = tune.Tuner(
-            trainable,
-            tune_config=tune.TuneConfig(
-                num_samples=study.tune.num_trials,
-                search_alg=StudySearch(study, plan.folder.resolve() / "optuna.journal"),
-                scheduler=RungKeeper(study, rungs) if study.tune.scheduler == "asha" else None,
-                max_concurrent_trials=plan.slots,
-                # A process costs 4 s of imports. On GPUs a trial lasts long, and gets a CUDA context of its own.
-                reuse_actors=plan.gpus == 0,
-            ),
-            run_config=tune.RunConfig(
-                name=EXPERIMENT,
-                storage_path=storage,
-                callbacks=[recorder],
-                failure_config=tune.FailureConfig(max_failures=study.tune.max_failures),
-                checkpoint_config=tune.CheckpointConfig(num_to_keep=study.tune.checkpoints),
-                verbose=0,
-            ),
-        )
+    np.random.seed(stream_seed(study.seed, "asha") % 2**32)  # Ray draws a trial's bracket from the global stream
+    tuner = tune.Tuner(
+        trainable,
+        tune_config=tune.TuneConfig(
+            num_samples=to_do,
+            search_alg=StudySearch(study, folder / "optuna.journal", waiting, first),
+            scheduler=RungKeeper(study, rungs) if study.tune.scheduler == "asha" else None,
+            max_concurrent_trials=plan.slots,
+            trial_dirname_creator=folder_of,
+            # A process costs 4 s of imports. On GPUs a trial lasts long, and gets a CUDA context of its own.
+            reuse_actors=plan.gpus == 0,
+        ),
+        run_config=tune.RunConfig(
+            name=EXPERIMENT,
+            storage_path=storage,
+            callbacks=[recorder],
+            failure_config=tune.FailureConfig(max_failures=study.tune.max_failures),
+            checkpoint_config=tune.CheckpointConfig(num_to_keep=study.tune.checkpoints),
+            verbose=0,
+        ),
+    )
     logging.getLogger("ray.tune").setLevel(logging.CRITICAL)
     with control_loop():
         tuner.fit()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import tempfile
 import time
@@ -47,9 +48,9 @@ def protocol_of(study: StudyConfig, n_fake: int) -> Protocol:
 
 
 def run_trial(config: dict[str, Any], bundle: Bundle) -> None:
-    """Tune's function trainable. ``config``: number, trial_id and trial, as ``StudySearch`` proposes them."""
+    """Tune's function trainable. ``config``: as ``StudySearch`` proposes it."""
     study = StudyConfig.parse(bundle.study, "study", ConfigError)
-    trial = TrialConfig.parse(config["trial"], "trial", ConfigError)
+    trial = TrialConfig.parse(json.loads(config["trial"]), "trial", ConfigError)
     device, label = assigned_device()
     begin_afresh(trial.seed, device, study.tune.threads or max(1, int(study.tune.cpus_per_trial)))
     evaluator = Evaluator(
@@ -65,7 +66,9 @@ def run_trial(config: dict[str, Any], bundle: Bundle) -> None:
         supernet_every=study.metrics.supernet_every,
         device=device,
     )
-    _Reporter(loop, label).run()
+    # Of this run, where a process died; else of an earlier one.
+    checkpoint = tune.get_checkpoint() or (config["checkpoint"] and tune.Checkpoint(config["checkpoint"]))
+    _Reporter(loop, label, study.tune.max_evaluations, checkpoint).run()
 
 
 def assigned_device() -> tuple[torch.device, str]:
@@ -81,14 +84,19 @@ class _Reporter:
 
     The driver learns of a record by the report. Should it die between a checkpoint and the report, the resumed trial
     sends the records of its checkpoint again; the driver keeps one of each evaluation.
+
+    The first and the last evaluation leave a checkpoint, of the others those that come :attr:`SHORTEST_S` after one.
     """
 
-    def __init__(self, loop: SearchLoop, device: str) -> None:
-        self._loop, self._device = loop, device
+    SHORTEST_S = 5.0
+    """It is cheaper to do so many seconds of work again, should a trial die, than to save after each of them."""
+
+    def __init__(self, loop: SearchLoop, device: str, planned: int, checkpoint: tune.Checkpoint | None) -> None:
+        self._loop, self._device, self._planned = loop, device, planned
+        self._saved_at = -math.inf
         self._records: list[dict[str, Any]] = []
         self._spent_s, self._attempt, self._resend = 0.0, 0, False
         self._start = time.perf_counter()
-        checkpoint = tune.get_checkpoint()
         if checkpoint is not None:
             with checkpoint.as_directory() as folder:
                 saved = load_state(Path(folder))
@@ -115,6 +123,10 @@ class _Reporter:
             "pid": os.getpid(),
         }
         self._records.append(record)
+        last = record["diverged"] or record["evaluation"] >= self._planned
+        if not last and time.monotonic() < self._saved_at + self.SHORTEST_S:
+            self._send(record, None)
+            return
         with tempfile.TemporaryDirectory() as folder:
             state = {
                 "loop": self._loop.state_dict(),
@@ -124,6 +136,7 @@ class _Reporter:
             }
             save_state(Path(folder), state)
             self._send(record, tune.Checkpoint.from_directory(folder))
+        self._saved_at = time.monotonic()
 
     def _send(self, record: dict[str, Any], checkpoint: Any) -> None:
         news = self._records if self._resend else [record]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import Any
@@ -9,10 +10,11 @@ from typing import Any
 import pytest
 from ray.air.execution._internal.actor_manager import RayActorManager
 from ray.exceptions import RayActorError
+from ray.tune.execution.experiment_state import _ExperimentCheckpointManager
 from ray.tune.execution.tune_controller import TuneController
 from ray.tune.experiment import Trial
 
-from autogan_ray.tune.control import WAIT_S, control_loop
+from autogan_ray.tune.control import WAIT_S, control_loop, imports_left_alone
 
 
 def test_inside_a_wait_is_longer_and_afterwards_as_before(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -49,3 +51,21 @@ def test_a_death_between_two_trials_is_heard_once_and_ends_the_handing_over(monk
             TuneController._trial_task_failure(loop, trial, error)  # type: ignore[arg-type]
     assert heard == [(handed, death), (running, death), (handed, slip)]
     assert loop._resetting_trials == {other}
+
+
+def test_rays_own_state_is_written_at_the_end_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    written: list[tuple[Any, ...]] = []
+    manager: Any = _ExperimentCheckpointManager
+    monkeypatch.setattr(manager, "sync_up_experiment_state", lambda self, *how: written.append(how))
+    known = manager.sync_up_experiment_state
+    with control_loop():
+        manager.sync_up_experiment_state(None, print)
+        manager.sync_up_experiment_state(None, save_fn=print, force=True, wait=True)
+    assert written == [(print, True, True)] and manager.sync_up_experiment_state is known
+
+
+def test_what_was_imported_is_no_matter_for_garbage_collection() -> None:
+    before = gc.get_freeze_count()
+    with imports_left_alone():
+        assert gc.get_freeze_count() > before + 10_000
+    assert gc.get_freeze_count() == 0

@@ -135,6 +135,39 @@ def test_a_killed_worker_goes_on_to_the_same_evaluations(smoke: Path, tmp_path: 
         pytest.skip("every kill came after the end of its trial")
 
 
+def test_a_killed_driver_goes_on_to_the_same_history_and_needs_nothing_of_rays_state(
+    smoke: Path, tmp_path: Path
+) -> None:
+    study = ["run", "smoke", "--trials", "3", "--set", "tune.max_concurrent=1"]
+    place = tmp_path / "before"
+    place.mkdir()
+    process = subprocess.Popen(
+        command(*study), cwd=place, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=os.environ
+    )
+    assert process.stdout is not None
+    for line in process.stdout:
+        if "t0001 evaluation 1" in line:
+            process.kill()
+            break
+    process.wait(timeout=60)
+    for file in (place / "results" / "smoke" / "tune").glob("*.[jp][sk]*"):
+        file.write_bytes(file.read_bytes()[:100])  # as a crash or a full disk leaves them
+    for _ in range(40):  # Ray's processes see within seconds that the driver is gone
+        with contextlib.suppress(OSError):
+            shutil.copytree(place, tmp_path / "after")
+            break
+        shutil.rmtree(tmp_path / "after", ignore_errors=True)
+        time.sleep(0.5)
+    shutil.rmtree(place, ignore_errors=True)
+    folder = tmp_path / "after" / "results" / "smoke"
+    run(*study, "--resume", cwd=tmp_path / "after")
+    pd.testing.assert_frame_equal(history(smoke), history(folder), check_exact=True)
+    trials = pd.read_parquet(folder / "trials.parquet")
+    assert trials["status"].equals(pd.read_parquet(smoke / "trials.parquet")["status"])
+    assert trials["restarts"].tolist()[0] == 0 and trials["restarts"].sum() <= 1
+    assert Path(trials["checkpoint_path"].iloc[2]).is_dir()
+
+
 def kill_trial_of(driver: int) -> None:
     """Kill -9 the worker that runs a trial of this driver, if there is one."""
     import psutil

@@ -1,0 +1,115 @@
+"""What is proposed depends on the seed, the number and the journal: not on the process, nor on where a driver died."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import optuna
+import pytest
+from optuna.trial import TrialState
+
+from autogan_ray.config import StudyConfig, TrialConfig, load_study_config
+from autogan_ray.errors import ConfigError
+from autogan_ray.tune.proposals import StudySearch
+from autogan_ray.tune.unfinished import Unfinished
+
+
+@pytest.fixture(params=["tpe", "random"])
+def study(request: pytest.FixtureRequest) -> StudyConfig:
+    return load_study_config(
+        "digits", {"tune.searcher": request.param, "tune.startup_trials": 3, "tune.max_evaluations": 3}
+    )
+
+
+def journal(file: Path) -> list[optuna.trial.FrozenTrial]:
+    backend = optuna.storages.journal.JournalFileBackend(str(file))
+    return optuna.load_study(study_name="digits", storage=optuna.storages.JournalStorage(backend)).trials
+
+
+def tell(search: StudySearch, ray_id: str, number: int, evaluations: int) -> None:
+    """Scores that depend on the trial alone; three evaluations are a whole trial."""
+    for evaluation in range(1, evaluations + 1):
+        search.on_trial_result(ray_id, {"fid": 100.0 * (number % 5 + 1) / evaluation, "evaluation": evaluation})
+    search.on_trial_complete(ray_id, {})
+
+
+def test_a_study_that_goes_on_proposes_what_it_would_have(study: StudyConfig, tmp_path: Path) -> None:
+    whole, straight = StudySearch(study, tmp_path / "whole"), []
+    for number in range(9):
+        straight.append(whole.suggest(f"a{number}"))
+        tell(whole, f"a{number}", number, 3 - number % 3)
+    again: list[dict[str, Any]] = []
+    for number in range(9):  # each trial by a process of its own
+        search = StudySearch(study, tmp_path / "again", first=number)
+        again.append(search.suggest(f"b{number}"))
+        tell(search, f"b{number}", number, 3 - number % 3)
+    assert again == straight
+    assert [found["trial_id"] for found in straight] == [f"t{number:04d}" for number in range(9)]
+    assert len({found["trial"] for found in straight}) == 9
+    for found in straight:
+        TrialConfig.parse(json.loads(found["trial"]), "trial", ConfigError)
+    states = [TrialState.COMPLETE, TrialState.PRUNED, TrialState.PRUNED] * 3
+    assert [trial.state for trial in journal(tmp_path / "again")] == states
+    assert [trial.number for trial in journal(tmp_path / "again")] == list(range(9))
+
+
+def test_a_proposal_that_was_asked_for_before_the_driver_died_is_the_same_trial(
+    study: StudyConfig, tmp_path: Path
+) -> None:
+    file = tmp_path / "journal"
+    before = StudySearch(study, file).suggest("a")
+    torn = optuna.load_study(
+        study_name="digits",
+        storage=optuna.storages.JournalStorage(optuna.storages.journal.JournalFileBackend(str(file))),
+    )
+    torn.ask()  # of number 1 nothing but its existence was written
+    search = StudySearch(study, file)
+    assert search.suggest("b") == before
+    other = StudySearch(study, tmp_path / "other", first=1)
+    assert search.suggest("c") == other.suggest("d")
+    assert len(journal(file)) == 2
+
+
+def test_unfinished_trials_come_first_with_their_own_settings_and_checkpoint(
+    study: StudyConfig, tmp_path: Path
+) -> None:
+    file = tmp_path / "journal"
+    before = StudySearch(study, file)
+    first, second = before.suggest("a"), before.suggest("b")
+    tell(before, "b", 1, 3)
+    before.on_trial_result("a", {"fid": 7.0, "evaluation": 1})
+    config = TrialConfig.parse(json.loads(first["trial"]), "trial", ConfigError)
+    ended = TrialConfig.parse(json.loads(second["trial"]), "trial", ConfigError)
+    search = StudySearch(study, file, [Unfinished(0, config, "/there"), Unfinished(1, ended)], first=2)
+    assert search.suggest("c") == first | {"checkpoint": "/there"}
+    for evaluation, fid in ((1, 999.0), (2, 5.0), (3, 6.0)):  # the first is told again: what it was stands
+        search.on_trial_result("c", {"fid": fid, "evaluation": evaluation})
+    search.on_trial_complete("c", {})
+    assert search.suggest("d") == second
+    tell(search, "d", 0, 2)  # the journal is ahead: it ended for Optuna, but the driver died before it was written
+    assert search.suggest("e")["number"] == 2
+    found = journal(file)
+    assert found[0].intermediate_values == {1: 7.0, 2: 5.0, 3: 6.0} and found[0].value == 5.0
+    assert found[1].state == TrialState.COMPLETE and len(found[1].intermediate_values) == 3
+    assert len(found) == 3
+
+
+def test_without_its_journal_a_study_goes_on_under_the_right_numbers(study: StudyConfig, tmp_path: Path) -> None:
+    search = StudySearch(study, tmp_path / "journal", first=4)
+    assert search.suggest("a")["number"] == 4
+    tell(search, "a", 4, 3)
+    found = journal(tmp_path / "journal")
+    assert [trial.state for trial in found] == [TrialState.FAIL] * 4 + [TrialState.COMPLETE]
+
+
+def test_what_is_no_score_is_not_told_and_a_trial_without_any_has_failed(study: StudyConfig, tmp_path: Path) -> None:
+    search = StudySearch(study, tmp_path / "journal")
+    search.suggest("a")
+    for result in ({"fid": float("nan"), "evaluation": 1}, {"fid": None, "evaluation": 1}, {"evaluation": 1}, {}):
+        search.on_trial_result("a", result)
+        search.on_trial_result("stranger", result)
+    search.on_trial_complete("a", None, error=False)
+    search.on_trial_complete("stranger", None)
+    assert [trial.state for trial in journal(tmp_path / "journal")] == [TrialState.FAIL]

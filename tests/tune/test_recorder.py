@@ -1,0 +1,48 @@
+"""What the driver writes of a trial that goes on in a later run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from autogan_ray.config import TrialConfig
+from autogan_ray.tune.recorder import Recorder
+
+
+@pytest.fixture
+def recorder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Recorder:
+    monkeypatch.setattr(Recorder, "_write", lambda self, force=False: None)
+    return Recorder(tmp_path, 9, set, None)
+
+
+def trial(**more: Any) -> Any:
+    config = {"number": 0, "trial_id": "t0000", "trial": TrialConfig().model_dump_json()}
+    return SimpleNamespace(config=config, trial_id="rays", error_file=None, **more)
+
+
+def test_a_trial_that_is_taken_up_after_an_error_has_none(recorder: Recorder) -> None:
+    recorder.on_trial_start(0, [], trial())
+    recorder.on_trial_error(0, [], trial())
+    log = recorder.logs.get("t0000")
+    assert log.state == "error" and log.status["error_type"]
+    recorder.on_trial_start(0, [], trial())
+    assert log.state == "running" and log.status["starts"] == 2
+    assert log.status["error_type"] is None and log.status["error_message"] is None
+
+
+def test_the_checkpoints_of_an_earlier_run_go_once_there_is_a_new_one(recorder: Recorder, tmp_path: Path) -> None:
+    tune, copy = tmp_path / "tune", tmp_path / "copy"
+    first, second, third = tune / "t0000-a" / "c1", tune / "t0000-a" / "c2", tune / "t0000-b" / "c1"
+    elsewhere = copy / "t0000-c" / "c1"
+    for folder in (first, second, third, elsewhere):
+        folder.mkdir(parents=True)
+    seen = []
+    for folder in (first, second, third, elsewhere):
+        recorder.on_checkpoint(0, [], trial(), SimpleNamespace(path=str(folder)))
+        seen.append([one.is_dir() for one in (first, second, third)])
+    # Ray itself removes older ones of a run; and a study's copy that goes on leaves the original alone.
+    assert seen == [[True, True, True], [True, True, True], [False, False, True], [False, False, True]]
+    assert recorder.logs.get("t0000").status["checkpoint_path"] == str(elsewhere)

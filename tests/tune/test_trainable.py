@@ -1,0 +1,109 @@
+"""What a trial reports, and when it leaves a checkpoint to go on from."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ray import tune
+
+from autogan_ray.training.checkpoint import load_state
+from autogan_ray.tune import trainable
+from autogan_ray.tune.trainable import _Reporter
+
+PLANNED = 6
+
+
+class Record:
+    def __init__(self, evaluation: int, diverged: bool) -> None:
+        self.told = {"evaluation": evaluation, "fid": 1.0, "kimg": 0.1, "diverged": diverged}
+
+    def to_dict(self) -> dict[str, Any]:
+        return dict(self.told)
+
+
+class Loop:
+    """Evaluations that take ``seconds`` each of a clock that is ours; the state is how many there were."""
+
+    def __init__(self, clock: list[float], seconds: float, diverges_at: int = 0) -> None:
+        self.clock, self.seconds, self.diverges_at, self.done = clock, seconds, diverges_at, 0
+
+    def records(self) -> Iterator[Record]:
+        while self.done < (self.diverges_at or PLANNED):
+            self.clock[0] += self.seconds
+            self.done += 1
+            yield Record(self.done, self.done == self.diverges_at)
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"done": self.done}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.done = state["done"]
+
+
+class Driver:
+    """Takes reports; keeps the state of each checkpoint, as Ray copies it before the trial goes on."""
+
+    def __init__(self) -> None:
+        self.reports: list[dict[str, Any]] = []
+        self.saved: dict[int, Any] = {}
+
+    def report(self, metrics: dict[str, Any], checkpoint: tune.Checkpoint | None) -> None:
+        self.reports.append(metrics)
+        if checkpoint is not None:
+            self.saved[metrics["evaluation"]] = load_state(Path(checkpoint.path))
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    now = [1000.0]
+    monkeypatch.setattr(trainable.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(trainable.time, "perf_counter", lambda: now[0])
+    monkeypatch.setattr(trainable.ray.util, "get_node_ip_address", lambda: "here")
+    return now
+
+
+@pytest.fixture
+def driver(monkeypatch: pytest.MonkeyPatch) -> Driver:
+    found = Driver()
+    monkeypatch.setattr(trainable.tune, "report", found.report)
+    return found
+
+
+@pytest.mark.parametrize(
+    ("seconds", "wanted"), [(1.0, [1, 6]), (2.0, [1, 4, 6]), (5.0, [1, 2, 3, 4, 5, 6]), (600.0, [1, 2, 3, 4, 5, 6])]
+)
+def test_the_first_and_last_evaluation_and_those_after_a_while_leave_checkpoints(
+    clock: list[float], driver: Driver, seconds: float, wanted: list[int]
+) -> None:
+    _Reporter(Loop(clock, seconds), "cpu", PLANNED, None).run()  # type: ignore[arg-type]
+    assert [report["evaluation"] for report in driver.reports] == [1, 2, 3, 4, 5, 6]
+    assert list(driver.saved) == wanted
+    for evaluation, state in driver.saved.items():
+        # All records are in it, also those that were reported without a checkpoint.
+        assert [record["evaluation"] for record in json.loads(state["records"])] == list(range(1, evaluation + 1))
+        assert state["loop"] == {"done": evaluation}
+
+
+def test_a_trial_that_diverges_leaves_a_checkpoint_at_its_end(clock: list[float], driver: Driver) -> None:
+    _Reporter(Loop(clock, 1.0, diverges_at=3), "cpu", PLANNED, None).run()  # type: ignore[arg-type]
+    assert list(driver.saved) == [1, 3]
+
+
+def test_a_trial_that_goes_on_does_the_evaluations_after_its_checkpoint_again(
+    clock: list[float], driver: Driver, tmp_path: Path
+) -> None:
+    _Reporter(Loop(clock, 2.0), "cpu", PLANNED, None).run()  # type: ignore[arg-type]
+    trainable.save_state(tmp_path, driver.saved[4])
+    later = Driver()
+    trainable.tune.report = later.report  # put back by the fixture ``driver``
+    loop = Loop(clock, 2.0)
+    _Reporter(loop, "cpu", PLANNED, tune.Checkpoint(str(tmp_path))).run()  # type: ignore[arg-type]
+    # The first report of a resumed trial tells all there was: the driver may have died before it heard of it.
+    first, second = (json.loads(report["records"]) for report in later.reports)
+    assert [(record["evaluation"], record["attempt"]) for record in first] == [(1, 0), (2, 0), (3, 0), (4, 0), (5, 1)]
+    assert [(record["evaluation"], record["attempt"], record["wall_s"]) for record in second] == [(6, 1, 12.0)]
+    assert list(later.saved) == [5, 6]
