@@ -196,4 +196,4 @@ def doctor(study: str | None, gpus: int) -> None:
 
 def script(verb: str, arguments: Sequence[str] | None = None) -> None:
     """One verb as a script of its own: ``python studies/run_study.py …``."""
-    main(args=[verb, *(sys.argv[1:] if arguments is None else arguments)], prog_name=f"autogan-ray {verb}")
+    main(args=[verb, *(sys.argv[1:] if arguments is None else arguments)], prog_name="autogan-ray")

@@ -214,8 +214,9 @@ def test_overrides_and_options_reach_the_study() -> None:
     assert values["sweep"]["space"]["choice"] == ["autogan/fixed", "adversarialnas"]
 
 
-@pytest.mark.parametrize("script", ["run_study.py", "retrain.py"])
-def test_the_scripts_are_the_verbs(script: str) -> None:
+@pytest.mark.parametrize(("script", "verb"), [("run_study.py", "run"), ("retrain.py", "retrain")])
+def test_the_scripts_are_the_verbs(script: str, verb: str) -> None:
     file = Path(__file__).parent.parent / "studies" / script
     found = subprocess.run([sys.executable, str(file), "--help"], capture_output=True, text=True)
     assert found.returncode == 0 and "--gpus" in found.stdout
+    assert found.stdout.startswith(f"Usage: autogan-ray {verb} [OPTIONS]")
