@@ -79,7 +79,7 @@ def conv(
 def batch_norm(channels: int, affine: bool = True) -> nn.BatchNorm2d:
     """BatchNorm2d whose weights start at N(1, 0.02^2), as in all published trainings of this family."""
     norm = nn.BatchNorm2d(channels, affine=affine)
-    if affine:
+    if affine and not norm.weight.is_meta:  # a draw without memory would load torch.compile
         nn.init.normal_(norm.weight, 1.0, 0.02)
     return norm
 

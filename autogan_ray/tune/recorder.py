@@ -29,7 +29,7 @@ class Recorder(Callback):
         listener: gets one event a report and one a trial's end; must be picklable.
     """
 
-    SHORTEST_S = 5.0
+    SHORTEST_S = 10.0
     """Tables are not rewritten more often than this, nor for more than a five-hundredth of the time."""
 
     def __init__(self, folder: Path, planned: int, stopped: Callable[[], set[str]], listener: Listener | None) -> None:
