@@ -40,11 +40,19 @@ def write_table(folder: Path, name: str, rows: Sequence[Row], provenance: Mappin
             fraction in a count, a time without its zone.
         pyarrow.ArrowException: any other value that does not fit its column.
     """
+    return write_arrow(folder, name, arrow_rows(name, rows), provenance)
+
+
+def arrow_rows(name: str, rows: Sequence[Row]) -> pa.Table:
+    """Rows of a table, checked, as :func:`write_arrow` takes them. Raises as :func:`write_table` does."""
     assert name in TABLES, f"no table {name!r}; {nearest(name, TABLES)}"
     table = TABLES[name]
-    columns = _columns(table, rows)
-    metadata = {_VERSION: str(SCHEMA_VERSION), **(provenance or {})}
-    arrow = pa.Table.from_pydict(columns, schema=table.schema.with_metadata(metadata))
+    return pa.Table.from_pydict(_columns(table, rows), schema=table.schema)
+
+
+def write_arrow(folder: Path, name: str, rows: pa.Table, provenance: Mapping[str, str] | None = None) -> Path:
+    """:func:`write_table` for what :func:`arrow_rows` gave, in one piece or joined: keys are not looked at again."""
+    arrow = rows.replace_schema_metadata({_VERSION: str(SCHEMA_VERSION), **(provenance or {})})
     folder.mkdir(parents=True, exist_ok=True)
     target, temporary = _file(folder, name), folder / f".{name}.parquet.tmp-{os.getpid()}"
     try:

@@ -13,7 +13,7 @@ from ray.tune import Callback
 from ray.tune.experiment import Trial
 
 from autogan_ray.about import STUDY_FILE, write_about
-from autogan_ray.results.tables import write_tables
+from autogan_ray.results.tables import Tables
 from autogan_ray.results.trial_log import ENDED, TrialLog, TrialLogs
 
 Event = dict[str, Any]
@@ -37,7 +37,7 @@ class Recorder(Callback):
         self._open()
 
     def _open(self) -> None:
-        self.logs = TrialLogs(self._folder)
+        self.logs, self._tables = TrialLogs(self._folder), Tables(self._folder)
         self._next_write = 0.0
 
     def __getstate__(self) -> dict[str, Any]:
@@ -124,7 +124,7 @@ class Recorder(Callback):
         if now < self._next_write and not force:
             return
         about = json.loads((self._folder / STUDY_FILE).read_text(encoding="utf-8"))
-        write_tables(self._folder, about, self.logs)
+        self._tables.write(about, self.logs)
         taken = time.monotonic() - now
         self._next_write = now + taken + max(self.SHORTEST_S, 500 * taken)
 

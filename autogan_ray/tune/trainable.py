@@ -1,4 +1,4 @@
-"""One trial as Ray runs it: a search loop, a report and a checkpoint at each evaluation, nothing else."""
+"""One trial as Ray runs it: a search loop, a report at each evaluation, a checkpoint now and then, nothing else."""
 
 from __future__ import annotations
 

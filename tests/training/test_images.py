@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import io
 import pickle
+import subprocess
+import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -13,6 +16,7 @@ import torch
 from PIL import Image
 
 from autogan_ray.errors import DataError
+from autogan_ray.training import sources
 from autogan_ray.training.checkpoint import load_state, save_state
 from autogan_ray.training.data import BatchStream, ImageData, check_enough, gather, load_data, split_halves, to_uint8
 
@@ -27,6 +31,28 @@ def encoded(seed: int, size: int = 8, mode: str = "RGB") -> bytes:
 def test_digits_are_the_real_ones(digits: ImageData) -> None:
     assert digits.images.shape == (1797, 1, 8, 8) and digits.images.max() == 255 and len(set(digits.labels)) == 10
     assert load_data("digits").digest == digits.digest and load_data("digits", limit=5).digest != digits.digest
+
+
+def test_digits_come_from_the_librarys_file_as_the_library_gives_them(
+    digits: ImageData, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    from sklearn.datasets import load_digits
+
+    found = load_digits()
+    assert np.array_equal(digits.images[:, 0], np.rint(found.images * (255 / 16)).astype(np.uint8))
+    assert np.array_equal(digits.labels, found.target)
+    # Where a release keeps the file elsewhere, the library is asked.
+    elsewhere = SimpleNamespace(submodule_search_locations=[str(tmp_path)])
+    monkeypatch.setattr(sources.importlib.util, "find_spec", lambda name: elsewhere)
+    assert load_data("digits").digest == digits.digest
+
+
+def test_reading_the_digits_does_not_import_the_library() -> None:
+    script = (
+        "import sys; from autogan_ray.training.data import load_data; load_data('digits'); print(sorted(sys.modules))"
+    )
+    found = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert "'sklearn'" not in found.stdout and "'numpy'" in found.stdout
 
 
 def test_a_batch_is_a_copy_that_no_step_can_use_to_change_the_images(digits: ImageData) -> None:

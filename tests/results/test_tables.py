@@ -1,0 +1,89 @@
+"""A study's tables while it runs: what is kept of earlier writings never shows, and is not built again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from autogan_ray.results import tables
+from autogan_ray.results.schemas import TABLES
+from autogan_ray.results.tables import Tables, write_tables
+from autogan_ray.results.trial_log import TrialLogs
+from autogan_ray.space import load_space
+
+ABOUT = {"study_id": "s-1", "name": "s", "max_evaluations": 9, "config_json": "{}", "created_at": 1.0}
+SPACE = load_space("autogan")
+
+
+def tell(logs: TrialLogs, trial: int, evaluation: int, fid: float, attempt: int = 0) -> None:
+    genotype = SPACE.random(32, int(fid))
+    record = {
+        "evaluation": evaluation,
+        "attempt": attempt,
+        "fid": fid,
+        "diverged": False,
+        "kimg": 0.5 * evaluation,
+        "eval_s": 1.0,
+        "wall_s": 2.0 * evaluation,
+        "peak_mem_mib": 10.0,
+        "timestamp": 1000.0 + evaluation,
+        "genotype": genotype.to_dict(),
+        "genotype_id": genotype.genotype_id,
+        "decisions": {name: {choice: [fid / 100, 1.0]} for name, choice in genotype.choices.items()},
+    }
+    if not logs.get(f"t{trial:04d}").about:
+        logs.add(f"t{trial:04d}", "trial", number=trial, config={})
+    logs.add(f"t{trial:04d}", "evaluation", record=record)
+
+
+@pytest.fixture
+def built(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str, int]]:
+    """(table, trial, evaluations) of all that is built from records."""
+    found: list[tuple[str, str, int]] = []
+
+    def counted(name: str, build: Callable[..., Any]) -> Callable[..., Any]:
+        def watched(study_id: str, logs: Sequence[Any]) -> Any:
+            found.extend((name, log.trial_id, len(log.records)) for log in logs)
+            return build(study_id, logs)
+
+        return watched
+
+    builders = {name: counted(name, build) for name, build in tables._OF_RECORDS.items()}
+    monkeypatch.setattr(tables, "_OF_RECORDS", builders)
+    return found
+
+
+def test_tables_of_a_running_study_are_those_that_are_built_from_nothing(
+    tmp_path: Path, built: list[tuple[str, str, int]]
+) -> None:
+    logs, running = TrialLogs(tmp_path / "running"), Tables(tmp_path / "running")
+
+    def written(*changed: tuple[str, int]) -> pd.DataFrame:
+        built.clear()
+        running.write(ABOUT, logs)
+        assert built == [(name, trial, count) for name in ("history", "decisions") for trial, count in changed]
+        write_tables(tmp_path / "anew", ABOUT, logs)
+        for name in TABLES:
+            one, other = (pd.read_parquet(tmp_path / place / f"{name}.parquet") for place in ("running", "anew"))
+            pd.testing.assert_frame_equal(one, other)
+        return pd.read_parquet(tmp_path / "running" / "history.parquet")
+
+    assert written().empty
+    tell(logs, 0, 1, 90.0)
+    assert written(("t0000", 1))["fid"].tolist() == [90.0]
+    assert written()["fid"].tolist() == [90.0]
+    tell(logs, 1, 1, 70.0)
+    tell(logs, 1, 2, 60.0)
+    assert written(("t0001", 2))["fid"].tolist() == [90.0, 70.0, 60.0]
+    tell(logs, 1, 2, 50.0, attempt=1)  # repeated work of a resumed trial: as many records as before
+    assert written(("t0001", 2))["fid"].tolist() == [90.0, 70.0, 50.0]
+    tell(logs, 0, 2, 80.0)
+    logs.add("t0000", "status", status="pruned")
+    assert written(("t0000", 2))["fid"].tolist() == [90.0, 80.0, 70.0, 50.0]
+    assert pd.read_parquet(tmp_path / "running" / "trials.parquet")["status"].tolist() == ["pruned", "pending"]
+    decisions = pd.read_parquet(tmp_path / "running" / "decisions.parquet")
+    assert len(decisions) == 4 * len(SPACE.random(32, 0).choices)
