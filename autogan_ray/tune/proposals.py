@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import optuna
-from optuna.storages import JournalStorage
-from optuna.storages.journal import JournalFileBackend
 from optuna.trial import TrialState
 from ray.tune.experiment import Trial
 from ray.tune.search import Searcher
@@ -19,17 +17,22 @@ from ray.tune.search import Searcher
 from autogan_ray.config import StudyConfig
 from autogan_ray.sweep import Domain, in_order
 from autogan_ray.training.streams import stream_seed
+from autogan_ray.tune.journal import open_journal
 from autogan_ray.tune.unfinished import Unfinished
 
 METRIC = "fid"
 TIME = "evaluation"
 
 
-def propose(sweep: Mapping[str, Domain], trial: optuna.Trial) -> dict[str, Any]:
-    """Values for a sweep's settings, each only where its ``when`` holds; what ``trial`` has already stays."""
+def propose(sweep: Mapping[str, Domain], trial: optuna.Trial, before: Callable[[str], None]) -> dict[str, Any]:
+    """Values for a sweep's settings, each only where its ``when`` holds; what ``trial`` has already stays.
+
+    ``before`` is called with the name of each setting.
+    """
     proposed: dict[str, Any] = {}
     for key, domain in in_order(sweep).items():  # so that every condition finds what it asks about
         if all(proposed.get(other) in wanted for other, wanted in domain.when.items()):
+            before(key)
             proposed[key] = _suggest(trial, key, domain)
     return proposed
 
@@ -62,10 +65,14 @@ class StudySearch(Searcher):
     a study that goes on proposes what it would have. (Ray's own wrapper of Optuna keeps its state in Ray's snapshots,
     takes trials that ASHA stopped for complete ones, and dies over results of trials it does not know.)
 
+    A trial that failed has failed for Optuna, also where it is taken up again and comes to a good end.
+
     Args:
         journal: file of Optuna's journal storage (readable by optuna-dashboard).
         unfinished: trials of an earlier run, which come first.
         first: number of the first new trial.
+
+    Raises ResultsError for a damaged journal.
     """
 
     def __init__(
@@ -76,10 +83,7 @@ class StudySearch(Searcher):
         self._study, self._waiting, self._next = study, list(unfinished), first
         self._told: dict[str, _Told] = {}
         self._optuna = optuna.create_study(
-            storage=JournalStorage(JournalFileBackend(str(journal))),
-            study_name=study.name,
-            direction="minimize",
-            load_if_exists=True,
+            storage=open_journal(journal), study_name=study.name, direction="minimize", load_if_exists=True
         )
 
     def suggest(self, trial_id: str) -> dict[str, Any]:
@@ -91,19 +95,23 @@ class StudySearch(Searcher):
         told = self._told[trial_id] = self._of_optuna(number)
         config = asked.config
         if config is None:
-            values = propose(self._study.live_sweep, told.trial)
+            values = propose(self._study.live_sweep, told.trial, lambda key: self._draw_for(number, key))
             config = self._study.trial(values, stream_seed(self._study.seed, "trial", number) % 2**32)
         return {
             "number": number,
             "trial_id": name_of(number),
             # As one text: of a nested configuration Ray keeps the mean, the extremes and the last ten of every number.
             "trial": config.model_dump_json(),
-            "checkpoint": asked.checkpoint,
+            "checkpoints": list(asked.checkpoints),
+            "attempt": asked.attempt,
         }
+
+    def _draw_for(self, number: int, key: str) -> None:
+        """Each setting has a seed of its own, as the driver may die between two of them."""
+        self._optuna.sampler = _sampler(self._study, stream_seed(self._study.seed, f"proposal {key}", number) % 2**32)
 
     def _of_optuna(self, number: int) -> _Told:
         """Optuna's trial of this number: asked for anew, or the one of an earlier run, with what it was told then."""
-        self._optuna.sampler = _sampler(self._study, number)
         known = self._optuna.get_trials(deepcopy=False)
         for _ in range(len(known), number):  # somebody removed the journal
             self._optuna.add_trial(optuna.trial.create_trial(state=TrialState.FAIL))
@@ -131,6 +139,8 @@ class StudySearch(Searcher):
         told = self._told.get(trial_id)
         if told is None or told.done:
             return
+        # Of the report at which a trial is stopped, the last of a whole one too, Ray tells a searcher only here.
+        self.on_trial_result(trial_id, {} if error or result is None or result.get("diverged") else result)
         told.done = True
         if error or not math.isfinite(told.best):
             outcome: tuple[float | None, TrialState] = (None, TrialState.FAIL)
@@ -157,8 +167,7 @@ def name_of(number: int) -> str:
     return f"t{number:04d}"
 
 
-def _sampler(study: StudyConfig, number: int) -> optuna.samplers.BaseSampler:
-    seed = stream_seed(study.seed, "proposal", number) % 2**32
+def _sampler(study: StudyConfig, seed: int) -> optuna.samplers.BaseSampler:
     if study.tune.searcher == "random":
         return optuna.samplers.RandomSampler(seed=seed)
     with warnings.catch_warnings():

@@ -70,24 +70,34 @@ class Recorder(Callback):
         self._write()
 
     def on_checkpoint(self, iteration: int, trials: list[Trial], trial: Trial, checkpoint: Any, **info: Any) -> None:
-        log = self._known(trial)
-        before, now = log.status.get("checkpoint_path"), Path(checkpoint.path)
+        log, now = self._known(trial), Path(checkpoint.path)
+        told = log.status.get("checkpoint_path")
         self.logs.add(log.trial_id, "status", checkpoint_path=str(now))
-        if before is not None and Path(before).parent != now.parent and Path(before).parents[1] == now.parents[1]:
-            # The trial went on in a later run: Ray gave it a new folder, and knows nothing of the old one.
-            shutil.rmtree(Path(before).parent, ignore_errors=True)
+        before = told and Path(told)
+        if before and now.is_absolute() and before.parent != now.parent and before.parents[1] == now.parents[1]:
+            # The trial went on in a later run: Ray gave it a new folder, and knows nothing of the old one. (Paths in a
+            # bucket are not absolute; what lies there stays.)
+            shutil.rmtree(before.parent, ignore_errors=True)
 
     def on_trial_complete(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
         log = self._known(trial)
+        # Ray calls a trial that ASHA stopped, and one that a time budget cut off, alike.
+        self._end(log, self._ended_as(log) or "interrupted")
+
+    def settle(self) -> None:
+        """Write the end of trials that had come to it when the driver died before it could."""
+        for log in self.logs:
+            ended = self._ended_as(log)
+            if ended and log.state not in ENDED - {"interrupted"}:
+                self.logs.add(log.trial_id, "status", status=ended)
+
+    def _ended_as(self, log: TrialLog) -> str | None:
         records = log.records
         if records and records[-1]["diverged"]:
-            status = "diverged"
-        elif len(records) >= self._planned:
-            status = "complete"
-        else:
-            # Ray calls a trial that ASHA stopped, and one that a time budget cut off, alike.
-            status = "pruned" if log.trial_id in self._stopped() else "interrupted"
-        self._end(log, status)
+            return "diverged"
+        if len(records) >= self._planned:
+            return "complete"
+        return "pruned" if log.trial_id in self._stopped() else None
 
     def on_trial_error(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
         error = _error_of(trial)

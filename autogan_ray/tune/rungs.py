@@ -12,6 +12,8 @@ from ray.tune.experiment import Trial
 from ray.tune.schedulers import ASHAScheduler, TrialScheduler
 
 from autogan_ray.config import StudyConfig
+from autogan_ray.errors import ResultsError
+from autogan_ray.results.lines import fsync_folder
 from autogan_ray.tune.proposals import METRIC, TIME
 
 
@@ -62,7 +64,7 @@ class RungKeeper(ASHAScheduler):
 
     def on_trial_complete(self, tune_controller: Any, trial: Trial, result: dict[str, Any]) -> None:
         ours = _named(trial)
-        if result.get("diverged"):
+        if result.get("diverged") or ours.trial_id in self._stopped:
             self._trial_info.pop(ours.trial_id, None)
             return
         super().on_trial_complete(tune_controller, ours, result)
@@ -77,14 +79,16 @@ class RungKeeper(ASHAScheduler):
         if text == self._saved:  # most evaluations lie between two rungs
             return
         temporary = self._file.with_name(f".{self._file.name}.tmp-{os.getpid()}")
-        temporary.write_text(text, encoding="utf-8")
+        with temporary.open("w", encoding="utf-8") as handle:
+            handle.write(text)
+            handle.flush()
+            os.fsync(handle.fileno())
         os.replace(temporary, self._file)
+        fsync_folder(self._file.parent)
         self._saved = text
 
     def _load(self) -> None:
-        if not self._file.exists():
-            return
-        saved = json.loads(self._file.read_text(encoding="utf-8"))
+        saved = _read(self._file)
         self._stopped = set(saved["stopped"])
         kept = dict(saved["rungs"])
         for rung, seen in self._brackets[0]._rungs:
@@ -103,4 +107,17 @@ class StoppedTrials:
         self._file = file
 
     def __call__(self) -> set[str]:
-        return set(json.loads(self._file.read_text(encoding="utf-8"))["stopped"]) if self._file.exists() else set()
+        return set(_read(self._file)["stopped"])
+
+
+def _read(file: Path) -> dict[str, Any]:
+    """Raises ResultsError for a damaged file."""
+    if not file.exists():
+        return {"rungs": [], "stopped": []}
+    try:
+        saved: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+        return {"rungs": saved["rungs"], "stopped": saved["stopped"]}
+    except (ValueError, TypeError, KeyError) as error:
+        raise ResultsError(
+            f"{file} is damaged ({error}); remove it and the study goes on, its next trials judged among themselves"
+        ) from error

@@ -151,6 +151,7 @@ def _fit(plan: Plan, measure: Measure, storage: str, listener: Listener | None, 
     if fresh and tune.Tuner.can_restore(experiment):
         raise ResultsError(f"{experiment} holds an earlier run that {plan.folder} knows nothing of; remove one of both")
     recorder = Recorder(folder, study.tune.max_evaluations, StoppedTrials(rungs), listener)
+    recorder.settle()
     waiting, first = unfinished(recorder.logs, experiment)
     to_do = len(waiting) + study.tune.num_trials - first
     if to_do == 0:

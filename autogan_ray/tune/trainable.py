@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+import logging
 import math
 import os
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ import torch
 from ray import tune
 
 from autogan_ray.config import StudyConfig, TrialConfig
-from autogan_ray.errors import ConfigError
+from autogan_ray.errors import ConfigError, ResultsError
 from autogan_ray.metrics.evaluation import Evaluator, Protocol, RealSet
 from autogan_ray.metrics.features import Extractor, ExtractorWeights
 from autogan_ray.search.loop import SearchLoop
@@ -66,9 +67,8 @@ def run_trial(config: dict[str, Any], bundle: Bundle) -> None:
         supernet_every=study.metrics.supernet_every,
         device=device,
     )
-    # Of this run, where a process died; else of an earlier one.
-    checkpoint = tune.get_checkpoint() or (config["checkpoint"] and tune.Checkpoint(config["checkpoint"]))
-    _Reporter(loop, label, study.tune.max_evaluations, checkpoint).run()
+    saved = _saved(tune.get_checkpoint(), config["checkpoints"])
+    _Reporter(loop, label, study.tune.max_evaluations, config["attempt"], saved).run()
 
 
 def assigned_device() -> tuple[torch.device, str]:
@@ -77,6 +77,19 @@ def assigned_device() -> tuple[torch.device, str]:
     if ids and torch.cuda.is_available():
         return torch.device("cuda"), "cuda:" + ",".join(ids)
     return torch.device("cpu"), f"gpu:{','.join(ids)} (on cpu)" if ids else "cpu"
+
+
+def _saved(own: tune.Checkpoint | None, earlier: Sequence[str]) -> dict[str, Any] | None:
+    """The state to go on from: of this run, where a process died; else of an earlier one; the first that is whole."""
+    for one in (own, *earlier):
+        if one is None:
+            continue
+        try:
+            with (tune.Checkpoint(one) if isinstance(one, str) else one).as_directory() as folder:
+                return load_state(Path(folder))
+        except (ResultsError, OSError) as error:  # torn by a power cut, or gone
+            logging.getLogger(__name__).warning("%s; taking an older one, or beginning anew", error)
+    return None
 
 
 class _Reporter:
@@ -91,19 +104,19 @@ class _Reporter:
     SHORTEST_S = 5.0
     """It is cheaper to do so many seconds of work again, should a trial die, than to save after each of them."""
 
-    def __init__(self, loop: SearchLoop, device: str, planned: int, checkpoint: tune.Checkpoint | None) -> None:
+    def __init__(
+        self, loop: SearchLoop, device: str, planned: int, attempt: int = 0, saved: dict[str, Any] | None = None
+    ) -> None:
         self._loop, self._device, self._planned = loop, device, planned
         self._saved_at = -math.inf
         self._records: list[dict[str, Any]] = []
-        self._spent_s, self._attempt, self._resend = 0.0, 0, False
+        self._spent_s, self._attempt, self._resend = 0.0, attempt, False
         self._start = time.perf_counter()
-        if checkpoint is not None:
-            with checkpoint.as_directory() as folder:
-                saved = load_state(Path(folder))
-                loop.load_state_dict(saved["loop"])
-                self._records = json.loads(saved["records"])
-                self._spent_s, self._attempt = saved["spent_s"], saved["attempt"] + 1
-                self._resend = True
+        if saved is not None:
+            loop.load_state_dict(saved["loop"])
+            self._records = json.loads(saved["records"])
+            self._spent_s, self._attempt = saved["spent_s"], max(attempt, saved["attempt"] + 1)
+            self._resend = True
 
     def run(self) -> None:
         for record in self._loop.records():

@@ -21,12 +21,14 @@ class Unfinished:
     Args:
         number: of the trial in its study, from 0.
         config: None where it was never told: then it is proposed again.
-        checkpoint: path or URI of its newest one; None: it begins anew.
+        checkpoints: paths or URIs of those to go on from, the first that is whole; without one it begins anew.
+        attempt: how often it was taken up, so that repeated work can be told from what it repeats.
     """
 
     number: int
     config: TrialConfig | None = None
-    checkpoint: str | None = None
+    checkpoints: tuple[str, ...] = ()
+    attempt: int = 0
 
 
 def unfinished(logs: Iterable[TrialLog], experiment: str) -> tuple[list[Unfinished], int]:
@@ -44,17 +46,23 @@ def unfinished(logs: Iterable[TrialLog], experiment: str) -> tuple[list[Unfinish
             found.append(Unfinished(number))
         elif log.state not in FINISHED:
             config = TrialConfig.parse(log.about["config"], f"trial {log.trial_id}", ConfigError)
-            found.append(Unfinished(number, config, _checkpoint(log, experiment)))
+            attempt = max((record["attempt"] for record in log.records), default=-1) + 1
+            found.append(Unfinished(number, config, tuple(_checkpoints(log, experiment)), attempt))
     return found, first
 
 
-def _checkpoint(log: TrialLog, experiment: str) -> str | None:
-    """Where the log says, or in the same two folders under ``experiment``: a study's folder may have been moved."""
+def _checkpoints(log: TrialLog, experiment: str) -> list[str]:
+    """Where the log says, then older ones beside it, and in the same folders under ``experiment``.
+
+    A study's folder may have been moved, and the newest checkpoint may have been torn with the machine.
+    """
     told = log.status.get("checkpoint_path")
     if told is None:
-        return None
+        return []
+    trial, newest = Path(told).parts[-2:]
     if "://" in experiment:
-        return f"{experiment.split('://')[0]}://{told}"
-    path = Path(told)
-    places = (path, Path(experiment, *path.parts[-2:]))
-    return next((str(place) for place in places if place.is_dir()), None)
+        scheme = experiment.split("://")[0]
+        return list(dict.fromkeys([f"{scheme}://{told}", f"{experiment}/{trial}/{newest}"]))
+    places = dict.fromkeys([Path(told).parent, Path(experiment, trial)])
+    folders = [folder for place in places for folder in sorted(place.glob("checkpoint_*"), reverse=True)]
+    return [str(folder) for folder in folders if folder.name <= newest and folder.is_dir()]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import pytest
 from optuna.trial import TrialState
 
 from autogan_ray.config import StudyConfig, TrialConfig, load_study_config
-from autogan_ray.errors import ConfigError
+from autogan_ray.errors import ConfigError, ResultsError
 from autogan_ray.tune.proposals import StudySearch
 from autogan_ray.tune.unfinished import Unfinished
 
@@ -29,10 +30,11 @@ def journal(file: Path) -> list[optuna.trial.FrozenTrial]:
 
 
 def tell(search: StudySearch, ray_id: str, number: int, evaluations: int) -> None:
-    """Scores that depend on the trial alone; three evaluations are a whole trial."""
-    for evaluation in range(1, evaluations + 1):
-        search.on_trial_result(ray_id, {"fid": 100.0 * (number % 5 + 1) / evaluation, "evaluation": evaluation})
-    search.on_trial_complete(ray_id, {})
+    """As Ray does: scores that depend on the trial alone, the last with its end. Three are a whole trial."""
+    results = [{"fid": 100.0 * (number % 5 + 1) / one, "evaluation": one} for one in range(1, evaluations + 1)]
+    for result in results[:-1]:
+        search.on_trial_result(ray_id, result)
+    search.on_trial_complete(ray_id, results[-1])
 
 
 def test_a_study_that_goes_on_proposes_what_it_would_have(study: StudyConfig, tmp_path: Path) -> None:
@@ -67,9 +69,16 @@ def test_a_proposal_that_was_asked_for_before_the_driver_died_is_the_same_trial(
     torn.ask()  # of number 1 nothing but its existence was written
     search = StudySearch(study, file)
     assert search.suggest("b") == before
-    other = StudySearch(study, tmp_path / "other", first=1)
-    assert search.suggest("c") == other.suggest("d")
+    whole = StudySearch(study, tmp_path / "other", first=1).suggest("d")
+    assert search.suggest("c") == whole
     assert len(journal(file)) == 2
+    # Settings are written one by one: wherever it died among them, the proposal is the same.
+    lines = (tmp_path / "other").read_text().splitlines(keepends=True)
+    assert len(lines) >= 6
+    for count in range(2, len(lines) + 1):
+        cut = tmp_path / f"cut-{count}"
+        cut.write_text("".join(lines[:count]))
+        assert StudySearch(study, cut, first=1).suggest("e") == whole
 
 
 def test_unfinished_trials_come_first_with_their_own_settings_and_checkpoint(
@@ -82,11 +91,11 @@ def test_unfinished_trials_come_first_with_their_own_settings_and_checkpoint(
     before.on_trial_result("a", {"fid": 7.0, "evaluation": 1})
     config = TrialConfig.parse(json.loads(first["trial"]), "trial", ConfigError)
     ended = TrialConfig.parse(json.loads(second["trial"]), "trial", ConfigError)
-    search = StudySearch(study, file, [Unfinished(0, config, "/there"), Unfinished(1, ended)], first=2)
-    assert search.suggest("c") == first | {"checkpoint": "/there"}
-    for evaluation, fid in ((1, 999.0), (2, 5.0), (3, 6.0)):  # the first is told again: what it was stands
+    search = StudySearch(study, file, [Unfinished(0, config, ("/there",), 2), Unfinished(1, ended)], first=2)
+    assert search.suggest("c") == first | {"checkpoints": ["/there"], "attempt": 2}
+    for evaluation, fid in ((1, 999.0), (2, 5.0)):  # the first is told again: what it was stands
         search.on_trial_result("c", {"fid": fid, "evaluation": evaluation})
-    search.on_trial_complete("c", {})
+    search.on_trial_complete("c", {"fid": 6.0, "evaluation": 3})
     assert search.suggest("d") == second
     tell(search, "d", 0, 2)  # the journal is ahead: it ended for Optuna, but the driver died before it was written
     assert search.suggest("e")["number"] == 2
@@ -112,4 +121,29 @@ def test_what_is_no_score_is_not_told_and_a_trial_without_any_has_failed(study: 
         search.on_trial_result("stranger", result)
     search.on_trial_complete("a", None, error=False)
     search.on_trial_complete("stranger", None)
-    assert [trial.state for trial in journal(tmp_path / "journal")] == [TrialState.FAIL]
+    search.suggest("b")
+    search.on_trial_complete("b", {"fid": 1e9, "evaluation": 1, "diverged": True})
+    search.suggest("c")
+    search.on_trial_complete("c", {"fid": 3.0, "evaluation": 1}, error=True)
+    found = journal(tmp_path / "journal")
+    assert [trial.state for trial in found] == [TrialState.FAIL] * 3
+    assert not any(trial.intermediate_values for trial in found)
+
+
+def test_what_a_dead_driver_left_of_the_journal_is_no_hindrance(study: StudyConfig, tmp_path: Path) -> None:
+    file = tmp_path / "journal"
+    first = StudySearch(study, file).suggest("a")
+    whole = file.read_bytes()
+    (tmp_path / "journal.lock").symlink_to(tmp_path / "where the folder was" / "journal")
+    for tail in (b'{"op_code":4,"wor', b'{"op_code":\n', b"\0\0\0\0"):
+        file.write_bytes(whole + tail)
+        start = time.monotonic()
+        assert StudySearch(study, file).suggest("b") == first
+        assert time.monotonic() - start < 10 and file.read_bytes().startswith(whole)
+        assert len(journal(file)) == 1
+    file.write_bytes(whole[:20])
+    assert StudySearch(study, file).suggest("c") == first
+    lines = whole.splitlines(keepends=True)
+    file.write_bytes(lines[0] + b"{torn\n" + b"".join(lines[1:]))
+    with pytest.raises(ResultsError, match="line 2 is damaged"):
+        StudySearch(study, file)

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from autogan_ray.config import TrialConfig
+from autogan_ray.results.trial_log import TrialLogs
 from autogan_ray.tune.recorder import Recorder
 
 
@@ -46,3 +47,34 @@ def test_the_checkpoints_of_an_earlier_run_go_once_there_is_a_new_one(recorder: 
     # Ray itself removes older ones of a run; and a study's copy that goes on leaves the original alone.
     assert seen == [[True, True, True], [True, True, True], [False, False, True], [False, False, True]]
     assert recorder.logs.get("t0000").status["checkpoint_path"] == str(elsewhere)
+
+
+def test_trials_that_had_ended_when_the_driver_died_are_written_so(recorder: Recorder, tmp_path: Path) -> None:
+    def told(trial: str, evaluations: int, diverged: bool = False, status: str = "running") -> None:
+        recorder.logs.add(trial, "status", status=status)
+        for evaluation in range(1, evaluations + 1):
+            record = {"evaluation": evaluation, "attempt": 0, "fid": 1.0, "diverged": diverged}
+            recorder.logs.add(trial, "evaluation", record=record)
+
+    told("t0000", 9)
+    told("t0001", 2, diverged=True)
+    told("t0002", 1)
+    told("t0003", 1, status="interrupted")
+    told("t0004", 1)
+    told("t0005", 9, status="error")
+    recorder._stopped = lambda: {"t0002", "t0003"}
+    recorder.settle()
+    wanted = ["complete", "diverged", "pruned", "pruned", "running", "error"]
+    assert [log.state for log in recorder.logs] == wanted
+    assert [log.state for log in TrialLogs(tmp_path)] == wanted
+
+
+def test_a_relative_path_of_a_bucket_is_never_removed_here(
+    recorder: Recorder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    mirror = tmp_path / "bucket" / "tune" / "t0000-a" / "c1"
+    mirror.mkdir(parents=True)
+    for path in ("bucket/tune/t0000-a/c1", "bucket/tune/t0000-b/c1"):
+        recorder.on_checkpoint(0, [], trial(), SimpleNamespace(path=path))
+    assert mirror.is_dir()

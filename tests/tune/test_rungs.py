@@ -7,9 +7,11 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import pytest
 from ray.tune.schedulers import TrialScheduler
 
 from autogan_ray.config import load_study_config
+from autogan_ray.errors import ResultsError
 from autogan_ray.tune.rungs import RungKeeper, StoppedTrials
 
 RAYS = itertools.count()
@@ -39,6 +41,21 @@ def test_rungs_and_decisions_are_the_same_after_a_crash(tmp_path: Path) -> None:
     assert report(after, "a", 1, 10.0) == TrialScheduler.CONTINUE  # told again, as it went on from before
     assert after.rungs == before.rungs
     assert StoppedTrials(file)() == {"b"} and StoppedTrials(tmp_path / "none")() == set()
+
+
+def test_a_trial_that_was_stopped_enters_no_further_rung_and_a_damaged_file_is_named(tmp_path: Path) -> None:
+    file = tmp_path / "rungs.json"
+    rungs = keeper(file)
+    report(rungs, "a", 1, 10.0)
+    report(rungs, "b", 1, 99.0)
+    late: Any = SimpleNamespace(trial_id="rays", config={"trial_id": "b"})
+    rungs.on_trial_complete(None, late, {"evaluation": 3, "fid": 1.0})
+    assert rungs.rungs[3.0] == {}
+    for text in ("", '{"rungs": [', "[]"):
+        file.write_text(text)
+        for read in (lambda: keeper(file), StoppedTrials(file)):
+            with pytest.raises(ResultsError, match=r"rungs\.json is damaged"):
+                read()
 
 
 def test_a_diverged_trial_is_stopped_and_loosens_no_cutoff(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from ray import tune
 
 from autogan_ray.training.checkpoint import load_state
 from autogan_ray.tune import trainable
-from autogan_ray.tune.trainable import _Reporter
+from autogan_ray.tune.trainable import _Reporter, _saved
 
 PLANNED = 6
 
@@ -79,7 +79,7 @@ def driver(monkeypatch: pytest.MonkeyPatch) -> Driver:
 def test_the_first_and_last_evaluation_and_those_after_a_while_leave_checkpoints(
     clock: list[float], driver: Driver, seconds: float, wanted: list[int]
 ) -> None:
-    _Reporter(Loop(clock, seconds), "cpu", PLANNED, None).run()  # type: ignore[arg-type]
+    _Reporter(Loop(clock, seconds), "cpu", PLANNED).run()  # type: ignore[arg-type]
     assert [report["evaluation"] for report in driver.reports] == [1, 2, 3, 4, 5, 6]
     assert list(driver.saved) == wanted
     for evaluation, state in driver.saved.items():
@@ -89,21 +89,40 @@ def test_the_first_and_last_evaluation_and_those_after_a_while_leave_checkpoints
 
 
 def test_a_trial_that_diverges_leaves_a_checkpoint_at_its_end(clock: list[float], driver: Driver) -> None:
-    _Reporter(Loop(clock, 1.0, diverges_at=3), "cpu", PLANNED, None).run()  # type: ignore[arg-type]
+    _Reporter(Loop(clock, 1.0, diverges_at=3), "cpu", PLANNED).run()  # type: ignore[arg-type]
     assert list(driver.saved) == [1, 3]
 
 
 def test_a_trial_that_goes_on_does_the_evaluations_after_its_checkpoint_again(
-    clock: list[float], driver: Driver, tmp_path: Path
+    clock: list[float], driver: Driver
 ) -> None:
-    _Reporter(Loop(clock, 2.0), "cpu", PLANNED, None).run()  # type: ignore[arg-type]
-    trainable.save_state(tmp_path, driver.saved[4])
+    _Reporter(Loop(clock, 2.0), "cpu", PLANNED).run()  # type: ignore[arg-type]
     later = Driver()
     trainable.tune.report = later.report  # put back by the fixture ``driver``
-    loop = Loop(clock, 2.0)
-    _Reporter(loop, "cpu", PLANNED, tune.Checkpoint(str(tmp_path))).run()  # type: ignore[arg-type]
+    _Reporter(Loop(clock, 2.0), "cpu", PLANNED, saved=driver.saved[4]).run()  # type: ignore[arg-type]
     # The first report of a resumed trial tells all there was: the driver may have died before it heard of it.
     first, second = (json.loads(report["records"]) for report in later.reports)
     assert [(record["evaluation"], record["attempt"]) for record in first] == [(1, 0), (2, 0), (3, 0), (4, 0), (5, 1)]
     assert [(record["evaluation"], record["attempt"], record["wall_s"]) for record in second] == [(6, 1, 12.0)]
     assert list(later.saved) == [5, 6]
+
+
+def test_a_trial_without_a_checkpoint_begins_anew_under_the_attempt_it_is_told(
+    clock: list[float], driver: Driver
+) -> None:
+    _Reporter(Loop(clock, 1.0), "cpu", PLANNED, 3).run()  # type: ignore[arg-type]
+    told = [json.loads(report["records"]) for report in driver.reports]
+    assert [[(record["evaluation"], record["attempt"]) for record in records] for records in told] == [
+        [(evaluation, 3)] for evaluation in range(1, 7)
+    ]
+
+
+def test_a_checkpoint_that_is_torn_or_gone_gives_way_to_an_older_one(tmp_path: Path) -> None:
+    older, torn, gone = (tmp_path / name for name in ("older", "torn", "gone"))
+    trainable.save_state(older, {"number": 1})
+    trainable.save_state(torn, {"number": 2})
+    (torn / "state.pt").write_bytes((torn / "state.pt").read_bytes()[:50])
+    listed = [str(one) for one in (gone, torn, older)]
+    assert _saved(None, listed) == {"number": 1}
+    assert _saved(tune.Checkpoint(str(torn)), listed) == {"number": 1}
+    assert _saved(None, listed[:2]) is None and _saved(None, []) is None

@@ -48,14 +48,27 @@ def test_a_checkpoint_is_found_where_it_was_or_where_the_folder_was_moved(tmp_pa
     known.add("t0000", "status", checkpoint_path=str(told))
     now = tmp_path / "now" / "tune"
 
-    def checkpoint(experiment: str) -> str | None:
-        return unfinished(known, experiment)[0][0].checkpoint
+    def checkpoints(experiment: str) -> tuple[str, ...]:
+        return unfinished(known, experiment)[0][0].checkpoints
 
-    assert checkpoint(str(now)) is None  # gone: the trial begins anew
+    assert checkpoints(str(now)) == ()  # gone: the trial begins anew
     moved = now / "t0000-abc" / "checkpoint_000002"
     moved.mkdir(parents=True)
-    assert checkpoint(str(now)) == str(moved)
-    told.mkdir(parents=True)
-    assert checkpoint(str(now)) == str(told)
+    assert checkpoints(str(now)) == (str(moved),)
+    older, untold = (told.with_name(f"checkpoint_00000{index}") for index in (1, 3))
+    for folder in (told, older, untold):
+        folder.mkdir(parents=True)
+    # Newest first, for the case that it is torn; what was never told of may be torn too, and is no matter.
+    assert checkpoints(str(now)) == (str(told), str(older), str(moved))
+    assert checkpoints(str(told.parents[1])) == (str(told), str(older))
     known.add("t0000", "status", checkpoint_path="bucket/study/tune/t0000-abc/checkpoint_000002")
-    assert checkpoint("s3://bucket/study/tune") == "s3://bucket/study/tune/t0000-abc/checkpoint_000002"
+    assert checkpoints("s3://bucket/study/tune") == ("s3://bucket/study/tune/t0000-abc/checkpoint_000002",)
+    assert checkpoints("s3://other/tune")[1] == "s3://other/tune/t0000-abc/checkpoint_000002"
+
+
+def test_a_trial_that_is_taken_up_counts_its_attempts_from_what_it_told(tmp_path: Path) -> None:
+    known = logs(tmp_path, t0000="running")
+    for evaluation, attempt in ((1, 0), (2, 1)):
+        known.add("t0000", "evaluation", record={"evaluation": evaluation, "attempt": attempt})
+    # Also where it begins anew: records of a lower attempt than those that are there would not be taken.
+    assert unfinished(known, str(tmp_path))[0] == [Unfinished(0, CONFIG, (), attempt=2)]

@@ -1,0 +1,47 @@
+"""Optuna's journal, opened after whatever an earlier driver's end left of it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from optuna.storages import JournalStorage
+from optuna.storages.journal import JournalFileBackend
+
+from autogan_ray.errors import ResultsError
+
+
+def open_journal(file: Path) -> JournalStorage:
+    """The journal, new or as it was; a torn last line is cut off, a lock that a dead driver left is removed.
+
+    A study has one driver. Optuna waits half a minute for such a lock, and for ever where the folder was moved, as the
+    lock points at where it was; and it would write its next line onto a torn one.
+
+    Raises ResultsError where a line before the last is damaged.
+    """
+    lock = Path(f"{file}.lock")
+    if lock.is_symlink():
+        lock.unlink()
+    if file.is_file():
+        _cut_torn_line(file)
+    return JournalStorage(JournalFileBackend(str(file)))
+
+
+def _cut_torn_line(file: Path) -> None:
+    content = file.read_bytes()
+    lines = content.split(b"\n")
+    whole = 0
+    for number, line in enumerate(lines[:-1], start=1):
+        try:
+            json.loads(line)
+        except ValueError as error:
+            if number < len(lines) - 1 or lines[-1]:
+                raise ResultsError(
+                    f"{file}: line {number} is damaged ({error}); move the file away and the study goes on without it: "
+                    "what its trials scored is kept, but new trials are proposed as if these had failed"
+                ) from error
+            break
+        whole += len(line) + 1
+    if whole < len(content):
+        with file.open("r+b") as handle:
+            handle.truncate(whole)
