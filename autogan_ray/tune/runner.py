@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import logging
 import os
 import signal
@@ -108,18 +109,18 @@ def run_study(
     What an earlier run left to do stands in the logs of its trials, its rungs and Optuna's journal, each written when
     it happened. Ray's own snapshots are some seconds behind, and a torn one makes Ray begin anew.
 
-    Raises ResultsError where Ray's folder holds the run of a study that is not there.
+    Raises ResultsError where another process runs this study, or Ray's folder holds the run of one that is not there.
     """
     from autogan_ray.tune.control import imports_left_alone
     from autogan_ray.tune.recorder import Recorder
 
     plan.folder.mkdir(parents=True, exist_ok=True)
     earlier_s, fresh = (float(about["wall_s"]), False) if about else (0.0, True)
-    about = (about or new_about(plan, measure, options.command)) | {"status": "running"}
-    write_about(plan.folder, about)
     start = time.monotonic()
-    storage = _storage(plan, options, about["study_id"])
-    with imports_left_alone():
+    with imports_left_alone(), sole_driver(plan.folder):
+        about = (about or new_about(plan, measure, options.command)) | {"status": "running"}
+        write_about(plan.folder, about)
+        storage = _storage(plan, options, about["study_id"])
         with _ended_as_by_ctrl_c(options.time_budget_s):
             try:
                 _fit(plan, measure, storage, listener, fresh)
@@ -133,6 +134,27 @@ def run_study(
         status = "interrupted" if interrupted else "complete"
         recorder.finish(status=status, finished_at=time.time(), wall_s=earlier_s + spent)
     return Outcome(interrupted, options.time_budget_s is not None and spent >= options.time_budget_s)
+
+
+@contextmanager
+def sole_driver(folder: Path) -> Iterator[None]:
+    """Holds a study's folder; the hold ends with the process, however it ends.
+
+    Raises ResultsError where another process holds it: two would write the same logs.
+    """
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise ResultsError(
+                f"{folder}: another process is running this study; wait for its end, or stop it and use --resume"
+            ) from None
+        except OSError:
+            pass  # a file system that has no such locks
+        yield
+    finally:
+        os.close(handle)
 
 
 def _fit(plan: Plan, measure: Measure, storage: str, listener: Listener | None, fresh: bool) -> None:
