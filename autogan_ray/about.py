@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,6 +15,7 @@ from autogan_ray.errors import ResultsError
 from autogan_ray.metrics.labels import metric_label
 from autogan_ray.metrics.study import Measure
 from autogan_ray.plan import Plan
+from autogan_ray.results.lines import replace_text
 from autogan_ray.space import SearchSpace
 
 STUDY_FILE = "study.json"
@@ -122,6 +122,4 @@ def check_spaces(about: Mapping[str, Any], folder: Path, spaces: Mapping[str, Se
 
 def write_about(folder: Path, about: Mapping[str, Any]) -> None:
     """Replace ``study.json`` in one step: a torn one would make a study impossible to resume."""
-    temporary = folder / f".{STUDY_FILE}.tmp-{os.getpid()}"
-    temporary.write_text(json.dumps(about, indent=2) + "\n", encoding="utf-8")
-    os.replace(temporary, folder / STUDY_FILE)
+    replace_text(folder / STUDY_FILE, json.dumps(about, indent=2) + "\n")

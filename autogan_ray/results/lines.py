@@ -65,6 +65,17 @@ def latest_by(records: Iterable[Mapping[str, Any]], key: str) -> dict[Hashable, 
     return {record[key]: dict(record) for record in records}
 
 
+def replace_text(path: Path, text: str) -> None:
+    """Replace a small file in one step, and wait until it is on disk: a reader finds the old text or the new one."""
+    temporary = path.with_name(f".{path.name}.tmp-{os.getpid()}")
+    with temporary.open("w", encoding="utf-8") as handle:
+        handle.write(text)
+        handle.flush()
+        os.fsync(handle.fileno())
+    os.replace(temporary, path)
+    fsync_folder(path.parent)
+
+
 def fsync_folder(folder: Path) -> None:
     """Wait until the folder's own list of names (a new file, a replacement) is on disk."""
     handle = os.open(folder, os.O_RDONLY)

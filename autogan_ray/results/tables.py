@@ -5,15 +5,14 @@ from __future__ import annotations
 import operator
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import pyarrow as pa
 
 from autogan_ray.results import build
 from autogan_ray.results.schemas import TABLES
 from autogan_ray.results.store import arrow_rows, read_rows, write_arrow, write_table
 from autogan_ray.results.trial_log import TrialLog, TrialLogs
-
-if TYPE_CHECKING:
-    import pyarrow as pa
 
 Builder = Callable[[str, Iterable[TrialLog]], list[build.Row]]
 
@@ -46,8 +45,6 @@ class Tables:
             write_table(folder, "evaluations", read_rows(folder, "evaluations"), provenance)
 
     def _of_records(self, name: str, study_id: str, logs: Iterable[TrialLog]) -> pa.Table:
-        import pyarrow as pa
-
         parts = [TABLES[name].schema.empty_table()]
         for log in logs:
             records = log.records

@@ -14,7 +14,9 @@ from typing import Any
 from autogan_ray.results.lines import append_line, read_lines
 
 FOLDER = "trials"
-ENDED = frozenset({"complete", "pruned", "diverged", "error", "interrupted"})
+FINISHED = frozenset({"complete", "pruned", "diverged"})
+"""Trials that ended in another way, an error included, are taken up again when a study goes on."""
+ENDED = FINISHED | {"error", "interrupted"}
 
 
 @dataclass

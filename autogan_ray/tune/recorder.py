@@ -82,22 +82,23 @@ class Recorder(Callback):
     def on_trial_complete(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
         log = self._known(trial)
         # Ray calls a trial that ASHA stopped, and one that a time budget cut off, alike.
-        self._end(log, self._ended_as(log) or "interrupted")
+        self._end(log, self._ended_as(log, self._stopped()) or "interrupted")
 
     def settle(self) -> None:
         """Write the end of trials that had come to it when the driver died before it could."""
+        stopped = self._stopped()
         for log in self.logs:
-            ended = self._ended_as(log)
+            ended = self._ended_as(log, stopped)
             if ended and log.state not in ENDED - {"interrupted"}:
                 self.logs.add(log.trial_id, "status", status=ended)
 
-    def _ended_as(self, log: TrialLog) -> str | None:
+    def _ended_as(self, log: TrialLog, stopped: set[str]) -> str | None:
         records = log.records
         if records and records[-1]["diverged"]:
             return "diverged"
         if len(records) >= self._planned:
             return "complete"
-        return "pruned" if log.trial_id in self._stopped() else None
+        return "pruned" if log.trial_id in stopped else None
 
     def on_trial_error(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
         error = _error_of(trial)

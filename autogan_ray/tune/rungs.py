@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -13,7 +12,7 @@ from ray.tune.schedulers import ASHAScheduler, TrialScheduler
 
 from autogan_ray.config import StudyConfig
 from autogan_ray.errors import ResultsError
-from autogan_ray.results.lines import fsync_folder
+from autogan_ray.results.lines import replace_text
 from autogan_ray.tune.proposals import METRIC, TIME
 
 
@@ -52,8 +51,8 @@ class RungKeeper(ASHAScheduler):
         super().on_trial_add(tune_controller, _named(trial))
 
     def on_trial_result(self, tune_controller: Any, trial: Trial, result: dict[str, Any]) -> str:
-        # A worker that dies between the decision and its stop starts again: what was decided stays decided.
         ours = _named(trial)
+        # A worker that dies between the decision and its stop starts again: what was decided stays decided.
         if result.get("diverged") or ours.trial_id in self._stopped:
             return TrialScheduler.STOP
         decision = super().on_trial_result(tune_controller, ours, result)
@@ -78,13 +77,7 @@ class RungKeeper(ASHAScheduler):
         text = json.dumps({"rungs": rungs, "stopped": sorted(self._stopped)})
         if text == self._saved:  # most evaluations lie between two rungs
             return
-        temporary = self._file.with_name(f".{self._file.name}.tmp-{os.getpid()}")
-        with temporary.open("w", encoding="utf-8") as handle:
-            handle.write(text)
-            handle.flush()
-            os.fsync(handle.fileno())
-        os.replace(temporary, self._file)
-        fsync_folder(self._file.parent)
+        replace_text(self._file, text)
         self._saved = text
 
     def _load(self) -> None:

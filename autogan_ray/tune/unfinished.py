@@ -8,10 +8,7 @@ from pathlib import Path
 
 from autogan_ray.config import TrialConfig
 from autogan_ray.errors import ConfigError
-from autogan_ray.results.trial_log import TrialLog
-
-FINISHED = frozenset({"complete", "pruned", "diverged"})
-"""Trials that ended in another way, an error included, are taken up again when a study goes on."""
+from autogan_ray.results.trial_log import FINISHED, TrialLog
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from autogan_ray.results.lines import append_line, latest_by, read_lines
+from autogan_ray.results.lines import append_line, latest_by, read_lines, replace_text
 
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
@@ -133,3 +133,18 @@ def test_a_resumed_trial_counts_an_evaluation_once(tmp_path: Path) -> None:
     assert [(key, record["attempt"]) for key, record in found.items()] == [(1, 0), (2, 1), (3, 1)]
     with pytest.raises(KeyError):
         latest_by([json.loads("{}")], "evaluation")
+
+
+def test_a_replaced_text_is_the_old_one_or_the_new_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "study.json"
+    replace_text(file, "old\n")
+    replace_text(file, "new é\n")
+    assert file.read_text(encoding="utf-8") == "new é\n" and list(tmp_path.iterdir()) == [file]
+
+    def dies(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("autogan_ray.results.lines.os.replace", dies)
+    with pytest.raises(KeyboardInterrupt):
+        replace_text(file, "never")
+    assert file.read_text(encoding="utf-8") == "new é\n"

@@ -24,9 +24,13 @@ def study(request: pytest.FixtureRequest) -> StudyConfig:
     )
 
 
-def journal(file: Path) -> list[optuna.trial.FrozenTrial]:
+def opened(file: Path) -> optuna.Study:
     backend = optuna.storages.journal.JournalFileBackend(str(file))
-    return optuna.load_study(study_name="digits", storage=optuna.storages.JournalStorage(backend)).trials
+    return optuna.load_study(study_name="digits", storage=optuna.storages.JournalStorage(backend))
+
+
+def journal(file: Path) -> list[optuna.trial.FrozenTrial]:
+    return opened(file).trials
 
 
 def tell(search: StudySearch, ray_id: str, number: int, evaluations: int) -> None:
@@ -62,11 +66,7 @@ def test_a_proposal_that_was_asked_for_before_the_driver_died_is_the_same_trial(
 ) -> None:
     file = tmp_path / "journal"
     before = StudySearch(study, file).suggest("a")
-    torn = optuna.load_study(
-        study_name="digits",
-        storage=optuna.storages.JournalStorage(optuna.storages.journal.JournalFileBackend(str(file))),
-    )
-    torn.ask()  # of number 1 nothing but its existence was written
+    opened(file).ask()  # of number 1 nothing but its existence was written
     search = StudySearch(study, file)
     assert search.suggest("b") == before
     whole = StudySearch(study, tmp_path / "other", first=1).suggest("d")

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -44,6 +46,10 @@ class Loop:
         self.done = state["done"]
 
 
+def run(loop: Any, **more: Any) -> None:
+    _Reporter(loop, "cpu", PLANNED, **more).run()
+
+
 class Driver:
     """Takes reports; keeps the state of each checkpoint, as Ray copies it before the trial goes on."""
 
@@ -60,8 +66,8 @@ class Driver:
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     now = [1000.0]
-    monkeypatch.setattr(trainable.time, "monotonic", lambda: now[0])
-    monkeypatch.setattr(trainable.time, "perf_counter", lambda: now[0])
+    ours = SimpleNamespace(monotonic=lambda: now[0], perf_counter=lambda: now[0], time=time.time)
+    monkeypatch.setattr(trainable, "time", ours)  # the module's name for it: the process keeps its own clock
     monkeypatch.setattr(trainable.ray.util, "get_node_ip_address", lambda: "here")
     return now
 
@@ -79,7 +85,7 @@ def driver(monkeypatch: pytest.MonkeyPatch) -> Driver:
 def test_the_first_and_last_evaluation_and_those_after_a_while_leave_checkpoints(
     clock: list[float], driver: Driver, seconds: float, wanted: list[int]
 ) -> None:
-    _Reporter(Loop(clock, seconds), "cpu", PLANNED).run()  # type: ignore[arg-type]
+    run(Loop(clock, seconds))
     assert [report["evaluation"] for report in driver.reports] == [1, 2, 3, 4, 5, 6]
     assert list(driver.saved) == wanted
     for evaluation, state in driver.saved.items():
@@ -89,28 +95,29 @@ def test_the_first_and_last_evaluation_and_those_after_a_while_leave_checkpoints
 
 
 def test_a_trial_that_diverges_leaves_a_checkpoint_at_its_end(clock: list[float], driver: Driver) -> None:
-    _Reporter(Loop(clock, 1.0, diverges_at=3), "cpu", PLANNED).run()  # type: ignore[arg-type]
+    run(Loop(clock, 1.0, diverges_at=3))
     assert list(driver.saved) == [1, 3]
 
 
 def test_a_trial_that_goes_on_does_the_evaluations_after_its_checkpoint_again(
     clock: list[float], driver: Driver
 ) -> None:
-    _Reporter(Loop(clock, 2.0), "cpu", PLANNED).run()  # type: ignore[arg-type]
-    later = Driver()
-    trainable.tune.report = later.report  # put back by the fixture ``driver``
-    _Reporter(Loop(clock, 2.0), "cpu", PLANNED, saved=driver.saved[4]).run()  # type: ignore[arg-type]
+    run(Loop(clock, 2.0))
+    saved = driver.saved[4]
+    driver.reports.clear()
+    driver.saved.clear()
+    run(Loop(clock, 2.0), saved=saved)
     # The first report of a resumed trial tells all there was: the driver may have died before it heard of it.
-    first, second = (json.loads(report["records"]) for report in later.reports)
+    first, second = (json.loads(report["records"]) for report in driver.reports)
     assert [(record["evaluation"], record["attempt"]) for record in first] == [(1, 0), (2, 0), (3, 0), (4, 0), (5, 1)]
     assert [(record["evaluation"], record["attempt"], record["wall_s"]) for record in second] == [(6, 1, 12.0)]
-    assert list(later.saved) == [5, 6]
+    assert list(driver.saved) == [5, 6]
 
 
 def test_a_trial_without_a_checkpoint_begins_anew_under_the_attempt_it_is_told(
     clock: list[float], driver: Driver
 ) -> None:
-    _Reporter(Loop(clock, 1.0), "cpu", PLANNED, 3).run()  # type: ignore[arg-type]
+    run(Loop(clock, 1.0), attempt=3)
     told = [json.loads(report["records"]) for report in driver.reports]
     assert [[(record["evaluation"], record["attempt"]) for record in records] for records in told] == [
         [(evaluation, 3)] for evaluation in range(1, 7)
