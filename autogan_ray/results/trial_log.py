@@ -6,6 +6,7 @@ last line of a kind, or of a kind and evaluation number, holds; so a line that i
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,6 +18,11 @@ FOLDER = "trials"
 FINISHED = frozenset({"complete", "pruned", "diverged"})
 """Trials that ended in another way, an error included, are taken up again when a study goes on."""
 ENDED = FINISHED | {"error", "interrupted"}
+
+
+def name_of(number: int) -> str:
+    """Our own id of a trial: Ray's is random, and two equal studies should have equal tables."""
+    return f"t{number:04d}"
 
 
 @dataclass
@@ -41,6 +47,11 @@ class TrialLog:
             self.status = self.status | dict(line)
 
     @property
+    def number(self) -> int:
+        """What :func:`name_of` made the id from."""
+        return int(self.trial_id[1:])
+
+    @property
     def records(self) -> list[dict[str, Any]]:
         """In order of evaluation."""
         return [self.evaluations[number] for number in sorted(self.evaluations)]
@@ -57,12 +68,14 @@ class TrialLog:
 
 
 class TrialLogs:
-    """All trials of a study folder, kept in memory and on disk at once."""
+    """All trials of a study folder, kept in memory and on disk at once; a file of another name is none of them."""
 
     def __init__(self, study_folder: Path) -> None:
         self._folder = study_folder / FOLDER
         self._logs: dict[str, TrialLog] = {}
         for file in sorted(self._folder.glob("*.jsonl")):
+            if not re.fullmatch(r"t\d{4,}", file.stem, re.ASCII):
+                continue
             log = self._logs.setdefault(file.stem, TrialLog(file.stem))
             for line in read_lines(file):
                 log.apply(line)

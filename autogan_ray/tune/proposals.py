@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from ray.tune.experiment import Trial
 from ray.tune.search import Searcher
 
 from autogan_ray.config import StudyConfig
+from autogan_ray.results.trial_log import FINISHED, TrialLog, name_of
 from autogan_ray.sweep import Domain, in_order
 from autogan_ray.training.streams import stream_seed
 from autogan_ray.tune.journal import open_journal
@@ -150,6 +151,18 @@ class StudySearch(Searcher):
             outcome = (None, TrialState.PRUNED)  # Optuna then uses the values reported so far
         self._optuna.tell(told.trial, outcome[0], state=outcome[1])
 
+    def catch_up(self, logs: Iterable[TrialLog]) -> None:
+        """Tell Optuna of the finished trials that it takes for running: a run ended before Ray told of their end."""
+        known = self._optuna.get_trials(deepcopy=False)
+        for log in logs:
+            number = log.number
+            if log.state not in FINISHED or number >= len(known) or known[number].state.is_finished():
+                continue
+            self._told[log.trial_id] = self._of_optuna(number)
+            for record in log.records:
+                self.on_trial_result(log.trial_id, {} if record["diverged"] else record)
+            self.on_trial_complete(log.trial_id)
+
     def save(self, checkpoint_path: str) -> None:
         """Nothing: the journal and the trials' logs are the state."""
 
@@ -160,11 +173,6 @@ class StudySearch(Searcher):
 def folder_of(trial: Trial) -> str:
     """Where Ray keeps a trial's checkpoints: under our id, which is readable, and Ray's, which is never given twice."""
     return f"{trial.config['trial_id']}-{trial.trial_id}"
-
-
-def name_of(number: int) -> str:
-    """Our own id of a trial: Ray's is random, and two equal studies should have equal tables."""
-    return f"t{number:04d}"
 
 
 def _sampler(study: StudyConfig, seed: int) -> optuna.samplers.BaseSampler:

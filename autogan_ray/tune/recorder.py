@@ -85,7 +85,7 @@ class Recorder(Callback):
         self._end(log, self._ended_as(log, self._stopped()) or "interrupted")
 
     def settle(self) -> None:
-        """Write the end of trials that had come to it when the driver died before it could."""
+        """Write the end of trials that had come to it when a run ended before it could."""
         stopped = self._stopped()
         for log in self.logs:
             ended = self._ended_as(log, stopped)

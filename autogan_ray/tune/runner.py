@@ -22,7 +22,7 @@ from autogan_ray.results.trial_log import ENDED
 from autogan_ray.training.streams import stream_seed
 
 if TYPE_CHECKING:
-    from autogan_ray.tune.recorder import Listener
+    from autogan_ray.tune.recorder import Listener, Recorder
 
 # Set before Ray is imported: loopback only, no usage report, trials keep the driver's folder, quiet.
 ENVIRONMENT = {
@@ -37,6 +37,8 @@ ENVIRONMENT = {
     "RAY_TRAIN_ENABLE_V2_MIGRATION_WARNINGS": "0",
 }
 EXPERIMENT = "tune"
+JOURNAL = "optuna.journal"
+RUNGS = "rungs.json"
 
 
 @dataclass(frozen=True)
@@ -112,7 +114,6 @@ def run_study(
     Raises ResultsError where another process runs this study, or Ray's folder holds the run of one that is not there.
     """
     from autogan_ray.tune.control import imports_left_alone
-    from autogan_ray.tune.recorder import Recorder
 
     plan.folder.mkdir(parents=True, exist_ok=True)
     earlier_s, fresh = (float(about["wall_s"]), False) if about else (0.0, True)
@@ -127,7 +128,7 @@ def run_study(
             except KeyboardInterrupt:
                 pass  # before Ray listened for it
         # Ray's fit() returns alike whether it was interrupted or did all there was: the trials tell.
-        recorder = Recorder(plan.folder.resolve(), plan.study.tune.max_evaluations, set, None)
+        recorder = _settle(plan)
         ended = [log for log in recorder.logs if log.state in ENDED - {"interrupted"}]
         interrupted = len(ended) < plan.study.tune.num_trials
         spent = time.monotonic() - start
@@ -163,17 +164,15 @@ def _fit(plan: Plan, measure: Measure, storage: str, listener: Listener | None, 
 
     from autogan_ray.tune.control import control_loop
     from autogan_ray.tune.proposals import StudySearch, folder_of
-    from autogan_ray.tune.recorder import Recorder
-    from autogan_ray.tune.rungs import RungKeeper, StoppedTrials
+    from autogan_ray.tune.rungs import RungKeeper
     from autogan_ray.tune.trainable import Bundle, run_trial
     from autogan_ray.tune.unfinished import unfinished
 
     study, folder = plan.study, plan.folder.resolve()
-    experiment, rungs = f"{storage}/{EXPERIMENT}", folder / "rungs.json"
+    experiment = f"{storage}/{EXPERIMENT}"
     if fresh and tune.Tuner.can_restore(experiment):
         raise ResultsError(f"{experiment} holds an earlier run that {plan.folder} knows nothing of; remove one of both")
-    recorder = Recorder(folder, study.tune.max_evaluations, StoppedTrials(rungs), listener)
-    recorder.settle()
+    recorder = _settle(plan, listener)
     waiting, first = unfinished(recorder.logs, experiment)
     to_do = len(waiting) + study.tune.num_trials - first
     if to_do == 0:
@@ -189,8 +188,8 @@ def _fit(plan: Plan, measure: Measure, storage: str, listener: Listener | None, 
         trainable,
         tune_config=tune.TuneConfig(
             num_samples=to_do,
-            search_alg=StudySearch(study, folder / "optuna.journal", waiting, first),
-            scheduler=RungKeeper(study, rungs) if study.tune.scheduler == "asha" else None,
+            search_alg=StudySearch(study, folder / JOURNAL, waiting, first),
+            scheduler=RungKeeper(study, folder / RUNGS) if study.tune.scheduler == "asha" else None,
             max_concurrent_trials=plan.slots,
             trial_dirname_creator=folder_of,
             # A process costs 4 s of imports. On GPUs a trial lasts long, and gets a CUDA context of its own.
@@ -208,6 +207,23 @@ def _fit(plan: Plan, measure: Measure, storage: str, listener: Listener | None, 
     logging.getLogger("ray.tune").setLevel(logging.CRITICAL)
     with control_loop():
         tuner.fit()
+
+
+def _settle(plan: Plan, listener: Listener | None = None) -> Recorder:
+    """The trials as their logs have them, with the ends that a run came to and had no time to write or to tell.
+
+    Ray acts on a decision of ASHA, and on a trial's last report, some turns of its loop later; a signal or the driver's
+    death may come between.
+    """
+    from autogan_ray.tune.proposals import StudySearch
+    from autogan_ray.tune.recorder import Recorder
+    from autogan_ray.tune.rungs import StoppedTrials
+
+    folder = plan.folder.resolve()
+    recorder = Recorder(folder, plan.study.tune.max_evaluations, StoppedTrials(folder / RUNGS), listener)
+    recorder.settle()
+    StudySearch(plan.study, folder / JOURNAL).catch_up(recorder.logs)
+    return recorder
 
 
 def _storage(plan: Plan, options: Options, study_id: str) -> str:

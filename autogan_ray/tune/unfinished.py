@@ -34,7 +34,7 @@ def unfinished(logs: Iterable[TrialLog], experiment: str) -> tuple[list[Unfinish
     Args:
         experiment: path or URI of the folder that holds Ray's folders of the trials.
     """
-    told = {int(log.trial_id[1:]): log for log in logs}
+    told = {log.number: log for log in logs}
     first = max(told, default=-1) + 1
     found = []
     for number in range(first):

@@ -22,6 +22,13 @@ def test_a_trials_log_keeps_one_record_an_evaluation_the_latest_attempt(tmp_path
         assert log.state == "pruned" and log.status["started_at"] == 1.0
 
 
+def test_a_file_that_is_no_trials_is_no_hindrance(tmp_path: Path) -> None:
+    TrialLogs(tmp_path).add("t0007", "status", status="pruned")
+    for name in ("t0007 (copy)", "notes", ".#t0007", "t7"):
+        (tmp_path / "trials" / f"{name}.jsonl").write_text("")
+    assert [log.number for log in TrialLogs(tmp_path)] == [7]
+
+
 def test_a_search_near_uniform_is_called_undecided() -> None:
     uniform = {f"d{i}": dict.fromkeys("abcd", (0.0, 0.25)) for i in range(3)}
     clear = {f"d{i}": {c: (0.0, 0.97 if c == "a" else 0.01) for c in "abcd"} for i in range(3)}

@@ -13,6 +13,7 @@ from optuna.trial import TrialState
 
 from autogan_ray.config import StudyConfig, TrialConfig, load_study_config
 from autogan_ray.errors import ConfigError, ResultsError
+from autogan_ray.results.trial_log import TrialLogs
 from autogan_ray.tune.proposals import StudySearch
 from autogan_ray.tune.unfinished import Unfinished
 
@@ -103,6 +104,40 @@ def test_unfinished_trials_come_first_with_their_own_settings_and_checkpoint(
     assert found[0].intermediate_values == {1: 7.0, 2: 5.0, 3: 6.0} and found[0].value == 5.0
     assert found[1].state == TrialState.COMPLETE and len(found[1].intermediate_values) == 3
     assert len(found) == 3
+
+
+def test_what_ended_untold_is_told_when_the_study_goes_on(study: StudyConfig, tmp_path: Path) -> None:
+    """The ends that Ray had no time to tell a searcher of: then what is proposed next is what it would have been."""
+    whole, cut, logs = StudySearch(study, tmp_path / "whole"), StudySearch(study, tmp_path / "cut"), TrialLogs(tmp_path)
+    for number in range(5):
+        for search in (whole, cut):
+            proposed = search.suggest(f"a{number}")
+        name = logs.get(f"t{number:04d}").trial_id
+        logs.add(name, "trial", number=number, config=json.loads(proposed["trial"]))
+        for evaluation in range(1, 4 - number % 2):
+            fid = 100.0 * (number + 1) / evaluation
+            record = {"evaluation": evaluation, "attempt": 0, "fid": fid, "diverged": False}
+            logs.add(name, "evaluation", record=record)
+        tell(whole, f"a{number}", number, 3 - number % 2)
+        if number in (0, 2):  # the others are running, for the one in the journal
+            tell(cut, f"a{number}", number, 3 - number % 2)
+        logs.add(name, "status", status="pruned" if number % 2 else "complete")
+    logs.add("t0005", "evaluation", record={"evaluation": 1, "attempt": 0, "fid": 1e9, "diverged": True})
+    logs.add("t0005", "status", status="diverged")
+    logs.add("t0006", "status", status="interrupted")
+    for search in (whole, cut):
+        for number in (5, 6):
+            search.suggest(f"a{number}")
+    whole.on_trial_complete("a5", {"fid": 1e9, "evaluation": 1, "diverged": True})
+    for _ in range(2):  # what was told is not told again
+        StudySearch(study, tmp_path / "cut").catch_up(logs)
+        found, wanted = journal(tmp_path / "cut"), journal(tmp_path / "whole")
+        assert [trial.state for trial in found] == [trial.state for trial in wanted]
+        assert [trial.intermediate_values for trial in found] == [trial.intermediate_values for trial in wanted]
+        assert [trial.value for trial in found] == [trial.value for trial in wanted]
+    assert [trial.state.is_finished() for trial in found] == [True] * 6 + [False]
+    StudySearch(study, tmp_path / "lost").catch_up(logs)
+    assert journal(tmp_path / "lost") == []
 
 
 def test_without_its_journal_a_study_goes_on_under_the_right_numbers(study: StudyConfig, tmp_path: Path) -> None:
