@@ -15,6 +15,7 @@ from autogan_ray.metrics.moments import Moments
 from autogan_ray.metrics.scores import Statistics, covariance_root, kernel_distance
 from autogan_ray.nets.derived import reestimate_batch_norm
 from autogan_ray.nets.latents import Latents
+from autogan_ray.nets.upload import uploaded
 from autogan_ray.training.data import to_uint8
 from autogan_ray.training.streams import layer_noise, stream, stream_seed
 
@@ -107,7 +108,7 @@ class Evaluator:
         """Hand ``use`` batches of uint8 images, on the device they were made on; False, and no more, at one of NaN."""
         with layer_noise(stream_seed(self.protocol.seed, "evaluation noise"), self.device):
             for z in self.protocol.latents(latents).split(self.protocol.batch_size):
-                batch = make(z.to(self.device))
+                batch = make(uploaded(z, self.device))
                 if not bool(torch.isfinite(batch).all()):
                     return False
                 use(to_uint8(batch))
@@ -132,7 +133,7 @@ class Evaluator:
 
         def run(index: int) -> None:
             rng = stream(self.protocol.seed, "batch-norm z", index)
-            make(latents.draw(self.protocol.batch_size, rng).to(self.device))
+            make(uploaded(latents.draw(self.protocol.batch_size, rng), self.device))
 
         with layer_noise(stream_seed(self.protocol.seed, "batch-norm noise"), self.device):
             reestimate_batch_norm(network, run, self.protocol.bn_batches)

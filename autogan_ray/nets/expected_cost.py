@@ -45,9 +45,13 @@ class ExpectedCost:
 
     def __call__(self, shares: Tensor) -> Tensor:
         """Expected cost, 0-dim, of probabilities [decisions, widest], with gradient to them."""
-        at, costs = self._table
+        place = shares.device, shares.dtype
+        if place not in self._tables:
+            at, costs = self._table
+            self._tables[place] = at.to(shares.device), costs.to(shares)
+        at, costs = self._tables[place]
         padded = torch.cat([shares.flatten(), shares.new_ones(1)])
-        return (costs.to(shares) * padded[at.to(shares.device)].prod(dim=1)).sum()
+        return (costs * padded[at].prod(dim=1)).sum()
 
     @cached_property
     def uniform(self) -> float:
@@ -60,6 +64,11 @@ class ExpectedCost:
                 share *= chances[name]
             total += share
         return total
+
+    @cached_property
+    def _tables(self) -> dict[tuple[torch.device, torch.dtype], tuple[Tensor, Tensor]]:
+        """The table where it was asked for: each step asks, and a copy to a GPU would wait for it."""
+        return {}
 
     @cached_property
     def _table(self) -> tuple[Tensor, Tensor]:

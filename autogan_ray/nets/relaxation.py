@@ -13,6 +13,7 @@ from torch import Tensor
 
 from autogan_ray.nets.drawn import Drawn
 from autogan_ray.nets.mixed import One, Selection
+from autogan_ray.nets.upload import uploaded
 from autogan_ray.space import Decision
 
 MOST_REDRAWS = 50
@@ -33,6 +34,8 @@ class ArchitectureParameters:
 
     ``auxiliary``: what mixtures are drawn with (see :class:`~autogan_ray.nets.drawn.Drawn`); the search sets it anew
     at every step, so it is no state.
+
+    ``contested``: bool [decisions, widest], the choices of decisions with more than one, those dropped since included.
 
     ``settled`` holds the choices (decision -> choice) of a method that picks its genotype otherwise than by the
     likeliest choices; it is the method's to save.
@@ -57,6 +60,8 @@ class ArchitectureParameters:
         for row, decision in enumerate(decisions):
             mask[row, : len(decision.choices)] = True
         self._mask = mask.to(device)
+        self.contested = (mask & (mask.sum(1, keepdim=True) > 1)).to(device)
+        self._read: tuple[tuple[int, int], Tensor] | None = None
         self.logits = torch.nn.Parameter((start * mask).to(device))
         self._counts = mask.sum(1).tolist()
         self._left: dict[str, tuple[int, ...]] = {}  # numbers of the choices left, of decisions that lost some
@@ -71,7 +76,7 @@ class ArchitectureParameters:
     def noise(self, generator: torch.Generator) -> Tensor:
         """Standard Gumbel noise; drawn on the CPU, so that a run does not depend on the device."""
         uniform = torch.rand(self.logits.shape, generator=generator).clamp_(min=1e-20)
-        return -torch.log(-torch.log(uniform)).to(self.logits.device)
+        return -torch.log(-torch.log(uniform))
 
     def select(
         self,
@@ -92,28 +97,49 @@ class ArchitectureParameters:
         """
         if not self.decisions:
             return {}
-        log_p = self.log_probabilities()
         if relaxation == "softmax":
-            return self._rows(log_p.exp(), self.auxiliary)
-        if logits_as_probabilities:
-            log_p = log_p.exp().masked_fill(~self._mask, -torch.inf)
+            return self._rows(self.log_probabilities().exp(), self.auxiliary)
         if relaxation == "gumbel":
-            return self._rows(torch.softmax((log_p + self.noise(generator)) / temperature, dim=1), self.auxiliary)
+            soft = self._softened(self.noise(generator), temperature, logits_as_probabilities)
+            return self._rows(soft, self.auxiliary)
         assert relaxation == "gumbel_hard", relaxation
-        for _ in range(1 + MOST_REDRAWS):
-            drawn = log_p + self.noise(generator)
-            largest = drawn.argmax(dim=1)
-            best = largest.tolist()
-            if self._connected is None or self._connected(self._named(best)):
-                break
-        if not drawn.requires_grad:  # a scale without gradient is worth nothing
+        noise, largest = self._path(generator, logits_as_probabilities)
+        best = largest.tolist()
+        if not torch.is_grad_enabled():  # a scale without gradient is worth nothing
             return {decision.name: One(index) for decision, index in zip(self.decisions, best, strict=True)}
-        scale = torch.softmax(drawn / temperature, dim=1).gather(1, largest.unsqueeze(1)).squeeze(1)
+        soft = self._softened(noise, temperature, logits_as_probabilities)
+        scale = soft.gather(1, uploaded(largest, soft.device).unsqueeze(1)).squeeze(1)
         scale = 1 - scale.detach() + scale
         return {
             decision.name: One(index, one)
             for decision, index, one in zip(self.decisions, best, scale.unbind(), strict=True)
         }
+
+    def _softened(self, noise: Tensor, temperature: float, as_probabilities: bool) -> Tensor:
+        """softmax((scores + noise) / temperature)."""
+        scores = _scores(self.log_probabilities(), as_probabilities)
+        return torch.softmax((scores + uploaded(noise, scores.device)) / temperature, dim=1)
+
+    def _path(self, generator: torch.Generator, as_probabilities: bool) -> tuple[Tensor, Tensor]:
+        """(noise [decisions, widest], number of the largest choice of each decision with it [decisions])."""
+        scores = _scores(self._here(), as_probabilities)
+        for _ in range(1 + MOST_REDRAWS):
+            noise = self.noise(generator)
+            largest = (scores + noise).argmax(dim=1)
+            if self._connected is None or self._connected(self._named(largest.tolist())):
+                break
+        return noise, largest
+
+    def _here(self) -> Tensor:
+        """Log-probabilities on the CPU, which names the operations to run.
+
+        A GPU is waited for until it has them, so they are read anew only once they have moved. All that writes to
+        logits counts as a move: see :func:`~autogan_ray.training.steps.adam`.
+        """
+        moved = self.logits._version, self._mask._version
+        if self._read is None or self._read[0] != moved:
+            self._read = moved, self.log_probabilities().detach().cpu()
+        return self._read[1]
 
     def _named(self, rows: list[int]) -> dict[str, str]:
         return {decision.name: decision.choices[index] for decision, index in zip(self.decisions, rows, strict=True)}
@@ -182,6 +208,11 @@ class ArchitectureParameters:
                 self.logits[row, : len(decision.choices)] = state[decision.name].to(self.logits.device)
                 left = state.get(LEFT + decision.name)
                 self._keep(row, range(len(decision.choices)) if left is None else left.tolist())
+
+
+def _scores(log_p: Tensor, as_probabilities: bool) -> Tensor:
+    """What Gumbel noise is added to; -inf stays."""
+    return log_p.exp().masked_fill(log_p.isneginf(), -torch.inf) if as_probabilities else log_p
 
 
 def one_hot(choices: Mapping[str, str], decisions: tuple[Decision, ...]) -> Selection:

@@ -24,6 +24,7 @@ from autogan_ray.nets.compute import compile_forward
 from autogan_ray.nets.gan import Shape
 from autogan_ray.nets.limits import rules_of
 from autogan_ray.nets.supernet import Supernet
+from autogan_ray.nets.upload import uploaded
 from autogan_ray.search.deriving import Deriver
 from autogan_ray.search.method import ArchitectureUpdate, Batches, Moment, Surroundings
 from autogan_ray.search.methods import METHODS
@@ -185,7 +186,7 @@ class SearchLoop:
         return self._feed.batch(batches.indices_at(images_shown))
 
     def _latents(self, rng: torch.Generator) -> torch.Tensor:
-        return self.net.generator.latents.draw(self.trial.search.batch_size, rng).to(self.device)
+        return uploaded(self.net.generator.latents.draw(self.trial.search.batch_size, rng), self.device)
 
     def _step_weights_d(self, moment: Moment) -> torch.Tensor:
         net = self.net

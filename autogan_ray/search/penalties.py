@@ -5,7 +5,6 @@ All are finite, and so are their gradients, where choices were dropped and their
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 
 import torch
@@ -45,27 +44,23 @@ def mean_entropy(logits: ArchitectureParameters) -> Tensor:
 
     The gradient pushes to the choice that leads already, and is 0 at uniform probabilities.
     """
-    most = [math.log(len(decision.choices)) for decision in logits.decisions]
-    rows = [row for row, bits in enumerate(most) if bits > 0]
+    rows = sum(len(decision.choices) > 1 for decision in logits.decisions)
     if not rows:
         return logits.logits.new_zeros(())
-    log_p = logits.log_probabilities()[rows]
+    log_p = logits.log_probabilities()
     # A dropped choice has p = 0 and log p = -inf, whose product is NaN and not the limit 0.
     terms = log_p.exp() * log_p.masked_fill(log_p.isneginf(), 0.0)
-    return -(terms.sum(1) / log_p.new_tensor([most[row] for row in rows])).mean()
+    most = logits.contested.sum(1).clamp_min(2).to(log_p.dtype).log()  # a single choice has no entropy to be divided
+    return -(terms.sum(1) / most).sum() / rows
 
 
 def zero_one(logits: ArchitectureParameters) -> Tensor:
     """-mean((p - 0.5)^2) over all choices of decisions with more than one, -0.25 to 0."""
-    counts = [len(decision.choices) for decision in logits.decisions]
-    rows = [row for row, count in enumerate(counts) if count > 1]
-    if not rows:
+    number = sum(len(decision.choices) for decision in logits.decisions if len(decision.choices) > 1)
+    if not number:
         return logits.logits.new_zeros(())
-    shares = logits.log_probabilities()[rows].exp()
-    number = sum(counts[row] for row in rows)
-    # Rows are padded to the widest with p = 0, each of which brings 0.25 that is none of the choices'.
-    padding = (shares.numel() - number) * 0.25
-    return -(((shares - 0.5) ** 2).sum() - padding) / number
+    distances = (logits.log_probabilities().exp() - 0.5).masked_fill(~logits.contested, 0.0)
+    return -(distances**2).sum() / number
 
 
 def relative_cost(logits: ArchitectureParameters, cost: ExpectedCost) -> Tensor:

@@ -12,6 +12,7 @@ import torch
 from autogan_ray.config import TrialConfig
 from autogan_ray.nets.mixed import Selection
 from autogan_ray.nets.supernet import Supernet
+from autogan_ray.nets.upload import uploaded
 from autogan_ray.training.data import BatchStream, ImageData, gather
 from autogan_ray.training.ema import Ema
 from autogan_ray.training.steps import adam, discriminator_step, frozen, generator_step
@@ -76,8 +77,8 @@ class WeightTuner:
         net, batch = self._net, self._trial.search.batch_size
         chosen_d = net.arch_d.expected()
         rng = stream(self._trial.seed, "tuning z", self._done)
-        z_d, z_g = (net.generator.latents.draw(batch, rng).to(self._device) for _ in range(2))
-        real = gather(self._data, self._stream.indices_at(self._done * batch)).to(self._device)
+        z_d, z_g = (uploaded(net.generator.latents.draw(batch, rng), self._device) for _ in range(2))
+        real = uploaded(gather(self._data, self._stream.indices_at(self._done * batch)), self._device)
         assert self._adam_g is not None and self._adam_d is not None
         with torch.no_grad():
             fake = net.generator(z_d, chosen_g)

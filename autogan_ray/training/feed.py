@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from autogan_ray.nets.upload import uploaded
 from autogan_ray.training.data import ImageData, gather
 
 RESIDENT_BYTES = 4 * 2**30
@@ -26,6 +27,6 @@ class Feed:
     def batch(self, indices: np.ndarray) -> Tensor:
         """float32 [B, C, H, W] in [-1, 1] on the device."""
         if self._images is None:
-            return gather(self._data, indices).to(self._device)
-        chosen = self._images[torch.from_numpy(indices).to(self._device)]
+            return uploaded(gather(self._data, indices), self._device)
+        chosen = self._images[uploaded(torch.from_numpy(indices), self._device)]
         return chosen.float().div_(127.5).sub_(1.0)

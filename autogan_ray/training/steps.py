@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
+from torch.autograd.graph import increment_version
 from torch.optim import Adam, Optimizer
 
 from autogan_ray.training.losses import hinge_d, hinge_g
@@ -70,4 +71,9 @@ def adam(
 ) -> Adam | None:
     """Adam, one kernel for all weights; None where there is nothing to optimise (a fixed network has no logits)."""
     wanted = [parameter for parameter in parameters if parameter.numel() > 0]
-    return Adam(wanted, lr=lr, betas=betas, weight_decay=weight_decay, fused=True) if wanted else None
+    if not wanted:
+        return None
+    optimizer = Adam(wanted, lr=lr, betas=betas, weight_decay=weight_decay, fused=True)
+    # torch's fused kernel writes without counting it, and who keeps what it made of a weight could not tell.
+    optimizer.register_step_post_hook(lambda *_: increment_version(wanted))
+    return optimizer

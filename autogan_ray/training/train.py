@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from autogan_ray.nets.compute import compile_forward, configured
 from autogan_ray.nets.gan import Discriminator, Generator
+from autogan_ray.nets.upload import uploaded
 from autogan_ray.sections import ComputeConfig, RetrainConfig
 from autogan_ray.training.data import BatchStream, ImageData
 from autogan_ray.training.ema import Ema
@@ -97,13 +98,13 @@ class TrainLoop:
         rng = stream(self.seed, "step", self.images_shown)
         indices = self._stream.indices_at(self.images_shown)
         real = self._feed.batch(indices)
-        z = latents.draw(config.batch_size, rng).to(self.device)
+        z = uploaded(latents.draw(config.batch_size, rng), self.device)
         with torch.no_grad():
             fake = self.generator(z)
         discriminator_step(self._scores(self._real_classes(indices), latents.classes_of(z)), self._adam_d, real, fake)
         self.step_d += 1
         if self.step_d % config.d_steps_per_g_step == 0:
-            z = latents.draw(config.batch_size_g or config.batch_size, rng).to(self.device)
+            z = uploaded(latents.draw(config.batch_size_g or config.batch_size, rng), self.device)
             with frozen(self.discriminator):
                 generator_step(self._scores(latents.classes_of(z)), self.generator, self._adam_g, z)
             self.ema.update(self.generator)
@@ -120,7 +121,7 @@ class TrainLoop:
             return None
         assert self.data.labels is not None, "classes come from labels"
         labels = torch.from_numpy(self.data.labels[indices])
-        return self.generator.latents.one_hot(labels).to(self.device)
+        return uploaded(self.generator.latents.one_hot(labels), self.device)
 
     def state_dict(self) -> dict[str, Any]:
         """Everything with state, between two evaluations."""

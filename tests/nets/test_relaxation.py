@@ -14,6 +14,7 @@ from autogan_ray.nets.mixed import One
 from autogan_ray.nets.relaxation import ArchitectureParameters
 from autogan_ray.nets.supernet import mean_entropy
 from autogan_ray.space import Decision
+from autogan_ray.training.steps import adam
 
 DECISIONS = (Decision("g.a", ("x", "y", "z")), Decision("g.b", ("x", "y")))
 
@@ -45,6 +46,26 @@ def test_probabilities_in_place_of_logits_draw_nearly_uniformly_as_the_published
     sure = parameters([10.0, 0.0, 0.0], [0.0, 0.0])
     assert frequencies(sure, 500, 1.0, False)[0] > 0.98
     assert frequencies(sure, 2000, 1.0, True)[0] == pytest.approx(math.e / (math.e + 2), abs=0.04)
+
+
+def test_a_draw_follows_the_logits_whatever_moved_them() -> None:
+    def drawn() -> int:
+        found = logits.select("gumbel_hard", 1.0, torch.Generator().manual_seed(2))["g.a"]
+        assert isinstance(found, One)
+        return found.index
+
+    logits = parameters([50.0, 0.0, 0.0], [0.0, 0.0])
+    assert drawn() == 0
+    with torch.no_grad():
+        logits.logits[0, 1] = 100.0
+    assert drawn() == 1
+    optimizer = adam([logits.logits], 150.0, (0.0, 0.9))
+    assert optimizer is not None
+    logits.logits[0, 1].backward()
+    optimizer.step()
+    assert drawn() == 0
+    logits.drop("g.a", "x")
+    assert drawn() == 2
 
 
 def test_soft_weights_sum_to_one_and_padding_gets_nothing() -> None:

@@ -33,8 +33,8 @@ class Pixels:
 pixels = Pixels()
 
 
-def evaluator_of(data: ImageData, n_fake: int = 24) -> Evaluator:
-    return Evaluator(pixels, RealSet.of(pixels, data.images), Protocol(n_fake, n_fake, 1), "cpu")  # type: ignore[arg-type]
+def evaluator_of(data: ImageData, n_fake: int = 24, device: str = "cpu") -> Evaluator:
+    return Evaluator(pixels, RealSet.of(pixels, data.images), Protocol(n_fake, n_fake, 1), device)  # type: ignore[arg-type]
 
 
 def noise_images(count: int = 64, side: int = 8, seed: int = 0) -> ImageData:
@@ -43,9 +43,14 @@ def noise_images(count: int = 64, side: int = 8, seed: int = 0) -> ImageData:
 
 
 def search_of(
-    data: ImageData, method: str, space: str | SearchSpace = "adversarialnas", evaluations: int = 2, **changes: Any
+    data: ImageData,
+    method: str,
+    space: str | SearchSpace = "adversarialnas",
+    evaluations: int = 2,
+    device: str = "cpu",
+    **changes: Any,
 ) -> SearchLoop:
-    """``changes``: of [search]; ``optim``, ``model`` and ``seed`` by name."""
+    """``changes``: of [search]; ``seed`` and other sections by name."""
     search = {"batch_size": 4, "kimg": 0.024, "d_steps_per_g_step": 1, "warmup": 0.1, "method": method}
     if method == "reinforce":
         search |= {"reward_images": 20, "controller_phases": 2, "controller_steps": 2, "controller_samples": 3}
@@ -55,10 +60,11 @@ def search_of(
         "seed": changes.pop("seed", 0),
         "model": {"channels_g": 3, "channels_d": 3, "latent_dim": 4} | changes.pop("model", {}),
         "optim": {"lr_arch_g": 0.1, "lr_arch_d": 0.1, "lr_controller": 0.01} | changes.pop("optim", {}),
+        **{section: changes.pop(section, {}) for section in ("derive", "remedies", "compute")},
         "search": search | changes,
     }
     trial = TrialConfig.parse(plain, "test", ConfigError)
-    return SearchLoop(trial, found, data, evaluator_of(data), evaluations=evaluations)
+    return SearchLoop(trial, found, data, evaluator_of(data, device=device), evaluations=evaluations, device=device)
 
 
 def through_a_file(state: Any) -> Any:

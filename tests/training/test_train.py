@@ -21,7 +21,9 @@ CONFIG = RetrainConfig(kimg=0.096, batch_size=8, batch_size_g=6, d_steps_per_g_s
                        ema=0.5, evaluations=4)  # fmt: skip
 
 
-def train_loop(data: ImageData, networks: tuple[str, str], shares: tuple[float, ...] = (), seed: int = 0) -> TrainLoop:
+def train_loop(
+    data: ImageData, networks: tuple[str, str], shares: tuple[float, ...] = (), seed: int = 0, device: str = "cpu"
+) -> TrainLoop:
     """Networks named ``dcgan``, ``stylegan2``, ``biggan``, or of AutoGAN's space where the name is none of these."""
     shape = Shape(8, 1, channels_g=8, channels_d=8, latent_dim=12, class_shares=shares)
 
@@ -35,7 +37,7 @@ def train_loop(data: ImageData, networks: tuple[str, str], shares: tuple[float, 
         (space_g, choices_g), (space_d, choices_d) = part(networks[0], "g"), part(networks[1], "d")
         return Generator(space_g, shape, choices_g), Discriminator(space_d, shape, choices_d)
 
-    return TrainLoop(build, CONFIG, data, seed)
+    return TrainLoop(build, CONFIG, data, seed, device)
 
 
 def flat(state: Any, lead: str = "") -> dict[str, Any]:
