@@ -10,8 +10,7 @@ import torch
 from torch import nn
 
 from autogan_ray.nets.branch import Branch
-from autogan_ray.nets.merged import Group, Kind, Member, Mixture, Shares, kinds_of
-from autogan_ray.nets.spectral import is_spectral
+from autogan_ray.nets.merged import Group, Kind, Member, Mixture, kinds_of
 from autogan_ray.nets.tap import Tap, Taps
 from autogan_ray.nets.total import Total
 
@@ -73,12 +72,12 @@ class Plan:
     Args:
         steps: node -> what it was the last to be waited for.
         awaited: node -> those up to it that are read again when a later one is there.
-        spectral: members with a spectral norm, whose power iterations run together.
+        groups: of all steps, by their numbers.
     """
 
     steps: Mapping[str, Step]
     awaited: Mapping[str, frozenset[str]]
-    spectral: tuple[Member, ...]
+    groups: tuple[Group, ...]
 
     @classmethod
     def of(cls, arrows: Sequence[Arrow], order: Sequence[str]) -> Plan:
@@ -113,20 +112,18 @@ class Plan:
             )
             for number, node in enumerate(order)
         }
-        members = [member for some in kinds.values() for member in some]
-        return cls(steps, awaited, tuple(member for member in members if is_spectral(member.layer)))
-
-    def mixture(self, shares: Shares) -> Mixture:
-        """Args: shares: of all choices of each arrow, those left out included."""
-        return Mixture.of(shares, self.spectral)
+        groups = [group for bundle in bundles for group in bundle.groups]
+        return cls(steps, awaited, tuple(sorted(groups, key=lambda group: group.number)))
 
 
 def _bundled(kinds: Mapping[Kind, Sequence[Member]], order: Sequence[str]) -> list[Bundle]:
     found: dict[tuple[tuple[str, ...], tuple[str, ...]], list[Group]] = {}
+    number = 0
     for kind, members in kinds.items():
         for sources, targets in _bipartite(members, order):
             inside = [member for member in members if member.source in sources]
-            found.setdefault((sources, targets), []).append(Group.of(kind, sources, targets, inside))
+            found.setdefault((sources, targets), []).append(Group.of(kind, number, sources, targets, inside))
+            number += 1
     return [Bundle(*ends, tuple(groups)) for ends, groups in found.items()]
 
 

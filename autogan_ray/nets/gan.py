@@ -18,9 +18,11 @@ from torch.nn import functional
 from autogan_ray.blocks import BlockPart, WholePart
 from autogan_ray.errors import ConfigError
 from autogan_ray.nets import baselines
-from autogan_ray.nets.cells import BlockCell, DagCell, FixedBlock
+from autogan_ray.nets.block_cells import BlockCell, FixedBlock
+from autogan_ray.nets.cells import DagCell
 from autogan_ray.nets.latents import Latents
 from autogan_ray.nets.mixed import Choices, Place, Places, Selection
+from autogan_ray.nets.mixtures import Mixtures
 from autogan_ray.nets.ops import batch_norm, conv
 from autogan_ray.nets.spectral import spectral
 from autogan_ray.parts import DagPart
@@ -96,6 +98,7 @@ class Generator(nn.Module):
         self.latent = nn.ModuleList(
             nn.Linear(shape.latent_dim // parts, width * (self._bottom * 2**index) ** 2) for index in range(parts)
         )
+        self._mixtures = Mixtures()
         self.cells = nn.ModuleList()
         for layout in generator_layout(shape.image_size):
             if isinstance(part, DagPart):
@@ -117,15 +120,14 @@ class Generator(nn.Module):
         pieces = z.chunk(len(self.latent), dim=1)
         x: Tensor | None = None
         skips: list[Tensor] = []
-        for index, cell in enumerate(self.cells):
-            if index == self.running:
-                break
+        cells = self.cells[: self.running]
+        for index, (cell, ready) in enumerate(zip(cells, self._mixtures.of(cells, selection), strict=True)):
             if index < len(self.latent):
                 side = self._bottom * 2**index
                 piece = self.latent[index](pieces[index]).view(-1, self._width, side, side)
                 piece = piece.contiguous(memory_format=self.layout)
                 x = piece if x is None else x + piece
-            x, skip = cell(x, skips, selection)
+            x, skip = cell(x, skips, selection) if ready is None else cell(x, skips, selection, ready)
             skips.append(skip)
         images: Tensor = self.to_image(x)
         return images if self.running is None else functional.interpolate(images, self.image_size, mode="nearest")
@@ -149,6 +151,7 @@ class Discriminator(nn.Module):
         if isinstance(part, WholePart):
             self.whole = places.place("d.whole.network", partial(_whole_d, shape=shape))
             return
+        self._mixtures = Mixtures()
         self.cells = nn.ModuleList()
         for layout in part.layout_d(shape.image_size):
             c_in = shape.image_channels if layout.first else width
@@ -169,8 +172,8 @@ class Discriminator(nn.Module):
             return scores if self.precision is None else scores.float()
         with _precision(images, self.precision):
             x = images
-            for cell in self.cells:
-                x = cell(x) if isinstance(cell, FixedBlock) else cell(x, (), selection)[0]
+            for cell, ready in zip(self.cells, self._mixtures.of(self.cells, selection), strict=True):
+                x = cell(x) if ready is None else cell(x, (), selection, ready)[0]
         x = torch.relu(x if self.precision is None else x.float())
         x = x.flatten(1) if self._flatten else x.sum(dim=(2, 3))
         return self.head(x).squeeze(1)

@@ -5,19 +5,19 @@ agree, spectral norm included (it only rescales W_k). So five convolutions of an
 kernel is a matrix over channels: edges from two nodes into two others are one convolution of the nodes side by side,
 whose kernel has a block an edge. Twenty convolutions become two then, as wide as processors like them, and one
 activation is kept for the backward pass instead of forty.
+
+Here is which convolutions these are; their kernels are made in :mod:`~autogan_ray.nets.kernels`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-import torch
 from torch import Tensor, nn
 
 from autogan_ray.nets.ops import same_conv
-from autogan_ray.nets.spectral import inverse_norms, original
 from autogan_ray.nets.tap import Tap
 from autogan_ray.nets.total import Total
 
@@ -50,6 +50,13 @@ class Kind(NamedTuple):
     side: int
     dilation: int
 
+    def taps(self, member: Member) -> tuple[int, int, int]:
+        """Of one direction: (start, stop, step) of a member's taps among those of the common kernel."""
+        step = member.dilation // self.dilation
+        span = step * (member.side - 1) + 1
+        start = (self.side - span) // 2
+        return start, start + span, step
+
 
 def kinds_of(members: Sequence[Member]) -> Iterator[tuple[Kind, Member]]:
     """Of one edge. A dilated kernel joins the dense one where that is large enough anyway; else it stands alone."""
@@ -73,22 +80,11 @@ Shares = Mapping[str, Sequence[Tensor]]
 
 
 class Mixture(NamedTuple):
-    """Args: shares: of the outputs; scales: of the kernels, where a spectral norm is divided into them."""
+    """Of a cell, in one forward pass. Args: kernels, biases: of its groups, by their numbers; weighted."""
 
     shares: Shares
-    scales: Shares
-
-    @classmethod
-    def of(cls, shares: Shares, spectral: Sequence[Member]) -> Mixture:
-        """Args: spectral: the members with a spectral norm."""
-        if not spectral:
-            return cls(shares, shares)
-        own = torch.stack([shares[member.arrow][member.number] for member in spectral])
-        scales = {arrow: list(some) for arrow, some in shares.items()}
-        scaled = own * inverse_norms([member.layer for member in spectral])
-        for member, scale in zip(spectral, scaled.unbind(), strict=True):
-            scales[member.arrow][member.number] = scale
-        return cls(shares, scales)
+    kernels: Sequence[Tensor]
+    biases: Sequence[Tensor | None]
 
 
 @dataclass(frozen=True, eq=False)  # compared by identity: torch.compile hashes it before it has its fields
@@ -96,86 +92,30 @@ class Group:
     """Convolutions of one kind from some nodes side by side into others side by side.
 
     Args:
-        members: in the order of their targets.
-        counts: of each target, how many members lead to it.
-        windows: of each member, the taps of the common kernel that it covers: channels out and in, then pixels.
-        shape: of the common kernel.
+        number: among the groups of its cell.
+        pairs: [targets][sources]: the members that lead from one to the other, at least one.
     """
 
     kind: Kind
-    members: tuple[Member, ...]
-    counts: tuple[int, ...]
-    windows: tuple[tuple[slice, ...], ...]
-    shape: tuple[int, int, int, int]
+    number: int
+    pairs: tuple[tuple[tuple[Member, ...], ...], ...]
 
     @classmethod
-    def of(cls, kind: Kind, sources: Sequence[str], targets: Sequence[str], members: Sequence[Member]) -> Group:
-        ordered = sorted(members, key=lambda member: targets.index(member.target))
-        widths = {member.source: member.layer.in_channels for member in ordered}
-        starts = {source: sum(widths[before] for before in sources[:n]) for n, source in enumerate(sources)}
-        rows = ordered[0].layer.out_channels
-        windows = []
-        for member in ordered:
-            row, column = targets.index(member.target) * rows, starts[member.source]
-            taps = _taps(member, kind)
-            windows.append((slice(row, row + rows), slice(column, column + widths[member.source]), taps, taps))
-        counts = tuple(sum(member.target == target for member in ordered) for target in targets)
-        shape = (len(targets) * rows, sum(widths.values()), kind.side, kind.side)
-        return cls(kind, tuple(ordered), counts, tuple(windows), shape)
+    def of(
+        cls, kind: Kind, number: int, sources: Sequence[str], targets: Sequence[str], members: Sequence[Member]
+    ) -> Group:
+        pairs = tuple(
+            tuple(tuple(one for one in members if (one.source, one.target) == (source, target)) for source in sources)
+            for target in targets
+        )
+        return cls(kind, number, pairs)
+
+    @property
+    def members(self) -> list[Member]:
+        """In the order of their targets."""
+        return [member for row in self.pairs for pair in row for member in pair]
 
     def onto(self, total: Total, tap: Tap, mixture: Mixture) -> None:
         """Adds the weighted sums, the targets side by side. Args: tap: the sources side by side."""
-        kernel, bias = self._merged(mixture)
-        total.add(same_conv(tap.lead(self.kind.lead), kernel, bias, self.kind.stride, self.kind.dilation), fresh=True)
-
-    def _merged(self, mixture: Mixture) -> tuple[Tensor, Tensor | None]:
-        """Kernel and bias."""
-        scales = torch.stack([mixture.scales[member.arrow][member.number] for member in self.members])
-        layers = [member.layer for member in self.members]
-        kernel = _Merge.apply(scales, self.shape, self.windows, *map(original, layers))
-        biases = [layer.bias for layer in layers if layer.bias is not None]
-        if not biases:
-            return kernel, None
-        # Products and sums, not a matrix product: autocast would make that one of half precision.
-        shares = torch.stack([mixture.shares[member.arrow][member.number] for member in self.members])
-        rows = torch.stack(biases) * shares.unsqueeze(1)
-        return kernel, torch.cat([some.sum(0) for some in rows.split(self.counts)])
-
-
-def _taps(member: Member, kind: Kind) -> slice:
-    """Of one direction: a member's taps among those of the common kernel."""
-    step = member.dilation // kind.dilation
-    span = step * (member.side - 1) + 1
-    start = (kind.side - span) // 2
-    return slice(start, start + span, step)
-
-
-class _Merge(torch.autograd.Function):
-    """(scales [n], n kernels) -> the sum of scaled kernels, each at its window; twice differentiable."""
-
-    @staticmethod
-    def forward(
-        ctx: Any, scales: Tensor, shape: tuple[int, ...], windows: Sequence[tuple[slice, ...]], *kernels: Tensor
-    ) -> Tensor:
-        ctx.save_for_backward(scales, *kernels)
-        ctx.windows = windows
-        largest = max(kernels, key=lambda kernel: kernel.shape[-1])
-        # 1x1 kernels are laid out in both ways: then as the activations are, which decide where a kernel does not.
-        order = torch.contiguous_format if largest.is_contiguous() else torch.channels_last
-        merged = torch.empty(shape, dtype=largest.dtype, device=largest.device, memory_format=order).zero_()
-        for scale, kernel, window in zip(scales.unbind(), kernels, windows, strict=True):
-            merged[window].addcmul_(kernel, scale)
-        return merged
-
-    @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-        scales, *kernels = ctx.saved_tensors
-        taps = [grad[window] for window in ctx.windows]
-        to_scales = None
-        if ctx.needs_input_grad[0]:
-            to_scales = torch.stack([(part * kernel).sum() for part, kernel in zip(taps, kernels, strict=True)])
-        to_kernels = [
-            part * scale if wanted else None
-            for part, scale, wanted in zip(taps, scales.unbind(), ctx.needs_input_grad[3:], strict=True)
-        ]
-        return to_scales, None, None, *to_kernels
+        kind, kernel, bias = self.kind, mixture.kernels[self.number], mixture.biases[self.number]
+        total.add(same_conv(tap.lead(kind.lead), kernel, bias, kind.stride, kind.dilation), fresh=True)

@@ -16,6 +16,7 @@ from autogan_ray.nets.branch import Branch
 from autogan_ray.nets.bundles import Arrow, Plan
 from autogan_ray.nets.drawn import auxiliary_of, left_of
 from autogan_ray.nets.gate import gated
+from autogan_ray.nets.kernels import Kernels
 from autogan_ray.nets.ops import Zero
 from autogan_ray.nets.tap import Tap, Taps
 from autogan_ray.nets.total import Total
@@ -58,7 +59,7 @@ class Place(nn.Module):
         self.choices = nn.ModuleDict({choice: build(choice) for choice in built})
         self.merge = True
         self._branches = {choice: Branch.of(module) for choice, module in self.choices.items()}
-        self._plans: dict[tuple[int, ...], Plan] = {}
+        self._plans: dict[tuple[int, ...], tuple[Plan, Kernels]] = {}
 
     def forward(self, x: Tensor | Tap, selection: Selection) -> Tensor:
         tap, total = x if isinstance(x, Tap) else Tap(x), Total()
@@ -79,9 +80,10 @@ class Place(nn.Module):
             shares = shares_of(selection, self.decision)
             left = tuple(left_of(selection, self.decision))
             if left not in self._plans:
-                self._plans[left] = Plan.of([Arrow("", "in", "out", self.branches(left))], ["in", "out"])
-            plan = self._plans[left]
-            plan.steps["in"].onto({"out": total}, Taps({"in": tap}), plan.mixture({"": shares}))
+                plan = Plan.of([Arrow("", "in", "out", self.branches(left))], ["in", "out"])
+                self._plans[left] = plan, Kernels.of([plan.groups])
+            plan, kernels = self._plans[left]
+            plan.steps["in"].onto({"out": total}, Taps({"in": tap}), kernels.weighted([{"": shares}])[0])
         else:
             total.add(self._plain(tap.value, weights, left_of(selection, self.decision)))
         self.add_auxiliary(total, tap, selection)

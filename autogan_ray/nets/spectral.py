@@ -53,50 +53,63 @@ def is_spectral(layer: nn.Module) -> bool:
     return parametrize.is_parametrized(layer, "weight")
 
 
+def site_of(layer: nn.Module) -> tuple[nn.Module, str]:
+    """Module and name of the weight that is trained: a functional call puts another there for its time."""
+    return (_parametrization(layer), "original") if is_spectral(layer) else (layer, "weight")
+
+
 def original(layer: nn.Module) -> Tensor:
     """The weight that is trained: of a layer with spectral norm, before it is divided."""
-    weight = _parametrization(layer).original if is_spectral(layer) else layer.weight
-    assert isinstance(weight, Tensor)
+    weight: Tensor = getattr(*site_of(layer))
     return weight
 
 
-def inverse_norms(layers: Sequence[nn.Module]) -> Tensor:
-    """1 / sigma of each layer [n], differentiable; power iterations as if each layer's weight had been asked for.
+def norm_of(layer: nn.Module) -> SpectralNorm:
+    """Of a layer that is divided by one."""
+    norm: SpectralNorm = _parametrization(layer)[0]
+    return norm
 
-    Weights of one shape go through their iteration together: at the widths of a search, a layer alone costs its calls
-    and not its arithmetic.
+
+def sigmas(norms: Sequence[SpectralNorm], weights: Tensor) -> Tensor:
+    """The largest singular value of each weight [n], differentiable; power iterations as if each were asked for alone.
+
+    At the widths of a search a layer alone costs its calls and not its arithmetic.
+
+    Args:
+        norms: all in training mode or none.
+        weights: stacked [n, rows, ...]; of convolutions channels-last or not.
     """
-    weights = [original(layer) for layer in layers]
-    alike: dict[tuple[torch.Size, bool], list[int]] = {}
-    for number, (layer, weight) in enumerate(zip(layers, weights, strict=True)):
-        alike.setdefault((weight.shape, _parametrization(layer)[0].training), []).append(number)
-    found: dict[int, Tensor] = {}
-    with torch.autocast(weights[0].device.type, enabled=False):
-        for numbers in alike.values():
-            norms = [_parametrization(layers[number])[0] for number in numbers]
-            matrices = torch.stack([weights[number] for number in numbers]).flatten(2)
-            found.update(zip(numbers, _sigmas(norms, matrices).reciprocal().unbind(), strict=True))
-        return torch.stack([found[number] for number in range(len(layers))])
+    last = weights.ndim == 5 and not weights.is_contiguous()
+    matrices = (weights.permute(0, 1, 3, 4, 2) if last else weights).flatten(2)
+    with torch.autocast(weights.device.type, enabled=False):
+        u, v = _singular_vectors(norms, matrices.detach(), weights.shape[2:], last)
+        return (u * torch.bmm(matrices, v)).sum(dim=(1, 2))
+
+
+@torch.no_grad()
+def _singular_vectors(
+    norms: Sequence[SpectralNorm], matrices: Tensor, columns: torch.Size, last: bool
+) -> tuple[Tensor, Tensor]:
+    """u [n, rows, 1] and v [n, columns, 1], the latter in the order of the matrices' columns."""
+    v = torch.stack([norm._v for norm in norms])
+    if last:
+        v = v.view(-1, *columns).permute(0, 2, 3, 1).flatten(1)
+    v = v.unsqueeze(2)
+    if not norms[0].training:
+        return torch.stack([norm._u for norm in norms]).unsqueeze(2), v
+    u = functional.normalize(torch.bmm(matrices, v), dim=1, eps=EPSILON)
+    v = functional.normalize(torch.bmm(matrices.mT, u), dim=1, eps=EPSILON)
+    kept = v.squeeze(2)
+    if last:
+        kept = kept.view(-1, *columns[1:], columns[0]).permute(0, 3, 1, 2).flatten(1)
+    buffers = [norm._u for norm in norms] + [norm._v for norm in norms]
+    torch._foreach_copy_(buffers, [*u.squeeze(2).unbind(), *kept.unbind()])
+    return u, v
 
 
 def _parametrization(layer: nn.Module) -> Any:
     parametrizations: Any = layer.parametrizations
     return parametrizations.weight
-
-
-def _sigmas(norms: Sequence[SpectralNorm], matrices: Tensor) -> Tensor:
-    """[n], of matrices [n, rows, columns]; all in training mode, or none."""
-    v = torch.stack([norm._v for norm in norms]).unsqueeze(2)
-    if norms[0].training:
-        with torch.no_grad():
-            u = functional.normalize(torch.bmm(matrices, v), dim=1, eps=EPSILON)
-            v = functional.normalize(torch.bmm(matrices.mT, u), dim=1, eps=EPSILON)
-            for norm, left, right in zip(norms, u.squeeze(2).unbind(), v.squeeze(2).unbind(), strict=True):
-                norm._u.copy_(left)
-                norm._v.copy_(right)
-    else:
-        u = torch.stack([norm._u for norm in norms]).unsqueeze(2)
-    return (u * torch.bmm(matrices, v)).sum(dim=(1, 2))
 
 
 def spectral(layer: nn.Module) -> nn.Module:

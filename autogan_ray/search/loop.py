@@ -210,7 +210,7 @@ class SearchLoop:
                 self._adam_g,
                 self._latents(moment.rng),
             )
-        self.ema.update(net.generator)
+        self.ema.update()
         self._means.add(loss_g=loss)
         return loss
 

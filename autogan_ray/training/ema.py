@@ -17,20 +17,27 @@ class Ema:
     """avg <- decay * avg + (1 - decay) * weight, starting at the initial weights.
 
     ``network`` is a full copy; its batch-norm buffers are scratch space of evaluations and hold no state.
+
+    Args:
+        network: whose weights, the same tensors to the end, are averaged.
     """
 
     def __init__(self, network: nn.Module, decay: float) -> None:
         self.decay = decay
         self.network = copy.deepcopy(network).requires_grad_(False)
         self._vectors = _weight_buffers(self.network)
+        # Looked for once: a supernet has a thousand modules.
+        self._averages: list[Tensor] = [*self.network.parameters()]
+        self._live: list[Tensor] = [*network.parameters()]
+        buffers = dict(network.named_buffers())
+        self._live_vectors = [buffers[name] for name in self._vectors]
 
     @torch.no_grad()
-    def update(self, network: nn.Module) -> None:
-        averages: list[Tensor] = [*self.network.parameters()]
-        torch._foreach_lerp_(averages, [*network.parameters()], 1 - self.decay)
+    def update(self) -> None:
+        """After each step of the network."""
+        torch._foreach_lerp_(self._averages, self._live, 1 - self.decay)
         if self._vectors:
-            live = dict(network.named_buffers())
-            torch._foreach_copy_([*self._vectors.values()], [live[name] for name in self._vectors])
+            torch._foreach_copy_([*self._vectors.values()], self._live_vectors)
 
     def state_dict(self) -> dict[str, Tensor]:
         """Name -> averaged parameter, or singular vector."""

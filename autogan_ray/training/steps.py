@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor, nn
@@ -56,7 +57,7 @@ def _descend(loss: Tensor, optimizer: Optimizer) -> None:
 @contextmanager
 def frozen(*networks: nn.Module) -> Iterator[None]:
     """No gradients for these networks' weights inside."""
-    weights = [weight for network in networks for weight in network.parameters()]  # a supernet has many to look for
+    weights = [weight for network in networks for weight in _weights(network)]
     for weight in weights:
         weight.requires_grad_(False)
     try:
@@ -64,6 +65,16 @@ def frozen(*networks: nn.Module) -> Iterator[None]:
     finally:
         for weight in weights:
             weight.requires_grad_(True)
+
+
+_KNOWN: WeakKeyDictionary[nn.Module, list[nn.Parameter]] = WeakKeyDictionary()
+
+
+def _weights(network: nn.Module) -> list[nn.Parameter]:
+    """Looked for once, as an optimiser does: in the thousand modules of a supernet that takes a tenth of a step."""
+    if network not in _KNOWN:
+        _KNOWN[network] = list(network.parameters())
+    return _KNOWN[network]
 
 
 def adam(

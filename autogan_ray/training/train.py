@@ -107,7 +107,7 @@ class TrainLoop:
             z = uploaded(latents.draw(config.batch_size_g or config.batch_size, rng), self.device)
             with frozen(self.discriminator):
                 generator_step(self._scores(latents.classes_of(z)), self.generator, self._adam_g, z)
-            self.ema.update(self.generator)
+            self.ema.update()
 
     def _scores(self, *classes: Tensor | None) -> Callable[[Tensor], Tensor]:
         """D as a function of images alone: their classes, in the order of the images, are bound to it."""

@@ -18,7 +18,7 @@ from autogan_ray.nets.compute import configured
 from autogan_ray.nets.gan import Discriminator, Generator, Shape
 from autogan_ray.nets.mixed import One, Selection
 from autogan_ray.nets.ops import batch_norm, conv, same_conv
-from autogan_ray.nets.spectral import inverse_norms, original, spectral
+from autogan_ray.nets.spectral import norm_of, original, sigmas, spectral
 from autogan_ray.nets.tap import Tap
 from autogan_ray.nets.total import Total
 from autogan_ray.sections import ComputeConfig
@@ -233,16 +233,26 @@ def test_spectral_norms_are_those_of_torch(make) -> None:
 
 @pytest.mark.parametrize("last", [True, False])
 def test_norms_taken_together_are_those_of_each_layer_asked_alone(last: bool) -> None:
-    """Layers of two shapes, some of them in evaluation mode; values, gradients, singular vectors."""
+    """Layers of three shapes, those of one in evaluation mode; values, gradients, singular vectors."""
     layers = [conv(3, 5, kernel, True).double() for kernel in (3, 1, 3, 3, 1)]
     layers += [spectral(nn.Linear(9, 4)).double()]
     for number, layer in enumerate(layers):
         if last and isinstance(layer, nn.Conv2d):
             layer.to(memory_format=torch.channels_last)
-        layer.train(number not in (2, 4))
+        layer.train(number not in (1, 4))
     alone = copy.deepcopy(layers)
+
+    def stacked(some: list[nn.Module]) -> Tensor:
+        weights = [original(layer) for layer in some]
+        if last and weights[0].ndim == 4:
+            return torch.stack([weight.permute(0, 2, 3, 1) for weight in weights]).permute(0, 1, 4, 2, 3)
+        return torch.stack(weights)
+
     for _ in range(2):
-        together = inverse_norms(layers)
+        parts = [[layers[number] for number in some] for some in ((0, 2, 3), (1, 4), (5,))]
+        together = torch.cat([sigmas([norm_of(layer) for layer in some], stacked(some)) for some in parts])[
+            [0, 3, 1, 2, 4, 5]
+        ].reciprocal()
         asked = torch.stack([(layer.weight / original(layer)).flatten()[0] for layer in alone])
         torch.testing.assert_close(together, asked)
         for some, norms in ((layers, together), (alone, asked)):
