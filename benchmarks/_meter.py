@@ -27,12 +27,18 @@ class Counted:
         peak_bytes: most bytes of tensors that were made inside and alive at one time, gradients included. Scratch
             memory inside of a kernel is not among them.
         saved_bytes: most bytes that autograd kept at one time for backward passes, without weights.
+        operations: that compute, so without looks at the same memory: on a GPU each launches a kernel or a few.
     """
 
     flops: int
     result_bytes: int
     peak_bytes: int
     saved_bytes: int
+    operations: int
+
+
+_NOTHING = ("empty", "new_empty", "_unsafe_view")
+"""Begin the names of operations that neither look at known memory nor compute."""
 
 
 def count(call: Callable[[], Any], kept: list[Tensor]) -> Counted:
@@ -42,7 +48,7 @@ def count(call: Callable[[], Any], kept: list[Tensor]) -> Counted:
         call()
     with saved_for_backward(kept) as saved:
         call()
-    return Counted(meter.flops, meter.result_bytes, meter.live.peak, saved.peak)
+    return Counted(meter.flops, meter.result_bytes, meter.live.peak, saved.peak, meter.operations)
 
 
 class _Live:
@@ -61,7 +67,7 @@ class _Meter(TorchDispatchMode):
 
     def __init__(self) -> None:
         super().__init__()
-        self.flops = self.result_bytes = 0
+        self.flops = self.result_bytes = self.operations = 0
         self.live = _Live()
         self._known: set[int] = set()
         self._simple: set[Any] = {torch.ops.prim.device.default}
@@ -78,6 +84,7 @@ class _Meter(TorchDispatchMode):
         for tensor in _tensors((args, *kwargs.values())):
             self._know(tensor, 0)
         out = func(*args, **kwargs)
+        self.operations += not (func.is_view or packet.__name__.startswith(_NOTHING))
         results = _tensors(out)
         for tensor in results:
             self._know(tensor, tensor.untyped_storage().nbytes())

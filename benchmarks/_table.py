@@ -5,7 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 MIB = 2**20
-HEAD = ("task", "side", "ms", "quartiles", "images/s", "of matmul", "floor ms", "bytes ms", "peak MiB", "saved MiB")
+HEAD = (
+    *("task", "side", "ms", "quartiles", "images/s", "of matmul", "floor ms", "bytes ms"),
+    *("peak MiB", "saved MiB", "ops"),
+)
 
 
 def table(report: dict[str, Any]) -> str:
@@ -58,4 +61,5 @@ def _numbers(side: dict[str, Any]) -> tuple[str, ...]:
         f"{side['bytes_floor_s'] * 1e3:.3g}",
         f"{side['peak_bytes'] / MIB:.4g}",
         f"{side['saved_bytes'] / MIB:.4g}",
+        str(side["operations"]),
     )

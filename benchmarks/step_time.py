@@ -24,6 +24,8 @@ of matmul FLOPs of convolutions and matrix products / time, against the best rat
 floors    the arithmetic floor is those FLOPs at that rate. The bytes floor is every parameter, and every result of a
           convolution or matrix product, once, at the measured rate of a copy; what fits into a cache can beat it
 memory    peak of live tensors made in a call, and what autograd saved for backward passes: counted, so exact
+ops       torch operations that compute. Small networks are bound by their number, and so are large ones on a GPU, where
+          each launches a kernel or a few
 
 A compiled product is counted as it is before compilation, but for the GPU allocator's peak (``allocated_peak_bytes``).
 With gumbel_hard every iteration runs another path: times are of many, FLOPs, floors and memory those of one draw.

@@ -143,6 +143,22 @@ def test_a_training_step_never_waits_for_the_gpu(
     assert not gpu.waits
 
 
+def launched(**changes: Any) -> int:
+    with Gpu() as gpu:
+        loop = search_of(DATA, device="cuda", method="adversarial", warmup=0.0, **changes)
+        loop.step()
+        gpu.forget()
+        loop.step()
+    return sum(gpu.kernels.values())
+
+
+def test_a_step_of_mixtures_launches_a_third_of_the_kernels_of_its_plain_form_and_one_path_half_of_these() -> None:
+    """Of small networks, and on a fast GPU of large ones, their number is what a step costs."""
+    plain, merged = (launched(relaxation="gumbel", compute={"merge": merge}) for merge in (False, True))
+    assert 1000 < merged < plain / 3
+    assert launched(relaxation="gumbel_hard") < merged / 2
+
+
 def test_a_retraining_on_a_gpu_has_the_scores_and_files_of_one_on_a_cpu(tmp_path: Path) -> None:
     study = load_study_config("smoke", {"search.relaxation": "gumbel"})
     measure, space = prepare(study.data, study.metrics), load_space("adversarialnas")

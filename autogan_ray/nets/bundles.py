@@ -11,6 +11,7 @@ from torch import nn
 
 from autogan_ray.nets.branch import Branch
 from autogan_ray.nets.merged import Group, Kind, Member, Mixture, kinds_of
+from autogan_ray.nets.spectral import is_spectral
 from autogan_ray.nets.tap import Tap, Taps
 from autogan_ray.nets.total import Total
 
@@ -73,11 +74,13 @@ class Plan:
         steps: node -> what it was the last to be waited for.
         awaited: node -> those up to it that are read again when a later one is there.
         groups: of all steps, by their numbers.
+        normed: layers with spectral norm that belong to no group.
     """
 
     steps: Mapping[str, Step]
     awaited: Mapping[str, frozenset[str]]
     groups: tuple[Group, ...]
+    normed: tuple[nn.Module, ...]
 
     @classmethod
     def of(cls, arrows: Sequence[Arrow], order: Sequence[str]) -> Plan:
@@ -113,7 +116,9 @@ class Plan:
             for number, node in enumerate(order)
         }
         groups = [group for bundle in bundles for group in bundle.groups]
-        return cls(steps, awaited, tuple(sorted(groups, key=lambda group: group.number)))
+        layers = [module for *_, branch in alone for layer in branch.layers for module in layer.modules()]
+        ordered = sorted(groups, key=lambda group: group.number)
+        return cls(steps, awaited, tuple(ordered), tuple(filter(is_spectral, layers)))
 
 
 def _bundled(kinds: Mapping[Kind, Sequence[Member]], order: Sequence[str]) -> list[Bundle]:

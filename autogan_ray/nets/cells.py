@@ -5,6 +5,7 @@ It serves the supernet and the derived network alike; only its :class:`~autogan_
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from functools import partial
 from typing import NamedTuple
@@ -62,15 +63,17 @@ class DagCell(nn.Module):
                 self.skips.append(places.place(f"{lead}.skip{earlier}", build))
 
     def prepared(self, selection: Selection) -> Prepared:
-        """What a selection makes of the cell; with the mixture that follows from it, ``forward`` is :class:`Ready`."""
+        """All but the mixture that ``forward`` needs; that is made for all cells of a network together."""
         running = self._running(selection)
         mixed = self._mixed(running, selection)
         shares = {edge.name: shares_of(selection, self._place(edge).decision) for edge in mixed}
-        return Prepared(running, *self._plan(mixed, selection), shares)
+        key, plan = self._plan(mixed, selection)
+        single = [self._place(e).normed(selection) for e in running if e.choices != PLAIN and e.name not in shares]
+        return Prepared(running, key, plan, shares, [*plan.normed, *itertools.chain(*single)])
 
     def forward(self, x: Tensor, skips: Sequence[Tensor], selection: Selection, ready: Ready) -> tuple[Tensor, Tensor]:
         """(output, skip output), both [B, c_out, H, W] at the cell's output size."""
-        running, plan, mixture = ready
+        running, plan, mixture, _ = ready
         taps, totals = Taps({INPUT: Tap(x)}), {node: Total() for node in self._order}
         for node in (INPUT, *self._order):
             if node != INPUT:
@@ -145,12 +148,19 @@ PlanKey = tuple[tuple[str, tuple[int, ...]], ...]
 
 
 class Prepared(NamedTuple):
-    """Args: running: edges that carry something; shares: of those that are mixtures and computed together."""
+    """What a selection makes of a cell.
+
+    Args:
+        running: edges that carry something.
+        shares: of those that are mixtures and computed together.
+        normed: layers with spectral norm that will be called, each once.
+    """
 
     running: Sequence[Edge]
     key: PlanKey
     plan: Plan
     shares: Shares
+    normed: Sequence[nn.Module]
 
 
 class Ready(NamedTuple):
@@ -159,6 +169,7 @@ class Ready(NamedTuple):
     running: Sequence[Edge]
     plan: Plan
     mixture: Mixture
+    normed: Sequence[nn.Module]
 
 
 def _repeated(name: str, times: int, spec: OpSpec) -> nn.Module:

@@ -24,7 +24,7 @@ from autogan_ray.nets.latents import Latents
 from autogan_ray.nets.mixed import Choices, Place, Places, Selection
 from autogan_ray.nets.mixtures import Mixtures
 from autogan_ray.nets.ops import batch_norm, conv
-from autogan_ray.nets.spectral import spectral
+from autogan_ray.nets.spectral import found_together, is_spectral, spectral
 from autogan_ray.parts import DagPart
 from autogan_ray.sizes import generator_cells, generator_layout
 from autogan_ray.space import SearchSpace
@@ -163,6 +163,8 @@ class Discriminator(nn.Module):
         self._flatten = shape.head_d == "flatten"
         inputs = width * side * side if self._flatten else width
         self.head = spectral(nn.Linear(inputs, 1, bias=False))
+        fixed = [module for cell in self.cells if isinstance(cell, FixedBlock) for module in cell.modules()]
+        self._normed = tuple(filter(is_spectral, [*fixed, self.head]))
 
     def forward(self, images: Tensor, selection: Selection = NO_SELECTION, classes: Tensor | None = None) -> Tensor:
         images = images.contiguous(memory_format=self.layout)
@@ -171,12 +173,16 @@ class Discriminator(nn.Module):
                 scores = self.whole(images, selection) if classes is None else self._judged(images, classes)
             return scores if self.precision is None else scores.float()
         with _precision(images, self.precision):
-            x = images
-            for cell, ready in zip(self.cells, self._mixtures.of(self.cells, selection), strict=True):
-                x = cell(x) if ready is None else cell(x, (), selection, ready)[0]
-        x = torch.relu(x if self.precision is None else x.float())
-        x = x.flatten(1) if self._flatten else x.sum(dim=(2, 3))
-        return self.head(x).squeeze(1)
+            cells = self._mixtures.of(self.cells, selection)
+        searched = [layer for ready in cells if ready is not None for layer in ready.normed]
+        with found_together([*searched, *self._normed]):
+            with _precision(images, self.precision):
+                x = images
+                for cell, ready in zip(self.cells, cells, strict=True):
+                    x = cell(x) if ready is None else cell(x, (), selection, ready)[0]
+            x = torch.relu(x if self.precision is None else x.float())
+            x = x.flatten(1) if self._flatten else x.sum(dim=(2, 3))
+            return self.head(x).squeeze(1)
 
     @property
     def takes_classes(self) -> bool:

@@ -9,24 +9,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
+from autogan_ray.nets.asked import Asked, into_runs, shares_of
+from autogan_ray.nets.biases import Biases
 from autogan_ray.nets.merged import Group, Member, Mixture, Shares
-from autogan_ray.nets.spectral import SpectralNorm, is_spectral, norm_of, original, sigmas, site_of
+from autogan_ray.nets.spectral import SpectralNorm, is_spectral, norm_of, original, sigmas, site_of, stacked
 
 Taps = tuple[int, int, int]
-F = TypeVar("F")
-T = TypeVar("T")
-
-
-class Asked(NamedTuple):
-    """A member, and the number of the cell whose shares weight it."""
-
-    cell: int
-    member: Member
 
 
 class Stack(NamedTuple):
@@ -97,7 +90,7 @@ class Kernels:
         for cell, groups in enumerate(cells):
             for group in groups:
                 pairs = [_in_order(group, cell, pair) for row in group.pairs for pair in row]
-                at = _into_runs(alike, [_form(group, pair) for pair in pairs], pairs)
+                at = into_runs(alike, [_form(group, pair) for pair in pairs], pairs)
                 found.append((at, len(group.pairs), len(group.pairs[0])))
         stacks: dict[tuple[Any, ...], list[list[Asked]]] = {}  # of a slot each
         blocks = tuple(_block(form, runs, stacks) for form, runs in alike.items())
@@ -115,30 +108,22 @@ class Kernels:
         if not self.sites:
             return [Mixture(some, (), ()) for some in shares]
         weights = [stack.weights for stack in self.stacks]
-        with torch.autocast(weights[0][0].device.type, enabled=False):  # half precision has too few digits
+        device = weights[0][0].device.type
+        # Rounded to half precision where convolutions will be, but once, and after all sums.
+        wanted = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else weights[0][0].dtype
+        with torch.autocast(device, enabled=False):
             last = any(not some[0].is_contiguous() for some in weights)  # those of 1x1 are laid out in both ways
-            factors = _shares_of([one for stack in self.stacks for one in stack.asked], shares)
+            factors = shares_of([one for stack in self.stacks for one in stack.asked], shares)
             parts = factors.split([len(stack.asked) for stack in self.stacks])
             scaled = [_scaled(*one, last) for one in zip(self.stacks, weights, parts, strict=True)]
-            blocks = [_placed(block, scaled, last).split(block.runs) for block in self.blocks]
+            blocks = [_placed(block, scaled, last).to(wanted).split(block.runs) for block in self.blocks]
             kernels = [_kernel(site, blocks, last) for site in self.sites]
-            biases = self.biases.weighted(shares)
+            biases = self.biases.weighted(shares, wanted)
         mixtures, start = [], 0
         for some, count in zip(shares, self.counts, strict=True):
             mixtures.append(Mixture(some, kernels[start : start + count], biases[start : start + count]))
             start += count
         return mixtures
-
-
-def _into_runs(alike: dict[F, list[list[T]]], forms: Sequence[F], items: Sequence[T]) -> list[tuple[F, int]]:
-    """Adds the items to those of their forms, as one run where all are alike; where they are: (form, number of run)."""
-    together = all(form == forms[0] for form in forms)
-    at = []
-    for form, run in [(forms[0], list(items))] if together else [(f, [i]) for f, i in zip(forms, items, strict=True)]:
-        runs = alike.setdefault(form, [])
-        at.append((form, len(runs)))
-        runs.append(run)
-    return at
 
 
 def _in_order(group: Group, cell: int, pair: Sequence[Member]) -> list[Asked]:
@@ -169,20 +154,12 @@ def _block(
     return Block(side, tuple(slots), tuple(len(run) for run in runs))
 
 
-def _shares_of(asked: Sequence[Asked], shares: Sequence[Shares]) -> Tensor:
-    """[n]"""
-    return torch.stack([shares[one.cell][one.member.arrow][one.member.number] for one in asked])
-
-
 def _scaled(stack: Stack, weights: Sequence[Tensor], shares: Tensor, last: bool) -> Sequence[Tensor]:
     """Of each slot the weighted weights [n, rows, columns, side, side], divided by their spectral norms."""
-    if last:  # as they lie in memory
-        stacked = torch.stack([weight.permute(0, 2, 3, 1) for weight in weights]).permute(0, 1, 4, 2, 3)
-    else:
-        stacked = torch.stack([*weights])
+    whole = stacked(weights, last)
     if stack.norms:
-        shares = shares / sigmas(stack.norms, stacked)
-    return (stacked * shares.view(-1, 1, 1, 1, 1)).split(stack.parts)
+        shares = shares / sigmas(stack.norms, whole)
+    return (whole * shares.view(-1, 1, 1, 1, 1)).split(stack.parts)
 
 
 def _placed(block: Block, scaled: Sequence[Sequence[Tensor]], last: bool) -> Tensor:
@@ -232,60 +209,3 @@ def _kernel(site: Site, blocks: Sequence[Sequence[Tensor]], last: bool) -> Tenso
         return kernel.permute(0, 3, 1, 2)
     kernel = runs[0].view(site.targets, site.sources, rows, columns, side, side).transpose(1, 2)
     return kernel.reshape(site.targets * rows, site.sources * columns, side, side)
-
-
-class Sums(NamedTuple):
-    """Biases that enter sums of as many. Args: runs: as how many sums they are asked for; each: how many enter one."""
-
-    asked: tuple[Asked, ...]
-    runs: tuple[int, ...]
-    each: int
-
-
-@dataclass(frozen=True, eq=False)
-class Biases:
-    """Of the groups of some cells. Args: sites: of each group the runs of its targets, None without biases."""
-
-    sums: tuple[Sums, ...]
-    sites: tuple[tuple[tuple[int, int], ...] | None, ...]
-
-    @classmethod
-    def of(cls, cells: Sequence[Sequence[Group]]) -> Biases:
-        alike: dict[tuple[int, int], list[list[list[Asked]]]] = {}  # (length, count) -> runs of targets
-        found: list[list[tuple[tuple[int, int], int]] | None] = []
-        for cell, groups in enumerate(cells):
-            for group in groups:
-                if not group.kind.bias:
-                    found.append(None)
-                    continue
-                targets = [[Asked(cell, member) for pair in row for member in pair] for row in group.pairs]
-                rows = group.members[0].layer.out_channels
-                found.append(_into_runs(alike, [(rows, len(target)) for target in targets], targets))
-        sums = tuple(
-            Sums(tuple(one for run in runs for target in run for one in target), tuple(map(len, runs)), each)
-            for (_, each), runs in alike.items()
-        )
-        numbers = {form: number for number, form in enumerate(alike)}
-        sites = tuple(None if at is None else tuple((numbers[form], run) for form, run in at) for at in found)
-        return cls(sums, sites)
-
-    def weighted(self, shares: Sequence[Shares]) -> list[Tensor | None]:
-        """Of each group [targets x rows]."""
-        if not self.sums:
-            return [None] * len(self.sites)
-        factors = _shares_of([one for some in self.sums for one in some.asked], shares)
-        parts = factors.split([len(some.asked) for some in self.sums])
-        summed = [list(_summed(some, part)) for some, part in zip(self.sums, parts, strict=True)]
-        found: list[Tensor | None] = []
-        for site in self.sites:
-            runs = None if site is None else [summed[number][run].flatten() for number, run in site]
-            found.append(None if runs is None else runs[0] if len(runs) == 1 else torch.cat(runs))
-        return found
-
-
-def _summed(some: Sums, shares: Tensor) -> Sequence[Tensor]:
-    """Of each run [sums, rows]."""
-    biases: list[Any] = [one.member.layer.bias for one in some.asked]
-    # Products and sums, not a matrix product: that may have fewer digits on a GPU.
-    weighted = torch.stack(biases) * shares.unsqueeze(1)
-    return weighted.view(-1, some.each, weighted.shape[1]).sum(1).split(some.runs)

@@ -18,6 +18,7 @@ from autogan_ray.nets.drawn import auxiliary_of, left_of
 from autogan_ray.nets.gate import gated
 from autogan_ray.nets.kernels import Kernels
 from autogan_ray.nets.ops import Zero
+from autogan_ray.nets.spectral import is_spectral
 from autogan_ray.nets.tap import Tap, Taps
 from autogan_ray.nets.total import Total
 from autogan_ray.space import Decision
@@ -59,6 +60,7 @@ class Place(nn.Module):
         self.choices = nn.ModuleDict({choice: build(choice) for choice in built})
         self.merge = True
         self._branches = {choice: Branch.of(module) for choice, module in self.choices.items()}
+        self._normed = {choice: tuple(filter(is_spectral, module.modules())) for choice, module in self.choices.items()}
         self._plans: dict[tuple[int, ...], tuple[Plan, Kernels]] = {}
 
     def forward(self, x: Tensor | Tap, selection: Selection) -> Tensor:
@@ -91,6 +93,13 @@ class Place(nn.Module):
     def mixes(self, selection: Selection) -> bool:
         """Whether the place is a mixture whose choices may be computed together with those of other places."""
         return self.merge and self.chosen is None and not isinstance(selection[self.decision.name], One)
+
+    def normed(self, selection: Selection) -> tuple[nn.Module, ...]:
+        """Layers with spectral norm that run, each once, where a single choice does."""
+        if self.chosen is not None:
+            return self._normed[self.chosen]
+        weights = selection[self.decision.name]
+        return self._normed[self.decision.choices[weights.index]] if isinstance(weights, One) else ()
 
     def branches(self, left: Sequence[int]) -> tuple[tuple[int, Branch], ...]:
         """The choices ``left`` that add something: (number among the decision's, branch)."""

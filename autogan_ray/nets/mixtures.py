@@ -26,5 +26,7 @@ class Mixtures:
         if key not in self._kernels:
             self._kernels[key] = Kernels.of([one.plan.groups for one in prepared])
         mixtures = self._kernels[key].weighted([one.shares for one in prepared])
-        ready = iter([Ready(one.running, one.plan, mixture) for one, mixture in zip(prepared, mixtures, strict=True)])
+        ready = iter(
+            [Ready(one.running, one.plan, mixture, one.normed) for one, mixture in zip(prepared, mixtures, strict=True)]
+        )
         return [next(ready) if isinstance(cell, DagCell) else None for cell in every]

@@ -7,7 +7,8 @@ converges. State names (``_u``, ``_v``), initial values and results are those of
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -20,10 +21,14 @@ EPSILON = 1e-12
 
 
 class SpectralNorm(nn.Module):
-    """Weight [rows, ...] -> weight / sigma; one power iteration a call in training mode, none in evaluation."""
+    """Weight [rows, ...] -> weight / sigma; one power iteration a call in training mode, none in evaluation.
+
+    ``given``: 1 / sigma of the next call, where :func:`found_together` has it already.
+    """
 
     _u: Tensor
     _v: Tensor
+    given: Tensor | None = None
 
     def __init__(self, weight: Tensor) -> None:
         super().__init__()
@@ -39,13 +44,11 @@ class SpectralNorm(nn.Module):
         functional.normalize(torch.mv(matrix.T, self._u), dim=0, eps=EPSILON, out=self._v)
 
     def forward(self, weight: Tensor) -> Tensor:
+        given, self.given = self.given, None
+        if given is not None:
+            return weight * given
         with torch.autocast(weight.device.type, enabled=False):
-            matrix = weight.flatten(1)
-            if self.training:
-                self._iterate(matrix.detach())
-            # Copies, as two passes before one backward would else overwrite what the first has kept.
-            u, v = self._u.clone(), self._v.clone()
-            return weight / torch.vdot(u, torch.mv(matrix, v))
+            return weight / sigmas([self], weight.unsqueeze(0)).squeeze(0)
 
 
 def is_spectral(layer: nn.Module) -> bool:
@@ -79,32 +82,58 @@ def sigmas(norms: Sequence[SpectralNorm], weights: Tensor) -> Tensor:
         norms: all in training mode or none.
         weights: stacked [n, rows, ...]; of convolutions channels-last or not.
     """
-    last = weights.ndim == 5 and not weights.is_contiguous()
+    columns, last = weights.shape[2:], weights.ndim == 5 and not weights.is_contiguous()
     matrices = (weights.permute(0, 1, 3, 4, 2) if last else weights).flatten(2)
     with torch.autocast(weights.device.type, enabled=False):
-        u, v = _singular_vectors(norms, matrices.detach(), weights.shape[2:], last)
-        return (u * torch.bmm(matrices, v)).sum(dim=(1, 2))
+        with torch.no_grad():
+            v = torch.stack([norm._v for norm in norms])
+            if last:  # in the order of the matrices' columns
+                v = v.view(-1, *columns).permute(0, 2, 3, 1).flatten(1)
+            v = v.unsqueeze(2)
+            if norms[0].training:
+                u = functional.normalize(torch.bmm(matrices.detach(), v), dim=1, eps=EPSILON)
+            else:
+                u = torch.stack([norm._u for norm in norms]).unsqueeze(2)
+        # u^T W v from the left, so that the iteration's second half is the first of sigma.
+        left = torch.bmm(matrices.mT, u)
+        if norms[0].training:
+            with torch.no_grad():
+                v = functional.normalize(left.detach(), dim=1, eps=EPSILON)
+                _keep(norms, u.squeeze(2), v.squeeze(2), columns, last)
+        return (left * v).sum(dim=(1, 2))
 
 
-@torch.no_grad()
-def _singular_vectors(
-    norms: Sequence[SpectralNorm], matrices: Tensor, columns: torch.Size, last: bool
-) -> tuple[Tensor, Tensor]:
-    """u [n, rows, 1] and v [n, columns, 1], the latter in the order of the matrices' columns."""
-    v = torch.stack([norm._v for norm in norms])
+def _keep(norms: Sequence[SpectralNorm], u: Tensor, v: Tensor, columns: torch.Size, last: bool) -> None:
     if last:
-        v = v.view(-1, *columns).permute(0, 2, 3, 1).flatten(1)
-    v = v.unsqueeze(2)
-    if not norms[0].training:
-        return torch.stack([norm._u for norm in norms]).unsqueeze(2), v
-    u = functional.normalize(torch.bmm(matrices, v), dim=1, eps=EPSILON)
-    v = functional.normalize(torch.bmm(matrices.mT, u), dim=1, eps=EPSILON)
-    kept = v.squeeze(2)
-    if last:
-        kept = kept.view(-1, *columns[1:], columns[0]).permute(0, 3, 1, 2).flatten(1)
-    buffers = [norm._u for norm in norms] + [norm._v for norm in norms]
-    torch._foreach_copy_(buffers, [*u.squeeze(2).unbind(), *kept.unbind()])
-    return u, v
+        v = v.view(-1, *columns[1:], columns[0]).permute(0, 3, 1, 2).flatten(1)
+    torch._foreach_copy_([norm._u for norm in norms] + [norm._v for norm in norms], [*u.unbind(), *v.unbind()])
+
+
+def stacked(weights: Sequence[Tensor], last: bool) -> Tensor:
+    """[n, ...] of equal shapes, laid out as they are: of convolutions, ``last`` for channels-last."""
+    if last and weights[0].ndim == 4:
+        return torch.stack([weight.permute(0, 2, 3, 1) for weight in weights]).permute(0, 1, 4, 2, 3)
+    return torch.stack([*weights])
+
+
+@contextmanager
+def found_together(layers: Sequence[nn.Module]) -> Iterator[None]:
+    """Inside, each of these layers with spectral norm is called once: their norms are found now, by shape."""
+    alike: dict[torch.Size, list[tuple[SpectralNorm, Tensor]]] = {}
+    for layer in layers:
+        weight = original(layer)
+        alike.setdefault(weight.shape, []).append((norm_of(layer), weight))
+    for some in alike.values():
+        norms, weights = zip(*some, strict=True)
+        inverse = sigmas(norms, stacked(weights, not weights[0].is_contiguous())).reciprocal()
+        for norm, given in zip(norms, inverse.unbind(), strict=True):
+            norm.given = given
+    try:
+        yield
+    finally:
+        for some in alike.values():
+            for norm, _ in some:
+                norm.given = None
 
 
 def _parametrization(layer: nn.Module) -> Any:

@@ -92,6 +92,8 @@ def test_products_results_and_live_memory_are_counted() -> None:
     assert found.saved_bytes == 4 * (4 * 8 + 4 * 16)
     # y and z together, and more in the backward pass: its gradient, cos(y), their product, the weight's gradient.
     assert 4 * 3 * 64 <= found.peak_bytes <= 4 * (5 * 64 + 128 + 8)
+    # Product, sine, sum; a one, cosine and the product with it, product: what is only looked at anew costs nothing.
+    assert found.operations == 7
 
 
 def test_memory_that_was_freed_is_not_counted_twice() -> None:
@@ -99,7 +101,8 @@ def test_memory_that_was_freed_is_not_counted_twice() -> None:
         for _ in range(10):
             torch.ones(1000).mul_(2)
 
-    assert count(call, []).peak_bytes == 4000
+    found = count(call, [])
+    assert found.peak_bytes == 4000 and found.operations == 20
 
 
 def test_the_interval_of_a_ratio_drops_what_the_binomial_allows() -> None:

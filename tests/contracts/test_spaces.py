@@ -151,7 +151,9 @@ def test_the_supernet_generator_has_the_published_size() -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_macs_are_those_of_torchs_counter(name: str) -> None:
+def test_macs_are_those_of_torchs_counter(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Spectral norms are found by matrix products, which papers do not count.
+    monkeypatch.setattr("autogan_ray.nets.spectral.sigmas", lambda norms, weights: weights.new_ones(len(norms)))
     genotype = load_space(name).random(32, 4)
     for network, example in (
         (build_generator(genotype, 8, 12), torch.randn(1, 12)),

@@ -18,7 +18,7 @@ from autogan_ray.nets.compute import configured
 from autogan_ray.nets.gan import Discriminator, Generator, Shape
 from autogan_ray.nets.mixed import One, Selection
 from autogan_ray.nets.ops import batch_norm, conv, same_conv
-from autogan_ray.nets.spectral import norm_of, original, sigmas, spectral
+from autogan_ray.nets.spectral import found_together, norm_of, original, sigmas, spectral, stacked
 from autogan_ray.nets.tap import Tap
 from autogan_ray.nets.total import Total
 from autogan_ray.sections import ComputeConfig
@@ -242,17 +242,11 @@ def test_norms_taken_together_are_those_of_each_layer_asked_alone(last: bool) ->
         layer.train(number not in (1, 4))
     alone = copy.deepcopy(layers)
 
-    def stacked(some: list[nn.Module]) -> Tensor:
-        weights = [original(layer) for layer in some]
-        if last and weights[0].ndim == 4:
-            return torch.stack([weight.permute(0, 2, 3, 1) for weight in weights]).permute(0, 1, 4, 2, 3)
-        return torch.stack(weights)
-
     for _ in range(2):
         parts = [[layers[number] for number in some] for some in ((0, 2, 3), (1, 4), (5,))]
-        together = torch.cat([sigmas([norm_of(layer) for layer in some], stacked(some)) for some in parts])[
-            [0, 3, 1, 2, 4, 5]
-        ].reciprocal()
+        together = torch.cat(
+            [sigmas([norm_of(one) for one in some], stacked([original(one) for one in some], last)) for some in parts]
+        )[[0, 3, 1, 2, 4, 5]].reciprocal()
         asked = torch.stack([(layer.weight / original(layer)).flatten()[0] for layer in alone])
         torch.testing.assert_close(together, asked)
         for some, norms in ((layers, together), (alone, asked)):
@@ -260,6 +254,28 @@ def test_norms_taken_together_are_those_of_each_layer_asked_alone(last: bool) ->
     for one, other in zip(layers, alone, strict=True):
         torch.testing.assert_close(one.state_dict(), other.state_dict())
         torch.testing.assert_close(original(one).grad, original(other).grad, rtol=1e-6, atol=1e-8)
+
+
+def test_layers_whose_norms_are_found_together_are_those_asked_alone() -> None:
+    layers = nn.ModuleList([conv(3, 5, kernel, True).double() for kernel in (3, 1, 3)])
+    layers.to(memory_format=torch.channels_last)
+    alone, x = copy.deepcopy(layers), torch.randn(2, 3, 6, 6, dtype=torch.float64)
+    for training in (True, False, True):
+        layers.train(training), alone.train(training)
+        with found_together([*layers]):
+            together = [layer(x) for layer in layers]
+            again = layers[1](x)  # who is called twice finds it anew
+        asked = [layer(x) for layer in (*alone, alone[1])]
+        for one, other in zip((*together, again), asked, strict=True):
+            torch.testing.assert_close(one, other)
+        sum(one.square().mean() for one in (*together, again)).backward()
+        sum(one.square().mean() for one in asked).backward()
+    for one, other in zip(layers, alone, strict=True):
+        torch.testing.assert_close(one.state_dict(), other.state_dict())
+        torch.testing.assert_close(original(one).grad, original(other).grad)
+    with pytest.raises(ZeroDivisionError), found_together([*layers]):
+        raise ZeroDivisionError
+    assert all(norm_of(layer).given is None for layer in layers)
 
 
 @pytest.mark.parametrize("network", ["g", "d"])
