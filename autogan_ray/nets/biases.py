@@ -48,13 +48,13 @@ class Biases:
         sites = tuple(None if at is None else tuple((numbers[form], run) for form, run in at) for at in found)
         return cls(sums, sites)
 
-    def weighted(self, shares: Sequence[Shares], dtype: torch.dtype) -> list[Tensor | None]:
-        """Of each group [targets x rows]; ``dtype`` is theirs, not that of the sums."""
+    def weighted(self, shares: Sequence[Shares], dtype: torch.dtype | None) -> list[Tensor | None]:
+        """Of each group [targets x rows]. Args: dtype: to round to; None leaves them as they are."""
         if not self.sums:
             return [None] * len(self.sites)
         factors = shares_of([one for some in self.sums for one in some.asked], shares)
         parts = factors.split([len(some.asked) for some in self.sums])
-        summed = [_summed(some, part).to(dtype).split(some.runs) for some, part in zip(self.sums, parts, strict=True)]
+        summed = [_summed(some, part, dtype).split(some.runs) for some, part in zip(self.sums, parts, strict=True)]
         found: list[Tensor | None] = []
         for site in self.sites:
             runs = None if site is None else [summed[number][run].flatten() for number, run in site]
@@ -62,9 +62,10 @@ class Biases:
         return found
 
 
-def _summed(some: Sums, shares: Tensor) -> Tensor:
+def _summed(some: Sums, shares: Tensor, dtype: torch.dtype | None) -> Tensor:
     """[sums, rows]"""
     biases: list[Any] = [one.member.layer.bias for one in some.asked]
     # Products and sums, not a matrix product: that may have fewer digits on a GPU.
     weighted = torch.stack(biases) * shares.unsqueeze(1)
-    return weighted.view(-1, some.each, weighted.shape[1]).sum(1)
+    found = weighted.view(-1, some.each, weighted.shape[1]).sum(1)
+    return found if dtype is None else found.to(dtype)

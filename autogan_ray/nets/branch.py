@@ -46,43 +46,58 @@ class Branch:
             x = layer(x)
         return x
 
-    def onto(self, total: Total, tap: Tap, share: Tensor) -> None:
-        """Adds the choice's output times ``share`` (0-dim)."""
+    @property
+    def fold(self) -> int:
+        """Number of the layer that the share goes into; -1: into what the first one reads."""
+        fold = len(self.layers) - 1
+        while fold >= 0 and isinstance(self.layers[fold], nn.Upsample):
+            fold -= 1  # linear and without weights: the share may go in before it, where the tensor is smaller
+        return fold
+
+    def onto(self, total: Total, tap: Tap, share: Tensor, affine: Affine | None = None) -> None:
+        """Adds the choice's output times ``share`` (0-dim). Args: affine: of the batch norm it folds into, weighted."""
         x = tap.lead(self.lead)
         if not self.layers:
             total.add_product(share, x)
             return
-        fold = len(self.layers) - 1
-        while fold >= 0 and isinstance(self.layers[fold], nn.Upsample):
-            fold -= 1  # linear and without weights: the share may go in before it, where the tensor is smaller
+        fold = self.fold
         if fold < 0:
             x = share * x
         for index, layer in enumerate(self.layers):
-            x = scaled(layer, x, share) if index == fold else layer(x)
+            x = layer(x) if index != fold else scaled(layer, x, share, affine)
         total.add(x, fresh=True)
 
 
-def scaled(layer: nn.Module, x: Tensor, share: Tensor) -> Tensor:
-    """``share * layer(x)``, with the share inside the layer's weights where it has some."""
+Affine = tuple[Tensor, Tensor | None]
+"""Weight and bias of a batch norm, [C] each."""
+
+
+def scaled(layer: nn.Module, x: Tensor, share: Tensor, affine: Affine | None = None) -> Tensor:
+    """``share * layer(x)``, with the share inside the layer's weights where it has some.
+
+    Args:
+        affine: of a batch norm, where the product is known already, and the batch counted.
+    """
     if isinstance(layer, nn.Conv2d):
         bias = None if layer.bias is None else layer.bias * share
         return layer._conv_forward(x, layer.weight * share, bias)
     if isinstance(layer, nn.BatchNorm2d):
-        return _scaled_norm(layer, x, share)
+        return _scaled_norm(layer, x, share, affine)
     return share * layer(x)
 
 
-def _scaled_norm(layer: nn.BatchNorm2d, x: Tensor, share: Tensor) -> Tensor:
+def _scaled_norm(layer: nn.BatchNorm2d, x: Tensor, share: Tensor, affine: Affine | None) -> Tensor:
     """As ``nn.BatchNorm2d.forward``, running statistics included, but with weight and bias times the share."""
+    if affine is None:
+        if layer.training and layer.num_batches_tracked is not None:
+            layer.num_batches_tracked.add_(1)
+        # Laid out in full: torch's channels-last kernel would read an expanded vector past its end.
+        weight = layer.weight * share if layer.affine else share.expand(layer.num_features).contiguous()
+        affine = weight, layer.bias * share if layer.affine else None
     momentum = layer.momentum
-    if layer.training and layer.num_batches_tracked is not None:
-        layer.num_batches_tracked.add_(1)
-        if momentum is None:  # a cumulative mean
-            momentum = 1.0 / float(layer.num_batches_tracked)
-    # Laid out in full: torch's channels-last kernel reads an expanded vector as if it were one, past its end.
-    weight = share.expand(layer.num_features).contiguous() if layer.weight is None else layer.weight * share
-    bias = None if layer.bias is None else layer.bias * share
+    if momentum is None and layer.training and layer.num_batches_tracked is not None:
+        momentum = 1.0 / float(layer.num_batches_tracked)  # a cumulative mean
     use_batch = layer.training or layer.running_mean is None
     return functional.batch_norm(
-        x, layer.running_mean, layer.running_var, weight, bias, use_batch, momentum or 0.0, layer.eps
+        x, layer.running_mean, layer.running_var, *affine, use_batch, momentum or 0.0, layer.eps
     )

@@ -61,7 +61,8 @@ class Step:
         for bundle in self.bundles:
             bundle.onto(totals, taps.joined(bundle.sources), mixture)
         for arrow, number, branch in self.alone:
-            branch.onto(totals[arrow.target], taps[arrow.source], mixture.shares[arrow.name][number])
+            share, affine = mixture.shares[arrow.name][number], mixture.affines.get((arrow.name, number))
+            branch.onto(totals[arrow.target], taps[arrow.source], share, affine)
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,12 +75,14 @@ class Plan:
         steps: node -> what it was the last to be waited for.
         awaited: node -> those up to it that are read again when a later one is there.
         groups: of all steps, by their numbers.
+        alone: all other choices: (edge, number, branch).
         normed: layers with spectral norm that belong to no group.
     """
 
     steps: Mapping[str, Step]
     awaited: Mapping[str, frozenset[str]]
     groups: tuple[Group, ...]
+    alone: tuple[tuple[str, int, Branch], ...]
     normed: tuple[nn.Module, ...]
 
     @classmethod
@@ -118,7 +121,8 @@ class Plan:
         groups = [group for bundle in bundles for group in bundle.groups]
         layers = [module for *_, branch in alone for layer in branch.layers for module in layer.modules()]
         ordered = sorted(groups, key=lambda group: group.number)
-        return cls(steps, awaited, tuple(ordered), tuple(filter(is_spectral, layers)))
+        named = tuple((arrow.name, number, branch) for arrow, number, branch in alone)
+        return cls(steps, awaited, tuple(ordered), named, tuple(filter(is_spectral, layers)))
 
 
 def _bundled(kinds: Mapping[Kind, Sequence[Member]], order: Sequence[str]) -> list[Bundle]:

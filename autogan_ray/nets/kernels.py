@@ -15,8 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from autogan_ray.nets.asked import Asked, into_runs, shares_of
-from autogan_ray.nets.biases import Biases
-from autogan_ray.nets.merged import Group, Member, Mixture, Shares
+from autogan_ray.nets.merged import Group, Member, Shares
 from autogan_ray.nets.spectral import SpectralNorm, is_spectral, norm_of, original, sigmas, site_of, stacked
 
 Taps = tuple[int, int, int]
@@ -74,13 +73,11 @@ class Site(NamedTuple):
 
 @dataclass(frozen=True, eq=False)  # compared by identity, as a group is
 class Kernels:
-    """Of the groups of some cells. Args: counts: of each cell, how many; sites: of all of them."""
+    """Of the groups of some cells. Args: sites: of each group, one cell after the other."""
 
-    counts: tuple[int, ...]
     stacks: tuple[Stack, ...]
     blocks: tuple[Block, ...]
     sites: tuple[Site, ...]
-    biases: Biases
 
     @classmethod
     def of(cls, cells: Sequence[Sequence[Group]]) -> Kernels:
@@ -96,34 +93,22 @@ class Kernels:
         blocks = tuple(_block(form, runs, stacks) for form, runs in alike.items())
         numbers = {form: number for number, form in enumerate(alike)}
         return cls(
-            tuple(len(groups) for groups in cells),
             tuple(Stack.of(slots, spectral) for (_, spectral), slots in stacks.items()),
             blocks,
             tuple(Site(tuple((numbers[form], run) for form, run in at), *size) for at, *size in found),
-            Biases.of(cells),
         )
 
-    def weighted(self, shares: Sequence[Shares]) -> list[Mixture]:
-        """The mixture of each cell. Args: shares: of each cell's edges."""
+    def weighted(self, shares: Sequence[Shares], dtype: torch.dtype | None) -> list[Tensor]:
+        """Of each group. Args: shares: of each cell's edges; dtype: to round to; None leaves them as they are."""
         if not self.sites:
-            return [Mixture(some, (), ()) for some in shares]
+            return []
         weights = [stack.weights for stack in self.stacks]
-        device = weights[0][0].device.type
-        # Rounded to half precision where convolutions will be, but once, and after all sums.
-        wanted = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else weights[0][0].dtype
-        with torch.autocast(device, enabled=False):
-            last = any(not some[0].is_contiguous() for some in weights)  # those of 1x1 are laid out in both ways
-            factors = shares_of([one for stack in self.stacks for one in stack.asked], shares)
-            parts = factors.split([len(stack.asked) for stack in self.stacks])
-            scaled = [_scaled(*one, last) for one in zip(self.stacks, weights, parts, strict=True)]
-            blocks = [_placed(block, scaled, last).to(wanted).split(block.runs) for block in self.blocks]
-            kernels = [_kernel(site, blocks, last) for site in self.sites]
-            biases = self.biases.weighted(shares, wanted)
-        mixtures, start = [], 0
-        for some, count in zip(shares, self.counts, strict=True):
-            mixtures.append(Mixture(some, kernels[start : start + count], biases[start : start + count]))
-            start += count
-        return mixtures
+        last = any(not some[0].is_contiguous() for some in weights)  # those of 1x1 are laid out in both ways
+        factors = shares_of([one for stack in self.stacks for one in stack.asked], shares)
+        parts = factors.split([len(stack.asked) for stack in self.stacks])
+        scaled = [_scaled(*one, last) for one in zip(self.stacks, weights, parts, strict=True)]
+        blocks = [_placed(block, scaled, last, dtype).split(block.runs) for block in self.blocks]
+        return [_kernel(site, blocks, last) for site in self.sites]
 
 
 def _in_order(group: Group, cell: int, pair: Sequence[Member]) -> list[Asked]:
@@ -162,14 +147,13 @@ def _scaled(stack: Stack, weights: Sequence[Tensor], shares: Tensor, last: bool)
     return (whole * shares.view(-1, 1, 1, 1, 1)).split(stack.parts)
 
 
-def _placed(block: Block, scaled: Sequence[Sequence[Tensor]], last: bool) -> Tensor:
+def _placed(block: Block, scaled: Sequence[Sequence[Tensor]], last: bool, dtype: torch.dtype | None) -> Tensor:
     """The sums of a block's slots [pairs, rows, columns, side, side]."""
     parts = [scaled[slot.stack][slot.part] for slot in block.slots]
     taps = tuple(slice(*slot.taps) for slot in block.slots)
-    if len(parts) == 1 and parts[0].shape[-1] == block.side:
-        return parts[0]
-    placed: Tensor = _Place.apply(block.side, last, taps, *parts)
-    return placed
+    whole = len(parts) == 1 and parts[0].shape[-1] == block.side
+    placed: Tensor = parts[0] if whole else _Place.apply(block.side, last, taps, *parts)
+    return placed if dtype is None else placed.to(dtype)
 
 
 class _Place(torch.autograd.Function):

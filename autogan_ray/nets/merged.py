@@ -17,6 +17,7 @@ from typing import NamedTuple
 
 from torch import Tensor, nn
 
+from autogan_ray.nets.branch import Affine
 from autogan_ray.nets.ops import same_conv
 from autogan_ray.nets.tap import Tap
 from autogan_ray.nets.total import Total
@@ -80,11 +81,17 @@ Shares = Mapping[str, Sequence[Tensor]]
 
 
 class Mixture(NamedTuple):
-    """Of a cell, in one forward pass. Args: kernels, biases: of its groups, by their numbers; weighted."""
+    """Of a cell, in one forward pass; all weighted.
+
+    Args:
+        kernels, biases: of its groups, by their numbers.
+        affines: (edge, number of the choice) -> what the choice's share folds into.
+    """
 
     shares: Shares
     kernels: Sequence[Tensor]
     biases: Sequence[Tensor | None]
+    affines: Mapping[tuple[str, int], Affine]
 
 
 @dataclass(frozen=True, eq=False)  # compared by identity: torch.compile hashes it before it has its fields

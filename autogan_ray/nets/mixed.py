@@ -12,11 +12,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from autogan_ray.nets.blend import Blend
 from autogan_ray.nets.branch import Branch
 from autogan_ray.nets.bundles import Arrow, Plan
 from autogan_ray.nets.drawn import auxiliary_of, left_of
 from autogan_ray.nets.gate import gated
-from autogan_ray.nets.kernels import Kernels
 from autogan_ray.nets.ops import Zero
 from autogan_ray.nets.spectral import is_spectral
 from autogan_ray.nets.tap import Tap, Taps
@@ -61,7 +61,7 @@ class Place(nn.Module):
         self.merge = True
         self._branches = {choice: Branch.of(module) for choice, module in self.choices.items()}
         self._normed = {choice: tuple(filter(is_spectral, module.modules())) for choice, module in self.choices.items()}
-        self._plans: dict[tuple[int, ...], tuple[Plan, Kernels]] = {}
+        self._plans: dict[tuple[int, ...], tuple[Plan, Blend]] = {}
 
     def forward(self, x: Tensor | Tap, selection: Selection) -> Tensor:
         tap, total = x if isinstance(x, Tap) else Tap(x), Total()
@@ -83,9 +83,9 @@ class Place(nn.Module):
             left = tuple(left_of(selection, self.decision))
             if left not in self._plans:
                 plan = Plan.of([Arrow("", "in", "out", self.branches(left))], ["in", "out"])
-                self._plans[left] = plan, Kernels.of([plan.groups])
-            plan, kernels = self._plans[left]
-            plan.steps["in"].onto({"out": total}, Taps({"in": tap}), kernels.weighted([{"": shares}])[0])
+                self._plans[left] = plan, Blend.of([plan])
+            plan, blend = self._plans[left]
+            plan.steps["in"].onto({"out": total}, Taps({"in": tap}), blend.weighted([{"": shares}])[0])
         else:
             total.add(self._plain(tap.value, weights, left_of(selection, self.decision)))
         self.add_auxiliary(total, tap, selection)

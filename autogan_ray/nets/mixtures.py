@@ -6,16 +6,16 @@ from collections.abc import Iterable
 
 from torch import nn
 
+from autogan_ray.nets.blend import Blend
 from autogan_ray.nets.cells import DagCell, PlanKey, Ready
-from autogan_ray.nets.kernels import Kernels
 from autogan_ray.nets.mixed import Selection
 
 
 class Mixtures:
-    """Of one network; keeps how its kernels are made, which is the same each time until choices are dropped."""
+    """Of one network; keeps how they are made, which is the same each time until choices are dropped."""
 
     def __init__(self) -> None:
-        self._kernels: dict[tuple[PlanKey, ...], Kernels] = {}
+        self._blends: dict[tuple[PlanKey, ...], Blend] = {}
 
     def of(self, cells: Iterable[nn.Module], selection: Selection) -> list[Ready | None]:
         """For the forward pass of each cell; None for one of another kind."""
@@ -23,9 +23,9 @@ class Mixtures:
         dags = [cell for cell in every if isinstance(cell, DagCell)]
         prepared = [cell.prepared(selection) for cell in dags]
         key = tuple(one.key for one in prepared)
-        if key not in self._kernels:
-            self._kernels[key] = Kernels.of([one.plan.groups for one in prepared])
-        mixtures = self._kernels[key].weighted([one.shares for one in prepared])
+        if key not in self._blends:
+            self._blends[key] = Blend.of([one.plan for one in prepared])
+        mixtures = self._blends[key].weighted([one.shares for one in prepared])
         ready = iter(
             [Ready(one.running, one.plan, mixture, one.normed) for one, mixture in zip(prepared, mixtures, strict=True)]
         )

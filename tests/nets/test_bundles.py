@@ -10,11 +10,11 @@ import torch
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from autogan_ray.nets.blend import Blend
 from autogan_ray.nets.branch import Branch
 from autogan_ray.nets.bundles import Arrow, Plan
 from autogan_ray.nets.compute import configured
 from autogan_ray.nets.gan import Discriminator, Generator, Shape
-from autogan_ray.nets.kernels import Kernels
 from autogan_ray.nets.ops import OpSpec, build_op
 from autogan_ray.nets.tap import Tap, Taps
 from autogan_ray.nets.total import Total
@@ -67,7 +67,7 @@ class Graph:
 
     def together(self, x: Tensor, plan: Plan) -> dict[str, Tensor]:
         taps, totals = Taps({"in": Tap(x)}), {node: Total() for node in self.order}
-        (mixture,) = Kernels.of([plan.groups]).weighted([{name: row.unbind() for name, row in self.shares.items()}])
+        (mixture,) = Blend.of([plan]).weighted([{name: row.unbind() for name, row in self.shares.items()}])
         for node in self.order:
             if node != "in":
                 reached = totals[node].value
