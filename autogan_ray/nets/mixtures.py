@@ -16,10 +16,13 @@ class Mixtures:
 
     def __init__(self) -> None:
         self._blends: dict[tuple[PlanKey, ...], Blend] = {}
+        self._decided: dict[int, list[Ready | None]] = {}
 
     def of(self, cells: Iterable[nn.Module], selection: Selection) -> list[Ready | None]:
         """For the forward pass of each cell; None for one of another kind."""
         every = list(cells)
+        if not selection and len(every) in self._decided:
+            return self._decided[len(every)]
         dags = [cell for cell in every if isinstance(cell, DagCell)]
         prepared = [cell.prepared(selection) for cell in dags]
         key = tuple(one.key for one in prepared)
@@ -29,4 +32,7 @@ class Mixtures:
         ready = iter(
             [Ready(one.running, one.plan, mixture, one.normed) for one, mixture in zip(prepared, mixtures, strict=True)]
         )
-        return [next(ready) if isinstance(cell, DagCell) else None for cell in every]
+        found = [next(ready) if isinstance(cell, DagCell) else None for cell in every]
+        if not selection:  # a derived network: it is the same each time, for as many cells as run
+            self._decided[len(every)] = found
+        return found
