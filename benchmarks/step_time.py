@@ -169,6 +169,8 @@ def _task(
     images = _images(task, sides[0])
     found: dict[str, Any] = {}
     for side, plain in zip(sides, counted, strict=True):
+        if plain is not side:
+            task_of(plain, task)()  # what optimisers set up in their first step is no step's
         counts, told = _count(plain, task), times[side.name].told()
         median = told["median_s"]
         held = sum(p.nbytes for p in _parameters(side, task))
