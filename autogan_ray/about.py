@@ -7,16 +7,18 @@ import json
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from autogan_ray import provenance
 from autogan_ray.config import StudyConfig, differences
 from autogan_ray.errors import ResultsError
 from autogan_ray.metrics.labels import metric_label
-from autogan_ray.metrics.study import Measure
 from autogan_ray.plan import Plan
 from autogan_ray.results.lines import replace_text
 from autogan_ray.space import SearchSpace
+
+if TYPE_CHECKING:
+    from autogan_ray.metrics.study import Measure
 
 STUDY_FILE = "study.json"
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from autogan_ray import remedies
 from autogan_ray.config import StudyConfig
 from autogan_ray.errors import ConfigError
+from autogan_ray.metrics.weights import missing_weights
 from autogan_ray.space import SearchSpace, load_space
 from autogan_ray.training import sources
 
@@ -52,8 +53,6 @@ def with_resources(study: StudyConfig, gpus: int, gpus_per_trial: float | None) 
 
 def make_plan(study: StudyConfig, folder: Path, gpus: int, cpus: int | None = None) -> Plan:
     """Raises SpaceError, ConfigError, DataError or MetricError for what cannot be right on any machine."""
-    from autogan_ray.metrics.prepare import missing_weights
-
     spaces = {name: load_space(name) for name in proposable_spaces(study)}
     # The data's own size is not known yet; with more pixels there are no fewer decisions.
     remedies.check_spaces(study, spaces, study.data.image_size or 32)

@@ -79,9 +79,10 @@ def run_command(
     if dry_run:
         _say_plan(say, plan)
         return 0
-    lacking = [line for line in plan.missing if line.startswith("GPUs") and address is None]
-    if lacking:
-        raise ConfigError(lacking[0])
+    fatal = {"GPUs": address is None, "extractor weights": config.metrics.weights is not None}
+    for line in plan.missing:
+        if fatal.get(line.partition(":")[0]):
+            raise ConfigError(line)
     about = check_folder(config, plan.folder, resume, plan.spaces)
     if about and about["status"] == "complete":
         say(f"study {config.name!r} is complete already")
@@ -99,15 +100,18 @@ def _run(
     about: dict[str, Any] | None,
 ) -> int:
     from autogan_ray.console import header
-    from autogan_ray.metrics.study import prepare
-    from autogan_ray.tune.runner import Options, cluster, run_study
+    from autogan_ray.training.data import load_study_data
+    from autogan_ray.tune.cluster import cluster
 
+    study = plan.study
     say("preparing data, extractor and the statistics of the real images (kept for the next time)")
-    measure = prepare(
-        plan.study.data, plan.study.metrics, driver_device(plan.gpus), search_batch=plan.study.search.batch_size
-    )
-    check_networks(plan, measure.data.image_size, measure.data.channels)
+    images = load_study_data(study.data, study.metrics, study.search.batch_size)
     with cluster(plan, address) as dashboard:
+        from autogan_ray.metrics.study import measure_against
+        from autogan_ray.tune.runner import Options, run_study
+
+        measure = measure_against(images, study.metrics, driver_device(plan.gpus))
+        check_networks(plan, images.image_size, images.channels)
         say(header(plan, dashboard))
         say("")
         options = Options(address, storage, budget, command)

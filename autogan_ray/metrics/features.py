@@ -13,11 +13,6 @@ from torch import Tensor
 from autogan_ray.metrics.classifier import Classifier
 from autogan_ray.metrics.labels import CLASSIFIER, INCEPTION, metric_label
 
-EXTRACTORS = {
-    INCEPTION: "torch-fidelity's Inception v3, the published protocol",
-    CLASSIFIER: "features of a small network trained on the labelled data set itself; needs no download",
-}
-
 
 @dataclass(frozen=True)
 class ExtractorWeights:

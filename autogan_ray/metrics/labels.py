@@ -1,9 +1,13 @@
-"""The name under which people read a Frechet distance; free of torch, for the listing verbs."""
+"""The extractors, and the names under which people read a distance over their features; free of torch."""
 
 from __future__ import annotations
 
 INCEPTION = "inception-v3-compat"
 CLASSIFIER = "classifier"
+EXTRACTORS = {
+    INCEPTION: "torch-fidelity's Inception v3, the published protocol",
+    CLASSIFIER: "features of a small network trained on the labelled data set itself; needs no download",
+}
 
 
 def metric_label(extractor: str) -> str:

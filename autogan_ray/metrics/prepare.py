@@ -14,37 +14,14 @@ import torch
 
 from autogan_ray.errors import MetricError, nearest
 from autogan_ray.metrics.classifier import DIM, RECIPE, train_classifier
-from autogan_ray.metrics.features import EXTRACTORS, ExtractorWeights, state_digest
-from autogan_ray.metrics.labels import CLASSIFIER, INCEPTION
-
-INCEPTION_FILE = "weights-inception-2015-12-05-6726825d.pth"
-INCEPTION_URL = f"https://github.com/toshas/torch-fidelity/releases/download/v0.2.0/{INCEPTION_FILE}"
-INCEPTION_SHA256 = "6726825d"
+from autogan_ray.metrics.features import ExtractorWeights, state_digest
+from autogan_ray.metrics.labels import CLASSIFIER, EXTRACTORS, INCEPTION
+from autogan_ray.metrics.weights import INCEPTION_SHA256, INCEPTION_URL, inception_file, missing_weights
 
 
 def cache_root() -> Path:
     """$AUTOGAN_RAY_CACHE, or the user's cache."""
     return Path(os.environ.get("AUTOGAN_RAY_CACHE") or Path.home() / ".cache" / "autogan_ray")
-
-
-def inception_file(weights: str | Path | None) -> Path:
-    """The file asked for, or torch.hub's place."""
-    return Path(weights).expanduser() if weights else Path(torch.hub.get_dir()) / "checkpoints" / INCEPTION_FILE
-
-
-def missing_weights(name: str, weights: str | Path | None = None) -> str | None:
-    """What is not there and how to get it; None where a study can start. Raises MetricError for an unknown name."""
-    if name not in EXTRACTORS:
-        raise MetricError(f"unknown extractor {name!r}; {nearest(name, EXTRACTORS)}")
-    file = inception_file(weights)
-    if name != INCEPTION or file.is_file():
-        return None
-    if weights:
-        return f"extractor weights: {file} does not exist"
-    return (
-        f"extractor weights: {file} does not exist; it is downloaded when the study starts, or get it from "
-        f"{INCEPTION_URL} and give its place by --set metrics.weights=PATH"
-    )
 
 
 def prepare_extractor(

@@ -6,17 +6,15 @@ import hashlib
 import os
 import pickle
 from dataclasses import dataclass
-from pathlib import Path
 
 import torch
 
-from autogan_ray.errors import DataError
 from autogan_ray.metrics.evaluation import RealSet
 from autogan_ray.metrics.features import Extractor, ExtractorWeights
 from autogan_ray.metrics.prepare import cache_root, prepare_extractor
 from autogan_ray.metrics.scores import Statistics
 from autogan_ray.sections import DataConfig, MetricsConfig
-from autogan_ray.training.data import ImageData, check_enough, load_data
+from autogan_ray.training.data import ImageData, load_study_data
 
 _FORMAT = "real-v2"
 
@@ -33,25 +31,12 @@ class Measure:
 def prepare(
     data: DataConfig, metrics: MetricsConfig, device: torch.device | str = "cpu", search_batch: int | None = None
 ) -> Measure:
-    """Load, train or download, extract.
+    """Load, train or download, extract: :func:`load_study_data`, then :func:`measure_against`."""
+    return measure_against(load_study_data(data, metrics, search_batch), metrics, device)
 
-    Args:
-        search_batch: batch size of a search, which each half of the data must fill; None where none will be run.
 
-    Raises DataError or MetricError.
-    """
-    images = load_data(
-        data.source,
-        image_size=data.image_size,
-        channels=data.channels,
-        root=Path(data.root) if data.root else None,
-        limit=data.limit,
-    )
-    if search_batch is not None:
-        check_enough(images, search_batch, halves=True)
-    count = metrics.n_real or len(images)
-    if count > len(images):
-        raise DataError(f"metrics.n_real = {count}, but data {images.name!r} has {len(images)} images")
+def measure_against(images: ImageData, metrics: MetricsConfig, device: torch.device | str = "cpu") -> Measure:
+    """The extractor, and what it makes of the first ``metrics.n_real`` images. Raises MetricError."""
     weights = prepare_extractor(
         metrics.extractor,
         images=images.images,
@@ -60,7 +45,7 @@ def prepare(
         weights=metrics.weights,
         sha256=metrics.sha256,
     )
-    return Measure(images, weights, _real_set(images, weights, count, device))
+    return Measure(images, weights, _real_set(images, weights, metrics.n_real or len(images), device))
 
 
 def floor(measure: Measure, device: torch.device | str = "cpu") -> float:

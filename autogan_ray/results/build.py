@@ -102,8 +102,12 @@ def decision_rows(study_id: str, logs: Iterable[TrialLog]) -> list[Row]:
     return rows
 
 
-def genotype_rows(study_id: str, logs: Iterable[TrialLog]) -> list[Row]:
-    """One row a genotype that was scored, with where it was first seen and in how many trials."""
+def genotype_rows(study_id: str, logs: Iterable[TrialLog], kept: dict[str, Row] | None = None) -> list[Row]:
+    """One row a genotype that was scored, with where it was first seen and in how many trials.
+
+    ``kept``: genotype -> what depends on nothing else, filled here and found at the next call.
+    """
+    kept = {} if kept is None else kept
     rows: dict[str, Row] = {}
     seen_in: dict[str, set[str]] = {}
     for log in logs:
@@ -112,18 +116,21 @@ def genotype_rows(study_id: str, logs: Iterable[TrialLog]) -> list[Row]:
             seen_in.setdefault(name, set()).add(log.trial_id)
             if name in rows:
                 continue
-            genotype = Genotype.from_dict(record["genotype"])
-            rows[name] = {
+            if name not in kept:
+                kept[name] = _described(record)
+            rows[name] = kept[name] | {
                 "study_id": study_id,
                 "genotype_id": name,
-                "space": genotype.space,
-                "genotype_json": genotype.to_json(),
-                "text": draw(genotype),
-                **{key: record.get(key) for key in COSTS},
                 "first_trial_id": log.trial_id,
                 "first_evaluation": record["evaluation"],
             }
     return [row | {"n_trials": len(seen_in[name])} for name, row in rows.items()]
+
+
+def _described(record: dict[str, Any]) -> Row:
+    genotype = Genotype.from_dict(record["genotype"])
+    costs = {key: record.get(key) for key in COSTS}
+    return {"space": genotype.space, "genotype_json": genotype.to_json(), "text": draw(genotype), **costs}
 
 
 def best_trial(logs: Iterable[TrialLog]) -> TrialLog | None:

@@ -26,6 +26,7 @@ class Tables:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._kept: dict[tuple[str, str], tuple[list[dict[str, Any]], pa.Table]] = {}
+        self._genotypes: dict[str, build.Row] = {}
 
     def write(self, about: Mapping[str, Any], logs: TrialLogs) -> None:
         """Replace all tables. ``about``: what ``study.json`` holds."""
@@ -34,7 +35,7 @@ class Tables:
         planned, share = int(about["max_evaluations"]), float(about.get("gpus_per_trial") or 0)
         rows = {
             "trials": build.trial_rows(study_id, listed, planned, share),
-            "genotypes": build.genotype_rows(study_id, listed),
+            "genotypes": build.genotype_rows(study_id, listed, self._genotypes),
             "studies": [build.study_row(about, listed)],
         }
         for name in _OF_RECORDS:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from autogan_ray.errors import DataError
+from autogan_ray.sections import DataConfig, MetricsConfig
 
 if TYPE_CHECKING:  # listing verbs read this module's names without paying for torch
     from torch import Tensor
@@ -93,6 +94,28 @@ def load_data(
 
     images, labels = read_source(source, image_size, channels, root, download, limit)
     return ImageData.of(source, images, labels)
+
+
+def load_study_data(data: DataConfig, metrics: MetricsConfig, search_batch: int | None = None) -> ImageData:
+    """The images of a study, checked for being enough; imports no torch where the source is none of torchvision's.
+
+    Args:
+        search_batch: batch size of a search, which each half of the data must fill; None where none will be run.
+
+    Raises DataError.
+    """
+    images = load_data(
+        data.source,
+        image_size=data.image_size,
+        channels=data.channels,
+        root=Path(data.root) if data.root else None,
+        limit=data.limit,
+    )
+    if search_batch is not None:
+        check_enough(images, search_batch, halves=True)
+    if (metrics.n_real or 0) > len(images):
+        raise DataError(f"metrics.n_real = {metrics.n_real}, but data {images.name!r} has {len(images)} images")
+    return images
 
 
 def check_enough(data: ImageData, batch_size: int, halves: bool) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 from ray.air.execution._internal import actor_manager
 from ray.exceptions import RayActorError
-from ray.tune.execution import experiment_state, tune_controller
+from ray.tune.execution import class_cache, experiment_state, tune_controller
 from ray.tune.experiment import Trial
 
 WAIT_S = 1.0
@@ -56,6 +56,23 @@ def control_loop() -> Iterator[None]:
     finally:
         manager.next, controller._trial_task_failure = known_next, known_failure
         snapshots.sync_up_experiment_state = known_sync
+
+
+@contextmanager
+def workers_at_hand() -> Iterator[None]:
+    """Inside, the first trials run in processes that Ray has started with the cluster, a second earlier than in others.
+
+    Tune asks for an environment of its own, for which Ray starts other processes: some of the driver's variables,
+    which those of a cluster started here have inherited, and one for Lightning. In a cluster that was joined they have
+    not, so there this is nothing to enter.
+    """
+    module: Any = class_cache
+    known = module.DEFAULT_ENV_VARS, module.ENV_VARS_TO_PROPAGATE
+    module.DEFAULT_ENV_VARS, module.ENV_VARS_TO_PROPAGATE = {}, set()
+    try:
+        yield
+    finally:
+        module.DEFAULT_ENV_VARS, module.ENV_VARS_TO_PROPAGATE = known
 
 
 @contextmanager

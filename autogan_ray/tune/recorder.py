@@ -30,7 +30,7 @@ class Recorder(Callback):
     """
 
     SHORTEST_S = 10.0
-    """Tables are not rewritten more often than this, nor for more than a five-hundredth of the time."""
+    """Tables are not rewritten more often than this, nor for more than a thousandth of the time."""
 
     def __init__(self, folder: Path, planned: int, stopped: Callable[[], set[str]], listener: Listener | None) -> None:
         self._folder, self._planned, self._stopped, self._listener = folder, planned, stopped, listener
@@ -137,7 +137,7 @@ class Recorder(Callback):
         about = json.loads((self._folder / STUDY_FILE).read_text(encoding="utf-8"))
         self._tables.write(about, self.logs)
         taken = time.monotonic() - now
-        self._next_write = now + taken + max(self.SHORTEST_S, 500 * taken)
+        self._next_write = now + taken + max(self.SHORTEST_S, 1000 * taken)
 
 
 def _error_of(trial: Trial) -> str:

@@ -1,4 +1,4 @@
-"""Runs a plan on Ray: start (or join) a cluster, hand over values, let Tune work, leave tables behind."""
+"""Runs a plan on Ray: hand over values, let Tune work, leave tables behind."""
 
 from __future__ import annotations
 
@@ -9,33 +9,20 @@ import signal
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from autogan_ray.about import new_about, write_about
-from autogan_ray.errors import ConfigError, ResultsError
-from autogan_ray.metrics.study import Measure
+from autogan_ray.errors import ResultsError
 from autogan_ray.plan import Plan
 from autogan_ray.results.trial_log import ENDED
-from autogan_ray.training.streams import stream_seed
 
 if TYPE_CHECKING:
+    from autogan_ray.metrics.study import Measure
     from autogan_ray.tune.recorder import Listener, Recorder
 
-# Set before Ray is imported: loopback only, no usage report, trials keep the driver's folder, quiet.
-ENVIRONMENT = {
-    "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
-    "RAY_USAGE_STATS_ENABLED": "0",
-    "RAY_CHDIR_TO_TRIAL_DIR": "0",
-    "RAY_AIR_NEW_OUTPUT": "0",
-    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
-    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
-    "TUNE_DISABLE_STRICT_METRIC_CHECKING": "1",
-    "TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "0",
-    "RAY_TRAIN_ENABLE_V2_MIGRATION_WARNINGS": "0",
-}
 EXPERIMENT = "tune"
 JOURNAL = "optuna.journal"
 RUNGS = "rungs.json"
@@ -66,44 +53,10 @@ class Outcome:
     over_budget: bool
 
 
-@contextmanager
-def cluster(plan: Plan, address: str | None) -> Iterator[str | None]:
-    """Ray for one study; gives the dashboard's address. Joins ``address``, or starts a cluster on loopback.
-
-    Raises ConfigError where a joined cluster has fewer GPUs than asked for.
-    """
-    for key, value in ENVIRONMENT.items():
-        os.environ.setdefault(key, value)
-    import ray
-
-    if address is None:
-        context = ray.init(
-            address="local",
-            num_cpus=max(os.cpu_count() or 1, int(plan.slots * plan.study.tune.cpus_per_trial)),
-            num_gpus=plan.gpus,
-            include_dashboard=True,
-            dashboard_host="127.0.0.1",
-            log_to_driver=False,
-            logging_level=logging.ERROR,
-        )
-    else:
-        context = ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
-    token = Path.home() / ".ray" / "auth_token"
-    if token.is_file():
-        token.chmod(0o600)  # Ray leaves it readable to all
-    try:
-        there = int(ray.cluster_resources().get("GPU", 0))
-        if plan.gpus > there:
-            raise ConfigError(f"GPUs: {plan.gpus} asked for by --gpus, {there} in the cluster at {address}")
-        yield context.dashboard_url or None
-    finally:
-        ray.shutdown()
-
-
 def run_study(
     plan: Plan, measure: Measure, options: Options, listener: Listener | None, about: dict[str, Any] | None
 ) -> Outcome:
-    """Run, or go on with, a study inside :func:`cluster`.
+    """Run, or go on with, a study inside ``cluster``.
 
     Args:
         about: of an earlier run (from ``check_folder``), to go on with it; None for a fresh study.
@@ -124,7 +77,7 @@ def run_study(
         storage = _storage(plan, options, about["study_id"])
         with _ended_as_by_ctrl_c(options.time_budget_s):
             try:
-                _fit(plan, measure, storage, listener, fresh)
+                _fit(plan, measure, storage, listener, fresh, joined=options.address is not None)
             except KeyboardInterrupt:
                 pass  # before Ray listened for it
         # Ray's fit() returns alike whether it was interrupted or did all there was: the trials tell.
@@ -158,11 +111,12 @@ def sole_driver(folder: Path) -> Iterator[None]:
         os.close(handle)
 
 
-def _fit(plan: Plan, measure: Measure, storage: str, listener: Listener | None, fresh: bool) -> None:
+def _fit(plan: Plan, measure: Measure, storage: str, listener: Listener | None, fresh: bool, joined: bool) -> None:
     import numpy as np
     from ray import tune
 
-    from autogan_ray.tune.control import control_loop
+    from autogan_ray.training.streams import stream_seed
+    from autogan_ray.tune.control import control_loop, workers_at_hand
     from autogan_ray.tune.proposals import StudySearch, folder_of
     from autogan_ray.tune.rungs import RungKeeper
     from autogan_ray.tune.trainable import Bundle, run_trial
@@ -205,7 +159,7 @@ def _fit(plan: Plan, measure: Measure, storage: str, listener: Listener | None, 
         ),
     )
     logging.getLogger("ray.tune").setLevel(logging.CRITICAL)
-    with control_loop():
+    with control_loop(), nullcontext() if joined else workers_at_hand():
         tuner.fit()
 
 

@@ -13,7 +13,8 @@ import torch
 from autogan_ray.errors import MetricError
 from autogan_ray.metrics.classifier import train_classifier
 from autogan_ray.metrics.features import Extractor, state_digest
-from autogan_ray.metrics.prepare import missing_weights, prepare_extractor
+from autogan_ray.metrics.prepare import prepare_extractor
+from autogan_ray.metrics.weights import missing_weights
 from autogan_ray.training.data import ImageData
 
 

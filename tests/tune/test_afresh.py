@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import gc
 import random
 
 import numpy as np
 import torch
 
-from autogan_ray.tune.afresh import begin_afresh
+from autogan_ray.tune.afresh import begin_afresh, leave_imports_alone
 
 CPU = torch.device("cpu")
 
@@ -27,4 +28,19 @@ def test_what_a_library_draws_depends_on_the_trial_alone() -> None:
         assert drawn(3) == fresh and all(one != two for one, two in zip(fresh, other, strict=True))
         assert torch.get_num_threads() == 1 and torch.is_grad_enabled()
     finally:
+        gc.unfreeze()
         random.setstate(kept[0]), np.random.set_state(kept[1]), torch.set_rng_state(kept[2])
+
+
+def test_what_was_imported_is_collected_by_no_later_trial_and_what_a_trial_made_still_is() -> None:
+    gc.unfreeze()
+    try:
+        leave_imports_alone()
+        frozen = gc.get_freeze_count()
+        ring: list[object] = []
+        ring.append(ring)
+        del ring
+        leave_imports_alone()  # the next trial
+        assert frozen > 10_000 and gc.get_freeze_count() == frozen and gc.collect() > 0
+    finally:
+        gc.unfreeze()

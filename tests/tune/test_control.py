@@ -70,6 +70,7 @@ def test_rays_own_state_is_written_at_the_end_alone(monkeypatch: pytest.MonkeyPa
 
 
 def test_what_was_imported_is_no_matter_for_garbage_collection() -> None:
+    gc.unfreeze()
     before = gc.get_freeze_count()
     with imports_left_alone():
         assert gc.get_freeze_count() > before + 10_000

@@ -194,7 +194,7 @@ def test_eight_gpus_run_a_trial_on_each_and_shares_of_a_gpu_are_packed_on_it(tmp
     """On GPUs that are declared, not there. Two studies in one cluster: a whole GPU each, a quarter each."""
     script = """
 import os
-from autogan_ray.tune.runner import ENVIRONMENT
+from autogan_ray.tune.cluster import ENVIRONMENT
 os.environ.update(ENVIRONMENT)
 from ray.cluster_utils import Cluster
 cluster = Cluster(initialize_head=True, head_node_args=dict(num_cpus=8, num_gpus=8, include_dashboard=False))
