@@ -94,9 +94,9 @@ def _span(ends: dict[str, Any], show: Callable[[int], str]) -> str:
 def _cost_range(space: SearchSpace, image_size: int) -> dict[str, Any]:
     """The smallest and the largest connected networks at the widths of most publications, z as near to 120 as fits."""
     from autogan_ray.nets.extent import cost_range
-    from autogan_ray.nets.gan import Shape, latent_parts
+    from autogan_ray.nets.gan import Shape
 
-    parts = latent_parts(space, image_size)
+    parts = space.latent_parts(image_size)
     shape = Shape(image_size, 3, 256, 128, max(1, round(120 / parts)) * parts)
     found = cost_range(space, shape)
     return {

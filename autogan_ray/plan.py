@@ -11,6 +11,7 @@ from autogan_ray import remedies
 from autogan_ray.config import StudyConfig
 from autogan_ray.errors import ConfigError
 from autogan_ray.metrics.weights import missing_weights
+from autogan_ray.search.levels import plan_levels
 from autogan_ray.space import SearchSpace, load_space
 from autogan_ray.training import sources
 
@@ -104,6 +105,19 @@ def driver_device(gpus: int) -> str:
     return "cuda" if torch.cuda.is_available() else "cpu"
 
 
+def check_sizes(plan: Plan, image_size: int) -> None:
+    """Hold every space to the images' side in pixels, which is known once they are loaded; needs no torch.
+
+    Raises SpaceError or ConfigError.
+    """
+    remedies.check_spaces(plan.study, plan.spaces, image_size)
+    for space in plan.spaces.values():
+        space.decisions(image_size)
+        for latent_dim in _latent_dims(plan.study):
+            space.check_latent_dim(latent_dim, image_size)
+        plan_levels(space, image_size, plan.study.search.levels, phases=plan.study.search.levels or 1)
+
+
 def check_networks(plan: Plan, image_size: int, image_channels: int) -> None:
     """Build every space's networks once, without memory, so that what cannot be built is known before a trial.
 
@@ -112,15 +126,17 @@ def check_networks(plan: Plan, image_size: int, image_channels: int) -> None:
     import torch
 
     from autogan_ray.nets.gan import Discriminator, Generator, Shape
-    from autogan_ray.search.levels import plan_levels
 
-    remedies.check_spaces(plan.study, plan.spaces, image_size)
-    swept = plan.study.sweep.get("model.latent_dim")
+    model = plan.study.model
     for space in plan.spaces.values():
-        for latent_dim in swept.ends() if swept else (plan.study.model.latent_dim,):
-            model = plan.study.model.model_copy(update={"latent_dim": int(latent_dim)})
-            shape = Shape(image_size, image_channels, 1, 1, model.latent_dim, model.norm_g, model.head_d)
+        for latent_dim in _latent_dims(plan.study):
+            shape = Shape(image_size, image_channels, 1, 1, latent_dim, model.norm_g, model.head_d)
             with torch.device("meta"):
                 Generator(space, shape, None)
                 Discriminator(space, shape, None)
-        plan_levels(space, image_size, plan.study.search.levels, phases=plan.study.search.levels or 1)
+
+
+def _latent_dims(study: StudyConfig) -> tuple[int, ...]:
+    """The ends of what a trial can have."""
+    swept = study.sweep.get("model.latent_dim")
+    return tuple(int(length) for length in swept.ends()) if swept else (study.model.latent_dim,)

@@ -14,6 +14,7 @@ from autogan_ray.limits import check_limits
 from autogan_ray.plan import (
     Plan,
     check_networks,
+    check_sizes,
     default_study,
     driver_device,
     make_plan,
@@ -100,12 +101,16 @@ def _run(
     about: dict[str, Any] | None,
 ) -> int:
     from autogan_ray.console import header
+    from autogan_ray.metrics.weights import check_extractor
     from autogan_ray.training.data import load_study_data
     from autogan_ray.tune.cluster import cluster
 
     study = plan.study
     say("preparing data, extractor and the statistics of the real images (kept for the next time)")
     images = load_study_data(study.data, study.metrics, study.search.batch_size)
+    check_sizes(plan, images.image_size)
+    metrics = study.metrics
+    check_extractor(metrics.extractor, images.labels is not None, metrics.weights, metrics.sha256)
     with cluster(plan, address) as dashboard:
         from autogan_ray.metrics.study import measure_against
         from autogan_ray.tune.runner import Options, run_study

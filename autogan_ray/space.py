@@ -20,11 +20,11 @@ from pydantic import model_validator
 from autogan_ray import catalog
 from autogan_ray.blocks import DiscriminatorPart, FixedPart, GeneratorPart, WholePart
 from autogan_ray.connectivity import dead_ends
-from autogan_ray.errors import GenotypeError, NotFoundError, SpaceError, nearest
+from autogan_ray.errors import ConfigError, GenotypeError, NotFoundError, SpaceError, nearest
 from autogan_ray.genotype import Genotype
 from autogan_ray.operations import OPERATIONS
 from autogan_ray.parts import INPUT, DagPart
-from autogan_ray.sizes import CellLayout, generator_layout
+from autogan_ray.sizes import CellLayout, generator_cells, generator_layout
 from autogan_ray.value import Value, parse_toml
 
 
@@ -132,6 +132,23 @@ class SearchSpace(Value):
 
     def decisions(self, image_size: int) -> tuple[Decision, ...]:
         return self.decisions_g(image_size) + self.decisions_d(image_size)
+
+    def latent_parts(self, image_size: int) -> int:
+        """Into how many equal parts G cuts z: 1, or one a cell, or what the space says for this image size."""
+        _, cells = generator_cells(image_size)
+        if not isinstance(self.generator, DagPart) or self.generator.latent_parts == "one":
+            return 1
+        return min(self.generator.latent_parts_at.get(str(image_size), cells), cells)
+
+    def check_latent_dim(self, latent_dim: int, image_size: int) -> None:
+        """Raises ConfigError for a z that does not divide into its parts."""
+        parts = self.latent_parts(image_size)
+        if latent_dim % parts:
+            near = max(parts, round(latent_dim / parts) * parts)
+            raise ConfigError(
+                f"latent_dim = {latent_dim}: space {self.name!r} cuts z into {parts} equal parts at {image_size} px; "
+                f"the nearest length that fits is {near}"
+            )
 
     def size(self, image_size: int) -> int:
         """Number of choice combinations, G times D (disconnected ones included, as the papers count)."""

@@ -21,7 +21,7 @@ from torch.nn.utils.parametrizations import spectral_norm
 
 from autogan_ray.blocks import BlockPart, WholePart
 from autogan_ray.errors import ConfigError
-from autogan_ray.nets.gan import Shape, latent_parts
+from autogan_ray.nets.gan import Shape
 from autogan_ray.parts import INPUT, PLAIN, DagPart
 from autogan_ray.sizes import CellLayout, generator_cells, generator_layout
 from autogan_ray.space import SearchSpace
@@ -186,7 +186,7 @@ class Generator(nn.Module):
         part, width, size = space.generator, shape.channels_g, shape.image_size
         if isinstance(part, WholePart):
             raise _whole(space)
-        self.width, self.bottom, parts = width, generator_cells(size)[0], latent_parts(space, size)
+        self.width, self.bottom, parts = width, generator_cells(size)[0], space.latent_parts(size)
         self.latent = nn.ModuleList(
             nn.Linear(shape.latent_dim // parts, width * (self.bottom * 2**index) ** 2) for index in range(parts)
         )

@@ -129,8 +129,8 @@ def test_every_setting_that_only_some_methods_read_exists() -> None:
 
 
 def test_more_levels_than_the_generator_has_cells_are_refused_before_a_trial_starts(tmp_path: Any) -> None:
-    from autogan_ray.plan import check_networks
+    from autogan_ray.plan import check_sizes
 
     found = study(search__method="reinforce", search__levels=3)
     with pytest.raises(ConfigError, match=r"search.levels = 3: .* at most 2 levels"):
-        check_networks(make_plan(found, tmp_path, 0), 8, 1)
+        check_sizes(make_plan(found, tmp_path, 0), 8)

@@ -16,7 +16,7 @@ from autogan_ray.errors import MetricError, nearest
 from autogan_ray.metrics.classifier import DIM, RECIPE, train_classifier
 from autogan_ray.metrics.features import ExtractorWeights, state_digest
 from autogan_ray.metrics.labels import CLASSIFIER, EXTRACTORS, INCEPTION
-from autogan_ray.metrics.weights import INCEPTION_SHA256, INCEPTION_URL, inception_file, missing_weights
+from autogan_ray.metrics.weights import INCEPTION_URL, check_extractor, inception_file, missing_weights, read_weights
 
 
 def cache_root() -> Path:
@@ -48,27 +48,18 @@ def prepare_extractor(
     if name not in EXTRACTORS:
         raise MetricError(f"unknown extractor {name!r}; {nearest(name, EXTRACTORS)}")
     if name == INCEPTION:
-        return _inception(inception_file(weights), sha256 or INCEPTION_SHA256, download and not weights)
-    if labels is None:
-        raise MetricError(
-            f"extractor {CLASSIFIER!r} learns from labels, and this data set has none; use --set "
-            f"metrics.extractor={INCEPTION}, or give labels"
-        )
+        return _inception(inception_file(weights), sha256, download and not weights)
+    check_extractor(name, labels is not None, weights, sha256)
+    assert labels is not None
     return _classifier(images, labels, data_digest, cache or cache_root())
 
 
-def _inception(file: Path, sha256: str, download: bool) -> ExtractorWeights:
+def _inception(file: Path, sha256: str | None, download: bool) -> ExtractorWeights:
     if not file.is_file():
         if not download:
             raise MetricError(str(missing_weights(INCEPTION, file)))
         _download(file)
-    content = file.read_bytes()
-    digest = hashlib.sha256(content).hexdigest()
-    if not digest.startswith(sha256.lower()):
-        raise MetricError(
-            f"extractor weights {file}: sha256 is {digest[:16]}..., expected {sha256}...; the file is torn or another "
-            "one. Remove it to download it again, or name its digest by --set metrics.sha256=... if it is meant"
-        )
+    content, digest = read_weights(file, sha256)
     try:
         state = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
     except (RuntimeError, pickle.UnpicklingError, EOFError, ValueError, KeyError) as error:

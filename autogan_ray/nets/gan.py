@@ -16,7 +16,6 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from autogan_ray.blocks import BlockPart, WholePart
-from autogan_ray.errors import ConfigError
 from autogan_ray.nets import baselines
 from autogan_ray.nets.block_cells import BlockCell, FixedBlock
 from autogan_ray.nets.cells import DagCell
@@ -87,13 +86,8 @@ class Generator(nn.Module):
         width = shape.channels_g
         self._bottom, _ = generator_cells(shape.image_size)
         self._width = width
-        parts = latent_parts(space, shape.image_size)
-        if shape.latent_dim % parts:
-            near = max(parts, round(shape.latent_dim / parts) * parts)
-            raise ConfigError(
-                f"latent_dim = {shape.latent_dim}: space {space.name!r} cuts z into {parts} equal parts at "
-                f"{shape.image_size} px; the nearest length that fits is {near}"
-            )
+        space.check_latent_dim(shape.latent_dim, shape.image_size)
+        parts = space.latent_parts(shape.image_size)
         # The first part of z feeds the first cell, each further part is added to a later cell's input.
         self.latent = nn.ModuleList(
             nn.Linear(shape.latent_dim // parts, width * (self._bottom * 2**index) ** 2) for index in range(parts)
@@ -225,12 +219,3 @@ def _whole_d(name: str, shape: Shape) -> nn.Module:
         return baselines.DcganDiscriminator(size, channels, width)
     assert name == "biggan", name
     return baselines.BigGanDiscriminator(size, channels, width, len(shape.class_shares))
-
-
-def latent_parts(space: SearchSpace, image_size: int) -> int:
-    """Into how many parts z is cut: 1, or one a cell, or what the space says for this image size."""
-    part = space.generator
-    _, cells = generator_cells(image_size)
-    if not isinstance(part, DagPart) or part.latent_parts == "one":
-        return 1
-    return min(part.latent_parts_at.get(str(image_size), cells), cells)

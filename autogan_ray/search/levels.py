@@ -8,15 +8,15 @@ coarse before: so any D serves, and none has to grow.
 from __future__ import annotations
 
 from dataclasses import dataclass
-
-import torch
-from torch import Tensor
-from torch.nn import functional
+from typing import TYPE_CHECKING
 
 from autogan_ray.blocks import WholePart
 from autogan_ray.errors import ConfigError
 from autogan_ray.sizes import generator_cells
 from autogan_ray.space import Decision, SearchSpace
+
+if TYPE_CHECKING:  # a study's levels are checked before torch is wanted
+    from torch import Tensor
 
 SMALLEST_PX = 8
 """AutoGAN's first level."""
@@ -80,6 +80,9 @@ def _ends(count: int, phases: int) -> list[int]:
 
 def coarse(images: Tensor, side: int) -> Tensor:
     """[B, C, H, H] with the detail of ``side`` px: means over squares, each square then filled with its mean."""
+    import torch
+    from torch.nn import functional
+
     full = images.shape[-1]
     if side == full:
         return images

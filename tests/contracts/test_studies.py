@@ -9,7 +9,7 @@ import pytest
 from autogan_ray import catalog
 from autogan_ray.config import StudyConfig, differences, load_study_config, settings
 from autogan_ray.errors import ConfigError
-from autogan_ray.plan import check_networks, make_plan, with_resources
+from autogan_ray.plan import check_networks, check_sizes, make_plan, with_resources
 
 STUDIES = catalog.names("study")
 SIZES = {"digits": (8, 1), "cifar10": (32, 3)}
@@ -25,6 +25,7 @@ def test_a_shipped_study_survives_json_and_its_networks_can_be_built(name: str, 
     assert study.name == name and study.description
     assert StudyConfig.parse(study.to_dict(), name, ConfigError) == study
     plan = make_plan(with_resources(study, 0, None), tmp_path / name, 0)
+    check_sizes(plan, SIZES[study.data.source][0])
     check_networks(plan, *SIZES[study.data.source])
     assert study.tune.grace >= study.tune.max_evaluations / 8
 

@@ -7,10 +7,12 @@ import os
 import signal
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
 from click.testing import CliRunner
+from PIL import Image
 from ray.tune.execution.class_cache import _ActorClassCache
 
 from autogan_ray.cli import main
@@ -79,24 +81,37 @@ class RayWasStarted(Exception):
     pass
 
 
+INCEPTION = "metrics.extractor=inception-v3-compat"
+
+
 @pytest.mark.parametrize(
-    ("message", "setting"),
+    ("message", "settings"),
     [
-        ("data 'digits' has 600 images", "metrics.n_real=5000"),
-        ("fewer than one batch of 500", "search.batch_size=500"),
-        ("is not a folder", "data.source=imagefolder:nowhere"),
-        ("w.pth does not exist", "metrics.weights=w.pth"),
+        ("data 'digits' has 600 images", ["metrics.n_real=5000"]),
+        ("fewer than one batch of 500", ["search.batch_size=500"]),
+        ("is not a folder", ["data.source=imagefolder:nowhere"]),
+        ("w.pth does not exist", [INCEPTION, "metrics.weights=w.pth"]),
+        ("sha256 is e3b0c44298fc1c14..., expected 6726825d", [INCEPTION, "metrics.weights=torn.pth"]),
+        ("this data set has none", ["data.source=imagefolder:grey", "metrics.n_real=4", "search.batch_size=2"]),
+        ("image size 17 px: it must be", ["data.image_size=17"]),
+        ("latent_dim = 9: space 'adversarialnas' cuts z into 2 equal parts", ["model.latent_dim=9"]),
+        ("at most 2 levels", ["search.relaxation=own", "search.method=reinforce", "search.levels=3"]),
     ],
 )
-def test_what_is_wrong_with_the_data_is_told_before_ray_starts(
-    message: str, setting: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Any
+def test_what_is_wrong_with_data_weights_or_sizes_is_told_before_ray_starts(
+    message: str, settings: list[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
+    (tmp_path / "torn.pth").touch()
+    (tmp_path / "grey").mkdir()
+    for name in "abcd":
+        Image.new("L", (8, 8)).save(tmp_path / "grey" / f"{name}.png")
+
     def start(*_: Any) -> None:
         raise RayWasStarted
 
     monkeypatch.setattr(cluster, "cluster", start)
     monkeypatch.chdir(tmp_path)
-    extractor = ["--set", "metrics.extractor=inception-v3-compat"] if "weights" in setting else []
-    found = CliRunner().invoke(main, ["run", "smoke", "--set", setting, *extractor])
-    assert found.exit_code == 2 and message in found.output.replace("\n", " ")
+    asked = [word for setting in settings for word in ("--set", setting)]
+    found = CliRunner().invoke(main, ["run", "smoke", "--space", "adversarialnas", *asked])
+    assert found.exit_code == 2 and message in found.output.replace("\n", " "), found.output
     assert isinstance(CliRunner().invoke(main, ["run", "smoke"]).exception, RayWasStarted)
