@@ -89,6 +89,7 @@ def test_a_study_that_is_interrupted_keeps_its_tables_and_resumes_to_the_same_hi
     longer = ["run", "smoke", "--trials", "3", "--set", "tune.max_concurrent=1"]
     found = interrupted_at_the_first_report(tmp_path, *longer)
     assert found.returncode == 130 and "--resume" in found.stdout, found.stdout + found.stderr
+    assert "the trial's process was there already" in found.stdout
     folder = tmp_path / "results" / "smoke"
     trials = pd.read_parquet(folder / "trials.parquet")
     assert trials["trial_id"].tolist() == ["t0000"] and trials["status"].tolist() == ["interrupted"]
@@ -101,12 +102,17 @@ def test_a_study_that_is_interrupted_keeps_its_tables_and_resumes_to_the_same_hi
 def interrupted_at_the_first_report(cwd: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     """Ctrl-C in the moment in which the driver hears of it: on a busy machine one from here may come far later."""
     script = """
-import os, signal, sys
+import os, psutil, signal, sys
 from autogan_ray.cli import main
 from autogan_ray.tune.recorder import Recorder
+there = set()
 class Interrupted(Recorder):
-    def on_trial_result(self, *given, **more):
-        super().on_trial_result(*given, **more)
+    def __init__(self, *given):
+        super().__init__(*given)
+        there.update(process.pid for process in psutil.Process().children(recursive=True))
+    def on_trial_result(self, *given, result, **more):
+        super().on_trial_result(*given, result=result, **more)
+        print("the trial's process", "was there already" if result["pid"] in there else "was started for it")
         os.kill(os.getpid(), signal.SIGINT)
     def on_trial_complete(self, *given, **more):
         print("Ray told of an end")
