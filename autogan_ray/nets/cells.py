@@ -73,7 +73,7 @@ class DagCell(nn.Module):
 
     def forward(self, x: Tensor, skips: Sequence[Tensor], selection: Selection, ready: Ready) -> tuple[Tensor, Tensor]:
         """(output, skip output), both [B, c_out, H, W] at the cell's output size."""
-        running, plan, mixture, _ = ready
+        (running, _, plan, _, _), mixture = ready
         taps, totals = Taps({INPUT: Tap(x)}), {node: Total() for node in self._order}
         for node in (INPUT, *self._order):
             if node != INPUT:
@@ -166,10 +166,8 @@ class Prepared(NamedTuple):
 class Ready(NamedTuple):
     """All that a cell needs to run."""
 
-    running: Sequence[Edge]
-    plan: Plan
+    prepared: Prepared
     mixture: Mixture
-    normed: Sequence[nn.Module]
 
 
 def _repeated(name: str, times: int, spec: OpSpec) -> nn.Module:

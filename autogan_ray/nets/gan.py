@@ -114,7 +114,7 @@ class Generator(nn.Module):
         pieces = z.chunk(len(self.latent), dim=1)
         x: Tensor | None = None
         skips: list[Tensor] = []
-        cells = self.cells[: self.running]
+        cells = [*self.cells][: self.running]  # a slice of the ModuleList itself is a new module
         for index, (cell, ready) in enumerate(zip(cells, self._mixtures.of(cells, selection), strict=True)):
             if index < len(self.latent):
                 side = self._bottom * 2**index
@@ -168,7 +168,7 @@ class Discriminator(nn.Module):
             return scores if self.precision is None else scores.float()
         with _precision(images, self.precision):
             cells = self._mixtures.of(self.cells, selection)
-        searched = [layer for ready in cells if ready is not None for layer in ready.normed]
+        searched = [layer for ready in cells if ready is not None for layer in ready.prepared.normed]
         with found_together([*searched, *self._normed]):
             with _precision(images, self.precision):
                 x = images

@@ -29,9 +29,7 @@ class Mixtures:
         if key not in self._blends:
             self._blends[key] = Blend.of([one.plan for one in prepared])
         mixtures = self._blends[key].weighted([one.shares for one in prepared])
-        ready = iter(
-            [Ready(one.running, one.plan, mixture, one.normed) for one, mixture in zip(prepared, mixtures, strict=True)]
-        )
+        ready = iter([Ready(one, mixture) for one, mixture in zip(prepared, mixtures, strict=True)])
         found = [next(ready) if isinstance(cell, DagCell) else None for cell in every]
         if not selection:  # a derived network: it is the same each time, for as many cells as run
             self._decided[len(every)] = found
