@@ -23,11 +23,16 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """No test reads or writes the user's cache; child processes inherit it."""
     folder = tmp_path_factory.mktemp("cache")
-    before = {name: os.environ.get(name) for name in ("AUTOGAN_RAY_CACHE", "AUTOGAN_RAY_DATA", "OMP_NUM_THREADS")}
-    os.environ["AUTOGAN_RAY_CACHE"] = str(folder)
-    os.environ["AUTOGAN_RAY_DATA"] = str(folder / "data")
-    # Two threads that share a busy processor wait for each other: a step takes 30 times as long.
-    os.environ["OMP_NUM_THREADS"] = "1"
+    ours = {
+        "AUTOGAN_RAY_CACHE": str(folder),
+        "AUTOGAN_RAY_DATA": str(folder / "data"),
+        # Two threads that share a busy processor wait for each other: a step takes 30 times as long.
+        "OMP_NUM_THREADS": "1",
+        # Ray's trials step back for all else that runs: beside other tests one may not start for minutes.
+        "RAY_worker_niceness": "0",
+    }
+    before = {name: os.environ.get(name) for name in ours}
+    os.environ.update(ours)
     torch.set_num_threads(1)
     yield folder
     for name, value in before.items():
