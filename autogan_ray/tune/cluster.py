@@ -28,8 +28,12 @@ ENVIRONMENT = {
     "RAY_TRAIN_ENABLE_V2_MIGRATION_WARNINGS": "0",
 }
 
-# Each as long to import as its part of Ray to start: torch comes with the first.
-_NEXT = ("autogan_ray.metrics.study", "autogan_ray.tune.trainable", "autogan_ray.tune.proposals")
+# In the order in which they are wanted; torch comes with the first. Ray asks for the last two to hand over values.
+_NEXT = (
+    *("autogan_ray.metrics.study", "autogan_ray.tune.trainable", "autogan_ray.tune.proposals"),
+    *("autogan_ray.tune.recorder", "autogan_ray.tune.rungs", "autogan_ray.tune.control"),
+    *("pydantic.v1", "pyarrow.json"),
+)
 
 
 @contextmanager
