@@ -62,7 +62,7 @@ def main() -> None:
 @click.option("--space", "spaces", multiple=True, help="Search these spaces only; repeatable.")
 @click.option("--time-budget", help="End after so long: 90s, 30m, 8h.")
 @click.option("--max-gpu-hours", type=click.FloatRange(min=0, min_open=True), help="End after so many GPU hours.")
-@click.option("--resume", is_flag=True, help="Go on with the study in the folder.")
+@click.option("--resume", is_flag=True, help="Go on with the study in the folder; what failed is tried again.")
 @click.option("--dry-run", is_flag=True, help="Show the resolved study and what is missing; run nothing.")
 def run(**asked: Any) -> None:
     """Run a STUDY: a shipped name or a file (default: cifar10 with GPUs, digits without)."""

@@ -20,6 +20,7 @@ from autogan_ray.plan import (
     make_plan,
     with_resources,
 )
+from autogan_ray.results.trial_log import TrialLogs
 
 Say = Callable[[str], None]
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
@@ -86,8 +87,11 @@ def run_command(
             raise ConfigError(line)
     about = check_folder(config, plan.folder, resume, plan.spaces)
     if about and about["status"] == "complete":
-        say(f"study {config.name!r} is complete already")
-        return 0 if _say_summary(say, plan.folder) else 1
+        failed = [log.trial_id for log in TrialLogs(plan.folder) if log.state == "error"]
+        if not failed:
+            say(f"study {config.name!r} is complete already")
+            return 0 if _say_summary(say, plan.folder) else 1
+        say(f"study {config.name!r} is complete but for what failed and is taken up again: {', '.join(failed)}")
     return _run(say, plan, address, storage, budget, command, about)
 
 
@@ -189,6 +193,19 @@ def _cost_estimate(plan: Plan) -> str:
     return f"{whole:g} kimg without pruning; at least {whole * share:.4g} kimg ({share:.0%}) with ASHA"
 
 
+def _say_failures(say: Say, logs: TrialLogs) -> None:
+    """Why trials failed, the same reason once."""
+    reasons: dict[str, list[str]] = {}
+    for log in logs:
+        if log.state == "error":
+            first = str(log.status["error_message"]).partition("\n")[0]
+            reasons.setdefault(f"{log.status['error_type']}: {first}", []).append(log.trial_id)
+    for reason, trials in reasons.items():
+        say(f"\nfailed: {', '.join(trials)}: {reason}")
+    if reasons:
+        say("(the whole message: column error_message of trials.parquet; the same command with --resume tries again)")
+
+
 def _say_summary(say: Say, folder: Path) -> bool:
     """The trials, the best genotype, and how to go on; False where no trial has a score."""
     from autogan_ray.console import trial_table
@@ -198,12 +215,12 @@ def _say_summary(say: Say, folder: Path) -> bool:
     from autogan_ray.results.drawing import draw
     from autogan_ray.results.store import load_study
     from autogan_ray.results.symptoms import symptoms
-    from autogan_ray.results.trial_log import TrialLogs
 
     logs = TrialLogs(folder)
     study = load_study(folder)
     extractor = str(study.studies["extractor"].iloc[0])
     say(trial_table(logs, metric_label(extractor)))
+    _say_failures(say, logs)
     best = best_trial(logs)
     if best is None or best.best is None:
         say("no trial has a score; the table trials has their errors")

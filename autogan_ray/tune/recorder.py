@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import shutil
 import time
+import traceback
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from ray import cloudpickle
 from ray.tune import Callback
 from ray.tune.experiment import Trial
 
@@ -101,8 +103,7 @@ class Recorder(Callback):
         return "pruned" if log.trial_id in stopped else None
 
     def on_trial_error(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
-        error = _error_of(trial)
-        kind, _, message = error.partition(": ")
+        kind, message = _error_of(trial)
         self._end(self._known(trial), "error", error_type=kind[:200], error_message=message[:2000])
 
     def finish(self, **study: Any) -> None:
@@ -140,11 +141,16 @@ class Recorder(Callback):
         self._next_write = now + taken + max(self.SHORTEST_S, 1000 * taken)
 
 
-def _error_of(trial: Trial) -> str:
-    """Last line of the trial's traceback, ``Type: message``."""
+def _error_of(trial: Trial) -> tuple[str, str]:
+    """Type, as tracebacks name it, and message of what ended a trial; of Ray's own errors the text that it left."""
     try:
-        text = Path(trial.error_file).read_text(encoding="utf-8") if trial.error_file else ""
-    except OSError:
-        text = ""
-    lines = [line for line in text.strip().splitlines() if line and not line.startswith(" ")]
-    return lines[-1] if lines else "Unknown: no traceback was left"
+        error = cloudpickle.loads(Path(trial.pickled_error_file).read_bytes())
+        cause = getattr(error, "cause", None) or error  # Ray wraps what a trial raised
+        kind, _, message = "".join(traceback.format_exception_only(cause)).partition(": ")
+        return kind.strip(), message.strip()
+    except Exception:  # none is there, or it is of a class that only the trial's process knows
+        pass
+    try:
+        return "Unknown", Path(trial.error_file).read_text(encoding="utf-8").strip()
+    except (OSError, TypeError):
+        return "Unknown", "no traceback was left"

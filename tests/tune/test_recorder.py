@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import traceback
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import torch
+from ray import cloudpickle
+from ray.exceptions import ActorDiedError, RayTaskError
 
 from autogan_ray.config import TrialConfig
 from autogan_ray.results.trial_log import TrialLogs
@@ -21,7 +25,9 @@ def recorder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Recorder:
 
 def trial(**more: Any) -> Any:
     config = {"number": 0, "trial_id": "t0000", "trial": TrialConfig().model_dump_json()}
-    return SimpleNamespace(config=config, trial_id="rays", error_file=None, **more)
+    return SimpleNamespace(
+        **{"config": config, "trial_id": "rays", "error_file": None, "pickled_error_file": None} | more
+    )
 
 
 def test_a_trial_that_is_taken_up_after_an_error_has_none(recorder: Recorder) -> None:
@@ -32,6 +38,37 @@ def test_a_trial_that_is_taken_up_after_an_error_has_none(recorder: Recorder) ->
     recorder.on_trial_start(0, [], trial())
     assert log.state == "running" and log.status["starts"] == 2
     assert log.status["error_type"] is None and log.status["error_message"] is None
+
+
+def raised(error: Exception) -> RayTaskError:
+    """As Ray hands over what a trial raised."""
+    try:
+        raise error
+    except Exception as known:
+        return RayTaskError("train()", traceback.format_exc(), known)
+
+
+@pytest.mark.parametrize(
+    ("error", "kind", "message"),
+    [
+        (raised(RuntimeError("CUDA error: out\nfor debugging: consider\n  this\n")), "RuntimeError", "CUDA error: out"),
+        (raised(torch.OutOfMemoryError("all gone")), "torch.OutOfMemoryError", "all gone"),
+        (raised(KeyError("lr")), "KeyError", "'lr'"),
+        (raised(AssertionError()), "AssertionError", ""),
+        (ActorDiedError(), "ray.exceptions.ActorDiedError", "The actor died"),
+        (None, "Unknown", "Failure # 1"),
+    ],
+)
+def test_a_trial_s_error_has_the_type_and_the_whole_message_of_what_it_raised(
+    error: Exception | None, kind: str, message: str, recorder: Recorder, tmp_path: Path
+) -> None:
+    text, pickled = tmp_path / "error.txt", tmp_path / "error.pkl"
+    text.write_text(f"Failure # 1 (occurred now)\n{error}\n")
+    pickled.write_bytes(b"torn" if error is None else cloudpickle.dumps(error))
+    recorder.on_trial_error(0, [], trial(error_file=str(text), pickled_error_file=str(pickled)))
+    status = recorder.logs.get("t0000").status
+    assert status["error_type"] == kind and status["error_message"].startswith(message)
+    assert ("consider" in status["error_message"]) == (message == "CUDA error: out")
 
 
 def test_the_checkpoints_of_an_earlier_run_go_once_there_is_a_new_one(recorder: Recorder, tmp_path: Path) -> None:

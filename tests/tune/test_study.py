@@ -99,9 +99,28 @@ def test_a_study_that_is_interrupted_keeps_its_tables_and_resumes_to_the_same_hi
     assert "complete already" in run(*longer, "--resume", cwd=tmp_path).stdout
 
 
-def interrupted_at_the_first_report(cwd: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+def test_a_trial_that_failed_is_told_with_its_reason_and_taken_up_again_when_asked(tmp_path: Path) -> None:
+    once = ["run", "smoke", "--trials", "1", "--set", "tune.max_failures=0"]
+    killed = 'os.kill(result["pid"], signal.SIGKILL)'
+    found = interrupted_at_the_first_report(tmp_path, *once, interrupt=killed)
+    assert found.returncode == 0, found.stdout + found.stderr
+    assert re.search(r"failed: t0000: [\w.]*ActorDiedError: .*\n.* with --resume tries again", found.stdout)
+    folder = tmp_path / "results" / "smoke"
+    trials, studies = (pd.read_parquet(folder / f"{name}.parquet") for name in ("trials", "studies"))
+    assert trials["status"].tolist() == ["error"] and studies["status"].tolist() == ["complete"]
+    again = run(*once, "--resume", cwd=tmp_path).stdout
+    assert "complete but for what failed and is taken up again: t0000" in again and "failed: " not in again
+    later = pd.read_parquet(folder / "trials.parquet")
+    assert later["status"].tolist() == ["complete"] and later["restarts"].tolist() == [1]
+    assert later["error_message"].isna().all()
+    assert "complete already" in run(*once, "--resume", cwd=tmp_path).stdout
+
+
+def interrupted_at_the_first_report(
+    cwd: Path, *arguments: str, interrupt: str = "os.kill(os.getpid(), signal.SIGINT)"
+) -> subprocess.CompletedProcess[str]:
     """Ctrl-C in the moment in which the driver hears of it: on a busy machine one from here may come far later."""
-    script = """
+    script = f"""
 import os, psutil, signal, sys
 from autogan_ray.cli import main
 from autogan_ray.tune.recorder import Recorder
@@ -113,7 +132,7 @@ class Interrupted(Recorder):
     def on_trial_result(self, *given, result, **more):
         super().on_trial_result(*given, result=result, **more)
         print("the trial's process", "was there already" if result["pid"] in there else "was started for it")
-        os.kill(os.getpid(), signal.SIGINT)
+        {interrupt}
     def on_trial_complete(self, *given, **more):
         print("Ray told of an end")
         super().on_trial_complete(*given, **more)
