@@ -83,6 +83,8 @@ def check_folder(
 ) -> dict[str, Any] | None:
     """What ``study.json`` says of an earlier run to go on with; None for a fresh folder.
 
+    A study may be given more trials than it had: then it has yet to run them, whatever became of it.
+
     ``spaces``: by name as they are now, to be those that the study began with; None where nothing will be searched.
 
     Raises ResultsError: the folder holds another configuration (the difference is shown), or the same one and
@@ -98,6 +100,12 @@ def check_folder(
         before = comparable(json.loads(about["config_json"]))
     except (json.JSONDecodeError, KeyError, TypeError) as error:
         raise ResultsError(f"{file} is damaged ({error}); the study in {folder} cannot be resumed") from error
+    if study.tune.num_trials > before["tune"].get(
+        "num_trials", study.tune.num_trials
+    ):  # the first of them are those that it has
+        before["tune"]["num_trials"] = study.tune.num_trials
+        about |= {"num_trials": study.tune.num_trials, "status": "interrupted"}
+        about["config_json"] = json.dumps(study.to_dict(), sort_keys=True)
     changed = differences(before, comparable(study.to_dict()))
     if changed:
         listed = "\n  ".join(changed)

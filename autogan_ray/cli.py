@@ -52,7 +52,7 @@ def main() -> None:
 @click.argument("study", required=False)
 @click.option("--gpus", type=click.IntRange(min=0), default=0, show_default=True, help="GPUs to use.")
 @click.option("--gpus-per-trial", type=click.FloatRange(min=0, min_open=True), help="Share of a GPU, or a number.")
-@click.option("--trials", type=click.IntRange(min=1), help="Number of trials.")
+@click.option("--trials", type=click.IntRange(min=1), help="Number of trials; with --resume also more than before.")
 @click.option("--name", help="Name of the study's folder.")
 @click.option("--out", type=click.Path(file_okay=False, path_type=Path), default=OUT, show_default=True)
 @click.option("--storage", help="Path or URI for checkpoints that all nodes can reach.")
@@ -119,13 +119,15 @@ def evaluate(checkpoint: Path, num: int | None) -> None:
 
 
 @main.command("list")
-@click.argument("folder", type=click.Path(path_type=Path), default=Path(OUT))
+@click.argument("folder", required=False, type=click.Path(path_type=Path))
 @click.option("--json", "as_json", is_flag=True)
-def list_(folder: Path, as_json: bool) -> None:
-    """List the studies in a folder."""
-    from autogan_ray.reporting import say_studies
+def list_(folder: Path | None, as_json: bool) -> None:
+    """List the studies in a folder (default: results)."""
+    from autogan_ray.reporting import check_named, say_studies
 
-    say_studies(click.echo, folder, as_json)
+    if folder is not None:
+        check_named(folder)
+    say_studies(click.echo, folder or Path(OUT), as_json)
 
 
 @main.command()

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from autogan_ray.config import StudyConfig, parse_override
 from autogan_ray.errors import ConfigError, ResultsError, UserError
+from autogan_ray.folders import check_writable
 from autogan_ray.plan import driver_device, make_plan
 from autogan_ray.running import resolve_study
 
@@ -62,6 +63,7 @@ def retrain_command(
         if measure.data.digest != found.studies["dataset_digest"].iloc[0]:
             raise ResultsError(f"data {config.data.source!r} is not what it was in {results}: digests differ")
         check_networks(jobs, measure.data)
+        check_writable(results, "RESULTS")
     except UserError:
         if begun:
             shutil.rmtree(results)  # made a moment ago, for nothing
@@ -110,7 +112,7 @@ def begin_unsearched(folder: Path, name: str, overrides: Sequence[str], gpus: in
     Returns what its scores are taken against; None for a folder that holds this very study already: it stays as it is.
 
     Raises ConfigError, NotFoundError, DataError, MetricError or ResultsError: no such study, or it cannot be measured,
-    or the folder holds another one.
+    or the folder holds another one or cannot be written to.
     """
     from autogan_ray.about import check_folder, new_about, write_about
     from autogan_ray.config import load_study_config
@@ -123,6 +125,7 @@ def begin_unsearched(folder: Path, name: str, overrides: Sequence[str], gpus: in
     if check_folder(study, folder, resume=True) is not None:
         return None
     plan = make_plan(study, folder, gpus)
+    check_writable(folder, "RESULTS")
     measure = prepare(study.data, study.metrics, driver_device(gpus))
     about = new_about(plan, measure, command, status="unsearched")
     folder.mkdir(parents=True, exist_ok=True)

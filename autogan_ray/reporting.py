@@ -17,15 +17,28 @@ if TYPE_CHECKING:
 Say = Callable[[str], None]
 
 
+def check_named(folder: Path) -> None:
+    """Raises ResultsError, with the nearest name beside it, where there is no such folder."""
+    if not folder.is_dir():
+        beside = [other.name for other in folder.absolute().parent.glob("*/")]
+        raise ResultsError(f"there is no folder {str(folder)!r}; {nearest(folder.name, beside)}")
+
+
 def say_studies(say: Say, folder: Path, as_json: bool) -> None:
-    """The studies below a folder."""
+    """The studies below a folder, none where it is not there; one that cannot be read is told as damaged."""
     from autogan_ray.console import table
     from autogan_ray.results.store import list_studies, load_study
 
-    rows = []
+    rows: list[tuple[Any, ...]] = []
+    damaged = []
     for found in list_studies(folder):
-        study = load_study(found)
-        row, trials = study.studies.iloc[0], study.trials
+        try:
+            study = load_study(found)
+            row, trials = study.studies.iloc[0], study.trials
+        except ResultsError as error:  # of one study; the others are as they were
+            rows.append((str(found), "damaged", *[None if as_json else "-"] * 3))
+            damaged.append(str(error))
+            continue
         best = trials["fid_best"].min() if len(trials) else None
         rows.append((str(found), row["status"], len(trials), row["metric"], None if best != best else best))
     if as_json:
@@ -33,6 +46,8 @@ def say_studies(say: Say, folder: Path, as_json: bool) -> None:
         say(json.dumps([dict(zip(keys, row, strict=True)) for row in rows], indent=2))
     elif rows:
         say(table(("folder", "status", "trials", "metric", "best"), rows))
+        for message in damaged:
+            say(message)
     else:
         say(f"no studies in {folder}")
 

@@ -10,6 +10,7 @@ from typing import Any
 from autogan_ray.about import check_folder
 from autogan_ray.config import StudyConfig, load_study_config, parse_override
 from autogan_ray.errors import ConfigError
+from autogan_ray.folders import check_writable
 from autogan_ray.limits import check_limits
 from autogan_ray.plan import (
     Plan,
@@ -21,6 +22,7 @@ from autogan_ray.plan import (
     with_resources,
 )
 from autogan_ray.results.trial_log import TrialLogs
+from autogan_ray.tune.cluster import check_address
 
 Say = Callable[[str], None]
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
@@ -76,6 +78,8 @@ def run_command(
         say(f"no study named: taking {default_study(gpus)!r} ({'with' if gpus else 'no'} GPUs)")
     config = resolve_study(study, gpus, gpus_per_trial, trials, name, seed, overrides, spaces)
     budget = _budget(time_budget, max_gpu_hours, gpus)
+    if address is not None:
+        check_address(address)
     plan = make_plan(config, out / config.name, gpus, cpus=None if address is None else 10**6)
     check_limits(plan)
     if dry_run:
@@ -90,9 +94,18 @@ def run_command(
         failed = [log.trial_id for log in TrialLogs(plan.folder) if log.state == "error"]
         if not failed:
             say(f"study {config.name!r} is complete already")
+            _mend(say, plan.folder, about)
             return 0 if _say_summary(say, plan.folder) else 1
         say(f"study {config.name!r} is complete but for what failed and is taken up again: {', '.join(failed)}")
     return _run(say, plan, address, storage, budget, command, about)
+
+
+def _mend(say: Say, folder: Path, about: dict[str, Any]) -> None:
+    from autogan_ray.results.tables import mend_tables
+
+    lost = mend_tables(folder, about, TrialLogs(folder))
+    if lost:
+        say(f"built again from the trials' logs, as they were missing or damaged: {', '.join(lost)}")
 
 
 def _run(
@@ -115,6 +128,9 @@ def _run(
     check_sizes(plan, images.image_size)
     metrics = study.metrics
     check_extractor(metrics.extractor, images.labels is not None, metrics.weights, metrics.sha256)
+    if storage is not None and "://" not in storage:
+        check_writable(Path(storage), "--storage")
+    check_writable(plan.folder, "--out")
     with cluster(plan, address) as dashboard:
         from autogan_ray.metrics.study import measure_against
         from autogan_ray.tune.runner import Options, run_study

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from autogan_ray.config import StudyConfig
 from autogan_ray.errors import ConfigError, ResultsError
+from autogan_ray.folders import check_writable
 
 
 def write_images(checkpoint: Path, num: int, out: Path, seed: int, label: int | None = None) -> int:
@@ -17,7 +18,7 @@ def write_images(checkpoint: Path, num: int, out: Path, seed: int, label: int | 
 
     Raises:
         ResultsError: a checkpoint that is none.
-        ConfigError: a class that the generator has not.
+        ConfigError: a class that the generator has not; a folder that cannot be written to.
     """
     import torch
     from PIL import Image
@@ -32,6 +33,7 @@ def write_images(checkpoint: Path, num: int, out: Path, seed: int, label: int | 
         rule = f"its classes are 0 to {classes - 1}" if classes else "it is not class-conditional"
         raise ConfigError(f"--class {label}: {checkpoint} has no such class; {rule}")
     z = generator.latents.draw(num, stream(seed, "generate"), label)
+    check_writable(out, "--out")
     out.mkdir(parents=True, exist_ok=True)
     done = 0
     for index, part in enumerate(z.split(256)):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -13,10 +14,12 @@ import pytest
 from click.testing import CliRunner, Result
 from PIL import Image
 
-from autogan_ray.about import STUDY_FILE
+from autogan_ray.about import STUDY_FILE, check_folder
 from autogan_ray.cli import main
+from autogan_ray.config import load_study_config
 from autogan_ray.results.store import write_table
 from autogan_ray.space import load_space
+from autogan_ray.tune.cluster import check_address
 
 
 @pytest.fixture(autouse=True)
@@ -80,6 +83,9 @@ def assert_refused(message: str, *arguments: str) -> None:
         ("w.pth does not exist", ["run", "smoke", "--set", "metrics.extractor=inception-v3-compat",
                                   "--set", "metrics.weights=w.pth"]),
         ("latent_dim = 9", ["run", "smoke", "--set", "space=adversarialnas", "--set", "model.latent_dim=9"]),
+        ("--address 'here': give 'auto', or HOST:PORT", ["run", "smoke", "--address", "here"]),
+        ("HOST:PORT", ["run", "smoke", "--address", "127.0.0.1:99999"]),
+        ("there is no folder 'nowhere'", ["list", "nowhere"]),
         ("not a study's folder", ["show", "nowhere"]),
         ("not a study's folder", ["retrain", "nowhere"]),
         ("does not exist", ["generate", "nowhere.safetensors", "--out", "x"]),
@@ -175,6 +181,63 @@ def test_a_genotype_of_another_space_or_broken_is_refused_before_any_training() 
     ]:
         Path("g.json").write_text(json.dumps(good | change))
         assert_refused(message, "genotypes", "g.json")
+
+
+def test_a_place_where_nothing_can_be_written_is_told_before_anything_runs() -> None:
+    Path("file").touch()
+    study_in(Path("results/smoke"))
+    for place in ("file/out", "/proc/nowhere"):
+        assert_refused("--out: nothing can be written to", "run", "smoke", "--out", place)
+        assert_refused("--storage: nothing can be written to", "run", "smoke", "--name", "q", "--storage", place)
+        assert_refused(f"RESULTS: nothing can be written to '{place}'", "retrain", place, "--study", "smoke",
+                       "--genotype", "dcgan")  # fmt: skip
+
+
+def test_an_address_where_nothing_listens_is_told_at_once() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        address = f"127.0.0.1:{server.getsockname()[1]}"
+        check_address(address)
+        check_address("auto")
+    assert_refused(f"--address '{address}': nothing answers there (Connection refused)", "run", "smoke", "--address",
+                   address)  # fmt: skip
+
+
+def test_no_cluster_to_join_is_a_mistake(monkeypatch: pytest.MonkeyPatch) -> None:
+    import ray
+
+    def init(**asked: object) -> None:
+        raise ConnectionError("Could not find any running Ray instance.\nmore")
+
+    monkeypatch.setattr(ray, "init", init)
+    monkeypatch.setattr("autogan_ray.tune.cluster.import_next", lambda: None)
+    assert_refused("--address 'auto': no Ray cluster answers", "run", "smoke", "--address", "auto")
+
+
+def test_more_trials_than_a_study_had_are_no_other_configuration_and_fewer_are() -> None:
+    study_in(Path("results/smoke"))
+    planned = load_study_config("smoke").tune.num_trials
+    assert_refused(f"tune.num_trials: {planned} -> {planned - 1}", "run", "smoke", "--trials", str(planned - 1))
+    assert_refused("go on with --resume", "run", "smoke", "--trials", str(planned + 1))
+    study = load_study_config("smoke", {"tune.num_trials": planned + 1})
+    about = check_folder(study, Path("results/smoke"), resume=True)
+    assert about is not None and about["num_trials"] == planned + 1 and about["status"] == "interrupted"
+    assert json.loads(about["config_json"])["tune"]["num_trials"] == planned + 1
+
+
+def test_one_damaged_study_hides_no_other() -> None:
+    for name in ("a", "b"):
+        write_table(Path("results") / name, "trials", [])
+        row = {"study_id": name, "name": name, "status": "complete", "metric": "FID"}
+        write_table(Path("results") / name, "studies", [row])
+    Path("results/a/trials.parquet").write_bytes(b"PAR1 torn")
+    found = ask("list")
+    assert found.exit_code == 0 and "results/a/trials.parquet is damaged (" in found.output
+    assert [line.split()[:2] for line in found.output.splitlines()[2:4]] == [
+        ["results/a", "damaged"],
+        ["results/b", "complete"],
+    ]
+    listed = json.loads(ask("list", "results", "--json").output)
+    assert [(row["status"], row["trials"]) for row in listed] == [("damaged", None), ("complete", 0)]
 
 
 def test_a_damaged_table_is_named() -> None:

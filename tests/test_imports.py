@@ -15,7 +15,7 @@ PACKAGE = Path(__file__).parent.parent / "autogan_ray"
 VALUES = [
     *("errors", "value", "operations", "parts", "blocks", "sizes", "connectivity", "space", "genotype", "catalog"),
     *("published", "method_rules", "sections", "sweep", "config", "recipe", "remedies"),
-    *("corners", "derive_section", "frontier", "cell_labels", "derivation", "perturbation", "processes"),
+    *("folders", "corners", "derive_section", "frontier", "cell_labels", "derivation", "perturbation", "processes"),
 ]
 # May import from itself and from what stands before it.
 LAYERS = ["values", "nets", "training", "metrics", "search", "results", "retrain", "tune", "console"]

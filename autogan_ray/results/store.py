@@ -24,6 +24,10 @@ Row = Mapping[str, Any]
 _VERSION = "schema_version"
 
 
+class _LostTable(ResultsError):
+    """A table that is not there, or damaged."""
+
+
 def write_table(folder: Path, name: str, rows: Sequence[Row], provenance: Mapping[str, str] | None = None) -> Path:
     """Replace ``folder/name.parquet`` in one step: a reader finds the old table or the new one.
 
@@ -132,6 +136,15 @@ def read_rows(folder: Path, name: str) -> list[dict[str, Any]]:
     return _load(folder, name).to_pylist()
 
 
+def is_lost(folder: Path, name: str) -> bool:
+    """Whether a table is not there, or damaged. Raises ResultsError for one that a newer version wrote."""
+    try:
+        _load(folder, name)
+    except _LostTable:
+        return True
+    return False
+
+
 def read_provenance(folder: Path, name: str) -> dict[str, str]:
     """What ``write_table`` was told of the table's origin. Raises ResultsError as ``read_table`` does."""
     found = _metadata(_load(folder, name))
@@ -155,13 +168,15 @@ def _load(folder: Path, name: str) -> pa.Table:
     try:
         data = file.read_bytes()
     except FileNotFoundError as error:
-        raise ResultsError(f"{str(folder)!r} has no {file.name}; is the study just starting?") from error
+        raise _LostTable(f"{str(folder)!r} has no {file.name}; is the study just starting?") from error
     except OSError as error:
         raise ResultsError(f"{file} cannot be read: {error.strerror}") from error
     try:
         table = pq.ParquetFile(io.BytesIO(data)).read()
     except (pa.ArrowException, OSError) as error:
-        raise ResultsError(f"{file} is damaged: {error}") from error
+        way_on = "" if name == "evaluations" else "; the study's command with --resume builds it again"
+        reason = " ".join(str(error).split()).rstrip(".")
+        raise _LostTable(f"{file} is damaged ({reason}){way_on}") from error
     version = _metadata(table).get(_VERSION, "")
     if not version.isdecimal():
         raise ResultsError(f"{file} was not written by autogan-ray: its metadata has no {_VERSION}")

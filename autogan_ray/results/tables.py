@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from autogan_ray.results import build
 from autogan_ray.results.schemas import TABLES
-from autogan_ray.results.store import arrow_rows, read_rows, write_arrow, write_table
+from autogan_ray.results.store import arrow_rows, is_lost, read_rows, write_arrow, write_table
 from autogan_ray.results.trial_log import TrialLog, TrialLogs
 
 Builder = Callable[[str, Iterable[TrialLog]], list[build.Row]]
@@ -62,3 +62,15 @@ class Tables:
 def write_tables(folder: Path, about: Mapping[str, Any], logs: TrialLogs) -> None:
     """Build all tables of a study folder once. ``about``: what ``study.json`` holds."""
     Tables(folder).write(about, logs)
+
+
+def mend_tables(folder: Path, about: Mapping[str, Any], logs: TrialLogs) -> list[str]:
+    """Build all tables again where one is missing or damaged; gives the names of those that were.
+
+    Nothing can build ``evaluations`` again: a damaged one stays. Raises ResultsError for a table of a newer version.
+    """
+    built = [name for name in TABLES if name != "evaluations" or not (folder / f"{name}.parquet").exists()]
+    lost = [name for name in built if is_lost(folder, name)]
+    if lost:
+        write_tables(folder, about, logs)
+    return lost

@@ -6,6 +6,7 @@ import importlib
 import logging
 import os
 import signal
+import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -27,6 +28,9 @@ ENVIRONMENT = {
     "TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "0",
     "RAY_TRAIN_ENABLE_V2_MIGRATION_WARNINGS": "0",
 }
+
+_PATIENCE_S = 5.0
+"""For a cluster's head to take a connection."""
 
 # In the order in which they are wanted; torch comes with the first. Ray asks for the last two to hand over values.
 _NEXT = (
@@ -79,10 +83,35 @@ def _start(plan: Plan) -> Any:
         )
 
 
+def check_address(address: str) -> None:
+    """Raises ConfigError for what is no address of a cluster, or one where nothing listens: Ray would wait minutes."""
+    if address == "auto":
+        return
+    host, _, port = address.rpartition(":")
+    if not host or not port.isdecimal() or not 0 < int(port) < 2**16:
+        raise ConfigError(
+            f"--address {address!r}: give 'auto', or HOST:PORT of a running cluster such as 10.0.0.1:6379; leave it "
+            "out to start one here"
+        )
+    try:
+        socket.create_connection((host, int(port)), timeout=_PATIENCE_S).close()
+    except OSError as error:
+        raise ConfigError(
+            f"--address {address!r}: nothing answers there ({error.strerror or error}); 'ray start --head' starts a "
+            "cluster and prints its address; leave --address out to start one here"
+        ) from error
+
+
 def _join(address: str) -> Any:
     import ray
 
-    return ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
+    try:
+        return ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
+    except ConnectionError as error:
+        raise ConfigError(
+            f"--address {address!r}: no Ray cluster answers; 'ray start --head' starts one; leave --address out to "
+            f"start one here ({str(error).splitlines()[0]})"
+        ) from error
 
 
 @contextmanager

@@ -11,7 +11,7 @@ import pytest
 
 from autogan_ray.results import tables
 from autogan_ray.results.schemas import TABLES
-from autogan_ray.results.tables import Tables, write_tables
+from autogan_ray.results.tables import Tables, mend_tables, write_tables
 from autogan_ray.results.trial_log import TrialLogs
 from autogan_ray.space import load_space
 
@@ -87,3 +87,22 @@ def test_tables_of_a_running_study_are_those_that_are_built_from_nothing(
     assert pd.read_parquet(tmp_path / "running" / "trials.parquet")["status"].tolist() == ["pruned", "pending"]
     decisions = pd.read_parquet(tmp_path / "running" / "decisions.parquet")
     assert len(decisions) == 4 * len(SPACE.random(32, 0).choices)
+
+
+def test_tables_that_are_missing_or_damaged_are_built_again_and_whole_ones_left(tmp_path: Path) -> None:
+    logs = TrialLogs(tmp_path)
+    tell(logs, 0, 1, 50.0)
+    write_tables(tmp_path, ABOUT, logs)
+    files = {name: tmp_path / f"{name}.parquet" for name in TABLES}
+    whole = {name: pd.read_parquet(file) for name, file in files.items()}
+    before = {name: file.stat().st_mtime_ns for name, file in files.items()}
+    assert mend_tables(tmp_path, ABOUT, TrialLogs(tmp_path)) == []
+    assert {name: file.stat().st_mtime_ns for name, file in files.items()} == before
+    files["trials"].write_bytes(files["trials"].read_bytes()[:100])
+    files["history"].unlink()
+    assert set(mend_tables(tmp_path, ABOUT, TrialLogs(tmp_path))) == {"trials", "history"}
+    for name, file in files.items():
+        pd.testing.assert_frame_equal(pd.read_parquet(file), whole[name])
+    files["evaluations"].write_bytes(b"torn")  # what was retrained stands nowhere else
+    assert mend_tables(tmp_path, ABOUT, TrialLogs(tmp_path)) == []
+    assert files["evaluations"].read_bytes() == b"torn"

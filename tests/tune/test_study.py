@@ -86,17 +86,23 @@ def test_a_trial_in_a_process_that_ran_others_equals_a_search_without_ray(smoke:
 def test_a_study_that_is_interrupted_keeps_its_tables_and_resumes_to_the_same_history(
     smoke: Path, tmp_path: Path
 ) -> None:
-    longer = ["run", "smoke", "--trials", "3", "--set", "tune.max_concurrent=1"]
-    found = interrupted_at_the_first_report(tmp_path, *longer)
+    study = ["run", "smoke", "--set", "tune.max_concurrent=1", "--trials"]
+    found = interrupted_at_the_first_report(tmp_path, *study, "2")
     assert found.returncode == 130 and "--resume" in found.stdout, found.stdout + found.stderr
     assert "the trial's process was there already" in found.stdout
     folder = tmp_path / "results" / "smoke"
     trials = pd.read_parquet(folder / "trials.parquet")
     assert trials["trial_id"].tolist() == ["t0000"] and trials["status"].tolist() == ["interrupted"]
     assert pd.read_parquet(folder / "studies.parquet")["status"].iloc[0] == "interrupted"
-    run(*longer, "--resume", cwd=tmp_path)
-    pd.testing.assert_frame_equal(history(smoke), history(folder), check_exact=True)
-    assert "complete already" in run(*longer, "--resume", cwd=tmp_path).stdout
+    run(*study, "2", "--resume", cwd=tmp_path)
+    assert "complete already" in run(*study, "2", "--resume", cwd=tmp_path).stdout
+    run(*study, "3", "--resume", cwd=tmp_path)  # one more, as if it had been asked for from the start
+    both = [history(one).drop(columns="study_id") for one in (smoke, folder)]  # a study keeps the id it began with
+    pd.testing.assert_frame_equal(*both, check_exact=True)
+    assert pd.read_parquet(folder / "studies.parquet")["num_trials"].tolist() == [3]
+    assert ag.load_study(folder).config["tune"]["num_trials"] == 3
+    fewer = run(*study, "2", "--resume", cwd=tmp_path, check=False)
+    assert fewer.returncode == 2 and "tune.num_trials: 3 -> 2" in fewer.stderr
 
 
 def test_a_trial_that_failed_is_told_with_its_reason_and_taken_up_again_when_asked(tmp_path: Path) -> None:
