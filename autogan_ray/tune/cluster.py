@@ -94,7 +94,7 @@ def check_address(address: str) -> None:
             "out to start one here"
         )
     try:
-        socket.create_connection((host, int(port)), timeout=_PATIENCE_S).close()
+        socket.create_connection((host.strip("[]"), int(port)), timeout=_PATIENCE_S).close()
     except OSError as error:
         raise ConfigError(
             f"--address {address!r}: nothing answers there ({error.strerror or error}); 'ray start --head' starts a "
