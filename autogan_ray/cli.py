@@ -86,7 +86,9 @@ def _typed() -> str:
 @click.option("--kimg", type=click.FloatRange(min=0, min_open=True), help="Length of training.")
 @click.option("--discriminator", type=click.Choice(["derived", "fixed"]), help="fixed: the published protocol.")
 @click.option("--gpus", type=click.IntRange(min=0), default=0, show_default=True)
-@click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Change a retrain.* or metrics.* setting.")
+@click.option(
+    "--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Change a retrain.* setting, or where files lie."
+)
 @click.option("--resume", is_flag=True, help="Go on with what is in the folder.")
 def retrain(**asked: Any) -> None:
     """Train genotypes from scratch and score them by the protocol of the study in RESULTS."""
@@ -135,7 +137,7 @@ def list_(folder: Path | None, as_json: bool) -> None:
 @click.argument("trial", required=False)
 @click.option("--json", "as_json", is_flag=True)
 def show(results: Path, trial: str | None, as_json: bool) -> None:
-    """Show a study's trials, or one TRIAL with its genotype."""
+    """Show a study's trials, or one TRIAL (an id, or best) with its genotype."""
     from autogan_ray.reporting import say_study, say_trial
 
     if trial is None:

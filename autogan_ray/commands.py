@@ -86,7 +86,7 @@ def _train_all(
 ) -> list[dict[str, Any]]:
     """Run the jobs, put each one's row into ``evaluations`` as it ends, and give the results in the jobs' order."""
     from autogan_ray.console import number
-    from autogan_ray.results.build import moment
+    from autogan_ray.results.retrained import evaluation_row, mend_evaluations
     from autogan_ray.results.store import append_rows
 
     study_id = str(study.studies["study_id"].iloc[0])
@@ -97,11 +97,12 @@ def _train_all(
         if isinstance(result, BaseException):
             say(f"{lead}: FAILED, {type(result).__name__}: {result}")
             return
-        row = result["row"] | {"study_id": study_id, "timestamp": moment(result["row"]["timestamp"])}
-        append_rows(study.folder, "evaluations", [row])
+        append_rows(study.folder, "evaluations", [evaluation_row(result, study_id)])
         ended[job.evaluation_id] = result
         say(f"{lead}: {number(result['row']['fid'])}")
 
+    if mend_evaluations(study.folder, study_id):
+        say("the table evaluations was missing or damaged, and is built again from the folders in retrain/")
     run(tell)
     return [ended[job.evaluation_id] for job in jobs if job.evaluation_id in ended]
 

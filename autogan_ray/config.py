@@ -213,7 +213,8 @@ def parse_override(text: str) -> tuple[str, Any]:
         raise ConfigError(f"--set {text!r}: write it as key=value, such as --set optim.lr_g=0.001")
     known = settings()
     if key not in known and not key.startswith("sweep."):
-        raise ConfigError(f"--set {text!r}: no setting {key!r}; {nearest(key, known)}")
+        same = [name for name in known if name.rpartition(".")[2] == key]
+        raise ConfigError(f"--set {text!r}: no setting {key!r}; {nearest(same[0] if same else key, same or known)}")
     try:
         return key, parse_toml(f"v = {raw.strip()}", "", ConfigError)["v"]
     except ConfigError:

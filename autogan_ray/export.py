@@ -38,7 +38,8 @@ def read_header(file: str | Path) -> dict[str, Any]:
     """genotype, space and shape of a generator's file. Raises ResultsError: absent, torn, or not one of ours."""
     from safetensors import SafetensorError, safe_open
 
-    if not Path(file).is_file():
+    file = _file(file)
+    if not file.is_file():
         raise ResultsError(f"generator file {str(file)!r} does not exist")
     try:
         with safe_open(str(file), framework="pt") as opened:
@@ -50,8 +51,15 @@ def read_header(file: str | Path) -> dict[str, Any]:
     return {key: json.loads(header[key]) for key in ("genotype", "space", "shape")}
 
 
+def _file(place: str | Path) -> Path:
+    """The generator of a folder that a retraining left, or the file itself."""
+    return Path(place) / GENERATOR if Path(place).is_dir() else Path(place)
+
+
 def load_generator(file: str | Path) -> Generator:
     """A retrained generator, in evaluation mode: z [B, latent_dim] -> images [B, C, H, W] in [-1, 1].
+
+    ``file``: or the folder that a retraining left.
 
     ``generator.latents.draw`` makes what a class-conditional one takes.
 
@@ -61,6 +69,7 @@ def load_generator(file: str | Path) -> Generator:
 
     from autogan_ray.nets.gan import Generator, Shape
 
+    file = _file(file)
     header = read_header(file)
     genotype, space = Genotype.from_dict(header["genotype"]), SearchSpace.from_dict(header["space"], str(file))
     shape = header["shape"] | {"class_shares": tuple(header["shape"].get("class_shares", ()))}

@@ -1,4 +1,4 @@
-"""Folders that are written to later: asked before anything costs time."""
+"""Places that are written to later: asked before anything costs time."""
 
 from __future__ import annotations
 
@@ -30,3 +30,39 @@ def check_writable(folder: Path, asked: str) -> None:
         with suppress(OSError):  # where it was not made, or somebody uses it already
             for place in made:
                 place.rmdir()
+
+
+def check_storage(storage: str) -> None:
+    """:func:`check_writable` for a path or a URI, of a kind that Arrow knows (s3, gs, hdfs, file) or fsspec does.
+
+    Raises ConfigError.
+    """
+    if "://" not in storage:
+        return check_writable(Path(storage), "--storage")
+    import pyarrow as pa
+    from pyarrow import fs
+
+    try:
+        system, path = fs.FileSystem.from_uri(storage)
+        system.create_dir(path, recursive=True)  # as Ray will
+    except pa.ArrowInvalid as error:
+        if "Unrecognized filesystem type" not in str(error):
+            raise _refused(storage, error) from error
+        _check_other(storage)
+    except OSError as error:
+        raise _refused(storage, error) from error
+
+
+def _check_other(storage: str) -> None:
+    try:
+        import fsspec  # comes with Ray
+
+        system, path = fsspec.core.url_to_fs(storage)
+        system.makedirs(path, exist_ok=True)
+    except Exception as error:  # each file system has errors of its own
+        raise _refused(storage, error) from error
+
+
+def _refused(storage: str, error: Exception) -> ConfigError:
+    reason = " ".join(str(error).split())[:300]
+    return ConfigError(f"--storage {storage}: nothing can be written there ({reason}); choose another place")

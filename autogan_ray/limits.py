@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from autogan_ray.corners import corners
 from autogan_ray.derive_section import DeriveConfig
 from autogan_ray.errors import ConfigError
-from autogan_ray.plan import Plan
-from autogan_ray.training import sources
+from autogan_ray.plan import Plan, image_form
 
 _LIMITS = [name for name in DeriveConfig.model_fields if name.startswith("max_")]
 _COSTLY = {"g": ("channels_g", "latent_dim", "norm_g"), "d": ("channels_d", "head_d")}
@@ -29,8 +26,7 @@ def check_limits(plan: Plan) -> None:
         return
     costly = [f"model.{name}" for limit in limits for name in _COSTLY[limit[-1]]]
     keys = ["space", "derive.exclude_none", *(f"derive.{name}" for name in limits), *costly]
-    data = study.data
-    form = sources.form(data.source, data.image_size, data.channels, Path(data.root) if data.root else None)
+    form = image_form(study)
     if form is None:
         return
     from autogan_ray.nets.gan import Shape

@@ -105,6 +105,12 @@ def driver_device(gpus: int) -> str:
     return "cuda" if torch.cuda.is_available() else "cpu"
 
 
+def image_form(study: StudyConfig) -> tuple[int, int] | None:
+    """(side in pixels, channels) of a study's images; None where they are not here yet. Raises DataError."""
+    data = study.data
+    return sources.form(data.source, data.image_size, data.channels, Path(data.root) if data.root else None)
+
+
 def check_sizes(plan: Plan, image_size: int) -> None:
     """Hold every space to the images' side in pixels, which is known once they are loaded; needs no torch.
 

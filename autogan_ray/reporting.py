@@ -20,18 +20,21 @@ Say = Callable[[str], None]
 def check_named(folder: Path) -> None:
     """Raises ResultsError, with the nearest name beside it, where there is no such folder."""
     if not folder.is_dir():
-        beside = [other.name for other in folder.absolute().parent.glob("*/")]
+        beside = [other.name for other in folder.absolute().parent.glob("[!.]*/")]
         raise ResultsError(f"there is no folder {str(folder)!r}; {nearest(folder.name, beside)}")
 
 
 def say_studies(say: Say, folder: Path, as_json: bool) -> None:
-    """The studies below a folder, none where it is not there; one that cannot be read is told as damaged."""
-    from autogan_ray.console import table
+    """The studies below a folder, or the one that it is; none where it is not there.
+
+    One that cannot be read is told as damaged.
+    """
+    from autogan_ray.console import number, table
     from autogan_ray.results.store import list_studies, load_study
 
     rows: list[tuple[Any, ...]] = []
     damaged = []
-    for found in list_studies(folder):
+    for found in list_studies(folder) or list_studies(folder.parent, folder.name):
         try:
             study = load_study(found)
             row, trials = study.studies.iloc[0], study.trials
@@ -40,7 +43,8 @@ def say_studies(say: Say, folder: Path, as_json: bool) -> None:
             damaged.append(str(error))
             continue
         best = trials["fid_best"].min() if len(trials) else None
-        rows.append((str(found), row["status"], len(trials), row["metric"], None if best != best else best))
+        best = None if best != best else best
+        rows.append((str(found), row["status"], len(trials), row["metric"], best if as_json else number(best)))
     if as_json:
         keys = ("folder", "status", "trials", "metric", "best")
         say(json.dumps([dict(zip(keys, row, strict=True)) for row in rows], indent=2))
@@ -55,6 +59,7 @@ def say_studies(say: Say, folder: Path, as_json: bool) -> None:
 def say_study(say: Say, results: Path, as_json: bool) -> None:
     """The trial table of a study, running or finished, and what was retrained."""
     from autogan_ray.console import evaluation_table, trial_table
+    from autogan_ray.results.hold import is_held
     from autogan_ray.results.store import load_study, read_rows
     from autogan_ray.results.trial_log import TrialLogs
 
@@ -63,7 +68,9 @@ def say_study(say: Say, results: Path, as_json: bool) -> None:
         say(study.trials.to_json(orient="records", indent=2, date_format="iso"))
         return
     metric = str(study.studies["metric"].iloc[0])
-    say(f"{study.name}: {study.studies['status'].iloc[0]}")
+    status = str(study.studies["status"].iloc[0])
+    left = status == "running" and not is_held(results)
+    say(f"{study.name}: {status}" + (", but no process here runs it: its command with --resume goes on" * left))
     logs = TrialLogs(results)
     if len(logs):
         say(trial_table(logs, metric))
@@ -86,8 +93,10 @@ def say_trial(say: Say, results: Path, trial: str, as_json: bool) -> None:
     study = load_study(results)
     metric = str(study.studies["metric"].iloc[0])
     logs = {log.trial_id: log for log in TrialLogs(results)}
+    if trial == "best":
+        trial = str(study.best["trial_id"])
     if trial not in logs:
-        raise ResultsError(f"no trial {trial!r} in {results}; {nearest(trial, logs)}")
+        raise ResultsError(f"no trial {trial!r} in {results}; {nearest(trial, ['best', *logs])}")
     log = logs[trial]
     if as_json:
         say(json.dumps({"trial": log.about, "status": log.status, "evaluations": log.records}, indent=2))

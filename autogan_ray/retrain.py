@@ -19,18 +19,19 @@ from typing import TYPE_CHECKING, Any
 
 from autogan_ray.about import STUDY_FILE
 from autogan_ray.config import StudyConfig
-from autogan_ray.errors import GenotypeError, NotFoundError, ResultsError
+from autogan_ray.errors import ConfigError, GenotypeError, NotFoundError, ResultsError, nearest
 from autogan_ray.genotype import Genotype
 from autogan_ray.processes import end_with_parent
 from autogan_ray.published import is_published, load_genotype
+from autogan_ray.results.retrained import RESULT, RETRAINED, read_result
 from autogan_ray.results.store import Study
 from autogan_ray.space import SearchSpace, load_space, space_of
 
 if TYPE_CHECKING:
     from autogan_ray.metrics.study import Measure
 
-RESULT = "result.json"
 RANDOM = "random"
+BEST = "best"
 
 
 @dataclass(frozen=True)
@@ -81,6 +82,7 @@ def wanted_jobs(
 
     Raises:
         ResultsError: no scored trial, or no such trial.
+        ConfigError: several of the best and one by its id.
         GenotypeError, NotFoundError: a genotype that does not exist or does not fit its space or the study's images.
     """
     maker = _JobMaker(study, config)
@@ -138,7 +140,7 @@ class _JobMaker:
         except GenotypeError as error:
             raise GenotypeError(f"{name}: {error}") from error
         job = Job(source, name, genotype, space, seed, trial_id, model or self._model, self._config, Path())
-        return replace(job, folder=self._study.folder / "retrain" / job.evaluation_id)
+        return replace(job, folder=self._study.folder / RETRAINED / job.evaluation_id)
 
 
 def _asked_for(name: str) -> Genotype:
@@ -153,13 +155,15 @@ def _trials(study: Study, trial: str, top: int) -> list[Any]:
     trials = study.trials
     scored = trials[trials["fid_best"].notna()].sort_values("fid_best", kind="stable")
     if scored.empty:
-        raise ResultsError(f"study {str(study.folder)!r} has no scored trial yet")
-    if trial == "best":
+        raise ResultsError(f"study {str(study.folder)!r} has no scored trial yet; name a network by --genotype")
+    if trial == BEST:
         return [row for _, row in scored.head(top).iterrows()]
     found = scored[scored["trial_id"] == trial]
     if found.empty:
-        known = ", ".join(scored["trial_id"])
-        raise ResultsError(f"no scored trial {trial!r} in {str(study.folder)!r}; there are {known}")
+        hint = nearest(trial, [BEST, *scored["trial_id"]])
+        raise ResultsError(f"no scored trial {trial!r} in {str(study.folder)!r}; {hint}")
+    if top > 1:
+        raise ConfigError(f"--top {top} with --trial {trial}: that is one trial; leave one of them out")
     return [found.iloc[0]]
 
 
@@ -229,13 +233,12 @@ def run_job(job: Job, measure: Measure) -> dict[str, Any]:
     import torch
 
     torch.set_num_threads(1 if job.device == "cpu" else torch.get_num_threads())
-    finished = job.folder / RESULT
-    if finished.exists():
-        found: dict[str, Any] = json.loads(finished.read_text(encoding="utf-8"))
-        return found
+    if (known := read_result(job.folder)) is not None:
+        return known
     from autogan_ray.retraining import Retraining
 
     result = Retraining(job, measure).run()
+    finished = job.folder / RESULT
     temporary = finished.with_name(f".{RESULT}.tmp")
     temporary.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
     temporary.replace(finished)

@@ -9,8 +9,8 @@ from typing import Any
 
 from autogan_ray.about import check_folder
 from autogan_ray.config import StudyConfig, load_study_config, parse_override
-from autogan_ray.errors import ConfigError
-from autogan_ray.folders import check_writable
+from autogan_ray.errors import ConfigError, ResultsError
+from autogan_ray.folders import check_storage, check_writable
 from autogan_ray.limits import check_limits
 from autogan_ray.plan import (
     Plan,
@@ -18,10 +18,11 @@ from autogan_ray.plan import (
     check_sizes,
     default_study,
     driver_device,
+    image_form,
     make_plan,
     with_resources,
 )
-from autogan_ray.results.trial_log import TrialLogs
+from autogan_ray.results.trial_log import FINISHED, TrialLogs, name_of
 from autogan_ray.tune.cluster import check_address
 
 Say = Callable[[str], None]
@@ -40,17 +41,22 @@ def resolve_study(
 ) -> StudyConfig:
     """The study with everything the command line says. Raises ConfigError, NotFoundError."""
     changes = dict(parse_override(text) for text in overrides)
-    if trials is not None:
-        changes["tune.num_trials"] = trials
-    if name is not None:
-        changes["name"] = name
-    if seed is not None:
-        changes["seed"] = seed
-    if len(spaces) == 1:
-        changes["space"] = spaces[0]
-    elif spaces:
-        changes["sweep.space"] = {"choice": list(spaces)}
+    _add(changes, "--trials", "tune.num_trials", trials)
+    _add(changes, "--name", "name", name)
+    _add(changes, "--seed", "seed", seed)
+    _add(changes, "--space", "space", spaces[0] if len(spaces) == 1 else None)
+    _add(changes, "--space", "sweep.space", {"choice": list(spaces)} if len(spaces) > 1 else None)
     return with_resources(load_study_config(study or default_study(gpus), changes), gpus, gpus_per_trial)
+
+
+def _add(changes: dict[str, Any], option: str, key: str, value: Any) -> None:
+    """Raises ConfigError where ``--set`` says something else than the option."""
+    if value is None:
+        return
+    if changes.setdefault(key, value) != value:
+        raise ConfigError(
+            f"{option} {value} and --set {key}={changes[key]} contradict each other; leave one of them out"
+        )
 
 
 def run_command(
@@ -82,8 +88,12 @@ def run_command(
         check_address(address)
     plan = make_plan(config, out / config.name, gpus, cpus=None if address is None else 10**6)
     check_limits(plan)
+    form = image_form(config)
+    if form is not None:
+        check_sizes(plan, form[0])
+    check_writable(plan.folder, "--out")
     if dry_run:
-        _say_plan(say, plan)
+        _say_plan(say, plan, resume)
         return 0
     fatal = {"GPUs": address is None, "extractor weights": config.metrics.weights is not None}
     for line in plan.missing:
@@ -91,12 +101,19 @@ def run_command(
             raise ConfigError(line)
     about = check_folder(config, plan.folder, resume, plan.spaces)
     if about and about["status"] == "complete":
-        failed = [log.trial_id for log in TrialLogs(plan.folder) if log.state == "error"]
+        logs = {log.trial_id: log for log in TrialLogs(plan.folder)}
+        planned = map(name_of, range(config.tune.num_trials))
+        failed = [name for name in planned if name not in logs or logs[name].state not in FINISHED]
         if not failed:
             say(f"study {config.name!r} is complete already")
             _mend(say, plan.folder, about)
             return 0 if _say_summary(say, plan.folder) else 1
-        say(f"study {config.name!r} is complete but for what failed and is taken up again: {', '.join(failed)}")
+        say(
+            f"study {config.name!r} is complete but for trials that failed or were lost, which are taken up again: "
+            f"{', '.join(failed)}"
+        )
+    if resume and about is None:
+        say(f"nothing to resume in {plan.folder}: the study begins")
     return _run(say, plan, address, storage, budget, command, about)
 
 
@@ -128,9 +145,8 @@ def _run(
     check_sizes(plan, images.image_size)
     metrics = study.metrics
     check_extractor(metrics.extractor, images.labels is not None, metrics.weights, metrics.sha256)
-    if storage is not None and "://" not in storage:
-        check_writable(Path(storage), "--storage")
-    check_writable(plan.folder, "--out")
+    if storage is not None:
+        check_storage(storage)
     with cluster(plan, address) as dashboard:
         from autogan_ray.metrics.study import measure_against
         from autogan_ray.tune.runner import Options, run_study
@@ -183,14 +199,20 @@ def _budget(time_budget: str | None, max_gpu_hours: float | None, gpus: int) -> 
     return min(limits, default=None)
 
 
-def _say_plan(say: Say, plan: Plan) -> None:
+def _say_plan(say: Say, plan: Plan, resume: bool) -> None:
     from autogan_ray.console import header
+
+    missing = list(plan.missing)
+    try:
+        check_folder(plan.study, plan.folder, resume, plan.spaces)
+    except ResultsError as error:
+        missing.append(f"folder: {error}")
 
     say(json.dumps(plan.study.to_dict(), indent=2))
     say("")
     say(header(plan, None))
     say("\ncost       " + _cost_estimate(plan))
-    say("missing    " + ("\n           ".join(plan.missing) if plan.missing else "nothing"))
+    say("missing    " + ("\n           ".join(missing) if missing else "nothing"))
 
 
 def _cost_estimate(plan: Plan) -> str:

@@ -18,6 +18,7 @@ from autogan_ray.about import STUDY_FILE, check_folder
 from autogan_ray.cli import main
 from autogan_ray.config import load_study_config
 from autogan_ray.results.store import write_table
+from autogan_ray.results.trial_log import TrialLogs
 from autogan_ray.space import load_space
 from autogan_ray.tune.cluster import check_address
 
@@ -83,6 +84,17 @@ def assert_refused(message: str, *arguments: str) -> None:
         ("w.pth does not exist", ["run", "smoke", "--set", "metrics.extractor=inception-v3-compat",
                                   "--set", "metrics.weights=w.pth"]),
         ("latent_dim = 9", ["run", "smoke", "--set", "space=adversarialnas", "--set", "model.latent_dim=9"]),
+        ("--trials 5 and --set tune.num_trials=7 contradict", ["run", "smoke", "--trials", "5", "--set",
+                                                               "tune.num_trials=7"]),
+        ("--seed 4 and --set seed=3 contradict", ["run", "smoke", "--seed", "4", "--set", "seed=3"]),
+        ("--name y and --set name=x contradict", ["run", "smoke", "--name", "y", "--set", "name=x"]),
+        ("--space autogan and --set space=fixed", ["run", "smoke", "--space", "autogan", "--set", "space=fixed"]),
+        ("did you mean 'optim.lr_g' or 'retrain.lr_g'?", ["run", "smoke", "--set", "lr_g=3"]),
+        ("image size 9 px", ["run", "smoke", "--dry-run", "--set", "data.image_size=9"]),
+        ("--out: nothing can be written", ["run", "smoke", "--dry-run", "--out", "/proc/nowhere"]),
+        ("--storage file:///proc/x: nothing can be written there (", ["run", "smoke", "--storage", "file:///proc/x"]),
+        ("--storage nosuch://x: nothing can be written there (Protocol not known: nosuch)",
+         ["run", "smoke", "--storage", "nosuch://x"]),
         ("--address 'here': give 'auto', or HOST:PORT", ["run", "smoke", "--address", "here"]),
         ("HOST:PORT", ["run", "smoke", "--address", "127.0.0.1:99999"]),
         ("there is no folder 'nowhere'", ["list", "nowhere"]),
@@ -202,6 +214,40 @@ def test_an_address_where_nothing_listens_is_told_at_once() -> None:
                    address)  # fmt: skip
 
 
+class RayWasStarted(Exception):
+    pass
+
+
+@pytest.fixture
+def no_ray(monkeypatch: pytest.MonkeyPatch) -> None:
+    def start(*_: object) -> None:
+        raise RayWasStarted
+
+    monkeypatch.setattr("autogan_ray.tune.cluster.cluster", start)
+
+
+def test_a_complete_study_whose_logs_were_lost_goes_on_with_those_trials(no_ray: None) -> None:
+    study_in(Path("results/smoke"))
+    file = Path("results/smoke") / STUDY_FILE
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"status": "complete"}))
+    TrialLogs(Path("results/smoke")).add("t0000", "status", status="complete")
+    found = ask("run", "smoke", "--resume")
+    assert isinstance(found.exception, RayWasStarted) and "taken up again: t0001\n" in found.output
+
+
+def test_nothing_to_resume_is_said_and_no_mistake(no_ray: None) -> None:
+    found = ask("run", "smoke", "--name", "smokee", "--resume")
+    assert isinstance(found.exception, RayWasStarted) and "nothing to resume in results/smokee" in found.output
+    assert "nothing to resume" not in ask("run", "smoke").output
+
+
+def test_a_dry_run_says_that_the_folder_is_taken() -> None:
+    study_in(Path("results/smoke"))
+    found = ask("run", "smoke", "--dry-run")
+    assert found.exit_code == 0 and "missing    folder: results/smoke holds this very study already" in found.output
+    assert "missing    nothing" in ask("run", "smoke", "--dry-run", "--resume").output
+
+
 def test_no_cluster_to_join_is_a_mistake(monkeypatch: pytest.MonkeyPatch) -> None:
     import ray
 
@@ -236,6 +282,7 @@ def test_one_damaged_study_hides_no_other() -> None:
         ["results/a", "damaged"],
         ["results/b", "complete"],
     ]
+    assert ask("list", "results/b").output.splitlines()[2:] == found.output.splitlines()[3:4]
     listed = json.loads(ask("list", "results", "--json").output)
     assert [(row["status"], row["trials"]) for row in listed] == [("damaged", None), ("complete", 0)]
 

@@ -66,6 +66,7 @@ def test_classes_are_learned_kept_in_the_file_and_sampled_by_name(retrained: Pat
     assert len(list((tmp_path / "seven").glob("*.png"))) == 2
     found = ask("generate", path, "--num", "2", "--out", str(tmp_path / "ten"), "--class", "10")
     assert found.exit_code == 2 and "its classes are 0 to 9" in found.output and not (tmp_path / "ten").exists()
+    assert ask("generate", str(Path(path).parent), "--num", "2", "--out", str(tmp_path / "all")).exit_code == 0
     found = ask("generate", path, "--out", f"{path}/x")
     assert found.exit_code == 2 and "--out: nothing can be written to" in found.output
     plain = str(retrained.parent / rows["checkpoint_path"]["autogan-a"])

@@ -24,7 +24,7 @@ Row = Mapping[str, Any]
 _VERSION = "schema_version"
 
 
-class _LostTable(ResultsError):
+class LostTable(ResultsError):
     """A table that is not there, or damaged."""
 
 
@@ -140,7 +140,7 @@ def is_lost(folder: Path, name: str) -> bool:
     """Whether a table is not there, or damaged. Raises ResultsError for one that a newer version wrote."""
     try:
         _load(folder, name)
-    except _LostTable:
+    except LostTable:
         return True
     return False
 
@@ -168,15 +168,14 @@ def _load(folder: Path, name: str) -> pa.Table:
     try:
         data = file.read_bytes()
     except FileNotFoundError as error:
-        raise _LostTable(f"{str(folder)!r} has no {file.name}; is the study just starting?") from error
+        raise LostTable(f"{str(folder)!r} has no {file.name}; is the study just starting?") from error
     except OSError as error:
         raise ResultsError(f"{file} cannot be read: {error.strerror}") from error
     try:
         table = pq.ParquetFile(io.BytesIO(data)).read()
     except (pa.ArrowException, OSError) as error:
-        way_on = "" if name == "evaluations" else "; the study's command with --resume builds it again"
         reason = " ".join(str(error).split()).rstrip(".")
-        raise _LostTable(f"{file} is damaged ({reason}){way_on}") from error
+        raise LostTable(f"{file} is damaged ({reason}); the study's command with --resume builds it again") from error
     version = _metadata(table).get(_VERSION, "")
     if not version.isdecimal():
         raise ResultsError(f"{file} was not written by autogan-ray: its metadata has no {_VERSION}")
@@ -194,9 +193,9 @@ def _hint(folder: Path) -> str:
     return ""
 
 
-def list_studies(folder: Path) -> list[Path]:
-    """Sub-folders that hold a study, by name; none where the folder is missing."""
-    return sorted(file.parent for file in folder.glob("*/studies.parquet")) if folder.is_dir() else []
+def list_studies(folder: Path, name: str = "*") -> list[Path]:
+    """Sub-folders (of that name) that hold a study, by name; none where the folder is missing."""
+    return sorted(file.parent for file in folder.glob(f"{name}/studies.parquet")) if folder.is_dir() else []
 
 
 @dataclass(frozen=True)

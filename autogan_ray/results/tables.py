@@ -10,8 +10,9 @@ from typing import Any
 import pyarrow as pa
 
 from autogan_ray.results import build
+from autogan_ray.results.retrained import mend_evaluations, retrained_rows
 from autogan_ray.results.schemas import TABLES
-from autogan_ray.results.store import arrow_rows, is_lost, read_rows, write_arrow, write_table
+from autogan_ray.results.store import arrow_rows, is_lost, write_arrow, write_table
 from autogan_ray.results.trial_log import TrialLog, TrialLogs
 
 Builder = Callable[[str, Iterable[TrialLog]], list[build.Row]]
@@ -43,7 +44,7 @@ class Tables:
         for name, found in rows.items():
             write_table(folder, name, found, provenance)
         if not (folder / "evaluations.parquet").exists():
-            write_table(folder, "evaluations", read_rows(folder, "evaluations"), provenance)
+            write_table(folder, "evaluations", retrained_rows(folder, study_id), provenance)
 
     def _of_records(self, name: str, study_id: str, logs: Iterable[TrialLog]) -> pa.Table:
         parts = [TABLES[name].schema.empty_table()]
@@ -65,12 +66,13 @@ def write_tables(folder: Path, about: Mapping[str, Any], logs: TrialLogs) -> Non
 
 
 def mend_tables(folder: Path, about: Mapping[str, Any], logs: TrialLogs) -> list[str]:
-    """Build all tables again where one is missing or damaged; gives the names of those that were.
+    """Build tables again where one is missing or damaged; gives the names of those that were.
 
-    Nothing can build ``evaluations`` again: a damaged one stays. Raises ResultsError for a table of a newer version.
+    Raises ResultsError for a table of a newer version.
     """
-    built = [name for name in TABLES if name != "evaluations" or not (folder / f"{name}.parquet").exists()]
-    lost = [name for name in built if is_lost(folder, name)]
+    lost = [name for name in TABLES if is_lost(folder, name)]
+    if mend_evaluations(folder, about["study_id"]) and len(lost) == 1:
+        return lost
     if lost:
         write_tables(folder, about, logs)
     return lost

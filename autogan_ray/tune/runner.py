@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import logging
 import os
 import signal
@@ -17,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from autogan_ray.about import new_about, write_about
 from autogan_ray.errors import ResultsError
 from autogan_ray.plan import Plan
+from autogan_ray.results.hold import sole_driver
 from autogan_ray.results.trial_log import ENDED
 
 if TYPE_CHECKING:
@@ -88,27 +88,6 @@ def run_study(
         status = "interrupted" if interrupted else "complete"
         recorder.finish(status=status, finished_at=time.time(), wall_s=earlier_s + spent)
     return Outcome(interrupted, options.time_budget_s is not None and spent >= options.time_budget_s)
-
-
-@contextmanager
-def sole_driver(folder: Path) -> Iterator[None]:
-    """Holds a study's folder; the hold ends with the process, however it ends.
-
-    Raises ResultsError where another process holds it: two would write the same logs.
-    """
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise ResultsError(
-                f"{folder}: another process is running this study; wait for its end, or stop it and use --resume"
-            ) from None
-        except OSError:
-            pass  # a file system that has no such locks
-        yield
-    finally:
-        os.close(handle)
 
 
 def _fit(plan: Plan, measure: Measure, storage: str, listener: Listener | None, fresh: bool, joined: bool) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -103,6 +104,22 @@ def test_tables_that_are_missing_or_damaged_are_built_again_and_whole_ones_left(
     assert set(mend_tables(tmp_path, ABOUT, TrialLogs(tmp_path))) == {"trials", "history"}
     for name, file in files.items():
         pd.testing.assert_frame_equal(pd.read_parquet(file), whole[name])
-    files["evaluations"].write_bytes(b"torn")  # what was retrained stands nowhere else
-    assert mend_tables(tmp_path, ABOUT, TrialLogs(tmp_path)) == []
-    assert files["evaluations"].read_bytes() == b"torn"
+
+
+def test_evaluations_are_built_again_from_what_was_retrained(tmp_path: Path) -> None:
+    for number, fid in ((1, 7.0), (0, 9.0)):
+        row = {"evaluation_id": f"e{number}", "name": f"n{number}", "fid": fid, "timestamp": 1000.0 - number}
+        folder = tmp_path / "retrain" / f"e{number}"
+        folder.mkdir(parents=True)
+        (folder / "result.json").write_text(json.dumps({"row": row, "fid_untrained": 1.0}))
+    for torn in ("", "{", "[]", "{}"):
+        (tmp_path / "retrain" / f"torn{len(torn)}{torn[:1]}").mkdir()
+        (tmp_path / "retrain" / f"torn{len(torn)}{torn[:1]}" / "result.json").write_text(torn)
+    write_tables(tmp_path, ABOUT, TrialLogs(tmp_path))
+    whole = pd.read_parquet(tmp_path / "evaluations.parquet")
+    assert whole["evaluation_id"].tolist() == ["e1", "e0"] and whole["study_id"].eq("s-1").all()
+    trials = (tmp_path / "trials.parquet").stat().st_mtime_ns
+    (tmp_path / "evaluations.parquet").write_bytes(b"torn")
+    assert mend_tables(tmp_path, ABOUT, TrialLogs(tmp_path)) == ["evaluations"]
+    pd.testing.assert_frame_equal(pd.read_parquet(tmp_path / "evaluations.parquet"), whole)
+    assert (tmp_path / "trials.parquet").stat().st_mtime_ns == trials

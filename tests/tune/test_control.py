@@ -18,8 +18,8 @@ from ray.tune.execution.tune_controller import TuneController
 from ray.tune.experiment import Trial
 
 from autogan_ray.errors import ResultsError
+from autogan_ray.results.hold import is_held, sole_driver
 from autogan_ray.tune.control import WAIT_S, control_loop, imports_left_alone
-from autogan_ray.tune.runner import sole_driver
 
 
 def test_inside_a_wait_is_longer_and_afterwards_as_before(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -78,14 +78,16 @@ def test_what_was_imported_is_no_matter_for_garbage_collection() -> None:
 
 
 def test_a_study_has_one_driver_and_a_dead_one_holds_nothing(tmp_path: Path) -> None:
-    script = "import sys, time; from pathlib import Path; from autogan_ray.tune.runner import sole_driver\n"
+    script = "import sys, time; from pathlib import Path; from autogan_ray.results.hold import sole_driver\n"
     script += "with sole_driver(Path(sys.argv[1])): print('held', flush=True); time.sleep(600)"
     other = subprocess.Popen([sys.executable, "-c", script, str(tmp_path)], stdout=subprocess.PIPE, text=True)
     assert other.stdout is not None and other.stdout.readline() == "held\n"
     with pytest.raises(ResultsError, match="another process is running this study"), sole_driver(tmp_path):
         raise AssertionError
+    assert is_held(tmp_path)
     other.kill()
     other.wait()
+    assert not is_held(tmp_path)
     for _ in range(2):
         with sole_driver(tmp_path):
             pass

@@ -115,7 +115,7 @@ def test_a_trial_that_failed_is_told_with_its_reason_and_taken_up_again_when_ask
     trials, studies = (pd.read_parquet(folder / f"{name}.parquet") for name in ("trials", "studies"))
     assert trials["status"].tolist() == ["error"] and studies["status"].tolist() == ["complete"]
     again = run(*once, "--resume", cwd=tmp_path).stdout
-    assert "complete but for what failed and is taken up again: t0000" in again and "failed: " not in again
+    assert "lost, which are taken up again: t0000\n" in again and "failed: " not in again
     later = pd.read_parquet(folder / "trials.parquet")
     assert later["status"].tolist() == ["complete"] and later["restarts"].tolist() == [1]
     assert later["error_message"].isna().all()
@@ -297,6 +297,8 @@ def test_listing_verbs_show_a_finished_study(smoke: Path) -> None:
     assert json.loads(ask("list", place, "--json").output)[0]["status"] == "complete"
     shown = ask("show", str(smoke)).output
     assert "t0002" in shown and "genotype" in shown
+    best = ag.load_study(smoke).best["trial_id"]
+    assert ask("show", str(smoke), "best").output == ask("show", str(smoke), best).output
     one = ask("show", str(smoke), "t0001").output
     assert "g.cell" not in one and "cell1: conv=" in one and ("UNDECIDED" in one or "decided" in one)
     assert len(json.loads(ask("show", str(smoke), "--json").output)) == 3
