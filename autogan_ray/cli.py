@@ -26,8 +26,8 @@ class _Verbs(click.Group):
             return super().invoke(ctx)
         except UserError as error:
             raise _Mistake(str(error)) from error
-        except KeyboardInterrupt:
-            click.echo("interrupted", err=True)
+        except KeyboardInterrupt as interrupt:
+            click.echo(": ".join(["interrupted", *map(str, interrupt.args)]), err=True)
             ctx.exit(130)
 
     def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:

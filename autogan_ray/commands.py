@@ -40,7 +40,6 @@ def retrain_command(
     command: str,
 ) -> int:
     """``retrain``: rows appended to ``evaluations``; exit code 0."""
-    from autogan_ray.metrics.study import prepare
     from autogan_ray.plan import gpu_shortage
     from autogan_ray.reporting import say_comparison
     from autogan_ray.results.store import load_study
@@ -50,8 +49,7 @@ def retrain_command(
     shortage = gpu_shortage(gpus)
     if shortage:
         raise ConfigError(shortage)
-    say("preparing data, extractor and the statistics of the real images (kept for the next time)")
-    begun = None if study is None else begin_unsearched(results, study, overrides, gpus, command)
+    begun = None if study is None else begin_unsearched(say, results, study, overrides, gpus, command)
     if study is not None:
         overrides = [text for text in overrides if text.startswith("retrain.")]
     try:
@@ -59,7 +57,7 @@ def retrain_command(
         config = _retrain_config(found.config, recipe, kimg, discriminator, overrides)
         trial = trial or (None if genotypes else "best")
         jobs = wanted_jobs(found, trial=trial, top=top, genotypes=genotypes, seeds=seeds, config=config)
-        measure = begun or prepare(config.data, config.metrics, driver_device(gpus))
+        measure = begun or _prepared(say, config, gpus)
         if measure.data.digest != found.studies["dataset_digest"].iloc[0]:
             raise ResultsError(f"data {config.data.source!r} is not what it was in {results}: digests differ")
         check_networks(jobs, measure.data)
@@ -74,7 +72,10 @@ def retrain_command(
     if recipe is not None:
         say(_recipe_line(recipe, measure.data.image_size))
 
-    results_of = _train_all(say, jobs, lambda tell: run_jobs(jobs, measure, devices, resume, tell), found)
+    try:
+        results_of = _train_all(say, jobs, lambda tell: run_jobs(jobs, measure, devices, resume, tell), found)
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt("the same command with --resume goes on") from None
     if results_of:
         say("")
         say_comparison(say, results, measure, results_of, driver_device(gpus))
@@ -107,7 +108,16 @@ def _train_all(
     return [ended[job.evaluation_id] for job in jobs if job.evaluation_id in ended]
 
 
-def begin_unsearched(folder: Path, name: str, overrides: Sequence[str], gpus: int, command: str) -> Measure | None:
+def _prepared(say: Say, study: StudyConfig, gpus: int) -> Measure:
+    from autogan_ray.metrics.study import prepare
+
+    say("preparing data, extractor and the statistics of the real images (kept for the next time)")
+    return prepare(study.data, study.metrics, driver_device(gpus))
+
+
+def begin_unsearched(
+    say: Say, folder: Path, name: str, overrides: Sequence[str], gpus: int, command: str
+) -> Measure | None:
     """Make a study's folder in which nothing is searched: for its data and metric, by which genotypes are compared.
 
     Returns what its scores are taken against; None for a folder that holds this very study already: it stays as it is.
@@ -117,7 +127,6 @@ def begin_unsearched(folder: Path, name: str, overrides: Sequence[str], gpus: in
     """
     from autogan_ray.about import check_folder, new_about, write_about
     from autogan_ray.config import load_study_config
-    from autogan_ray.metrics.study import prepare
     from autogan_ray.results.tables import write_tables
     from autogan_ray.results.trial_log import TrialLogs
 
@@ -127,7 +136,7 @@ def begin_unsearched(folder: Path, name: str, overrides: Sequence[str], gpus: in
         return None
     plan = make_plan(study, folder, gpus)
     check_writable(folder, "RESULTS")
-    measure = prepare(study.data, study.metrics, driver_device(gpus))
+    measure = _prepared(say, study, gpus)
     about = new_about(plan, measure, command, status="unsearched")
     folder.mkdir(parents=True, exist_ok=True)
     write_about(folder, about)

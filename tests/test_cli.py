@@ -108,6 +108,11 @@ def test_a_mistake_is_named_with_its_remedy(message: str, arguments: list[str]) 
     assert_refused(message, *arguments)
 
 
+def test_a_misspelt_folder_is_told_before_anything_is_prepared() -> None:
+    found = ask("retrain", "nowhere")
+    assert found.exit_code == 2 and "preparing" not in found.output
+
+
 def test_an_unknown_key_in_a_study_file_names_the_nearest(tmp_path: Path) -> None:
     Path("mine.toml").write_text('schema = 1\nname = "mine"\n[optim]\nlr_gg = 0.1\n')
     assert_refused("mine.toml: unknown key 'optim.lr_gg'; did you mean 'lr_g'", "run", "mine.toml")

@@ -131,3 +131,14 @@ def test_a_users_own_file_may_say_where_it_is_from_and_the_value_ignores_it(tmp_
     (tmp_path / "mine.json").write_text(json.dumps(values | {"abuot": {}}))
     with pytest.raises(GenotypeError, match="unknown key 'abuot'"):
         load_genotype(tmp_path / "mine.json")
+
+
+def test_what_is_no_genotype_and_numbers_below_one_are_named() -> None:
+    with pytest.raises(GenotypeError, match=r"a Genotype is wanted, not 'autogan-a'; autogan_ray\.load_genotype"):
+        ag.build_generator("autogan-a")  # type: ignore[arg-type]
+    genotype = ag.load_genotype("autogan-a")
+    for name in ("channels", "latent_dim", "image_channels"):
+        with pytest.raises(ConfigError, match=f"{name}(_g)? = 0: it is a number of"):
+            ag.build_generator(genotype, **{name: 0})
+    with pytest.raises(ConfigError, match="= -1: it is a number of at least 1"):
+        ag.build_discriminator(genotype, channels=-1)

@@ -49,6 +49,15 @@ def test_names_become_rows_with_their_source(retrained: Path) -> None:
     assert "unsearched" in ask("show", str(retrained)).output and "biggan" in ask("show", str(retrained)).output
 
 
+def test_an_interrupted_retraining_says_how_to_go_on(retrained: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("autogan_ray.commands._train_all", interrupted)
+    found = ask("retrain", str(retrained), *TINY, "--genotype", "dcgan")
+    assert found.exit_code == 130 and "interrupted: the same command with --resume goes on" in found.output
+
+
 def test_a_folder_takes_no_network_twice(retrained: Path) -> None:
     again = ["retrain", str(retrained), *TINY, "--genotype", "autogan-a"]
     assert "holds this retraining already" in ask(*again).output and ask(*again).exit_code == 2

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 import torch
 from torch import Tensor, nn
 
-from autogan_ray.errors import ConfigError
+from autogan_ray.errors import ConfigError, GenotypeError
 from autogan_ray.genotype import Genotype
 from autogan_ray.nets.gan import Discriminator, Generator, Shape
 from autogan_ray.space import SearchSpace, space_of
@@ -36,7 +36,8 @@ def build_generator(
 
     Raises:
         GenotypeError: the genotype does not fit its space or the image size.
-        ConfigError: latent_dim does not divide into the space's latent parts; classes for a network that takes none.
+        ConfigError: latent_dim does not divide into the space's latent parts; a number below 1; classes for a network
+            that takes none.
     """
     genotype, space = _checked(genotype, space, image_size)
     shares = _equal_shares(space, genotype, classes)
@@ -79,6 +80,8 @@ def _equal_shares(space: SearchSpace, genotype: Genotype, classes: int) -> tuple
 
 
 def _checked(genotype: Genotype, space: SearchSpace | None, image_size: int | None) -> tuple[Genotype, SearchSpace]:
+    if not isinstance(genotype, Genotype):
+        raise GenotypeError(f"a Genotype is wanted, not {genotype!r}; autogan_ray.load_genotype makes one of a name")
     space = space or space_of(genotype)
     return space.resized(genotype, image_size or genotype.image_size), space
 

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from autogan_ray.blocks import BlockPart, WholePart
+from autogan_ray.errors import ConfigError
 from autogan_ray.nets import baselines
 from autogan_ray.nets.block_cells import BlockCell, FixedBlock
 from autogan_ray.nets.cells import DagCell
@@ -53,6 +54,12 @@ class Shape:
     norm_g: str | None = None
     head_d: str = "sum"
     class_shares: tuple[float, ...] = ()
+
+    def __post_init__(self) -> None:
+        """Raises ConfigError."""
+        for name in ("image_channels", "channels_g", "channels_d", "latent_dim"):
+            if getattr(self, name) < 1:
+                raise ConfigError(f"{name} = {getattr(self, name)}: it is a number of at least 1")
 
 
 class Generator(nn.Module):
