@@ -5,13 +5,14 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from autogan_ray import provenance
 from autogan_ray.config import StudyConfig, differences
-from autogan_ray.errors import ResultsError
+from autogan_ray.errors import ResultsError, UserError
 from autogan_ray.metrics.labels import metric_label
 from autogan_ray.plan import Plan
 from autogan_ray.results.lines import replace_text
@@ -100,12 +101,11 @@ def check_folder(
         before = comparable(json.loads(about["config_json"]))
     except (json.JSONDecodeError, KeyError, TypeError) as error:
         raise ResultsError(f"{file} is damaged ({error}); the study in {folder} cannot be resumed") from error
-    if study.tune.num_trials > before["tune"].get(
-        "num_trials", study.tune.num_trials
-    ):  # the first of them are those that it has
-        before["tune"]["num_trials"] = study.tune.num_trials
-        about |= {"num_trials": study.tune.num_trials, "status": "interrupted"}
-        about["config_json"] = json.dumps(study.to_dict(), sort_keys=True)
+    wanted = study.tune.num_trials
+    if before["tune"].get("num_trials", wanted) < wanted:  # the first of them are those that it has
+        before["tune"]["num_trials"] = wanted
+        config = json.dumps(study.to_dict(), sort_keys=True)
+        about |= {"num_trials": wanted, "status": "interrupted", "config_json": config}
     changed = differences(before, comparable(study.to_dict()))
     if changed:
         listed = "\n  ".join(changed)
@@ -128,6 +128,19 @@ def check_spaces(about: Mapping[str, Any], folder: Path, spaces: Mapping[str, Se
                 f"space {name!r} has changed since the study in {folder} began; restore its file, or choose another "
                 "--name"
             )
+
+
+@contextmanager
+def kept_if_refused(folder: Path) -> Iterator[None]:
+    """Where what is done inside is refused, an earlier run's ``study.json`` says again what it said before."""
+    file = folder / STUDY_FILE
+    before = file.read_text(encoding="utf-8") if file.is_file() else None
+    try:
+        yield
+    except UserError:
+        if before is not None:
+            replace_text(file, before)
+        raise
 
 
 def write_about(folder: Path, about: Mapping[str, Any]) -> None:

@@ -97,11 +97,11 @@ def table(titles: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
 
 
 def trial_table(logs: Iterable[TrialLog], metric: str) -> str:
-    """All trials, best first; those that decided nothing are marked."""
+    """All trials, best first, each with its best evaluation; those whose genotype there is undecided are marked."""
     rows = []
     for log in sorted(logs, key=lambda one: (one.best["fid"] if one.best else float("inf"), one.trial_id)):
         best, config = log.best, log.about.get("config", {})
-        last = log.records[-1] if log.records else None
+        shown = best or (log.records[-1] if log.records else None)
         rows.append(
             (
                 log.trial_id,
@@ -111,7 +111,7 @@ def trial_table(logs: Iterable[TrialLog], metric: str) -> str:
                 number(best and best["fid"]),
                 f"{best['evaluation']}/{len(log.records)}" if best else "-",
                 best["genotype_id"] if best else "-",
-                str(decidedness(last["decisions"])).partition(" (")[0] if last else "-",
+                str(decidedness(shown["decisions"])).partition(" (")[0] if shown else "-",
             )
         )
     return table(("trial", "status", "space", "relaxation", metric, "at/of", "genotype", "decisions"), rows)

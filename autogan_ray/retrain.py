@@ -173,11 +173,13 @@ def _genotype_of(study: Study, genotype_id: str) -> Genotype:
 
 
 def study_spaces(folder: Path) -> dict[str, SearchSpace]:
-    """The spaces a study searched, by the name its trials give them, as they were then."""
-    about = json.loads((folder / STUDY_FILE).read_text(encoding="utf-8"))
-    return {
-        name: SearchSpace.from_dict(values, f"{folder}, space {name!r}") for name, values in about["spaces"].items()
-    }
+    """The spaces a study searched, by the name its trials give them, as they were then. Raises ResultsError."""
+    file = folder / STUDY_FILE
+    try:
+        spaces = json.loads(file.read_text(encoding="utf-8"))["spaces"].items()
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ResultsError(f"{file} is missing or damaged ({error}); put it back from a copy") from error
+    return {name: SearchSpace.from_dict(values, f"{folder}, space {name!r}") for name, values in spaces}
 
 
 def run_jobs(

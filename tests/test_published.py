@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -134,11 +135,12 @@ def test_a_users_own_file_may_say_where_it_is_from_and_the_value_ignores_it(tmp_
 
 
 def test_what_is_no_genotype_and_numbers_below_one_are_named() -> None:
+    name: Any = "autogan-a"
     with pytest.raises(GenotypeError, match=r"a Genotype is wanted, not 'autogan-a'; autogan_ray\.load_genotype"):
-        ag.build_generator("autogan-a")  # type: ignore[arg-type]
-    genotype = ag.load_genotype("autogan-a")
-    for name in ("channels", "latent_dim", "image_channels"):
-        with pytest.raises(ConfigError, match=f"{name}(_g)? = 0: it is a number of"):
-            ag.build_generator(genotype, **{name: 0})
+        ag.build_generator(name)
+    genotype = ag.load_genotype(name)
+    for setting in ("channels", "latent_dim", "image_channels"):
+        with pytest.raises(ConfigError, match=f"{setting}(_g)? = 0: it is a number of"):
+            ag.build_generator(genotype, **{setting: 0})
     with pytest.raises(ConfigError, match="= -1: it is a number of at least 1"):
         ag.build_discriminator(genotype, channels=-1)

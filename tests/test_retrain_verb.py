@@ -58,6 +58,14 @@ def test_an_interrupted_retraining_says_how_to_go_on(retrained: Path, monkeypatc
     assert found.exit_code == 130 and "interrupted: the same command with --resume goes on" in found.output
 
 
+def test_a_torn_study_is_named_and_not_traced_back(retrained: Path, tmp_path: Path) -> None:
+    shutil.copytree(retrained, tmp_path / "torn")
+    file = tmp_path / "torn" / "study.json"
+    file.write_bytes(file.read_bytes()[:200])
+    found = ask("retrain", str(tmp_path / "torn"), *TINY, "--genotype", "dcgan")
+    assert found.exit_code == 2 and "study.json is missing or damaged (" in found.output
+
+
 def test_a_folder_takes_no_network_twice(retrained: Path) -> None:
     again = ["retrain", str(retrained), *TINY, "--genotype", "autogan-a"]
     assert "holds this retraining already" in ask(*again).output and ask(*again).exit_code == 2

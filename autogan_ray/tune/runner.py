@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from autogan_ray.about import new_about, write_about
+from autogan_ray.about import kept_if_refused, new_about, write_about
 from autogan_ray.errors import ResultsError
 from autogan_ray.plan import Plan
 from autogan_ray.results.hold import sole_driver
@@ -73,9 +73,9 @@ def run_study(
     start = time.monotonic()
     with imports_left_alone(), sole_driver(plan.folder):
         about = (about or new_about(plan, measure, options.command)) | {"status": "running"}
-        write_about(plan.folder, about)
         storage = _storage(plan, options, about["study_id"])
-        with _ended_as_by_ctrl_c(options.time_budget_s):
+        with kept_if_refused(plan.folder), _ended_as_by_ctrl_c(options.time_budget_s):
+            write_about(plan.folder, about)
             try:
                 _fit(plan, measure, storage, listener, fresh, joined=options.address is not None)
             except KeyboardInterrupt:

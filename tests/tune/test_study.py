@@ -96,6 +96,13 @@ def test_a_study_that_is_interrupted_keeps_its_tables_and_resumes_to_the_same_hi
     assert pd.read_parquet(folder / "studies.parquet")["status"].iloc[0] == "interrupted"
     run(*study, "2", "--resume", cwd=tmp_path)
     assert "complete already" in run(*study, "2", "--resume", cwd=tmp_path).stdout
+    rungs, before = folder / "rungs.json", (folder / "study.json").read_bytes()
+    whole = rungs.read_bytes()
+    rungs.write_bytes(whole[:9])
+    refused = run(*study, "3", "--resume", cwd=tmp_path, check=False)
+    assert refused.returncode == 2 and "rungs.json is damaged" in refused.stderr
+    assert (folder / "study.json").read_bytes() == before
+    rungs.write_bytes(whole)
     run(*study, "3", "--resume", cwd=tmp_path)  # one more, as if it had been asked for from the start
     both = [history(one).drop(columns="study_id") for one in (smoke, folder)]  # a study keeps the id it began with
     pd.testing.assert_frame_equal(*both, check_exact=True)
