@@ -9,12 +9,12 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from autogan_ray.export import load_generator
-    from autogan_ray.genotype import Genotype
     from autogan_ray.nets.derived import build_discriminator, build_generator
-    from autogan_ray.published import load_genotype
     from autogan_ray.results.store import load_study
-    from autogan_ray.space import SearchSpace, load_space
+    from autogan_ray.retraining.generator_file import load_generator
+    from autogan_ray.spaces.genotype import Genotype
+    from autogan_ray.spaces.published import load_genotype
+    from autogan_ray.spaces.space import SearchSpace, load_space
 
 __all__ = [
     "Genotype",
@@ -28,13 +28,13 @@ __all__ = [
 ]
 
 _HOMES = {
-    "Genotype": ("autogan_ray.genotype", "Genotype"),
-    "SearchSpace": ("autogan_ray.space", "SearchSpace"),
+    "Genotype": ("autogan_ray.spaces.genotype", "Genotype"),
+    "SearchSpace": ("autogan_ray.spaces.space", "SearchSpace"),
     "build_discriminator": ("autogan_ray.nets.derived", "build_discriminator"),
     "build_generator": ("autogan_ray.nets.derived", "build_generator"),
-    "load_generator": ("autogan_ray.export", "load_generator"),
-    "load_genotype": ("autogan_ray.published", "load_genotype"),
-    "load_space": ("autogan_ray.space", "load_space"),
+    "load_generator": ("autogan_ray.retraining.generator_file", "load_generator"),
+    "load_genotype": ("autogan_ray.spaces.published", "load_genotype"),
+    "load_space": ("autogan_ray.spaces.space", "load_space"),
     "load_study": ("autogan_ray.results.store", "load_study"),
 }
 

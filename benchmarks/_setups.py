@@ -9,13 +9,13 @@ from typing import Any
 
 import numpy as np
 
-from autogan_ray.blocks import FixedPart
-from autogan_ray.config import StudyConfig, TrialConfig, assign, load_study_config, sweepable
-from autogan_ray.errors import ConfigError, nearest
+from autogan_ray.base.errors import ConfigError, nearest
+from autogan_ray.config.sections import RetrainConfig
+from autogan_ray.config.study import StudyConfig, TrialConfig, assign, load_study_config, sweepable
 from autogan_ray.nets.gan import Shape
-from autogan_ray.published import load_genotype
-from autogan_ray.sections import RetrainConfig
-from autogan_ray.space import SearchSpace, load_space
+from autogan_ray.spaces.blocks import FixedPart
+from autogan_ray.spaces.published import load_genotype
+from autogan_ray.spaces.space import SearchSpace, load_space
 from autogan_ray.training.data import ImageData, load_data
 
 RELAXATIONS = ("softmax", "gumbel", "gumbel_hard")

@@ -21,8 +21,8 @@ from autogan_ray.metrics.evaluation import Protocol as Scoring
 from autogan_ray.metrics.features import Extractor, Features
 from autogan_ray.nets import gan
 from autogan_ray.search.loop import SearchLoop
+from autogan_ray.training.loop import TrainLoop
 from autogan_ray.training.streams import stream
-from autogan_ray.training.train import TrainLoop
 
 
 def _pixels(images: Tensor) -> Features:

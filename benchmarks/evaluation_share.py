@@ -24,18 +24,18 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from autogan_ray.config import StudyConfig, TrialConfig, load_study_config, parse_override
-from autogan_ray.errors import UserError
+from autogan_ray.base.errors import UserError
+from autogan_ray.config.study import StudyConfig, TrialConfig, load_study_config, parse_override
 from autogan_ray.metrics.classifier import Classifier
 from autogan_ray.metrics.evaluation import KID_SUBSETS, Evaluator, Protocol, RealSet
 from autogan_ray.metrics.features import Extractor, ExtractorWeights
 from autogan_ray.metrics.labels import CLASSIFIER, INCEPTION
 from autogan_ray.metrics.moments import Moments
 from autogan_ray.metrics.scores import Statistics, kernel_distance
-from autogan_ray.plan import proposable_spaces
 from autogan_ray.search.loop import SearchLoop
 from autogan_ray.search.scoring import supernet_due
-from autogan_ray.space import load_space
+from autogan_ray.spaces.space import load_space
+from autogan_ray.study.plan import proposable_spaces
 from autogan_ray.training.data import ImageData
 
 SIDES = {"digits": (8, 1), "cifar10": (32, 3), "stl10": (48, 3)}

@@ -29,7 +29,7 @@ import click
 import numpy as np
 import versus_stats as stats
 
-from autogan_ray.errors import UserError
+from autogan_ray.base.errors import UserError
 from autogan_ray.results.store import Study, load_study
 
 SCORES = ("fid_derived", "fid_supernet")

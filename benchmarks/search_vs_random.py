@@ -34,10 +34,10 @@ from versus_report import markdown
 from versus_summary import summarise
 from versus_work import Runner, executor
 
-from autogan_ray.config import StudyConfig
-from autogan_ray.errors import UserError
+from autogan_ray.base.errors import UserError
+from autogan_ray.config.study import StudyConfig
 from autogan_ray.metrics.study import Measure, prepare
-from autogan_ray.space import SearchSpace, load_space
+from autogan_ray.spaces.space import SearchSpace, load_space
 
 
 class _Mistake(click.ClickException):
@@ -151,9 +151,9 @@ def make_plan(
 
 def _check_networks(plan: Plan, base: StudyConfig, measure: Measure) -> None:
     """Build every network that is known by now, without memory. Raises ConfigError naming it."""
-    from autogan_ray.genotype import Genotype
-    from autogan_ray.retrain import Job
-    from autogan_ray.retraining import check_networks
+    from autogan_ray.retraining.job import Job
+    from autogan_ray.retraining.training import check_networks
+    from autogan_ray.spaces.genotype import Genotype
 
     known = {f"random {seed}": (one, plan.space) for seed, one in zip(plan.seeds, plan.random, strict=True)}
     known |= {name: (one["genotype"], one["space"]) for name, one in plan.named.items()}

@@ -54,9 +54,9 @@ from _setups import CONFIGURATIONS, RELAXATIONS, Setup, setup
 from _sides import Product, Side, Textbook, forget_gradients, task_of
 from _table import table
 
-from autogan_ray.config import parse_override
-from autogan_ray.errors import UserError
-from autogan_ray.provenance import git_commit, packages_json
+from autogan_ray.base.errors import UserError
+from autogan_ray.base.provenance import git_commit, packages_json
+from autogan_ray.config.study import parse_override
 
 TASKS = ("search", "retrain", "sample")
 LEAST_S = 0.2

@@ -114,9 +114,9 @@ def _seconds(moment: pd.Timestamp) -> float:
 
 def of_folder(folder: Path, slots: int | None, around: tuple[float, float] | None = None) -> Account:
     """The account of a study's folder; ``slots`` None: as many as this machine gives it."""
-    from autogan_ray.config import StudyConfig
-    from autogan_ray.errors import ConfigError
-    from autogan_ray.plan import slots_of
+    from autogan_ray.base.errors import ConfigError
+    from autogan_ray.config.study import StudyConfig
+    from autogan_ray.study.plan import slots_of
 
     tables = {name: pd.read_parquet(folder / f"{name}.parquet") for name in ("trials", "history", "studies")}
     study = tables["studies"].iloc[0]
@@ -132,7 +132,7 @@ def run(study: str, out: Path, more: Sequence[str], begin: float) -> tuple[tuple
     """
     from click.testing import CliRunner
 
-    from autogan_ray.cli import main as command
+    from autogan_ray.cli.main import main as command
     from autogan_ray.tune import cluster, runner
 
     spent: dict[str, float] = {}

@@ -19,12 +19,12 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.utils.parametrizations import spectral_norm
 
-from autogan_ray.blocks import BlockPart, WholePart
-from autogan_ray.errors import ConfigError
+from autogan_ray.base.errors import ConfigError
 from autogan_ray.nets.gan import Shape
-from autogan_ray.parts import INPUT, PLAIN, DagPart
-from autogan_ray.sizes import CellLayout, generator_cells, generator_layout
-from autogan_ray.space import SearchSpace
+from autogan_ray.spaces.blocks import BlockPart, WholePart
+from autogan_ray.spaces.dag import INPUT, PLAIN, DagPart
+from autogan_ray.spaces.sizes import CellLayout, generator_cells, generator_layout
+from autogan_ray.spaces.space import SearchSpace
 
 Choices = Mapping[str, str] | None
 """decision -> choice, of a derived network; None keeps all choices."""

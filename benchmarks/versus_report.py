@@ -8,7 +8,7 @@ from typing import Any
 from versus_plan import RANDOM, SEARCH
 from versus_stats import Interval
 
-from autogan_ray.console import number
+from autogan_ray.cli.text import number
 
 SIZES = {"macs_g": "MACs of G", "params_g": "parameters of G", "macs_d": "MACs of D"}
 SCORES = {

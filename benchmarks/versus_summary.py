@@ -15,9 +15,9 @@ import numpy as np
 import versus_stats as stats
 from versus_plan import RANDOM, SEARCH, Plan, Task
 
-from autogan_ray.operations import NONE, SKIP
-from autogan_ray.results.decided import decidedness
-from autogan_ray.space import SearchSpace
+from autogan_ray.results.decidedness import decidedness
+from autogan_ray.spaces.operations import NONE, SKIP
+from autogan_ray.spaces.space import SearchSpace
 
 Row = dict[str, Any]
 

@@ -19,20 +19,20 @@ from typing import Any
 import torch
 from versus_plan import SEARCH, Plan, Task
 
-from autogan_ray.config import StudyConfig
-from autogan_ray.console import clock, number
-from autogan_ray.errors import ConfigError
-from autogan_ray.genotype import Genotype
+from autogan_ray.base.errors import ConfigError
+from autogan_ray.base.processes import end_with_parent
+from autogan_ray.base.provenance import git_commit
+from autogan_ray.cli.text import clock, number
+from autogan_ray.config.study import StudyConfig
 from autogan_ray.metrics.evaluation import Evaluator, Protocol
 from autogan_ray.metrics.features import Extractor
 from autogan_ray.metrics.study import Measure
-from autogan_ray.nets.cost import genotype_cost
-from autogan_ray.processes import end_with_parent
-from autogan_ray.provenance import git_commit
-from autogan_ray.retrain import Job
-from autogan_ray.retraining import Retraining
+from autogan_ray.nets.cost.count import genotype_cost
+from autogan_ray.retraining.job import Job
+from autogan_ray.retraining.training import Retraining
 from autogan_ray.search.loop import SearchLoop
-from autogan_ray.space import SearchSpace
+from autogan_ray.spaces.genotype import Genotype
+from autogan_ray.spaces.space import SearchSpace
 from autogan_ray.training.checkpoint import load_state, save_state
 
 Say = Callable[[str], None]

@@ -1,1 +1,1 @@
-"""Search spaces as data: one TOML file each, read by ``autogan_ray.space``; no code runs on load."""
+"""Search spaces as data: one TOML file each, read by ``autogan_ray.spaces.space``; no code runs on load."""

@@ -1,1 +1,1 @@
-"""Shipped studies as data (TOML), read by ``autogan_ray.config``."""
+"""Shipped studies as data (TOML), read by ``autogan_ray.config.study``."""

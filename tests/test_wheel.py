@@ -30,7 +30,7 @@ def test_the_installed_wheel_works_from_another_folder(tmp_path: Path) -> None:
     environment = os.environ | {"PYTHONPATH": sysconfig.get_path("purelib")}
 
     def run(*arguments: str) -> str:
-        code = [str(python), "-c", "from autogan_ray.cli import main; main()", *arguments]
+        code = [str(python), "-c", "from autogan_ray.cli.main import main; main()", *arguments]
         found = subprocess.run(code, cwd=tmp_path, env=environment, capture_output=True, text=True)
         assert found.returncode == 0, found.stderr
         return found.stdout

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from autogan_ray.errors import MetricError, nearest
+from autogan_ray.base.errors import MetricError, nearest
 from autogan_ray.metrics.classifier import DIM, RECIPE, train_classifier
 from autogan_ray.metrics.features import ExtractorWeights, state_digest
 from autogan_ray.metrics.labels import CLASSIFIER, EXTRACTORS, INCEPTION

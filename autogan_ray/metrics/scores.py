@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from autogan_ray.errors import MetricError
+from autogan_ray.base.errors import MetricError
 
 
 @dataclass(frozen=True)

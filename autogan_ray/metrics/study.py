@@ -9,11 +9,11 @@ from dataclasses import dataclass
 
 import torch
 
+from autogan_ray.config.sections import DataConfig, MetricsConfig
 from autogan_ray.metrics.evaluation import RealSet
 from autogan_ray.metrics.features import Extractor, ExtractorWeights
 from autogan_ray.metrics.prepare import cache_root, prepare_extractor
 from autogan_ray.metrics.scores import Statistics
-from autogan_ray.sections import DataConfig, MetricsConfig
 from autogan_ray.training.data import ImageData, load_study_data
 
 _FORMAT = "real-v2"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
-from autogan_ray.errors import MetricError, nearest
+from autogan_ray.base.errors import MetricError, nearest
 from autogan_ray.metrics.labels import CLASSIFIER, EXTRACTORS, INCEPTION
 
 INCEPTION_FILE = "weights-inception-2015-12-05-6726825d.pth"

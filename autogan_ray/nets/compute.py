@@ -7,9 +7,9 @@ from typing import TypeVar
 import torch
 from torch import nn
 
+from autogan_ray.config.sections import ComputeConfig
 from autogan_ray.nets.gan import Discriminator, Generator
-from autogan_ray.nets.mixed import Place
-from autogan_ray.sections import ComputeConfig
+from autogan_ray.nets.place import Place
 
 CHANNELS_LAST_FROM = 16
 """Side in pixels from which channels-last pays on a CPU; smaller images are bound by the number of calls."""

@@ -7,10 +7,10 @@ from collections.abc import Callable, Mapping
 import torch
 from torch import Tensor, nn
 
-from autogan_ray.errors import ConfigError, GenotypeError
-from autogan_ray.genotype import Genotype
+from autogan_ray.base.errors import ConfigError, GenotypeError
 from autogan_ray.nets.gan import Discriminator, Generator, Shape
-from autogan_ray.space import SearchSpace, space_of
+from autogan_ray.spaces.genotype import Genotype
+from autogan_ray.spaces.space import SearchSpace, space_of
 
 
 def build_generator(

@@ -15,19 +15,19 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from autogan_ray.blocks import BlockPart, WholePart
-from autogan_ray.errors import ConfigError
+from autogan_ray.base.errors import ConfigError
 from autogan_ray.nets import baselines
-from autogan_ray.nets.block_cells import BlockCell, FixedBlock
-from autogan_ray.nets.cells import DagCell
+from autogan_ray.nets.block_cell import BlockCell, FixedBlock
+from autogan_ray.nets.dag_cell import DagCell
+from autogan_ray.nets.fast.mixtures import Mixtures
 from autogan_ray.nets.latents import Latents
-from autogan_ray.nets.mixed import Choices, Place, Places, Selection
-from autogan_ray.nets.mixtures import Mixtures
 from autogan_ray.nets.ops import batch_norm, conv
+from autogan_ray.nets.place import Choices, Place, Places, Selection
 from autogan_ray.nets.spectral import found_together, is_spectral, spectral
-from autogan_ray.parts import DagPart
-from autogan_ray.sizes import generator_cells, generator_layout
-from autogan_ray.space import SearchSpace
+from autogan_ray.spaces.blocks import BlockPart, WholePart
+from autogan_ray.spaces.dag import DagPart
+from autogan_ray.spaces.sizes import generator_cells, generator_layout
+from autogan_ray.spaces.space import SearchSpace
 
 NO_SELECTION: Selection = {}
 

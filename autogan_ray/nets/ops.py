@@ -1,4 +1,4 @@
-"""Operation names -> modules. One row a name; the names' meaning is in :mod:`autogan_ray.operations`.
+"""Operation names -> modules. One row a name; the names' meaning is in :mod:`autogan_ray.spaces.operations`.
 
 Every convolution is led by a ReLU (not in place, as several operations read one tensor) and followed by nothing, by
 batch normalisation, or has its weight divided by its spectral norm, as the part of the space says.
@@ -14,9 +14,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from autogan_ray.nets import dilated
+from autogan_ray.nets.fast import dilated
 from autogan_ray.nets.spectral import spectral
-from autogan_ray.operations import NONE, SKIP
+from autogan_ray.spaces.operations import NONE, SKIP
 
 
 @dataclass(frozen=True)

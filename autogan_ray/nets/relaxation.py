@@ -11,10 +11,10 @@ from collections.abc import Callable, Mapping, Sequence
 import torch
 from torch import Tensor
 
-from autogan_ray.nets.drawn import Drawn
-from autogan_ray.nets.mixed import One, Selection
+from autogan_ray.nets.place import One, Selection
+from autogan_ray.nets.selection import Drawn
 from autogan_ray.nets.upload import uploaded
-from autogan_ray.space import Decision
+from autogan_ray.spaces.space import Decision
 
 MOST_REDRAWS = 50
 """Where even so many draws are disconnected, the last one runs: its empty nodes are zeros and no gradient flows."""
@@ -32,8 +32,8 @@ class ArchitectureParameters:
         connected: whether choices (decision -> choice) form a network. One-path draws that do not are drawn again, so
             that only networks are trained which could be derived. None takes every draw.
 
-    ``auxiliary``: what mixtures are drawn with (see :class:`~autogan_ray.nets.drawn.Drawn`); the search sets it anew
-    at every step, so it is no state.
+    ``auxiliary``: what mixtures are drawn with (see :class:`~autogan_ray.nets.selection.Drawn`); the search sets it
+    anew at every step, so it is no state.
 
     ``contested``: bool [decisions, widest], the choices of decisions with more than one, those dropped since included.
 

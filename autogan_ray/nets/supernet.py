@@ -8,14 +8,14 @@ from dataclasses import dataclass
 
 import torch
 
-from autogan_ray.connectivity import dead_ends
-from autogan_ray.derivation import NO_RULES, Rules, derive
-from autogan_ray.genotype import Genotype
+from autogan_ray.config.sections import ComputeConfig
 from autogan_ray.nets.compute import configured
 from autogan_ray.nets.gan import Discriminator, Generator, Shape
 from autogan_ray.nets.relaxation import ArchitectureParameters
-from autogan_ray.sections import ComputeConfig
-from autogan_ray.space import Decision, SearchSpace
+from autogan_ray.spaces.connectivity import dead_ends
+from autogan_ray.spaces.derivation.derive import NO_RULES, Rules, derive
+from autogan_ray.spaces.genotype import Genotype
+from autogan_ray.spaces.space import Decision, SearchSpace
 
 DecisionTable = dict[str, dict[str, tuple[float, float]]]
 """decision -> choice -> (logit, probability)."""
@@ -81,7 +81,7 @@ class Supernet:
         return shares | {name: {choice: 1.0} for name, choice in settled.items()}
 
     def genotype(self) -> Genotype:
-        """What follows from the logits by the rules (:mod:`autogan_ray.derivation`)."""
+        """What follows from the logits by the rules (:mod:`autogan_ray.spaces.derivation.derive`)."""
         choices = derive(self.space, self.probabilities(), self.shape.image_size, self.rules)
         return self.space.genotype(choices, self.shape.image_size)
 

@@ -6,10 +6,10 @@ import textwrap
 from collections.abc import Sequence
 from itertools import groupby
 
-from autogan_ray.blocks import BlockPart, DiscriminatorPart, FixedPart, GeneratorPart, WholePart
-from autogan_ray.genotype import Genotype
-from autogan_ray.parts import INPUT, PLAIN, DagPart, Edge
-from autogan_ray.sizes import CellLayout, generator_cells, generator_layout
+from autogan_ray.spaces.blocks import BlockPart, DiscriminatorPart, FixedPart, GeneratorPart, WholePart
+from autogan_ray.spaces.dag import INPUT, PLAIN, DagPart, Edge
+from autogan_ray.spaces.genotype import Genotype
+from autogan_ray.spaces.sizes import CellLayout, generator_cells, generator_layout
 
 WIDTH = 100
 """Columns that drawings keep to."""

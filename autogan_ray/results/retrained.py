@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from autogan_ray.results.build import moment
+from autogan_ray.results.rows import moment
 from autogan_ray.results.store import is_lost, write_table
 
 RESULT = "result.json"

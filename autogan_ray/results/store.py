@@ -16,8 +16,8 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from autogan_ray.errors import ResultsError, nearest
-from autogan_ray.results.lines import fsync_folder
+from autogan_ray.base.errors import ResultsError, nearest
+from autogan_ray.base.json_lines import fsync_folder
 from autogan_ray.results.schemas import SCHEMA_VERSION, TABLES, Table
 
 Row = Mapping[str, Any]

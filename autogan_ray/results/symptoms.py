@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from autogan_ray.operations import NONE, SKIP
-from autogan_ray.results.decided import ENTROPY_LIMIT
+from autogan_ray.results.decidedness import ENTROPY_LIMIT
+from autogan_ray.spaces.operations import NONE, SKIP
 
 Record = Mapping[str, Any]
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from autogan_ray.results import build
+from autogan_ray.results import rows as build
 from autogan_ray.results.retrained import mend_evaluations, retrained_rows
 from autogan_ray.results.schemas import TABLES
 from autogan_ray.results.store import arrow_rows, is_lost, write_arrow, write_table

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from autogan_ray.results.lines import append_line, read_lines
+from autogan_ray.base.json_lines import append_line, read_lines
 
 FOLDER = "trials"
 FINISHED = frozenset({"complete", "pruned", "diverged"})

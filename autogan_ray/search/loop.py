@@ -17,24 +17,24 @@ from typing import Any
 
 import torch
 
-from autogan_ray.config import TrialConfig
-from autogan_ray.method_rules import total_steps
+from autogan_ray.config.method_rules import total_steps
+from autogan_ray.config.study import TrialConfig
 from autogan_ray.metrics.evaluation import Evaluator
 from autogan_ray.nets.compute import compile_forward
+from autogan_ray.nets.cost.limits import rules_of
 from autogan_ray.nets.gan import Shape
-from autogan_ray.nets.limits import rules_of
 from autogan_ray.nets.supernet import Supernet
 from autogan_ray.nets.upload import uploaded
-from autogan_ray.search.deriving import Deriver
-from autogan_ray.search.method import ArchitectureUpdate, Batches, Moment, Surroundings
-from autogan_ray.search.methods import METHODS
+from autogan_ray.search.choosing import Deriver
+from autogan_ray.search.dynamic_reset import start_anew
+from autogan_ray.search.methods.base import ArchitectureUpdate, Batches, Moment, Surroundings
+from autogan_ray.search.methods.registry import METHODS
 from autogan_ray.search.record import Means, SearchRecord
-from autogan_ray.search.rest import start_anew
+from autogan_ray.search.remedies import Treatment
 from autogan_ray.search.schedule import temperature
 from autogan_ray.search.scoring import Scorer, supernet_due
-from autogan_ray.search.treatment import Treatment
 from autogan_ray.search.tuning import WeightTuner
-from autogan_ray.space import SearchSpace
+from autogan_ray.spaces.space import SearchSpace
 from autogan_ray.training.data import BatchStream, ImageData, split_halves
 from autogan_ray.training.ema import Ema
 from autogan_ray.training.feed import Feed

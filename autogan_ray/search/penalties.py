@@ -10,9 +10,9 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from autogan_ray.nets.expected_cost import ExpectedCost
+from autogan_ray.config.remedies import RemediesConfig
+from autogan_ray.nets.cost.expected import ExpectedCost
 from autogan_ray.nets.relaxation import ArchitectureParameters
-from autogan_ray.remedies import RemediesConfig
 
 
 def penalty(

@@ -6,8 +6,8 @@ import math
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from autogan_ray.genotype import Genotype
 from autogan_ray.nets.supernet import DecisionTable
+from autogan_ray.spaces.genotype import Genotype
 
 
 @dataclass(frozen=True)

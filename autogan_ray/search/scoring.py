@@ -12,17 +12,17 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from autogan_ray.genotype import Genotype
 from autogan_ray.metrics.evaluation import DIVERGED_FID, Evaluator, Score
 from autogan_ray.nets.compute import configured
-from autogan_ray.nets.cost import genotype_cost
+from autogan_ray.nets.cost.count import genotype_cost
 from autogan_ray.nets.derived import inherit
 from autogan_ray.nets.gan import Generator
-from autogan_ray.nets.mixed import Selection
+from autogan_ray.nets.place import Selection
 from autogan_ray.nets.supernet import Supernet, mean_entropy
-from autogan_ray.operations import NONE, SKIP
-from autogan_ray.parts import DagPart
 from autogan_ray.search.record import finite
+from autogan_ray.spaces.dag import DagPart
+from autogan_ray.spaces.genotype import Genotype
+from autogan_ray.spaces.operations import NONE, SKIP
 from autogan_ray.training.ema import Ema
 
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from autogan_ray.connectivity import dead_ends
 from autogan_ray.nets.relaxation import ArchitectureParameters
-from autogan_ray.operations import NONE
-from autogan_ray.space import SearchSpace
+from autogan_ray.spaces.connectivity import dead_ends
+from autogan_ray.spaces.operations import NONE
+from autogan_ray.spaces.space import SearchSpace
 
 
 def shrink(logits: ArchitectureParameters, space: SearchSpace, image_size: int) -> None:

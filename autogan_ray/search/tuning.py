@@ -9,8 +9,8 @@ from contextlib import contextmanager
 import numpy as np
 import torch
 
-from autogan_ray.config import TrialConfig
-from autogan_ray.nets.mixed import Selection
+from autogan_ray.config.study import TrialConfig
+from autogan_ray.nets.place import Selection
 from autogan_ray.nets.supernet import Supernet
 from autogan_ray.nets.upload import uploaded
 from autogan_ray.training.data import BatchStream, ImageData, gather

@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from autogan_ray.errors import ResultsError
+from autogan_ray.base.errors import ResultsError
 
 STATE = "state.pt"
 DIGEST = "state.sha256"

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from autogan_ray.errors import DataError
-from autogan_ray.sections import DataConfig, MetricsConfig
+from autogan_ray.base.errors import DataError
+from autogan_ray.config.sections import DataConfig, MetricsConfig
 
 if TYPE_CHECKING:  # listing verbs read this module's names without paying for torch
     from torch import Tensor

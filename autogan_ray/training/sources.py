@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from autogan_ray.errors import DataError, nearest
+from autogan_ray.base.errors import DataError, nearest
 
 if TYPE_CHECKING:  # PIL is imported where it is used
     from PIL.Image import Image

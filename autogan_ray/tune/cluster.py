@@ -13,8 +13,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from autogan_ray.errors import ConfigError
-from autogan_ray.plan import Plan
+from autogan_ray.base.errors import ConfigError
+from autogan_ray.study.plan import Plan
 
 # Set before Ray is imported: loopback only, no usage report, trials keep the driver's folder, quiet.
 ENVIRONMENT = {
@@ -34,8 +34,8 @@ _PATIENCE_S = 5.0
 
 # In the order in which they are wanted; torch comes with the first. Ray asks for the last two to hand over values.
 _NEXT = (
-    *("autogan_ray.metrics.study", "autogan_ray.tune.trainable", "autogan_ray.tune.proposals"),
-    *("autogan_ray.tune.recorder", "autogan_ray.tune.rungs", "autogan_ray.tune.control"),
+    *("autogan_ray.metrics.study", "autogan_ray.tune.trainable", "autogan_ray.tune.optuna_search"),
+    *("autogan_ray.tune.recorder", "autogan_ray.tune.asha", "autogan_ray.tune.ray_internals"),
     *("pydantic.v1", "pyarrow.json"),
 )
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 
-from autogan_ray.errors import ResultsError
+from autogan_ray.base.errors import ResultsError
 
 
 def open_journal(file: Path) -> JournalStorage:

@@ -14,9 +14,9 @@ from ray import cloudpickle
 from ray.tune import Callback
 from ray.tune.experiment import Trial
 
-from autogan_ray.about import STUDY_FILE, write_about
 from autogan_ray.results.tables import Tables
 from autogan_ray.results.trial_log import ENDED, TrialLog, TrialLogs
+from autogan_ray.study.study_file import STUDY_FILE, write_about
 
 Event = dict[str, Any]
 Listener = Callable[[Event], None]

@@ -13,11 +13,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from autogan_ray.about import kept_if_refused, new_about, write_about
-from autogan_ray.errors import ResultsError
-from autogan_ray.plan import Plan
-from autogan_ray.results.hold import sole_driver
+from autogan_ray.base.errors import ResultsError
+from autogan_ray.results.lock import sole_driver
 from autogan_ray.results.trial_log import ENDED
+from autogan_ray.study.plan import Plan
+from autogan_ray.study.study_file import kept_if_refused, new_about, write_about
 
 if TYPE_CHECKING:
     from autogan_ray.metrics.study import Measure
@@ -66,7 +66,7 @@ def run_study(
 
     Raises ResultsError where another process runs this study, or Ray's folder holds the run of one that is not there.
     """
-    from autogan_ray.tune.control import imports_left_alone
+    from autogan_ray.tune.ray_internals import imports_left_alone
 
     plan.folder.mkdir(parents=True, exist_ok=True)
     earlier_s, fresh = (float(about["wall_s"]), False) if about else (0.0, True)
@@ -95,11 +95,11 @@ def _fit(plan: Plan, measure: Measure, storage: str, listener: Listener | None, 
     from ray import tune
 
     from autogan_ray.training.streams import stream_seed
-    from autogan_ray.tune.control import control_loop, workers_at_hand
-    from autogan_ray.tune.proposals import StudySearch, folder_of
-    from autogan_ray.tune.rungs import RungKeeper
+    from autogan_ray.tune.asha import RungKeeper
+    from autogan_ray.tune.optuna_search import StudySearch, folder_of
+    from autogan_ray.tune.ray_internals import control_loop, workers_at_hand
+    from autogan_ray.tune.resume import unfinished
     from autogan_ray.tune.trainable import Bundle, run_trial
-    from autogan_ray.tune.unfinished import unfinished
 
     study, folder = plan.study, plan.folder.resolve()
     experiment = f"{storage}/{EXPERIMENT}"
@@ -148,9 +148,9 @@ def _settle(plan: Plan, listener: Listener | None = None) -> Recorder:
     Ray acts on a decision of ASHA, and on a trial's last report, some turns of its loop later; a signal or the driver's
     death may come between.
     """
-    from autogan_ray.tune.proposals import StudySearch
+    from autogan_ray.tune.asha import StoppedTrials
+    from autogan_ray.tune.optuna_search import StudySearch
     from autogan_ray.tune.recorder import Recorder
-    from autogan_ray.tune.rungs import StoppedTrials
 
     folder = plan.folder.resolve()
     recorder = Recorder(folder, plan.study.tune.max_evaluations, StoppedTrials(folder / RUNGS), listener)

@@ -17,15 +17,15 @@ import ray
 import torch
 from ray import tune
 
-from autogan_ray.config import StudyConfig, TrialConfig
-from autogan_ray.errors import ConfigError, ResultsError
+from autogan_ray.base.errors import ConfigError, ResultsError
+from autogan_ray.config.study import StudyConfig, TrialConfig
 from autogan_ray.metrics.evaluation import Evaluator, Protocol, RealSet
 from autogan_ray.metrics.features import Extractor, ExtractorWeights
 from autogan_ray.search.loop import SearchLoop
-from autogan_ray.space import SearchSpace
+from autogan_ray.spaces.space import SearchSpace
 from autogan_ray.training.checkpoint import load_state, save_state
 from autogan_ray.training.data import ImageData
-from autogan_ray.tune.afresh import begin_afresh
+from autogan_ray.tune.fresh_process import begin_afresh
 
 
 @dataclass(frozen=True)

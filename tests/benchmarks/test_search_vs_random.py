@@ -4,23 +4,19 @@ from __future__ import annotations
 
 import itertools
 import json
-import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from click.testing import CliRunner, Result
-from scipy import stats as scipy_stats
-
-sys.path.insert(0, str(Path(__file__).parent.parent.parent / "benchmarks"))
-
 import search_vs_random
 import versus_stats as stats
+from click.testing import CliRunner, Result
+from scipy import stats as scipy_stats
 from versus_plan import Plan, load_plan, parse_arm, studies_of
 
-from autogan_ray.errors import ConfigError
-from autogan_ray.space import load_space
+from autogan_ray.base.errors import ConfigError
+from autogan_ray.spaces.space import load_space
 
 pytestmark = pytest.mark.timeout(100)  # this is no measure of its length: other work shares the machine
 

@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 import study_overhead
 
-from autogan_ray import cli
+from autogan_ray.cli import main as cli
 from autogan_ray.tune import cluster, runner
 
 REST = click.Argument(["rest"], nargs=-1, type=click.UNPROCESSED)

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 import torch
 
-from autogan_ray import method_rules
+from autogan_ray.config import method_rules
 from autogan_ray.search.loop import SearchLoop
-from autogan_ray.search.methods import METHODS
+from autogan_ray.search.methods.registry import METHODS
 from autogan_ray.training.data import ImageData
 from tests.search.toys import assert_same, cloned, noise_images, search_of, through_a_file
 

@@ -12,17 +12,17 @@ import pytest
 import torch
 from PIL import Image
 
-from autogan_ray import catalog
-from autogan_ray.genotype import Genotype
+from autogan_ray.base import catalog
+from autogan_ray.config.sections import RetrainConfig
 from autogan_ray.metrics.evaluation import Evaluator, Protocol, RealSet
 from autogan_ray.metrics.features import Extractor, ExtractorWeights
 from autogan_ray.metrics.prepare import prepare_extractor
 from autogan_ray.nets.gan import Discriminator, Generator, Shape
-from autogan_ray.published import load_genotype
-from autogan_ray.sections import RetrainConfig
-from autogan_ray.space import SearchSpace, space_of
+from autogan_ray.spaces.genotype import Genotype
+from autogan_ray.spaces.published import load_genotype
+from autogan_ray.spaces.space import SearchSpace, space_of
 from autogan_ray.training.data import ImageData, load_data, to_uint8
-from autogan_ray.training.train import TrainLoop
+from autogan_ray.training.loop import TrainLoop
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
 
@@ -144,7 +144,7 @@ def test_a_class_conditional_generator_makes_what_is_asked_for(
 
 
 def test_a_genotype_of_another_size_is_refused(grey: ImageData) -> None:
-    from autogan_ray.errors import GenotypeError
+    from autogan_ray.base.errors import GenotypeError
 
     genotype: Genotype = load_genotype("autogan-a")
     with pytest.raises(GenotypeError, match="is for 32 px and cannot serve 8 px"):

@@ -6,16 +6,16 @@ import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from autogan_ray.nets.cost import count_macs, count_parameters, genotype_cost
+from autogan_ray.config.sections import ComputeConfig
+from autogan_ray.nets.cost.count import count_macs, count_parameters, genotype_cost
 from autogan_ray.nets.derived import build_discriminator, build_generator, inherit, reestimate_batch_norm
 from autogan_ray.nets.gan import Discriminator, Generator, Shape
-from autogan_ray.nets.mixed import computed_plainly
 from autogan_ray.nets.ops import BUILDERS, OpSpec, build_op
+from autogan_ray.nets.place import computed_plainly
 from autogan_ray.nets.relaxation import one_hot
 from autogan_ray.nets.supernet import Supernet
-from autogan_ray.operations import OPERATIONS
-from autogan_ray.sections import ComputeConfig
-from autogan_ray.space import load_space
+from autogan_ray.spaces.operations import OPERATIONS
+from autogan_ray.spaces.space import load_space
 from autogan_ray.training.ema import Ema
 
 NAMES = [

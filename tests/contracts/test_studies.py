@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from autogan_ray import catalog
-from autogan_ray.config import StudyConfig, differences, load_study_config, settings
-from autogan_ray.errors import ConfigError
-from autogan_ray.plan import check_networks, check_sizes, make_plan, with_resources
+from autogan_ray.base import catalog
+from autogan_ray.base.errors import ConfigError
+from autogan_ray.config.study import StudyConfig, differences, load_study_config, settings
+from autogan_ray.study.plan import check_networks, check_sizes, make_plan, with_resources
 
 STUDIES = catalog.names("study")
 SIZES = {"digits": (8, 1), "cifar10": (32, 3)}

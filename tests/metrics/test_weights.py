@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from autogan_ray.errors import MetricError
+from autogan_ray.base.errors import MetricError
 from autogan_ray.metrics.classifier import train_classifier
 from autogan_ray.metrics.features import Extractor, state_digest
 from autogan_ray.metrics.prepare import prepare_extractor

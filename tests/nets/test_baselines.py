@@ -16,10 +16,10 @@ from autogan_ray.nets import baselines
 from autogan_ray.nets.baselines.attention import SelfAttention
 from autogan_ray.nets.baselines.biggan import EMBEDDING, ConditionalBatchNorm
 from autogan_ray.nets.baselines.stylegan2 import Mapping, ModulatedConv, StyleLayer
-from autogan_ray.nets.cost import count_macs, count_parameters
+from autogan_ray.nets.cost.count import count_macs, count_parameters
 from autogan_ray.nets.derived import reestimate_batch_norm
 from autogan_ray.nets.ops import upsample
-from autogan_ray.sizes import discriminator_cells, generator_cells
+from autogan_ray.spaces.sizes import discriminator_cells, generator_cells
 from autogan_ray.training.data import ImageData, gather
 from autogan_ray.training.steps import adam, discriminator_step, frozen, generator_step
 

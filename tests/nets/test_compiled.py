@@ -13,15 +13,15 @@ import pytest
 import torch
 from torch import Tensor
 
+from autogan_ray.config.sections import ComputeConfig, RetrainConfig
 from autogan_ray.nets.compute import compile_forward, configured
 from autogan_ray.nets.gan import Discriminator, Generator, Shape
 from autogan_ray.search.loop import SearchLoop
-from autogan_ray.sections import ComputeConfig, RetrainConfig
-from autogan_ray.space import SearchSpace, load_space
+from autogan_ray.spaces.space import SearchSpace, load_space
 from autogan_ray.training import steps
-from autogan_ray.training.train import TrainLoop
+from autogan_ray.training.loop import TrainLoop
 from tests.search.toys import noise_images, search_of
-from tests.test_derivation import tiny
+from tests.spaces.derivation.test_derive import tiny
 
 STEPS = 4
 TINY = """

@@ -18,7 +18,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from autogan_ray.errors import ResultsError
+from autogan_ray.base.errors import ResultsError
 from autogan_ray.results import store
 from autogan_ray.results.schemas import TABLES
 from autogan_ray.results.store import append_rows, read_provenance, read_rows, read_table, write_table

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from autogan_ray.results.decided import clear_share, decidedness
+from autogan_ray.results.decidedness import clear_share, decidedness
 from autogan_ray.results.trial_log import TrialLogs
 
 

@@ -11,14 +11,14 @@ from typing import Any
 import pytest
 import torch
 
-from autogan_ray.config import TrialConfig
-from autogan_ray.errors import ConfigError
+from autogan_ray.base.errors import ConfigError
+from autogan_ray.config.study import TrialConfig
 from autogan_ray.metrics.evaluation import DIVERGED_FID, Evaluator, Protocol, RealSet
 from autogan_ray.metrics.features import Extractor, ExtractorWeights
 from autogan_ray.search.loop import SearchLoop
 from autogan_ray.search.record import SearchRecord
 from autogan_ray.search.schedule import temperature
-from autogan_ray.space import load_space
+from autogan_ray.spaces.space import load_space
 from autogan_ray.training.data import ImageData
 
 TIMING = {"images_per_s", "eval_s", "peak_mem_mib"}

@@ -8,14 +8,14 @@ from typing import Any
 import pytest
 import torch
 
-from autogan_ray.config import TrialConfig, load_study_config
-from autogan_ray.errors import ConfigError
+from autogan_ray.base.errors import ConfigError
+from autogan_ray.config.study import TrialConfig, load_study_config
 from autogan_ray.metrics.evaluation import Evaluator, Protocol, RealSet
 from autogan_ray.metrics.features import Extractor, ExtractorWeights
 from autogan_ray.search.loop import SearchLoop
 from autogan_ray.search.record import SearchRecord
 from autogan_ray.search.scoring import supernet_due
-from autogan_ray.space import load_space
+from autogan_ray.spaces.space import load_space
 from autogan_ray.training.data import ImageData
 
 UNEQUAL = ("images_per_s", "eval_s", "peak_mem_mib", "fid_supernet")

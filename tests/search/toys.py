@@ -10,12 +10,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from autogan_ray.config import TrialConfig
-from autogan_ray.errors import ConfigError
+from autogan_ray.base.errors import ConfigError
+from autogan_ray.config.study import TrialConfig
 from autogan_ray.metrics.evaluation import Evaluator, Protocol, RealSet
 from autogan_ray.metrics.features import Features
 from autogan_ray.search.loop import SearchLoop
-from autogan_ray.space import SearchSpace, load_space
+from autogan_ray.spaces.space import SearchSpace, load_space
 from autogan_ray.training.data import ImageData
 
 

@@ -15,7 +15,7 @@ import pytest
 import torch
 from PIL import Image
 
-from autogan_ray.errors import DataError
+from autogan_ray.base.errors import DataError
 from autogan_ray.training import sources
 from autogan_ray.training.checkpoint import load_state, save_state
 from autogan_ray.training.data import BatchStream, ImageData, check_enough, gather, load_data, split_halves, to_uint8
@@ -181,7 +181,7 @@ def test_a_failing_download_says_what_to_do(tmp_path: Path, monkeypatch: pytest.
 
 
 def test_a_checkpoint_that_is_torn_altered_or_incomplete_is_refused(tmp_path: Path) -> None:
-    from autogan_ray.errors import ResultsError
+    from autogan_ray.base.errors import ResultsError
 
     state = {"a": torch.arange(5), "b": {"c": None, "d": 1.5}}
     save_state(tmp_path / "c", state)

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from autogan_ray.cli import main
+from autogan_ray.cli.main import main
 
 ROOT = Path(__file__).parent.parent.parent
 

@@ -15,16 +15,16 @@ from click.testing import CliRunner
 from PIL import Image
 from ray.tune.execution.class_cache import _ActorClassCache
 
-from autogan_ray.cli import main
+from autogan_ray.cli.main import main
 from autogan_ray.tune import cluster
-from autogan_ray.tune.control import workers_at_hand
+from autogan_ray.tune.ray_internals import workers_at_hand
 
 
 def test_what_is_imported_ahead_is_what_a_driver_needs_next() -> None:
     script = "import sys; from autogan_ray.tune import cluster, runner; assert 'torch' not in sys.modules\n"
     script += "cluster.import_next(); before = set(sys.modules)\n"
     script += "import torch, optuna, ray.tune, autogan_ray.metrics.study, autogan_ray.search.loop\n"
-    script += "from autogan_ray.tune import control, proposals, recorder, rungs, trainable, unfinished\n"
+    script += "from autogan_ray.tune import asha, optuna_search, ray_internals, recorder, resume, trainable\n"
     script += "from unittest.mock import MagicMock\n"
     script += (
         "from ray.util.serialization_addons import apply; apply(MagicMock())  # as before a value is handed over\n"

@@ -12,7 +12,7 @@ import torch
 from ray import cloudpickle
 from ray.exceptions import ActorDiedError, RayTaskError
 
-from autogan_ray.config import TrialConfig
+from autogan_ray.config.study import TrialConfig
 from autogan_ray.results.trial_log import TrialLogs
 from autogan_ray.tune.recorder import Recorder
 

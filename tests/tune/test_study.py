@@ -21,15 +21,15 @@ import torch
 from optuna.trial import TrialState
 
 import autogan_ray as ag
-from autogan_ray.config import StudyConfig, TrialConfig
-from autogan_ray.errors import ConfigError
+from autogan_ray.base.errors import ConfigError
+from autogan_ray.config.study import StudyConfig, TrialConfig
 from autogan_ray.metrics.evaluation import Evaluator
 from autogan_ray.metrics.features import Extractor
 from autogan_ray.metrics.study import prepare
 from autogan_ray.results.schemas import TABLES
 from autogan_ray.results.trial_log import TrialLogs
 from autogan_ray.search.loop import SearchLoop
-from autogan_ray.space import load_space
+from autogan_ray.spaces.space import load_space
 from autogan_ray.tune.journal import open_journal
 from autogan_ray.tune.trainable import protocol_of
 
@@ -135,7 +135,7 @@ def interrupted_at_the_first_report(
     """Ctrl-C in the moment in which the driver hears of it: on a busy machine one from here may come far later."""
     script = f"""
 import os, psutil, signal, sys
-from autogan_ray.cli import main
+from autogan_ray.cli.main import main
 from autogan_ray.tune.recorder import Recorder
 there = set()
 class Interrupted(Recorder):

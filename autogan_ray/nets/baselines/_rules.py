@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from autogan_ray.errors import ConfigError
-from autogan_ray.sizes import generator_cells
+from autogan_ray.base.errors import ConfigError
+from autogan_ray.spaces.sizes import generator_cells
 
 
 def check_images(image_size: int, image_channels: int) -> None:

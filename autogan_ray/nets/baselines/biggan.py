@@ -14,9 +14,9 @@ from torch.nn import functional
 from autogan_ray.nets.baselines._rules import check_images, check_least
 from autogan_ray.nets.baselines.attention import SelfAttention
 from autogan_ray.nets.baselines.weights import settle_spectral, start_orthogonal
-from autogan_ray.nets.block_cells import FixedBlock
+from autogan_ray.nets.block_cell import FixedBlock
 from autogan_ray.nets.spectral import spectral
-from autogan_ray.sizes import generator_cells
+from autogan_ray.spaces.sizes import generator_cells
 
 EMBEDDING = 128
 """Length of the generator's class embedding, which all blocks share."""

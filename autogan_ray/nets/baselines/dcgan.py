@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from autogan_ray.nets.baselines._rules import check_images, check_least
 from autogan_ray.nets.ops import batch_norm
 from autogan_ray.nets.spectral import spectral
-from autogan_ray.sizes import discriminator_cells, generator_cells
+from autogan_ray.spaces.sizes import discriminator_cells, generator_cells
 
 LEAST_WIDTH = 4
 """Channels are halved towards the image, but not below this, as wide images would be left with one or two."""

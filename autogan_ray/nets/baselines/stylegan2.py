@@ -24,7 +24,7 @@ from torch.nn import functional
 
 from autogan_ray.nets.baselines._rules import check_images, check_least
 from autogan_ray.nets.ops import upsample
-from autogan_ray.sizes import generator_cells
+from autogan_ray.spaces.sizes import generator_cells
 
 EPSILON = 1e-8
 MAPPING_LAYERS = 2

@@ -1,0 +1,157 @@
+"""AutoGAN's blocks: the generator's residual cell, whose parts are places, and the fixed discriminator's.
+
+The cell serves the supernet and the derived network alike; only its :class:`~autogan_ray.nets.place.Places` differ.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from autogan_ray.nets.fast.gate import gated
+from autogan_ray.nets.ops import batch_norm, conv, upsample
+from autogan_ray.nets.place import One, Place, Places, Selection
+from autogan_ray.nets.selection import left_of
+
+
+def _norm(name: str, channels: int) -> nn.Module:
+    if name == "batch":
+        return batch_norm(channels)
+    return nn.InstanceNorm2d(channels) if name == "instance" else nn.Identity()
+
+
+class _Up(nn.Module):
+    """Doubles the side ``times`` times: interpolation in one go, or a chain of 2x2 transposed convolutions."""
+
+    def __init__(self, name: str, channels: int, times: int = 1) -> None:
+        super().__init__()
+        if name == "deconv":
+            layers = [nn.ConvTranspose2d(channels, channels, 2, stride=2) for _ in range(times)]
+            self.layers: nn.Module = nn.Sequential(*layers)
+        elif times == 1:
+            self.layers = upsample(name)
+        else:
+            corners = None if name == "nearest" else False
+            self.layers = nn.Upsample(scale_factor=2**times, mode=name, align_corners=corners)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.layers(x)
+
+
+class _Unit(nn.Module):
+    """One convolution with its normalisation and ReLU before it (pre) or after it (post), up-sampling or not."""
+
+    def __init__(self, order: str, channels: int, lead: str, places: Places, up: bool) -> None:
+        super().__init__()
+        self._pre = order == "pre"
+        self.norm = places.place(f"{lead}.norm", lambda name: _norm(name, channels))
+        self.up = places.place(f"{lead}.up", lambda name: _Up(name, channels)) if up else None
+        self.conv = conv(channels, channels, 3, spec_norm=False)
+
+    def forward(self, x: Tensor, selection: Selection) -> Tensor:
+        if self._pre:
+            x = torch.relu(self.norm(x, selection))
+        if self.up is not None:
+            x = self.up(x, selection)
+        x = self.conv(x)
+        return x if self._pre else torch.relu(self.norm(x, selection))
+
+
+class _Skip(nn.Module):
+    """A skip from an earlier cell: resized in this cell's manner, then a 1x1 convolution."""
+
+    def __init__(self, channels: int, lead: str, places: Places, times: int) -> None:
+        super().__init__()
+        self.up = places.place(f"{lead}.up", lambda name: _Up(name, channels, times))
+        self.conv = conv(channels, channels, 1, spec_norm=False)
+
+    def forward(self, x: Tensor, selection: Selection) -> Tensor:
+        return self.conv(self.up(x, selection))
+
+
+class BlockCell(nn.Module):
+    """AutoGAN's generator cell (Gong et al., ICCV 2019): h = unit1(x) + skips; out = unit2(h) + shortcut(x).
+
+    The sums are out of place, and the skip output is h after its additions, as in the published code.
+    """
+
+    def __init__(self, lead: str, number: int, channels: int, places: Places) -> None:
+        super().__init__()
+
+        def unit(up: bool) -> Place:
+            return places.place(f"{lead}.conv", lambda order: _Unit(order, channels, lead, places, up))
+
+        def maybe(name: str, times: int) -> Place:
+            return places.place(
+                f"{lead}.{name}", lambda yes: _Skip(channels, lead, places, times) if yes == "yes" else _Nothing()
+            )
+
+        self.unit1, self.unit2 = unit(up=True), unit(up=False)
+        self.shortcut = maybe("shortcut", 1)
+        # An earlier cell's skip output is as large as its output: cell j of k lags by k - j doublings.
+        self.skips = nn.ModuleList(maybe(f"skip{earlier}", number - earlier) for earlier in range(1, number))
+
+    def forward(self, x: Tensor, skips: Sequence[Tensor], selection: Selection) -> tuple[Tensor, Tensor]:
+        """(output, skip output), both [B, C, 2H, 2W]."""
+        h = _sum(_call(self.unit1, x, selection))
+        for skip, place in zip(skips, self.skips, strict=True):
+            h = _sum(h, _call(place, skip, selection))
+        return _sum(_call(self.unit2, h, selection), _call(self.shortcut, x, selection)), h
+
+
+class _Nothing(nn.Module):
+    """The choice ``no``: adds nothing."""
+
+
+def _sum(*terms: Tensor | None) -> Tensor:
+    present = [term for term in terms if term is not None]
+    return sum(present[1:], present[0])
+
+
+def _call(place: nn.Module, x: Tensor, selection: Selection) -> Tensor | None:
+    """A place whose modules hold places themselves; None where nothing is added."""
+    assert isinstance(place, Place)
+    if place.chosen is not None:
+        module = place.choices[place.chosen]
+        return None if isinstance(module, _Nothing) else module(x, selection)
+    weights, names = selection[place.decision.name], place.decision.choices
+    if isinstance(weights, One):
+        module = place.choices[names[weights.index]]
+        if isinstance(module, _Nothing):
+            return None
+        output = module(x, selection)
+        return output if weights.scale is None else gated(output, weights.scale)
+    shares, terms = weights.unbind(), []
+    for index in left_of(selection, place.decision):
+        module = place.choices[names[index]]
+        if not isinstance(module, _Nothing):
+            terms.append(shares[index] * module(x, selection))
+    return _sum(*terms) if terms else None
+
+
+class FixedBlock(nn.Module):
+    """One residual block of AutoGAN's discriminator, spectral norm on every convolution.
+
+    Args:
+        first: the first block reads the image: no ReLU before its first convolution, and its shortcut pools first.
+        down: halve the image side by a 2x2 average pool.
+    """
+
+    def __init__(self, c_in: int, c_out: int, down: bool, first: bool = False) -> None:
+        super().__init__()
+        self._down, self._first = down, first
+        self.conv1 = conv(c_in, c_out, 3, spec_norm=True)
+        self.conv2 = conv(c_out, c_out, 3, spec_norm=True)
+        # The last two blocks keep size and channels: their shortcut is the identity.
+        self.shortcut = conv(c_in, c_out, 1, spec_norm=True) if down or c_in != c_out else nn.Identity()
+
+    def forward(self, x: Tensor) -> Tensor:
+        main = self.conv2(torch.relu(self.conv1(x if self._first else torch.relu(x))))
+        if not self._down:
+            return main + self.shortcut(x)
+        if self._first:
+            return functional.avg_pool2d(main, 2) + self.shortcut(functional.avg_pool2d(x, 2))
+        return functional.avg_pool2d(main, 2) + functional.avg_pool2d(self.shortcut(x), 2)

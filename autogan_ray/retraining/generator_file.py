@@ -1,0 +1,79 @@
+"""Retrained generators as files: safetensors, which cannot execute code, with all that is needed to rebuild them."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from autogan_ray.base.errors import ResultsError
+from autogan_ray.spaces.genotype import Genotype
+from autogan_ray.spaces.space import SearchSpace
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from autogan_ray.nets.gan import Generator, Shape
+
+FORMAT = "autogan_ray.generator/1"
+GENERATOR = "generator.safetensors"
+
+
+def save_generator(file: Path, generator: nn.Module, genotype: Genotype, space: SearchSpace, shape: Shape) -> None:
+    """Weights and buffers, with genotype, space and shape in the header."""
+    from safetensors.torch import save_file
+
+    header = {
+        "format": FORMAT,
+        "genotype": json.dumps(genotype.to_dict()),
+        "space": json.dumps(space.to_dict()),
+        "shape": json.dumps(asdict(shape)),
+    }
+    state = {name: value.detach().cpu().contiguous() for name, value in generator.state_dict().items()}
+    save_file(state, str(file), metadata=header)
+
+
+def read_header(file: str | Path) -> dict[str, Any]:
+    """genotype, space and shape of a generator's file. Raises ResultsError: absent, torn, or not one of ours."""
+    from safetensors import SafetensorError, safe_open
+
+    file = _file(file)
+    if not file.is_file():
+        raise ResultsError(f"generator file {str(file)!r} does not exist")
+    try:
+        with safe_open(str(file), framework="pt") as opened:
+            header = opened.metadata() or {}
+    except (SafetensorError, OSError) as error:
+        raise ResultsError(f"generator file {str(file)!r} cannot be read: {error}") from error
+    if header.get("format") != FORMAT:
+        raise ResultsError(f"{str(file)!r} is no generator of this project: format is {header.get('format')!r}")
+    return {key: json.loads(header[key]) for key in ("genotype", "space", "shape")}
+
+
+def _file(place: str | Path) -> Path:
+    """The generator of a folder that a retraining left, or the file itself."""
+    return Path(place) / GENERATOR if Path(place).is_dir() else Path(place)
+
+
+def load_generator(file: str | Path) -> Generator:
+    """A retrained generator, in evaluation mode: z [B, latent_dim] -> images [B, C, H, W] in [-1, 1].
+
+    ``file``: or the folder that a retraining left.
+
+    ``generator.latents.draw`` makes what a class-conditional one takes.
+
+    Raises ResultsError for a file that is absent, torn, or not one of ours.
+    """
+    from safetensors.torch import load_file
+
+    from autogan_ray.nets.gan import Generator, Shape
+
+    file = _file(file)
+    header = read_header(file)
+    genotype, space = Genotype.from_dict(header["genotype"]), SearchSpace.from_dict(header["space"], str(file))
+    shape = header["shape"] | {"class_shares": tuple(header["shape"].get("class_shares", ()))}
+    generator = Generator(space, Shape(**shape), genotype.choices)
+    state: dict[str, Tensor] = load_file(str(file))
+    generator.load_state_dict(state)
+    return generator.eval()

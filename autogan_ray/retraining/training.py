@@ -1,0 +1,179 @@
+"""One retraining: loop, checkpoints, final scores, files."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from autogan_ray.base.errors import ConfigError
+from autogan_ray.metrics.evaluation import Evaluator, Protocol
+from autogan_ray.metrics.features import Extractor
+from autogan_ray.metrics.scores import (
+    Statistics,
+    frechet_distance,
+    inception_score,
+    kernel_distance,
+    precision_recall,
+)
+from autogan_ray.metrics.study import Measure
+from autogan_ray.nets.cost.count import genotype_cost
+from autogan_ray.nets.gan import Discriminator, Generator, Shape
+from autogan_ray.nets.latents import Latents
+from autogan_ray.retraining.generator_file import GENERATOR, save_generator
+from autogan_ray.retraining.job import Job
+from autogan_ray.spaces.blocks import FixedPart
+from autogan_ray.training.checkpoint import STATE, load_state, save_state
+from autogan_ray.training.data import ImageData
+from autogan_ray.training.loop import TrainLoop
+from autogan_ray.training.streams import layer_noise, stream_seed
+
+PRC_IMAGES = 10_000
+"""Precision and recall look at most at so many of each: their cost is the product."""
+
+
+def shape_of(job: Job, data: ImageData) -> Shape:
+    """The fixed parts of a job's networks: the recipe's, and the search's where it leaves them open."""
+    config, model = job.study.retrain, job.model
+    norm = {"space": None, None: model["norm_g"]}.get(config.norm_g, config.norm_g)
+    shares: tuple[float, ...] = ()
+    if data.labels is not None and config.discriminator == "derived" and job.space.takes_classes(job.genotype.choices):
+        shares = tuple((np.bincount(data.labels) / len(data)).tolist())
+    return Shape(
+        job.genotype.image_size,
+        data.channels,
+        config.channels_g or model["channels_g"],
+        config.channels_d or model["channels_d"],
+        config.latent_dim or model["latent_dim"],
+        norm,
+        config.head_d or model["head_d"],
+        shares,
+    )
+
+
+def networks_of(job: Job, shape: Shape) -> tuple[Generator, Discriminator]:
+    """Fresh networks of a job's genotype; D is AutoGAN's where the recipe says ``fixed``."""
+    space, choices = job.space, job.genotype.choices
+    if job.study.retrain.discriminator == "fixed":
+        space_d = space.model_copy(update={"discriminator": FixedPart(kind="autogan_fixed")})
+    else:
+        space_d = space
+    return Generator(space, shape, choices), Discriminator(space_d, shape, choices)
+
+
+def check_networks(jobs: Sequence[Job], data: ImageData) -> None:
+    """Build every job's networks once, without memory: what cannot be built is known before the first is trained.
+
+    Raises ConfigError naming the job.
+    """
+    for job in jobs:
+        try:
+            with torch.device("meta"):
+                networks_of(job, shape_of(job, data))
+        except ConfigError as error:
+            raise ConfigError(f"{job.name}: {error}") from error
+
+
+class Retraining:
+    """Runs a job; resumes from its folder's checkpoint where there is one."""
+
+    def __init__(self, job: Job, measure: Measure) -> None:
+        self.job, self.measure = job, measure
+        metrics, device = job.study.metrics, torch.device(job.device)
+        self.shape = shape_of(job, measure.data)
+        self.latents = Latents(self.shape.latent_dim, self.shape.class_shares)
+        protocol = Protocol(metrics.n_fake_search, metrics.batch_size, metrics.bn_batches, job.study.seed)
+        extractor = Extractor(measure.extractor, device)
+        self.evaluator = Evaluator(extractor, measure.real, protocol, device)
+        self.final = Evaluator(extractor, measure.real, replace(protocol, n_fake=metrics.n_fake_final), device)
+        recipe, compute = job.study.retrain, job.study.compute
+        self.loop = TrainLoop(lambda: networks_of(job, self.shape), recipe, measure.data, job.seed, device, compute)
+
+    def run(self) -> dict[str, Any]:
+        """Train to the end; files and scores are those of the best evaluation's averaged weights."""
+        folder = self.job.folder / "checkpoint"
+        untrained = self.score(self.loop.ema.network)
+        if (folder / STATE).exists():
+            self.loop.load_state_dict(load_state(folder))
+        while self.loop.run(self.score):
+            save_state(folder, self.loop.state_dict())
+        self.loop.ema.load_state_dict(self.loop.best["ema"])
+        generator = self._settled(self.loop.ema.network)
+        return {"row": self._row(generator), "fid_untrained": untrained, "wall_s": self.loop.spent_s}
+
+    def score(self, network: nn.Module) -> float | None:
+        """FID at the search's number of fakes."""
+        return self.evaluator.score(self._settled(network), self.latents, kid=False).fid
+
+    def _settled(self, network: nn.Module) -> nn.Module:
+        self.evaluator.settle(network, network, self.latents)
+        return network.eval()
+
+    def _row(self, generator: nn.Module) -> dict[str, Any]:
+        job, measure, folder = self.job, self.measure, self.job.folder
+        folder.mkdir(parents=True, exist_ok=True)
+        save_generator(folder / GENERATOR, generator, job.genotype, job.space, self.shape)
+        (folder / "genotype.json").write_text(job.genotype.to_json(), encoding="utf-8")
+        save_grid(folder / "samples.png", self.sample(generator, 64))
+        cost = genotype_cost(job.space, self.shape, job.genotype)
+        scores = self._scores(generator)
+        return {
+            "evaluation_id": job.evaluation_id,
+            "source": job.source,
+            "trial_id": job.trial_id,
+            "genotype_id": job.genotype.genotype_id,
+            "name": job.name,
+            "seed": job.seed,
+            "kimg": self.loop.best["kimg"],
+            "weights": "ema",
+            "n_fake": self.final.protocol.n_fake,
+            "n_real": measure.real.statistics.count,
+            "extractor": measure.extractor.name,
+            "extractor_digest": measure.extractor.digest,
+            **scores,
+            "params_g": cost["params_g"],
+            "macs_g": cost["macs_g"],
+            "wall_s": self.loop.spent_s,
+            "checkpoint_path": str(folder / GENERATOR),
+            "samples_path": str(folder / "samples.png"),
+            "timestamp": time.time(),
+        }
+
+    def _scores(self, generator: nn.Module) -> dict[str, float | None]:
+        features = self.final.features(generator, self.latents)
+        names = ("fid", "kid_mean", "kid_std", "is_mean", "is_std", "precision", "recall")
+        if features is None:
+            return dict.fromkeys(names)
+        fake, real = features.embedding, self.measure.real
+        precision, recall = precision_recall(fake[:PRC_IMAGES], real.embedding[:PRC_IMAGES])
+        found = (
+            frechet_distance(Statistics.of(fake), real.statistics, real.root),
+            *kernel_distance(fake, real.embedding, seed=self.job.study.seed),
+            *inception_score(features.logits),
+            precision,
+            recall,
+        )
+        return dict(zip(names, found, strict=True))
+
+    @torch.no_grad()
+    def sample(self, generator: nn.Module, count: int) -> Tensor:
+        """Images in [-1, 1] of the protocol's first z."""
+        z = self.evaluator.protocol.latents(self.latents)[:count]
+        with layer_noise(stream_seed(self.evaluator.protocol.seed, "sample noise"), self.loop.device):
+            images: Tensor = generator(z.to(self.loop.device)).cpu()
+        return images
+
+
+def save_grid(file: Path, images: Tensor, columns: int = 8, pixels: int = 512) -> None:
+    """A PNG of images in [-1, 1], enlarged by a whole factor so that small ones can be seen."""
+    from torchvision.utils import make_grid, save_image
+
+    factor = max(1, pixels // (columns * images.shape[-1]))
+    large = images.repeat_interleave(factor, dim=2).repeat_interleave(factor, dim=3)
+    save_image(make_grid(large, nrow=columns, padding=2, normalize=True, value_range=(-1, 1)), file)

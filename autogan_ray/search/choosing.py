@@ -1,0 +1,95 @@
+"""The genotype of an evaluation and its score: one derivation each time, by the rules alone or by scores too."""
+
+from __future__ import annotations
+
+import math
+import random
+from dataclasses import dataclass
+
+import torch
+
+from autogan_ray.config.study import TrialConfig
+from autogan_ray.metrics.evaluation import Score
+from autogan_ray.nets.place import One, Selection
+from autogan_ray.nets.supernet import Supernet
+from autogan_ray.search.scoring import Scorer
+from autogan_ray.search.tuning import WeightTuner
+from autogan_ray.spaces.derivation.derive import candidates, derive
+from autogan_ray.spaces.derivation.perturbation import Mixture, perturbed_choices
+from autogan_ray.spaces.genotype import Genotype
+from autogan_ray.training.streams import stream_seed
+
+
+@dataclass(frozen=True)
+class Deriver:
+    """Says which genotype stands for the supernet at an evaluation, as ``[derive]`` of the trial asks.
+
+    What is random in it is a function of the trial's seed and the number of the evaluation, so a resumed search
+    derives what an uninterrupted one does.
+
+    Args:
+        evaluations: of a search that runs to its end.
+        tuner: for steps of the weights between two decisions; it leaves them as they were.
+    """
+
+    scorer: Scorer
+    trial: TrialConfig
+    evaluations: int
+    tuner: WeightTuner
+
+    def at(self, evaluation: int, finite: bool = True) -> tuple[Genotype, Score | None]:
+        """The genotype and the score of its generator with inherited weights.
+
+        Args:
+            evaluation: its number, from 1. ``perturbation`` acts at the last one.
+            finite: False for a search that diverged, in which nothing is scored.
+        """
+        asked, net = self.trial.derive, self.scorer.net
+        if finite and asked.samples:
+            return self._best_sample(evaluation)
+        genotype = net.genotype()
+        if finite and asked.perturbation and evaluation == self.evaluations:
+            genotype = self._perturbed(evaluation)
+        return genotype, self.scorer.derived(genotype) if finite else None
+
+    def _rng(self, evaluation: int) -> random.Random:
+        return random.Random(stream_seed(self.trial.seed, "derivation", evaluation))
+
+    def _best_sample(self, evaluation: int) -> tuple[Genotype, Score]:
+        """Of equal scores the first stands, which is that of the likeliest genotype where it is among them."""
+        net = self.scorer.net
+        size, count = net.shape.image_size, self.trial.derive.samples
+        drawn = candidates(net.space, net.probabilities(), size, net.rules, count, self._rng(evaluation))
+        genotypes = [net.space.genotype(choices, size) for choices in drawn]
+        scored = [(genotype, self.scorer.derived(genotype)) for genotype in genotypes]
+        return min(scored, key=lambda pair: math.inf if pair[1].fid is None else pair[1].fid)
+
+    def _perturbed(self, evaluation: int) -> Genotype:
+        net = self.scorer.net
+        size, probabilities = net.shape.image_size, net.probabilities()
+        order = [decision.name for decision in net.arch_g.decisions]
+        self._rng(evaluation).shuffle(order)
+        with self.tuner.borrowed():
+            choices = perturbed_choices(
+                net.space,
+                probabilities,
+                size,
+                net.rules,
+                order,
+                lambda mixture: self.scorer.supernet(selection_of(net, mixture)).fid,
+                lambda mixture: self.tuner.tune(selection_of(net, mixture)),
+            )
+        return net.space.genotype(derive(net.space, probabilities, size, net.rules) | choices, size)
+
+
+def selection_of(net: Supernet, mixture: Mixture) -> Selection:
+    """A mixture of G's choices as weights of its places; a choice that is alone runs alone."""
+    found: dict[str, torch.Tensor | One] = {}
+    for decision in net.arch_g.decisions:
+        row = mixture[decision.name]
+        if len(row) == 1:
+            found[decision.name] = One(decision.choices.index(next(iter(row))))
+        else:
+            shares = [row.get(choice, 0.0) for choice in decision.choices]
+            found[decision.name] = torch.tensor(shares, device=net.arch_g.logits.device)
+    return found

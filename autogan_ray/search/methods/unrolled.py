@@ -1,0 +1,78 @@
+"""Second order: a network's loss on the held-out half at weights one virtual step ahead (DARTS, Liu et al., 2019).
+
+    L_val(w - xi * grad_w L_train(w, a), a)                                                          (equations 6, 7)
+
+is differentiated with respect to the logits a along both ways, exactly, by automatic differentiation twice, and not by
+the finite differences of equation 8: these need a step size of their own, and lose their digits in float32.
+
+The virtual step is plain gradient descent; xi is the learning rate of the network's weights, as DARTS sets it, for it
+is the step the weights are about to take. (That they take it with Adam, which scales it, DARTS ignores as well.) Only
+the network whose logits move steps ahead, on its own loss; its opponent stands still. One draw of each network's
+architecture serves both losses.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call
+
+from autogan_ray.nets.place import Selection
+from autogan_ray.nets.supernet import Supernet
+from autogan_ray.search.methods.base import Moment
+from autogan_ray.training.losses import hinge_d, hinge_g
+from autogan_ray.training.steps import frozen
+
+Weights = dict[str, Tensor]
+Call = Callable[[Weights, Tensor], Tensor]
+
+
+def unrolled_loss_d(net: Supernet, moment: Moment, real: Tensor, z: Tensor, xi: float) -> Tensor:
+    """D's hinge loss on held-out images [B, C, H, W] after its virtual step; with gradient to D's logits alone."""
+    with torch.no_grad():
+        chosen_g = moment.draw(net.arch_g)
+        fake, train_fake = net.generator(z, chosen_g), net.generator(moment.batches.latents(), chosen_g)
+    call = _called(net.discriminator, moment.select(net.arch_d))
+
+    def loss(weights: Weights, real: Tensor, fake: Tensor) -> Tensor:
+        scores = call(weights, torch.cat([real, fake]))
+        return hinge_d(scores[: len(real)], scores[len(real) :])
+
+    train_real = moment.batches.training()
+    ahead = stepped(net.discriminator, lambda weights: loss(weights, train_real, train_fake), xi)
+    return loss(ahead, real, fake)
+
+
+def unrolled_loss_g(net: Supernet, moment: Moment, z: Tensor, xi: float) -> Tensor:
+    """G's hinge loss of images from z after its virtual step on those of other z; with gradient to G's logits alone."""
+    chosen_d, train_z = moment.draw(net.arch_d), moment.batches.latents()
+    call = _called(net.generator, moment.select(net.arch_g))
+
+    def loss(weights: Weights, z: Tensor) -> Tensor:
+        return hinge_g(net.discriminator(call(weights, z), chosen_d))
+
+    with frozen(net.discriminator):
+        ahead = stepped(net.generator, lambda weights: loss(weights, train_z), xi)
+        return loss(ahead, z)
+
+
+def stepped(network: nn.Module, loss: Callable[[Weights], Tensor], xi: float) -> Weights:
+    """The network's weights after one step of gradient descent on ``loss``, as functions of whatever that depends on.
+
+    Weights that the loss does not depend on (another path's) stay as they are.
+    """
+    weights = {name: weight.detach().requires_grad_() for name, weight in network.named_parameters()}
+    found = loss(weights)
+    if not found.requires_grad:
+        return weights
+    slopes = torch.autograd.grad(found, [*weights.values()], create_graph=True, allow_unused=True)
+    return {
+        name: weight if slope is None else weight - xi * slope
+        for (name, weight), slope in zip(weights.items(), slopes, strict=True)
+    }
+
+
+def _called(network: nn.Module, chosen: Selection) -> Call:
+    return lambda weights, x: functional_call(network, weights, (x, chosen))

@@ -1,0 +1,220 @@
+"""A network of a search space whose cells are DAGs, as a file writes it.
+
+Everything about a part that can be wrong is found here, when the file is read: unknown operations, nodes that
+nothing reaches, cycles, edges whose operations do not fit the image side.
+"""
+
+from __future__ import annotations
+
+import graphlib
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, PositiveInt, model_validator
+
+from autogan_ray.base.value import Value, known_name, no_doubles
+from autogan_ray.spaces.operations import NONE, OPERATIONS
+from autogan_ray.spaces.sizes import CellLayout, discriminator_layout
+
+INPUT = "in"
+PLAIN = ""
+"""Instead of a list of choices: the edge passes its node on, and nothing is decided."""
+Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
+
+
+class Edge(Value):
+    """One decision of a DAG cell: which operation carries ``source`` to ``target``."""
+
+    name: Name
+    source: str = Field(alias="from")
+    target: str = Field(alias="to")
+    choices: str
+    """Name of a list in the part's ``choices``."""
+    activation: bool = True
+    """False drops the leading ReLU of the operations (the first cell of D reads the image itself)."""
+
+
+class EdgeChange(Value):
+    """What the first cell has otherwise."""
+
+    choices: str | None = None
+    activation: bool | None = None
+
+
+class Cell(Value):
+    """A DAG: ``in`` is the cell's input; a node is the sum of its incoming edges."""
+
+    nodes: tuple[Name, ...] = Field(min_length=1)
+    output: str
+    required: tuple[str, ...] = ()
+    """Nodes that must carry data in every genotype; the output always must."""
+    skip_out: str | None = None
+    """The node later cells see, after its own incoming skips were added."""
+    skip_in: str | None = None
+    """The node to which earlier cells' skip outputs are added."""
+    skip_modes: tuple[Literal["nearest", "bilinear"], ...] = Field(default=("nearest",), min_length=1)
+    """How skips are resized before a fixed 1x1 convolution: cell k uses entry (k - 1) modulo the length."""
+    skip_choices: str | None = None
+    """Instead of that, a decision for each skip (``skip1`` comes from cell 1): name of a list of operations that
+    double the side. The chosen one runs once for each doubling that is missing, with the same weights."""
+    edges: tuple[Edge, ...] = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _is_a_connected_dag(self) -> Self:
+        no_doubles("node", self.nodes)
+        if INPUT in self.nodes:
+            raise ValueError(f"node {INPUT!r}: that is the cell's input; give the node another name")
+        no_doubles("edge", [edge.name for edge in self.edges])
+        for edge in self.edges:
+            known_name(f"edge {edge.name!r}: from", edge.source, (INPUT, *self.nodes))
+            known_name(f"edge {edge.name!r}: to", edge.target, self.nodes)
+        for what, node in [("output", self.output), ("skip_out", self.skip_out), ("skip_in", self.skip_in)]:
+            if node is not None:
+                known_name(what, node, self.nodes)
+        for node in self.required:
+            known_name("required", node, self.nodes)
+        if self.skip_choices is not None:
+            if self.skip_in is None:
+                raise ValueError("skip_choices without skip_in: say to which node the skips are added")
+            for edge in self.edges:
+                if edge.name.startswith("skip"):
+                    raise ValueError(f"edge {edge.name!r}: names that begin with 'skip' are those of the skips")
+        self.order()
+        alive = _reach([(edge.source, edge.target) for edge in self.edges], INPUT)
+        useful = _reach([(edge.target, edge.source) for edge in self.edges], self.output)
+        for node in self.nodes:
+            if node not in alive:
+                raise ValueError(f"dead node {node!r}: no edge leads to it from {INPUT!r}")
+            if node not in useful and node != self.skip_out:
+                raise ValueError(f"dead node {node!r}: nothing leads from it to the output {self.output!r}")
+        return self
+
+    def order(self) -> tuple[str, ...]:
+        """Nodes so that every edge leads forward. Raises ValueError naming a cycle."""
+        graph: dict[str, set[str]] = {node: set() for node in self.nodes}
+        for edge in self.edges:
+            if edge.source != INPUT:
+                graph[edge.target].add(edge.source)
+        try:
+            return tuple(graphlib.TopologicalSorter(graph).static_order())
+        except graphlib.CycleError as error:
+            raise ValueError(f"cycle: {' -> '.join(reversed(error.args[1]))}") from error
+
+    @property
+    def needed(self) -> frozenset[str]:
+        return frozenset((*self.required, self.output))
+
+
+class DagPart(Value):
+    """A network of equal cells, each a DAG whose edges are the decisions."""
+
+    kind: Literal["dag"]
+    norm: Literal["none", "batch", "spectral"] = "none"
+    """After each convolution of a cell (batch), or of each convolution's weight (spectral)."""
+    latent_parts: Literal["one", "cells"] = "one"
+    """G only. ``one``: z feeds the first cell. ``cells``: z is cut into parts, one a cell."""
+    latent_parts_at: dict[Annotated[str, Field(pattern="^[0-9]+$")], PositiveInt] = Field(default_factory=dict)
+    """Number of parts at an image size (a TOML key, hence a string), where it is not the number of cells."""
+    choices: dict[Name, tuple[str, ...]]
+    cell: Cell
+    first_cell: dict[str, EdgeChange] = Field(default_factory=dict)
+    first_block: Literal["autogan"] | None = None
+    """D only. The first cell is the first block of AutoGAN's discriminator, and nothing is decided in it."""
+    cells: PositiveInt | None = None
+    """D only. How many cells, the first block among them; None: as many as halve the image down to 2 px."""
+    halvings: PositiveInt | None = None
+    """D only. So many of the first cells halve the image side, as far as it lasts; in the others, edges of operations
+    that would halve it pass their node on as it is. None: all cells halve."""
+
+    @model_validator(mode="after")
+    def _operations_fit(self) -> Self:
+        for name, listed in self.choices.items():
+            no_doubles(f"choices.{name}: operation", listed)
+            if not set(listed) - {NONE}:
+                raise ValueError(f"choices.{name} = {list(listed)}; a decision needs an operation besides 'none'")
+            for operation in listed:
+                known_name(f"choices.{name}: operation", operation, OPERATIONS)
+            levels = {OPERATIONS[operation].level for operation in listed}
+            if len(levels) > 1:
+                raise ValueError(f"choices.{name} mixes operations that change the image side differently")
+        for edge in self.cell.edges:
+            known_name(f"edge {edge.name!r}: choices", edge.choices, self.choices)
+        if self.cell.skip_choices is not None:
+            known_name("skip_choices", self.cell.skip_choices, self.choices)
+            if OPERATIONS[self.choices[self.cell.skip_choices][0]].level != 1:
+                what = self.cell.skip_choices
+                raise ValueError(f"skip_choices = {what!r}: a skip needs operations that double the side")
+        if (self.cells is None) != (self.halvings is None):
+            raise ValueError("cells and halvings belong together: how many cells, and how many of them halve the side")
+        if self.cells is not None and self.halvings is not None and self.halvings > self.cells:
+            raise ValueError(f"halvings = {self.halvings} is more than cells = {self.cells}")
+        if self.first_block and self.first_cell:
+            raise ValueError("first_cell and first_block exclude each other: the first cell is the block")
+        for key, change in self.first_cell.items():
+            known_name("first_cell: edge", key, [edge.name for edge in self.cell.edges])
+            if change.choices is not None:
+                known_name(f"first_cell.{key}: choices", change.choices, self.choices)
+        for number in (1, 2):
+            self.levels(CellLayout(number, self.output_level))
+        return self
+
+    def layout_d(self, image_size: int) -> tuple[CellLayout, ...]:
+        """The cells of a discriminator made of this part."""
+        return discriminator_layout(image_size, self.cells, self.halvings, fixed=1 if self.first_block else 0)
+
+    def edges(self, layout: CellLayout) -> tuple[Edge, ...]:
+        """The edges of one cell; those without a decision have ``PLAIN`` for their choices."""
+        return tuple(self._edge(edge, layout) for edge in self.cell.edges)
+
+    def _edge(self, edge: Edge, layout: CellLayout) -> Edge:
+        if layout.first and edge.name in self.first_cell:
+            edge = edge.model_copy(update=self.first_cell[edge.name].model_dump(exclude_none=True))
+        if layout.level == 0 and OPERATIONS[self.choices[edge.choices][0]].level != 0:
+            return edge.model_copy(update={"choices": PLAIN})
+        return edge
+
+    def decided(self, layout: CellLayout) -> tuple[tuple[str, tuple[str, ...]], ...]:
+        """(name, choices) of each decision of one cell: its edges, then its searched skips."""
+        if layout.fixed:
+            return ()
+        found = [(edge.name, self.choices[edge.choices]) for edge in self.edges(layout) if edge.choices != PLAIN]
+        if self.cell.skip_choices is not None:
+            listed = self.choices[self.cell.skip_choices]
+            found += [(f"skip{earlier}", listed) for earlier in range(1, layout.number)]
+        return tuple(found)
+
+    def levels(self, layout: CellLayout) -> dict[str, int]:
+        """node -> how often its image side is doubled against the input (negative: halved).
+
+        Raises ValueError where two paths to a node disagree.
+        """
+        levels = {INPUT: 0}
+        for node in self.cell.order():
+            for edge in self.edges(layout):
+                if edge.target != node:
+                    continue
+                change = 0 if edge.choices == PLAIN else OPERATIONS[self.choices[edge.choices][0]].level
+                level = levels[edge.source] + change
+                if levels.setdefault(node, level) != level:
+                    raise ValueError(f"node {node!r}: edge {edge.name!r} brings another image side than the others")
+        if self.cell.skip_in is not None and levels[self.cell.skip_in] != levels[self.cell.output]:
+            raise ValueError("skip_in must have the image side of the output")
+        giver = self.cell.skip_out or self.cell.output
+        if self.cell.skip_choices is not None and levels[giver] != levels[self.cell.output]:
+            raise ValueError(f"skip_out = {giver!r} has another image side than the output, which searched skips need")
+        return levels
+
+    @property
+    def output_level(self) -> int:
+        """+1 where a cell doubles the image side, -1 where it halves it."""
+        return self.levels(CellLayout(2, +1))[self.cell.output]
+
+
+def _reach(arrows: list[tuple[str, str]], start: str) -> set[str]:
+    found, todo = {start}, [start]
+    while todo:
+        node = todo.pop()
+        for source, target in arrows:
+            if source == node and target not in found:
+                found.add(target)
+                todo.append(target)
+    return found

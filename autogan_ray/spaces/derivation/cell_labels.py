@@ -1,0 +1,161 @@
+"""All ways to fill each cell of a network, as frontiers of labels: worth, parameters, MACs, how many ``skip``.
+
+In a DAG cell an edge into a node that nobody reads does not run, so MACs depend on more than the edge. States of the
+nodes are fixed first (dead, idle, running), and then every edge is on its own; ``nets/cost/range.py`` proves that the
+cheapest states that fit are the true ones. States of nodes whose readers have all been seen are forgotten, so that
+there are few at any time.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from enum import Enum
+
+from autogan_ray.spaces.dag import INPUT, PLAIN, DagPart, Edge
+from autogan_ray.spaces.derivation.frontier import EMPTY, Label, frontier, joined
+from autogan_ray.spaces.operations import NONE, SKIP
+from autogan_ray.spaces.sizes import CellLayout, generator_layout
+from autogan_ray.spaces.space import Decision, SearchSpace
+
+When = frozenset[tuple[str, str]]
+"""(decision, choice) pairs that must all hold for a module to be there; empty: it always is."""
+
+Prices = Mapping[When, int]
+"""What the modules under each condition cost together; what is missing costs nothing."""
+
+Rows = Mapping[str, Mapping[str, float]]
+"""decision -> choice -> probability, of the choices that may be taken."""
+
+LEAST = math.log(5e-324)
+"""Log-probability of what has probability 0, or none at all (NaN): poor, and still comparable."""
+
+FREE: Prices = {}
+
+
+@dataclass(frozen=True)
+class CellRules:
+    """What decides the labels of a network's cells.
+
+    Args:
+        rows: of the network's decisions.
+        params, macs: prices of what is limited; empty where it is not, and then it counts as 0.
+        most_skips: of each cell; None: any number.
+    """
+
+    rows: Rows
+    params: Prices
+    macs: Prices
+    most_skips: int | None = None
+
+    def label(self, name: str, choice: str, runs: bool = True) -> Label:
+        """Of one choice by itself."""
+        key = frozenset({(name, choice)})
+        return Label(
+            log_of(self.rows[name][choice]),
+            self.params.get(key, 0),
+            self.macs.get(key, 0) if runs else 0,
+            int(choice == SKIP and self.most_skips is not None),
+            (name, choice),
+        )
+
+
+def log_of(probability: float) -> float:
+    """A finite log-probability."""
+    return math.log(probability) if probability > 0 else LEAST
+
+
+def labels_of_cells(space: SearchSpace, network: str, image_size: int, rules: CellRules) -> list[list[Label]]:
+    """A frontier for each cell in which something is decided; an empty one where a cell cannot be filled."""
+    part = space.generator if network == "g" else space.discriminator
+    if isinstance(part, DagPart):
+        layouts = generator_layout(image_size) if network == "g" else part.layout_d(image_size)
+        return [_DagCell(part, network, one, rules).labels() for one in layouts if not one.fixed]
+    decisions = space.decisions_g(image_size) if network == "g" else space.decisions_d(image_size)
+    groups = itertools.groupby(decisions, key=lambda decision: decision.name.rsplit(".", 1)[0])
+    return [frontier(_combinations(list(group), rules)) for _, group in groups]
+
+
+def _combinations(decisions: Sequence[Decision], rules: CellRules) -> Iterator[Label]:
+    """Of a block, in which a module may wait for two decisions: all combinations of its choices."""
+    names = [decision.name for decision in decisions]
+    own = [
+        [(when, price) for when, price in prices.items() if any(name in names for name, _ in when)]
+        for prices in (rules.params, rules.macs)
+    ]
+    for pick in itertools.product(*(rules.rows[name] for name in names)):
+        pairs = tuple(zip(names, pick, strict=True))
+        held = frozenset(pairs)
+        params, macs = (sum(price for when, price in prices if when <= held) for prices in own)
+        yield Label(sum(log_of(rules.rows[name][choice]) for name, choice in pairs), params, macs, 0, pairs)
+
+
+class _State(Enum):
+    """Of a node."""
+
+    DEAD = "no edge enters it"
+    IDLE = "edges enter it, and as nobody reads it they do not run"
+    RUNNING = "edges enter it and run"
+
+
+States = tuple[tuple[str, _State], ...]
+
+
+class _DagCell:
+    """One cell of a :class:`~autogan_ray.spaces.dag.DagPart`."""
+
+    def __init__(self, part: DagPart, network: str, layout: CellLayout, rules: CellRules) -> None:
+        self._cell, self._edges = part.cell, part.edges(layout)
+        self._lead = f"{network}.cell{layout.number}."
+        self._rules = rules
+        edges = {edge.name for edge in self._edges}
+        self._skips = [self._lead + name for name, _ in part.decided(layout) if name not in edges]
+
+    def labels(self) -> list[Label]:
+        rules, order = self._rules, self._cell.order()
+        start = [EMPTY]
+        for name in self._skips:  # searched skips between cells always run
+            start = joined(start, [rules.label(name, choice) for choice in rules.rows[name]], rules.most_skips)
+        table: dict[States, list[Label]] = {((INPUT, _State.RUNNING),): start}
+        for index, node in enumerate(order):
+            later = {edge.source for edge in self._edges if edge.target in order[index + 1 :]}
+            grown: dict[States, list[Label]] = {}
+            for states, labels in table.items():
+                for state in self._possible(node):
+                    entering = self._entering(node, state, dict(states))
+                    key = tuple((name, one) for name, one in (*states, (node, state)) if name in later)
+                    grown.setdefault(key, []).extend(joined(labels, entering, rules.most_skips))
+            table = {key: frontier(labels) for key, labels in grown.items()}
+        return frontier(itertools.chain(*table.values()))
+
+    def _possible(self, node: str) -> list[_State]:
+        """A needed node is not dead; what the cell gives away is not idle; idle matters where MACs do."""
+        found = [_State.RUNNING]
+        if node not in self._cell.needed:
+            found.append(_State.DEAD)
+        if self._rules.macs and node not in (self._cell.output, self._cell.skip_out):
+            found.append(_State.IDLE)
+        return found
+
+    def _entering(self, node: str, state: _State, states: Mapping[str, _State]) -> list[Label]:
+        """Of all ways in which the edges that enter a node give it this state."""
+        empty, kept = [EMPTY], list[Label]()
+        for edge in (one for one in self._edges if one.target == node):
+            able = state is not _State.DEAD and states[edge.source] is not _State.DEAD
+            able = able and not (state is _State.RUNNING and states[edge.source] is _State.IDLE)
+            silent, busy = self._ways(edge, runs=state is _State.RUNNING)
+            kept = joined(kept, silent + (busy if able else []), self._rules.most_skips)
+            kept = frontier(kept + joined(empty, busy if able else [], self._rules.most_skips))
+            empty = joined(empty, silent)
+        return empty if state is _State.DEAD else kept
+
+    def _ways(self, edge: Edge, runs: bool) -> tuple[list[Label], list[Label]]:
+        """(labels of ``none``, labels of operations) of one edge."""
+        if edge.choices == PLAIN:
+            return [], [EMPTY]
+        name = self._lead + edge.name
+        row = self._rules.rows[name]
+        silent = [self._rules.label(name, NONE)] if NONE in row else []
+        return silent, [self._rules.label(name, choice, runs) for choice in row if choice != NONE]

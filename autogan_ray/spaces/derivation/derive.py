@@ -1,0 +1,187 @@
+"""How a genotype follows from probabilities under rules: which choices are left out, and what limits hold.
+
+Without rules it is :func:`~autogan_ray.spaces.connectivity.derive_choices`. A limit on the cost of a network makes that
+network the most probable connected one (greatest sum of log-probabilities) within all its limits, exactly:
+:mod:`~autogan_ray.spaces.derivation.cell_labels` fills the cells and :mod:`~autogan_ray.spaces.derivation.frontier`
+joins them.
+"""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from autogan_ray.spaces.connectivity import Probabilities, repaired
+from autogan_ray.spaces.derivation.cell_labels import FREE, CellRules, Prices, Rows, labels_of_cells, log_of
+from autogan_ray.spaces.derivation.frontier import Costs, Label, best, cheapest
+from autogan_ray.spaces.operations import NONE, SKIP
+from autogan_ray.spaces.space import SearchSpace
+
+NETWORKS = ("g", "d")
+QUANTITIES = ("params", "macs")
+MOST_REDRAWS = 50
+"""Where even so many draws break a rule, the most probable genotype of the last one is taken."""
+
+
+@dataclass(frozen=True)
+class Limit:
+    """At most ``most`` in the network that ``prices`` describe (``nets/cost/prices.py``)."""
+
+    most: float
+    prices: Prices
+
+
+@dataclass(frozen=True)
+class Rules:
+    """What a derived genotype obeys; by default nothing but that it is connected.
+
+    Args:
+        exclude_none: ``none`` is not taken (DARTS, Liu et al. 2019).
+        most_skips: network (``g``, ``d``) -> edges ``skip`` in each of its cells, at most.
+        limits: (network, ``params`` or ``macs``) -> limit.
+    """
+
+    exclude_none: bool = False
+    most_skips: Mapping[str, int] = field(default_factory=dict)
+    limits: Mapping[tuple[str, str], Limit] = field(default_factory=dict)
+
+    def allowed(self, probabilities: Probabilities) -> dict[str, dict[str, float]]:
+        """The choices that may be taken, with the probabilities they had."""
+        return {
+            name: {choice: p for choice, p in row.items() if not (self.exclude_none and choice == NONE)}
+            for name, row in probabilities.items()
+        }
+
+    def prices(self, network: str, quantity: str) -> Prices:
+        limit = self.limits.get((network, quantity))
+        return limit.prices if limit else FREE
+
+    def room(self, network: str) -> Costs:
+        """(parameters, MACs) that are left for what is decided; infinite where there is no limit."""
+        found = [
+            limit.most - limit.prices.get(frozenset(), 0) if limit else math.inf
+            for limit in (self.limits.get((network, quantity)) for quantity in QUANTITIES)
+        ]
+        return found[0], found[1]
+
+
+NO_RULES = Rules()
+
+
+def derive(
+    space: SearchSpace, probabilities: Probabilities, image_size: int, rules: Rules = NO_RULES
+) -> dict[str, str]:
+    """decision -> choice: the genotype of these probabilities that obeys the rules.
+
+    * No rules: the likeliest choices, a starved node repaired by the fewest changes.
+    * ``exclude_none``: the likeliest operations.
+    * Skips: as long as a cell has more than it may, its least probable ``skip`` gives way to the next likeliest choice
+      there (P-DARTS, Chen et al. 2019).
+    * A limit on cost: the most probable connected genotype of that network within its limits, skips included.
+
+    The rows may lack choices: those are not taken. Raises ValueError where no connected network obeys the rules; of
+    whole rows that cannot be where ``nets/cost/limits.py`` let them pass.
+    """
+    rows = rules.allowed(probabilities)
+    choices: dict[str, str] = {}
+    for network in NETWORKS:
+        own = rows_of(network, rows)
+        costly = any(limited == network for limited, _ in rules.limits)
+        found = None if costly else _by_fewest_changes(space, own, image_size, rules.most_skips.get(network))
+        # The fewest changes may lead into a corner where edges have little to choose from.
+        found = found or most_probable(space, network, own, image_size, rules)
+        if found is None:
+            raise ValueError(f"space {space.name!r}: no connected network {network!r} obeys the rules")
+        choices |= found
+    return {name: choices[name] for name in probabilities}
+
+
+def rows_of(network: str, rows: Rows) -> Rows:
+    """Those of one network."""
+    return {name: row for name, row in rows.items() if name.startswith(f"{network}.")}
+
+
+def _by_fewest_changes(
+    space: SearchSpace, rows: Rows, image_size: int, most_skips: int | None
+) -> dict[str, str] | None:
+    """None where repairs and skips that give way do not lead to a network."""
+    left = {name: dict(row) for name, row in rows.items()}
+    while all(left.values()):
+        choices = repaired(space, left, image_size)
+        if choices is None or most_skips is None:
+            return choices
+        cells: dict[str, list[str]] = {}
+        for name, choice in choices.items():
+            cells.setdefault(name.rsplit(".", 1)[0], []).extend([name] if choice == SKIP else [])
+        surplus = [names for names in cells.values() if len(names) > most_skips]
+        if not surplus:
+            return choices
+        able = [name for name in reversed(surplus[0]) if len(left[name]) > 1]
+        if not able:
+            return None
+        del left[min(able, key=lambda name: left[name][SKIP])][SKIP]
+    return None
+
+
+def most_probable(space: SearchSpace, network: str, rows: Rows, image_size: int, rules: Rules) -> dict[str, str] | None:
+    """The connected choices of one network, of these rows, that obey all its limits and have the greatest sum of
+    log-probabilities; None where none do."""
+    found = best(_cells(space, network, rows, image_size, rules), rules.room(network))
+    return None if found is None else found.choices()
+
+
+def smallest(space: SearchSpace, network: str, rows: Rows, image_size: int, rules: Rules, quantity: str) -> int | None:
+    """The least parameters or MACs, of which ``rules`` know the prices, of a connected network that obeys them.
+
+    None where none does.
+    """
+    least = cheapest(_cells(space, network, rows, image_size, rules), QUANTITIES.index(quantity), rules.room(network))
+    return None if least is None else least + rules.prices(network, quantity).get(frozenset(), 0)
+
+
+def _cells(space: SearchSpace, network: str, rows: Rows, image_size: int, rules: Rules) -> list[list[Label]]:
+    params, macs = (rules.prices(network, quantity) for quantity in QUANTITIES)
+    return labels_of_cells(space, network, image_size, CellRules(rows, params, macs, rules.most_skips.get(network)))
+
+
+def obeys(space: SearchSpace, network: str, choices: Mapping[str, str], image_size: int, rules: Rules) -> bool:
+    """Whether the choices of one network are connected and within the rules."""
+    rows = rules.allowed({name: {choice: 1.0} for name, choice in choices.items()})
+    return most_probable(space, network, rows, image_size, rules) is not None
+
+
+def candidates(
+    space: SearchSpace, probabilities: Probabilities, image_size: int, rules: Rules, count: int, rng: random.Random
+) -> list[dict[str, str]]:
+    """:func:`derive`'s genotype and behind it the others, no two equal, among ``count`` draws of G's choices.
+
+    A draw takes each decision's choice with its probability (of those that may be taken); one that is disconnected or
+    breaks a rule is drawn again. D's choices are :func:`derive`'s throughout, as nothing of D is scored.
+    """
+    likeliest = derive(space, probabilities, image_size, rules)
+    rows = rows_of("g", rules.allowed(probabilities))
+    found = [likeliest]
+    for _ in range(count):
+        drawn = likeliest | _draw(space, rows, image_size, rules, rng)
+        if drawn not in found:
+            found.append(drawn)
+    return found
+
+
+def _draw(space: SearchSpace, rows: Rows, image_size: int, rules: Rules, rng: random.Random) -> dict[str, str]:
+    for _ in range(MOST_REDRAWS):
+        # The likeliest after Gumbel noise is a draw (Gumbel 1954), and noisy rows have a most probable genotype too.
+        noisy = {name: _noisy(row, rng) for name, row in rows.items()}
+        choices = {name: max(row, key=row.__getitem__) for name, row in noisy.items()}
+        if obeys(space, "g", choices, image_size, rules):
+            return choices
+    return derive(space, noisy, image_size, rules)
+
+
+def _noisy(row: Mapping[str, float], rng: random.Random) -> dict[str, float]:
+    logs = {choice: log_of(p) - math.log(-math.log(rng.random() or 0.5)) for choice, p in row.items()}
+    top = max(logs.values())
+    powers = {choice: math.exp(value - top) for choice, value in logs.items()}
+    return {choice: power / sum(powers.values()) for choice, power in powers.items()}

@@ -1,0 +1,75 @@
+"""How many cells a network has, and which change the image side: it follows from the image size."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from autogan_ray.base.errors import SpaceError
+
+
+@dataclass(frozen=True)
+class CellLayout:
+    """One cell of a network.
+
+    Args:
+        number: from 1.
+        level: +1 where it doubles the image side, -1 where it halves it, 0 where it keeps it.
+        fixed: AutoGAN's residual block stands there, and nothing is decided.
+    """
+
+    number: int
+    level: int
+    fixed: bool = False
+
+    @property
+    def first(self) -> bool:
+        return self.number == 1
+
+
+def generator_layout(image_size: int) -> tuple[CellLayout, ...]:
+    """Every cell of a generator doubles."""
+    return tuple(CellLayout(number, +1) for number in range(1, generator_cells(image_size)[1] + 1))
+
+
+def generator_cells(image_size: int) -> tuple[int, int]:
+    """(bottom width in pixels, number of doubling cells) of a generator: 32 -> (4, 3), 48 -> (6, 3), 8 -> (2, 2).
+
+    Raises SpaceError for a size that no cell can double to.
+    """
+    smallest = 4 if image_size >= 16 else 2
+    width, cells = image_size, 0
+    while width % 2 == 0 and width // 2 >= smallest:
+        width, cells = width // 2, cells + 1
+    if cells == 0 or width > 15:
+        near = min((8, 16, 32, 48, 64, 96, 128, 256), key=lambda size: abs(size - image_size))
+        raise SpaceError(
+            f"image size {image_size} px: it must be 2, 3, ... 15 px doubled at least once; the nearest usual size "
+            f"is {near}"
+        )
+    return width, cells
+
+
+def discriminator_cells(image_size: int) -> int:
+    """Number of halving cells of a discriminator, down to a map of at least 2 px: 32 -> 4, 48 -> 4, 8 -> 2."""
+    width, cells = image_size, 0
+    while width % 2 == 0 and width // 2 >= 2:
+        width, cells = width // 2, cells + 1
+    return cells
+
+
+def discriminator_layout(
+    image_size: int, cells: int | None = None, halvings: int | None = None, fixed: int = 0
+) -> tuple[CellLayout, ...]:
+    """The cells of a discriminator.
+
+    Args:
+        cells: how many; None: as many as halve the image.
+        halvings: at most so many of the first cells halve; None: all that can.
+        fixed: so many of the first cells are AutoGAN's blocks.
+    """
+    able = discriminator_cells(image_size)
+    downs = able if halvings is None else min(able, halvings)
+    return tuple(
+        CellLayout(number, -1 if number <= downs else 0, fixed=number <= fixed)
+        for number in range(1, (cells or able) + 1)
+    )

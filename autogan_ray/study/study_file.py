@@ -1,0 +1,148 @@
+"""``study.json``: what a study's folder says of itself, and whether a study may go on in it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from autogan_ray.base import provenance
+from autogan_ray.base.errors import ResultsError, UserError
+from autogan_ray.base.json_lines import replace_text
+from autogan_ray.config.study import StudyConfig, differences
+from autogan_ray.metrics.labels import metric_label
+from autogan_ray.spaces.space import SearchSpace
+from autogan_ray.study.plan import Plan
+
+if TYPE_CHECKING:
+    from autogan_ray.metrics.study import Measure
+
+STUDY_FILE = "study.json"
+
+# Settings that say where and how fast a study runs, not what comes out: a resumed one may change them.
+_RESOURCES = ("cpus_per_trial", "gpus_per_trial", "threads", "max_concurrent", "max_failures", "checkpoints")
+
+
+def new_about(plan: Plan, measure: Measure, command: str, status: str = "running") -> dict[str, Any]:
+    """What ``study.json`` says of a fresh study; it becomes the row of the table ``studies``.
+
+    ``status``: ``unsearched`` for a folder that only holds retrainings.
+    """
+    study, tune = plan.study, plan.study.tune
+    return {
+        "study_id": f"{study.name}-{digest(study)[:8]}",
+        "name": study.name,
+        "status": status,
+        "created_at": time.time(),
+        "dataset": study.data.source,
+        "dataset_digest": measure.data.digest,
+        "image_size": measure.data.image_size,
+        "n_real": measure.real.statistics.count,
+        "extractor": measure.extractor.name,
+        "extractor_digest": measure.extractor.digest,
+        "metric": metric_label(measure.extractor.name),
+        "n_fake_search": study.metrics.n_fake_search,
+        "n_fake_final": study.metrics.n_fake_final,
+        "searcher": tune.searcher,
+        "scheduler": tune.scheduler,
+        "num_trials": tune.num_trials,
+        "max_evaluations": tune.max_evaluations,
+        "grace_evaluations": tune.grace,
+        "reduction_factor": tune.reduction_factor,
+        "seed": study.seed,
+        "gpus": plan.gpus,
+        "gpus_per_trial": tune.gpus_per_trial,
+        "gpu_name": provenance.gpu_name(),
+        "git_commit": provenance.git_commit(),
+        "packages_json": provenance.packages_json(),
+        "config_json": json.dumps(study.to_dict(), sort_keys=True),
+        "command": command,
+        "wall_s": 0.0,
+        # Whole, so that retraining needs no file of the user's again.
+        "spaces": {name: space.to_dict() for name, space in plan.spaces.items()},
+    }
+
+
+def comparable(config: Mapping[str, Any]) -> dict[str, Any]:
+    """A study's configuration without what does not decide its results."""
+    kept = {key: value for key, value in config.items() if key != "description"}
+    kept["tune"] = {key: value for key, value in config["tune"].items() if key not in _RESOURCES}
+    return kept
+
+
+def digest(study: StudyConfig) -> str:
+    """sha256 of what decides a study's results."""
+    return hashlib.sha256(json.dumps(comparable(study.to_dict()), sort_keys=True).encode()).hexdigest()
+
+
+def check_folder(
+    study: StudyConfig, folder: Path, resume: bool, spaces: Mapping[str, SearchSpace] | None = None
+) -> dict[str, Any] | None:
+    """What ``study.json`` says of an earlier run to go on with; None for a fresh folder.
+
+    A study may be given more trials than it had: then it has yet to run them, whatever became of it.
+
+    ``spaces``: by name as they are now, to be those that the study began with; None where nothing will be searched.
+
+    Raises ResultsError: the folder holds another configuration (the difference is shown), or the same one and
+    resuming was not asked for, or something that is no study; or a space's file has changed since.
+    """
+    file = folder / STUDY_FILE
+    if not file.is_file():
+        if folder.is_dir() and any(folder.iterdir()):
+            raise ResultsError(f"{folder} is not empty and holds no study; choose another --name or --out")
+        return None
+    try:
+        about: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+        before = comparable(json.loads(about["config_json"]))
+    except (json.JSONDecodeError, KeyError, TypeError) as error:
+        raise ResultsError(f"{file} is damaged ({error}); the study in {folder} cannot be resumed") from error
+    wanted = study.tune.num_trials
+    if before["tune"].get("num_trials", wanted) < wanted:  # the first of them are those that it has
+        before["tune"]["num_trials"] = wanted
+        config = json.dumps(study.to_dict(), sort_keys=True)
+        about |= {"num_trials": wanted, "status": "interrupted", "config_json": config}
+    changed = differences(before, comparable(study.to_dict()))
+    if changed:
+        listed = "\n  ".join(changed)
+        raise ResultsError(
+            f"{folder} holds a study with another configuration, which stays as it is:\n  {listed}\n"
+            "choose another --name, or resume with the settings it had"
+        )
+    check_spaces(about, folder, spaces)
+    if not resume:
+        raise ResultsError(f"{folder} holds this very study already; go on with --resume, or choose another --name")
+    return about
+
+
+def check_spaces(about: Mapping[str, Any], folder: Path, spaces: Mapping[str, SearchSpace] | None) -> None:
+    """Raises ResultsError for a space that is not what it was: one study must not mix two under one name."""
+    for name, space in (spaces or {}).items():
+        stored = about.get("spaces", {}).get(name)
+        if stored is not None and SearchSpace.from_dict(stored, str(folder)).digest != space.digest:
+            raise ResultsError(
+                f"space {name!r} has changed since the study in {folder} began; restore its file, or choose another "
+                "--name"
+            )
+
+
+@contextmanager
+def kept_if_refused(folder: Path) -> Iterator[None]:
+    """Where what is done inside is refused, an earlier run's ``study.json`` says again what it said before."""
+    file = folder / STUDY_FILE
+    before = file.read_text(encoding="utf-8") if file.is_file() else None
+    try:
+        yield
+    except UserError:
+        if before is not None:
+            replace_text(file, before)
+        raise
+
+
+def write_about(folder: Path, about: Mapping[str, Any]) -> None:
+    """Replace ``study.json`` in one step: a torn one would make a study impossible to resume."""
+    replace_text(folder / STUDY_FILE, json.dumps(about, indent=2) + "\n")

@@ -1,0 +1,146 @@
+"""Training a derived network from scratch: the same steps as a search, without an architecture to move."""
+
+from __future__ import annotations
+
+import copy
+import math
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from autogan_ray.config.sections import ComputeConfig, RetrainConfig
+from autogan_ray.nets.compute import compile_forward, configured
+from autogan_ray.nets.gan import Discriminator, Generator
+from autogan_ray.nets.upload import uploaded
+from autogan_ray.training.data import BatchStream, ImageData
+from autogan_ray.training.ema import Ema
+from autogan_ray.training.feed import Feed
+from autogan_ray.training.steps import adam, discriminator_step, frozen, generator_step
+from autogan_ray.training.streams import layer_noise, stream, stream_seed
+
+
+class TrainLoop:
+    """Adversarial training with hinge loss and EMA; exact under save and load, like the search.
+
+    Args:
+        build: makes both networks; called with the global generator seeded for this run.
+        data: all of it is trained on.
+        compute: how; None takes the defaults.
+    """
+
+    def __init__(
+        self,
+        build: Callable[[], tuple[Generator, Discriminator]],
+        config: RetrainConfig,
+        data: ImageData,
+        seed: int,
+        device: torch.device | str = "cpu",
+        compute: ComputeConfig | None = None,
+    ) -> None:
+        self.config, self.data, self.seed, self.device = config, data, seed, torch.device(device)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(stream_seed(seed, "initial weights"))
+            generator, discriminator = build()
+        self._feed = Feed(data, self.device)
+        compute = compute or ComputeConfig()
+        self.generator = configured(generator.to(self.device), compute, data.image_size)
+        self.discriminator = configured(discriminator.to(self.device), compute, data.image_size)
+        self.ema = Ema(self.generator, config.ema)
+        if compute.compile:
+            compile_forward(self.generator, self.discriminator)
+        adam_g = adam([*self.generator.parameters()], config.lr_g, config.betas)
+        adam_d = adam([*self.discriminator.parameters()], config.lr_d, config.betas)
+        assert adam_g is not None and adam_d is not None
+        self._adam_g, self._adam_d = adam_g, adam_d
+        self._stream = BatchStream(np.arange(len(data)), config.batch_size, stream_seed(seed, "batches"))
+        self.total_steps = max(config.evaluations, math.ceil(config.kimg * 1000 / config.batch_size))
+        self.step_d = self.evaluation = 0
+        self.spent_s = 0.0
+        self.best: dict[str, Any] = {"fid": math.inf, "ema": copy.deepcopy(self.ema.state_dict()), "kimg": 0.0}
+
+    @property
+    def images_shown(self) -> int:
+        """Real images shown to D."""
+        return self.step_d * self.config.batch_size
+
+    @property
+    def kimg(self) -> float:
+        return self.images_shown / 1000
+
+    def run(self, score: Callable[[nn.Module], float | None]) -> bool:
+        """Train up to the next evaluation, score the averaged weights, keep them if best. False when all is done."""
+        if self.evaluation >= self.config.evaluations:
+            return False
+        start = time.perf_counter()
+        until = round(self.total_steps * (self.evaluation + 1) / self.config.evaluations)
+        while self.step_d < until:
+            self.step()
+        self.evaluation += 1
+        fid = score(self.ema.network)
+        if fid is not None and fid < self.best["fid"]:
+            self.best = {"fid": fid, "ema": copy.deepcopy(self.ema.state_dict()), "kimg": self.kimg}
+        self.spent_s += time.perf_counter() - start
+        return True
+
+    def step(self) -> None:
+        """One step of D and, every n-th time, one of G."""
+        if not self.generator.stochastic:
+            return self._step()
+        with layer_noise(stream_seed(self.seed, "layer noise", self.images_shown), self.device):
+            self._step()
+
+    def _step(self) -> None:
+        config, latents = self.config, self.generator.latents
+        rng = stream(self.seed, "step", self.images_shown)
+        indices = self._stream.indices_at(self.images_shown)
+        real = self._feed.batch(indices)
+        z = uploaded(latents.draw(config.batch_size, rng), self.device)
+        with torch.no_grad():
+            fake = self.generator(z)
+        discriminator_step(self._scores(self._real_classes(indices), latents.classes_of(z)), self._adam_d, real, fake)
+        self.step_d += 1
+        if self.step_d % config.d_steps_per_g_step == 0:
+            z = uploaded(latents.draw(config.batch_size_g or config.batch_size, rng), self.device)
+            with frozen(self.discriminator):
+                generator_step(self._scores(latents.classes_of(z)), self.generator, self._adam_g, z)
+            self.ema.update()
+
+    def _scores(self, *classes: Tensor | None) -> Callable[[Tensor], Tensor]:
+        """D as a function of images alone: their classes, in the order of the images, are bound to it."""
+        if not self.generator.latents.classes:
+            return self.discriminator
+        bound = torch.cat([part for part in classes if part is not None])
+        return lambda images: self.discriminator(images, classes=bound)
+
+    def _real_classes(self, indices: np.ndarray) -> Tensor | None:
+        if not self.generator.latents.classes:
+            return None
+        assert self.data.labels is not None, "classes come from labels"
+        labels = torch.from_numpy(self.data.labels[indices])
+        return uploaded(self.generator.latents.one_hot(labels), self.device)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Everything with state, between two evaluations."""
+        return {
+            "generator": self.generator.state_dict(),
+            "discriminator": self.discriminator.state_dict(),
+            "ema": self.ema.state_dict(),
+            "adam_g": self._adam_g.state_dict(),
+            "adam_d": self._adam_d.state_dict(),
+            "best": self.best,
+            "counters": {"step_d": self.step_d, "evaluation": self.evaluation, "spent_s": self.spent_s},
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        self.generator.load_state_dict(state["generator"])
+        self.discriminator.load_state_dict(state["discriminator"])
+        self.ema.load_state_dict(state["ema"])
+        self._adam_g.load_state_dict(state["adam_g"])
+        self._adam_d.load_state_dict(state["adam_d"])
+        self.best = dict(state["best"])
+        for name, value in state["counters"].items():
+            setattr(self, name, value)

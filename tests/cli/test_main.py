@@ -1,0 +1,337 @@
+"""Every mistake a user can make on the command line: a clear message, exit code 2, nothing lost."""
+
+from __future__ import annotations
+
+import json
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from click.testing import CliRunner, Result
+from PIL import Image
+
+from autogan_ray.cli.main import main
+from autogan_ray.config.study import load_study_config
+from autogan_ray.results.store import write_table
+from autogan_ray.results.trial_log import TrialLogs
+from autogan_ray.spaces.space import load_space
+from autogan_ray.study.study_file import STUDY_FILE, check_folder
+from autogan_ray.tune.cluster import check_address
+
+
+@pytest.fixture(autouse=True)
+def in_an_empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+def ask(*arguments: str) -> Result:
+    return CliRunner().invoke(main, list(arguments))
+
+
+def assert_refused(message: str, *arguments: str) -> None:
+    """Exit code 2, the message, and nothing written."""
+    before = sorted(Path.cwd().rglob("*"))
+    found = ask(*arguments)
+    assert found.exit_code == 2, (found.exit_code, found.output, found.exception)
+    assert message in found.output.replace("\n", " "), found.output
+    assert "Traceback" not in found.output
+    assert sorted(Path.cwd().rglob("*")) == before
+
+
+@pytest.mark.parametrize(
+    ("message", "arguments"),
+    [
+        ("did you mean 'digits'?", ["run", "digit"]),
+        ("'nowhere.toml' does not exist", ["run", "nowhere.toml"]),
+        ("no verb 'rnu'; did you mean 'run'?", ["rnu"]),
+        ("did you mean 'adversarialnas'?", ["run", "smoke", "--space", "adversarialna", "--dry-run"]),
+        ("did you mean 'adversarialnas'?", ["spaces", "adversarialna"]),
+        ("no setting 'optim.lr_q'; did you mean", ["run", "smoke", "--set", "optim.lr_q=1"]),
+        ("write it as key=value", ["run", "smoke", "--set", "optim.lr_g"]),
+        ("optim.lr_g = 'fast'", ["run", "smoke", "--set", "optim.lr_g=fast"]),
+        ("optim.lr_d = 2", ["run", "smoke", "--set", "optim.lr_d=2"]),
+        ("search.relaxation = 'gumble'", ["run", "smoke", "--set", "search.relaxation=gumble"]),
+        ("search.method = 'adversarail': input should be 'adversarial'",
+         ["run", "smoke", "--set", "search.method=adversarail"]),
+        ("search.relaxation = 'gumbel_hard' with search.method = 'random'",
+         ["run", "smoke", "--set", "search.method=random"]),
+        ("each half of it has 300: fewer than one batch of 500",
+         ["run", "smoke", "--set", "search.method=duality_gap", "--set", "search.batch_size=500"]),
+        ("search.batch_size = 1", ["run", "smoke", "--set", "search.batch_size=1"]),
+        ("temperature_end = 9.0 is above", ["run", "smoke", "--set", "search.temperature_end=9.0"]),
+        ("tune.grace_evaluations = 9 is above", ["run", "smoke", "--set", "tune.grace_evaluations=9"]),
+        ("name = 'a/b'", ["run", "smoke", "--name", "a/b"]),
+        ("name = '../up'", ["run", "smoke", "--name", "../up"]),
+        ("no setting 'optim.lr' of a trial; did you mean", ["run", "smoke", "--set", "sweep.optim.lr={choice=[1]}"]),
+        ("first end must be below", ["run", "smoke", "--set", "sweep.optim.lr_d={uniform=[0.2,0.1]}"]),
+        ("GPUs: 64 asked for by --gpus, ", ["run", "smoke", "--gpus", "64"]),
+        ("is more than --gpus 1", ["run", "smoke", "--gpus", "1", "--gpus-per-trial", "2"]),
+        ("the nearest is 2", ["run", "smoke", "--gpus", "8", "--gpus-per-trial", "1.5"]),
+        ("without GPUs", ["run", "smoke", "--gpus-per-trial", "0.5"]),
+        ("such as 8h", ["run", "smoke", "--time-budget", "soon"]),
+        ("without GPUs; use --time-budget", ["run", "smoke", "--max-gpu-hours", "3"]),
+        ("unknown data source 'digitz'", ["run", "smoke", "--set", "data.source=digitz"]),
+        ("is not a folder", ["run", "smoke", "--set", "data.source=imagefolder:nowhere"]),
+        ("no Parquet file at nowhere.parquet", ["run", "smoke", "--set", "data.source=parquet:nowhere.parquet"]),
+        ("fewer than one batch of 500", ["run", "smoke", "--set", "search.batch_size=500"]),
+        ("data.limit", ["run", "smoke", "--set", "data.limit=0"]),
+        ("metrics.n_real = 5000, but data 'digits' has 600", ["run", "smoke", "--set", "metrics.n_real=5000"]),
+        ("metrics.extractor = 'vgg'", ["run", "smoke", "--set", "metrics.extractor=vgg"]),
+        ("w.pth does not exist", ["run", "smoke", "--set", "metrics.extractor=inception-v3-compat",
+                                  "--set", "metrics.weights=w.pth"]),
+        ("latent_dim = 9", ["run", "smoke", "--set", "space=adversarialnas", "--set", "model.latent_dim=9"]),
+        ("--trials 5 and --set tune.num_trials=7 contradict", ["run", "smoke", "--trials", "5", "--set",
+                                                               "tune.num_trials=7"]),
+        ("--seed 4 and --set seed=3 contradict", ["run", "smoke", "--seed", "4", "--set", "seed=3"]),
+        ("--name y and --set name=x contradict", ["run", "smoke", "--name", "y", "--set", "name=x"]),
+        ("--space autogan and --set space=fixed", ["run", "smoke", "--space", "autogan", "--set", "space=fixed"]),
+        ("did you mean 'optim.lr_g' or 'retrain.lr_g'?", ["run", "smoke", "--set", "lr_g=3"]),
+        ("image size 9 px", ["run", "smoke", "--dry-run", "--set", "data.image_size=9"]),
+        ("--out: nothing can be written", ["run", "smoke", "--dry-run", "--out", "/proc/nowhere"]),
+        ("--storage file:///proc/x: nothing can be written there (", ["run", "smoke", "--storage", "file:///proc/x"]),
+        ("--storage nosuch://x: nothing can be written there (Protocol not known: nosuch)",
+         ["run", "smoke", "--storage", "nosuch://x"]),
+        ("--address 'here': give 'auto', or HOST:PORT", ["run", "smoke", "--address", "here"]),
+        ("HOST:PORT", ["run", "smoke", "--address", "127.0.0.1:99999"]),
+        ("there is no folder 'nowhere'", ["list", "nowhere"]),
+        ("not a study's folder", ["show", "nowhere"]),
+        ("not a study's folder", ["retrain", "nowhere"]),
+        ("does not exist", ["generate", "nowhere.safetensors", "--out", "x"]),
+        ("nowhere.json' does not exist", ["genotypes", "nowhere.json"]),
+    ],
+)  # fmt: skip
+def test_a_mistake_is_named_with_its_remedy(message: str, arguments: list[str]) -> None:
+    assert_refused(message, *arguments)
+
+
+def test_a_misspelt_folder_is_told_before_anything_is_prepared() -> None:
+    found = ask("retrain", "nowhere")
+    assert found.exit_code == 2 and "preparing" not in found.output
+
+
+def test_an_unknown_key_in_a_study_file_names_the_nearest(tmp_path: Path) -> None:
+    Path("mine.toml").write_text('schema = 1\nname = "mine"\n[optim]\nlr_gg = 0.1\n')
+    assert_refused("mine.toml: unknown key 'optim.lr_gg'; did you mean 'lr_g'", "run", "mine.toml")
+    Path("mine.toml").write_text('schema = 1\nname = "mine"\n[optimm]\nlr_g = 0.1\n')
+    assert_refused("did you mean 'optim'", "run", "mine.toml")
+    Path("mine.toml").write_text("schema = 1\nname = ")
+    assert_refused("not TOML", "run", "mine.toml")
+
+
+def picture(file: Path, width: int = 8, height: int = 8) -> None:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(np.zeros((height, width), np.uint8)).save(file)
+
+
+def test_images_that_cannot_be_used_are_named() -> None:
+    source = "data.source=imagefolder:pictures"
+    Path("pictures").mkdir()
+    assert_refused("no images below pictures", "run", "smoke", "--set", source)
+    picture(Path("pictures/a/1.png")), picture(Path("pictures/a/2.png"), 9, 9)
+    assert_refused("2.png has 9x9 px, the first image 8x8; set data.image_size", "run", "smoke", "--set", source)
+    Path("pictures/a/2.png").write_bytes(b"no image")
+    assert_refused("2.png cannot be decoded", "run", "smoke", "--set", source)
+    Path("pictures/a/2.png").unlink()
+    assert_refused("has 1 images", "run", "smoke", "--set", source)
+    pd.DataFrame({"img": [b"x"]}).to_parquet("t.parquet")
+    assert_refused("has no column 'image'; its columns: img", "run", "smoke", "--set", "data.source=parquet:t.parquet")
+
+
+def test_weights_of_another_digest_or_torn_are_refused() -> None:
+    inception = ["--set", "metrics.extractor=inception-v3-compat", "--set", "metrics.weights=w.pth"]
+    Path("w.pth").write_bytes(b"not weights")
+    assert_refused("expected 6726825d", "run", "smoke", *inception)
+    import hashlib
+
+    digest = hashlib.sha256(b"not weights").hexdigest()
+    assert_refused("not a file of weights", "run", "smoke", *inception, "--set", f"metrics.sha256='{digest}'")
+
+
+def study_in(folder: Path, **changes: object) -> None:
+    """A folder as a study leaves it at its start."""
+    from autogan_ray.cli.run import resolve_study
+
+    config = resolve_study("smoke", 0, None, None, None, None, (), ())
+    values = config.to_dict() | changes
+    folder.mkdir(parents=True)
+    about = {"study_id": "x", "status": "running", "config_json": json.dumps(values), "wall_s": 0.0}
+    (folder / STUDY_FILE).write_text(json.dumps(about))
+
+
+def test_a_folder_with_another_configuration_is_refused_with_the_difference() -> None:
+    study_in(Path("results/smoke"), seed=5)
+    assert_refused("seed: 5 -> 0", "run", "smoke")
+    assert_refused("seed: 5 -> 0", "run", "smoke", "--resume")
+
+
+def test_a_space_that_changed_since_the_study_began_is_refused() -> None:
+    before = load_space("autogan/fixed").to_dict()
+    before["generator"]["up"] = ["nearest"]
+    study_in(Path("results/smoke"))
+    file = Path("results/smoke") / STUDY_FILE
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"spaces": {"autogan/fixed": before}}))
+    assert_refused("space 'autogan/fixed' has changed since the study", "run", "smoke", "--resume")
+
+
+def test_a_folder_with_this_study_wants_resume_and_a_foreign_one_is_left_alone() -> None:
+    study_in(Path("results/smoke"))
+    assert_refused("go on with --resume", "run", "smoke")
+    Path("results/other").mkdir()
+    Path("results/other/thesis.txt").write_text("precious")
+    assert_refused("holds no study", "run", "smoke", "--name", "other")
+    Path("results/smoke/study.json").write_text("{")
+    assert_refused("is damaged", "run", "smoke", "--resume")
+
+
+def test_a_genotype_of_another_space_or_broken_is_refused_before_any_training() -> None:
+    good = load_space("autogan/fixed").random(8, 0).to_dict()
+    for change, message in [
+        ({"space": "adversarialnas"}, "against space 'adversarialnas'"),
+        ({"generator": good["generator"] | {"g.cell1.conv": "psot"}}, "did you mean 'post'"),
+        ({"generator": {}}, "no choice for g.cell1.conv"),
+        ({"image_size": "8"}, "image_size is '8'"),
+        ({"colour": 1}, "unknown key 'colour'"),
+    ]:
+        Path("g.json").write_text(json.dumps(good | change))
+        assert_refused(message, "genotypes", "g.json")
+
+
+def test_a_place_where_nothing_can_be_written_is_told_before_anything_runs() -> None:
+    Path("file").touch()
+    study_in(Path("results/smoke"))
+    for place in ("file/out", "/proc/nowhere"):
+        assert_refused("--out: nothing can be written to", "run", "smoke", "--out", place)
+        assert_refused("--storage: nothing can be written to", "run", "smoke", "--name", "q", "--storage", place)
+        assert_refused(f"RESULTS: nothing can be written to '{place}'", "retrain", place, "--study", "smoke",
+                       "--genotype", "dcgan")  # fmt: skip
+
+
+def test_an_address_where_nothing_listens_is_told_at_once() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        address = f"127.0.0.1:{server.getsockname()[1]}"
+        check_address(address)
+        check_address("auto")
+    assert_refused(f"--address '{address}': nothing answers there (Connection refused)", "run", "smoke", "--address",
+                   address)  # fmt: skip
+
+
+class RayWasStarted(Exception):
+    pass
+
+
+@pytest.fixture
+def no_ray(monkeypatch: pytest.MonkeyPatch) -> None:
+    def start(*_: object) -> None:
+        raise RayWasStarted
+
+    monkeypatch.setattr("autogan_ray.tune.cluster.cluster", start)
+
+
+def test_a_complete_study_whose_logs_were_lost_goes_on_with_those_trials(no_ray: None) -> None:
+    study_in(Path("results/smoke"))
+    file = Path("results/smoke") / STUDY_FILE
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"status": "complete"}))
+    TrialLogs(Path("results/smoke")).add("t0000", "status", status="complete")
+    found = ask("run", "smoke", "--resume")
+    assert isinstance(found.exception, RayWasStarted) and "taken up again: t0001\n" in found.output
+
+
+def test_nothing_to_resume_is_said_and_no_mistake(no_ray: None) -> None:
+    found = ask("run", "smoke", "--name", "smokee", "--resume")
+    assert isinstance(found.exception, RayWasStarted) and "nothing to resume in results/smokee" in found.output
+    assert "nothing to resume" not in ask("run", "smoke").output
+
+
+def test_a_dry_run_says_that_the_folder_is_taken() -> None:
+    study_in(Path("results/smoke"))
+    found = ask("run", "smoke", "--dry-run")
+    assert found.exit_code == 0 and "missing    folder: results/smoke holds this very study already" in found.output
+    assert "missing    nothing" in ask("run", "smoke", "--dry-run", "--resume").output
+
+
+def test_no_cluster_to_join_is_a_mistake(monkeypatch: pytest.MonkeyPatch) -> None:
+    import ray
+
+    def init(**asked: object) -> None:
+        raise ConnectionError("Could not find any running Ray instance.\nmore")
+
+    monkeypatch.setattr(ray, "init", init)
+    monkeypatch.setattr("autogan_ray.tune.cluster.import_next", lambda: None)
+    assert_refused("--address 'auto': no Ray cluster answers", "run", "smoke", "--address", "auto")
+
+
+def test_more_trials_than_a_study_had_are_no_other_configuration_and_fewer_are() -> None:
+    study_in(Path("results/smoke"))
+    planned = load_study_config("smoke").tune.num_trials
+    assert_refused(f"tune.num_trials: {planned} -> {planned - 1}", "run", "smoke", "--trials", str(planned - 1))
+    assert_refused("go on with --resume", "run", "smoke", "--trials", str(planned + 1))
+    study = load_study_config("smoke", {"tune.num_trials": planned + 1})
+    about = check_folder(study, Path("results/smoke"), resume=True)
+    assert about is not None and about["num_trials"] == planned + 1 and about["status"] == "interrupted"
+    assert json.loads(about["config_json"])["tune"]["num_trials"] == planned + 1
+
+
+def test_one_damaged_study_hides_no_other() -> None:
+    for name in ("a", "b"):
+        write_table(Path("results") / name, "trials", [])
+        row = {"study_id": name, "name": name, "status": "complete", "metric": "FID"}
+        write_table(Path("results") / name, "studies", [row])
+    Path("results/a/trials.parquet").write_bytes(b"PAR1 torn")
+    found = ask("list")
+    assert found.exit_code == 0 and "results/a/trials.parquet is damaged (" in found.output
+    assert [line.split()[:2] for line in found.output.splitlines()[2:4]] == [
+        ["results/a", "damaged"],
+        ["results/b", "complete"],
+    ]
+    assert ask("list", "results/b").output.splitlines()[2:] == found.output.splitlines()[3:4]
+    listed = json.loads(ask("list", "results", "--json").output)
+    assert [(row["status"], row["trials"]) for row in listed] == [("damaged", None), ("complete", 0)]
+
+
+def test_a_damaged_table_is_named() -> None:
+    write_table(Path("results/x"), "studies", [])
+    Path("results/x/studies.parquet").write_bytes(b"PAR1 torn")
+    assert_refused("studies.parquet", "show", "results/x")
+
+
+def test_listing_verbs_answer() -> None:
+    assert "10^38.2" in ask("spaces").output
+    assert "g.cell3.skip2" in ask("spaces", "autogan").output
+    assert json.loads(ask("spaces", "--json").output)[0]["size"]
+    assert json.loads(ask("spaces", "autogan", "--json").output)["size"] == 373_248
+    assert "no studies" in ask("list").output
+    assert ask("doctor", "digits").exit_code == 0
+
+
+def test_a_dry_run_shows_the_resolved_study_and_what_is_missing_on_any_machine() -> None:
+    found = ask("run", "--gpus", "8", "--dry-run")
+    assert found.exit_code == 0
+    assert (
+        "taking 'cifar10'" in found.output and '"lr_arch_g"' in found.output and "8 trials side by side" in found.output
+    )
+    assert "data 'cifar10' is not in" in found.output and "GPUs: 8 asked for" in found.output
+    assert not Path("results").exists()
+    assert "missing    nothing" in ask("run", "--dry-run").output
+
+
+def test_overrides_and_options_reach_the_study() -> None:
+    found = ask(
+        "run", "digits", "--dry-run", "--trials", "3", "--seed", "9", "--name", "mine", "--set", "optim.lr_g=0.001",
+        "--space", "autogan/fixed", "--space", "adversarialnas",
+    )  # fmt: skip
+    values = json.loads(found.output[found.output.index("{") : found.output.rindex("}") + 1])
+    assert values["tune"]["num_trials"] == 3 and values["seed"] == 9 and values["name"] == "mine"
+    assert values["optim"]["lr_g"] == 0.001 and "optim.lr_g" not in values["sweep"]
+    assert values["sweep"]["space"]["choice"] == ["autogan/fixed", "adversarialnas"]
+
+
+@pytest.mark.parametrize(("script", "verb"), [("run_study.py", "run"), ("retrain.py", "retrain")])
+def test_the_scripts_are_the_verbs(script: str, verb: str) -> None:
+    file = Path(__file__).parents[2] / "studies" / script
+    found = subprocess.run([sys.executable, str(file), "--help"], capture_output=True, text=True)
+    assert found.returncode == 0 and "--gpus" in found.stdout
+    assert found.stdout.startswith(f"Usage: autogan-ray {verb} [OPTIONS]")

@@ -1,0 +1,187 @@
+"""Retraining without a search: published and hand-made GANs by name, recipes, classes, and every mistake on the way."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import torch
+from click.testing import CliRunner, Result
+
+import autogan_ray as ag
+from autogan_ray.cli.main import main
+from autogan_ray.config.recipe import all_recipes, load_recipe
+from tests.tune.conftest import run
+
+pytestmark = pytest.mark.timeout(200)
+
+SIZE_32 = ["--study", "smoke", "--set", "data.image_size=32", "--set", "data.limit=100"]
+TINY = ["--set", "retrain.kimg=0.064", "--set", "retrain.latent_dim=12", "--set", "retrain.channels_g=4"]
+
+
+def ask(*arguments: str) -> Result:
+    return CliRunner().invoke(main, list(arguments))
+
+
+@pytest.fixture(scope="module")
+def retrained(tmp_path_factory: pytest.TempPathFactory, own_cache: Path) -> Path:
+    """A folder of retrainings alone: a published, a hand-made and a random genotype; its log beside it."""
+    folder = tmp_path_factory.mktemp("retrained")
+    found = run(
+        "retrain", "compare", *SIZE_32, *TINY, "--genotype", "autogan-a", "--genotype", "biggan", "--genotype",
+        "random", "--seeds", "1", cwd=folder,
+    )  # fmt: skip
+    (folder / "log.txt").write_text(found.stdout)
+    return folder / "compare"
+
+
+def test_names_become_rows_with_their_source(retrained: Path) -> None:
+    rows = pd.read_parquet(retrained / "evaluations.parquet").set_index("name")
+    assert rows["source"].to_dict() == {"autogan-a": "published", "biggan": "published", "random 0": "random"}
+    assert rows["fid"].notna().all() and (rows["n_fake"] == 256).all()
+    study = ag.load_study(retrained)
+    assert study.studies["status"].iloc[0] == "unsearched" and study.trials.empty and study.name == "compare"
+    log = (retrained.parent / "log.txt").read_text()
+    assert "autogan-a: FD (classifier)" in log and "biggan: FD (classifier)" in log and "untrained" in log
+    assert "unsearched" in ask("show", str(retrained)).output and "biggan" in ask("show", str(retrained)).output
+
+
+def test_an_interrupted_retraining_says_how_to_go_on(retrained: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("autogan_ray.cli.retrain._train_all", interrupted)
+    found = ask("retrain", str(retrained), *TINY, "--genotype", "dcgan")
+    assert found.exit_code == 130 and "interrupted: the same command with --resume goes on" in found.output
+
+
+def test_a_torn_study_is_named_and_not_traced_back(retrained: Path, tmp_path: Path) -> None:
+    shutil.copytree(retrained, tmp_path / "torn")
+    file = tmp_path / "torn" / "study.json"
+    file.write_bytes(file.read_bytes()[:200])
+    found = ask("retrain", str(tmp_path / "torn"), *TINY, "--genotype", "dcgan")
+    assert found.exit_code == 2 and "study.json is missing or damaged (" in found.output
+
+
+def test_a_folder_takes_no_network_twice(retrained: Path) -> None:
+    again = ["retrain", str(retrained), *TINY, "--genotype", "autogan-a"]
+    assert "holds this retraining already" in ask(*again).output and ask(*again).exit_code == 2
+
+
+def test_classes_are_learned_kept_in_the_file_and_sampled_by_name(retrained: Path, tmp_path: Path) -> None:
+    rows = pd.read_parquet(retrained / "evaluations.parquet").set_index("name")
+    file = rows["checkpoint_path"]["biggan"]
+    generator = ag.load_generator(retrained.parent / file)
+    assert generator.latents.classes == 10
+    z = generator.latents.draw(3, torch.Generator().manual_seed(0), label=7)
+    assert generator(z).shape == (3, 1, 32, 32) and z[:, 12:].argmax(1).tolist() == [7, 7, 7]
+    path = str(retrained.parent / file)
+    assert ask("generate", path, "--num", "2", "--out", str(tmp_path / "seven"), "--class", "7").exit_code == 0
+    assert len(list((tmp_path / "seven").glob("*.png"))) == 2
+    found = ask("generate", path, "--num", "2", "--out", str(tmp_path / "ten"), "--class", "10")
+    assert found.exit_code == 2 and "its classes are 0 to 9" in found.output and not (tmp_path / "ten").exists()
+    assert ask("generate", str(Path(path).parent), "--num", "2", "--out", str(tmp_path / "all")).exit_code == 0
+    found = ask("generate", path, "--out", f"{path}/x")
+    assert found.exit_code == 2 and "--out: nothing can be written to" in found.output
+    plain = str(retrained.parent / rows["checkpoint_path"]["autogan-a"])
+    found = ask("generate", plain, "--num", "2", "--out", str(tmp_path / "x"), "--class", "0")
+    assert found.exit_code == 2 and "not class-conditional" in found.output
+
+
+@pytest.mark.parametrize(
+    ("message", "arguments"),
+    [
+        ("did you mean 'autogan-a'", [*SIZE_32, "--genotype", "autogan-aa"]),
+        ("or 'random' for random genotypes", [*SIZE_32, "--genotype", "nothing-like-it"]),
+        ("is for 32 px and cannot serve 8 px", ["--study", "smoke", "--genotype", "autogan-a"]),
+        ("did you mean 'autogan'", [*SIZE_32, "--genotype", "dcgan", "--recipe", "autogna"]),
+        ("did you mean 'smoke'", ["--study", "smok", "--genotype", "dcgan"]),
+        ("latent_dim = 10", [*SIZE_32, "--genotype", "adversarialnas", "--set", "retrain.latent_dim=10"]),
+        ("latent_dim = 3", [*SIZE_32, "--genotype", "biggan", "--set", "retrain.latent_dim=3"]),
+        ("no scored trial yet", [*SIZE_32, "--trial", "best"]),
+        ("retrain.lr_g = 7", [*SIZE_32, "--genotype", "dcgan", "--set", "retrain.lr_g=7"]),
+        ("no setting 'retrain.widht'", [*SIZE_32, "--genotype", "dcgan", "--set", "retrain.widht=7"]),
+        ("not a study's folder", ["--genotype", "dcgan"]),
+    ],
+)
+def test_a_mistake_is_named_and_leaves_no_folder(
+    message: str, arguments: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    found = ask("retrain", "new", *arguments)
+    assert found.exit_code == 2, (found.output, found.exception)
+    assert message in found.output and "Traceback" not in found.output
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_genotype_file_of_another_space_or_with_a_slip_is_refused(tmp_path: Path, retrained: Path) -> None:
+    good = ag.load_genotype("autogan-a").to_dict()
+    for change, message in [
+        ({"space": "alphagan"}, "against space 'alphagan'"),
+        ({"space": "autogam"}, "did you mean 'autogan'"),
+        ({"generator": good["generator"] | {"g.cell1.up": "nearestt"}}, "did you mean 'nearest'"),
+        ({"generator": dict(list(good["generator"].items())[1:])}, "no choice for g.cell1.conv"),
+        ({"generator": good["generator"] | {"g.cell4.conv": "pre"}}, "no decision 'g.cell4.conv'"),
+    ]:
+        (tmp_path / "g.json").write_text(json.dumps(good | change))
+        found = ask("retrain", str(retrained), "--genotype", str(tmp_path / "g.json"))
+        assert found.exit_code == 2 and message in found.output, found.output
+    doubled = json.dumps(good).replace('"g.cell1.up"', '"g.cell1.conv"')
+    (tmp_path / "g.json").write_text(doubled)
+    assert "stands twice" in ask("retrain", str(retrained), "--genotype", str(tmp_path / "g.json")).output
+
+
+def test_a_folder_of_another_study_is_refused_with_the_difference(retrained: Path) -> None:
+    found = ask("retrain", str(retrained), "--study", "smoke", "--genotype", "dcgan")
+    assert found.exit_code == 2 and "data.image_size: 32 -> None" in found.output
+
+
+def test_a_job_that_fails_stops_no_other_and_the_exit_code_says_so(retrained: Path, tmp_path: Path) -> None:
+    """A job's process that dies (here: of a damaged checkpoint) is reported; a network more is trained and kept."""
+    folder = shutil.copytree(retrained, tmp_path / "compare")
+    rows = pd.read_parquet(folder / "evaluations.parquet").set_index("name")
+    broken = folder / Path(rows["checkpoint_path"]["autogan-a"]).relative_to("compare").parent
+    (broken / "result.json").unlink()
+    (broken / "checkpoint" / "state.pt").write_bytes(b"torn")
+    asked = ["--genotype", "autogan-a", "--genotype", "sngan-resnet", "--resume"]
+    found = run("retrain", "compare", *TINY, *asked, cwd=tmp_path, check=False)
+    assert found.returncode == 1 and "autogan-a" in found.stdout and "FAILED, ResultsError" in found.stdout
+    later = pd.read_parquet(folder / "evaluations.parquet")
+    assert set(later["name"]) == {*rows.index, "sngan-resnet"} and len(later) == 4
+
+
+def test_a_recipe_is_the_whole_of_a_training_and_kimg_shortens_it(retrained: Path) -> None:
+    log = run(
+        "retrain", str(retrained), "--genotype", "dcgan", "--recipe", "autogan", "--kimg", "0.064",
+        "--set", "retrain.channels_g=4", "--set", "retrain.channels_d=4", "--set", "retrain.evaluations=1",
+        cwd=retrained.parent,
+    ).stdout  # fmt: skip
+    assert "recipe autogan: CIFAR-10: 50,000 steps of G" in log and "0.064 kimg" in log
+
+
+def test_recipes_are_those_of_the_papers() -> None:
+    recipes = all_recipes()
+    assert set(recipes) == {
+        f"{name}{stl}" for name in ("autogan", "adversarialnas", "alphagan") for stl in ("", "-stl10")
+    }
+    steps = {name: one.retrain.kimg * 1000 / one.retrain.batch_size / 5 for name, one in recipes.items()}
+    assert steps["autogan"] == steps["autogan-stl10"] == steps["alphagan"] == 50_000
+    assert steps["alphagan-stl10"] == 80_000 and steps["adversarialnas"] == 150_000
+    for one in recipes.values():
+        assert one.retrain.discriminator == "fixed" and one.retrain.channels_d == 128
+        assert (one.image_size, one.retrain.d_steps_per_g_step) in {(32, 5), (48, 5)}
+    assert load_recipe("alphagan-stl10").retrain.betas == (0.5, 0.9)
+    listed = json.loads(ask("recipes", "--json").output)
+    assert [entry["name"] for entry in listed] == sorted(recipes)
+    assert max(map(len, ask("recipes").output.splitlines())) <= 100
+
+
+def test_a_recipe_file_of_ones_own_with_a_slip_is_named(tmp_path: Path) -> None:
+    file = tmp_path / "mine.toml"
+    text = (Path(__file__).parents[2] / "studies" / "recipes" / "autogan.toml").read_text()
+    file.write_text(text.replace("ema = 0.999", "emma = 0.999"))
+    found = ask("retrain", str(tmp_path / "new"), *SIZE_32, "--genotype", "dcgan", "--recipe", str(file))
+    assert found.exit_code == 2 and "unknown key 'retrain.emma'; did you mean 'ema'" in found.output

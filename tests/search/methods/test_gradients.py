@@ -1,0 +1,194 @@
+"""Gradients of the logits against finite differences in float64, and planted operations that a search must find."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from autogan_ray.nets.relaxation import ArchitectureParameters
+from autogan_ray.search.loop import SearchLoop
+from autogan_ray.search.methods import unrolled
+from autogan_ray.search.methods.base import Batches, Moment
+from autogan_ray.search.methods.duality_gap import DualityGap
+from autogan_ray.spaces.space import SearchSpace
+from autogan_ray.training.data import ImageData
+from tests.search.toys import noise_images, search_of
+
+XI = 0.3
+
+
+def exact(space: str, method: str, **changes: object) -> tuple[SearchLoop, Moment, Tensor, Tensor]:
+    """A search in float64 with statistics that stand still, one moment of it, held-out images and z."""
+    loop = search_of(noise_images(), method, space, relaxation="softmax", **changes)
+    for network in (loop.net.generator, loop.net.discriminator):
+        network.double().eval()
+    rng = torch.Generator().manual_seed(1)
+    for logits in (loop.net.arch_g, loop.net.arch_d):
+        logits.logits.data = torch.randn(logits.logits.shape, generator=rng, dtype=torch.float64) * 0.5
+    real, train_real = torch.rand(2, 3, 1, 8, 8, generator=rng, dtype=torch.float64) * 2 - 1
+    z, train_z = torch.randn(2, 3, 4, generator=rng, dtype=torch.float64)
+    batches = Batches(lambda: train_real, lambda index: train_real, lambda: train_z)
+    return loop, Moment(loop.trial.search, 1.0, rng, 0, batches), real, z
+
+
+def assert_slopes(logits: ArchitectureParameters, gradient: Tensor, loss: Callable[[], Tensor]) -> None:
+    """Central differences of ``loss`` along a few random directions equal the gradient's products with them."""
+    start, step = logits.logits.data.clone(), 1e-6
+    for seed in range(3):
+        way = torch.randn(start.shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+        ends = []
+        for sign in (1, -1):
+            logits.logits.data = start + sign * step * way
+            ends.append(loss().item())
+        logits.logits.data = start
+        wanted = (ends[0] - ends[1]) / (2 * step)
+        assert abs(wanted) > 1e-5
+        assert float((gradient * way).sum()) == pytest.approx(wanted, rel=1e-4)
+
+
+def hinge(scores_real: Tensor, scores_fake: Tensor) -> Tensor:
+    return (1 - scores_real).clamp(min=0).mean() + (1 + scores_fake).clamp(min=0).mean()
+
+
+@pytest.mark.parametrize("network", ["g", "d"])
+def test_the_unrolled_gradient_is_that_of_the_loss_after_the_virtual_step(network: str) -> None:
+    loop, moment, real, z = exact("autogan/adversarialnas" if network == "d" else "autogan", "adversarial")
+    net = loop.net
+
+    def after_the_step() -> Tensor:
+        """Equation 7 by hand: weights moved in place along their gradient, then moved back."""
+        chosen_g, chosen_d = moment.draw(net.arch_g), moment.draw(net.arch_d)
+
+        def loss(real: Tensor, z: Tensor) -> Tensor:
+            fake = net.generator(z, chosen_g)
+            if network == "g":
+                return -net.discriminator(fake, chosen_d).mean()
+            return hinge(net.discriminator(real, chosen_d), net.discriminator(fake.detach(), chosen_d))
+
+        moving = net.generator if network == "g" else net.discriminator
+        weights = [*moving.parameters()]
+        kept = [weight.detach().clone() for weight in weights]
+        slopes = torch.autograd.grad(
+            loss(moment.batches.training(), moment.batches.latents()), weights, allow_unused=True
+        )
+        with torch.no_grad():
+            for weight, slope in zip(weights, slopes, strict=True):
+                weight -= XI * (0 if slope is None else slope)
+            found = loss(real, z)
+            for weight, before in zip(weights, kept, strict=True):
+                weight.copy_(before)
+        return found
+
+    logits = net.arch_g if network == "g" else net.arch_d
+    if network == "g":
+        loss = unrolled.unrolled_loss_g(net, moment, z, XI)
+    else:
+        loss = unrolled.unrolled_loss_d(net, moment, real, z, XI)
+    (gradient,) = torch.autograd.grad(loss, [logits.logits])
+    assert loss.item() == pytest.approx(after_the_step().item(), rel=1e-9)
+    assert_slopes(logits, gradient, after_the_step)
+    if network == "g":  # the term of second order is there: without it the gradient is another
+        still = -net.discriminator(net.generator(z, moment.select(net.arch_g)), moment.draw(net.arch_d)).mean()
+        (still_gradient,) = torch.autograd.grad(still, [logits.logits])
+        assert (still_gradient - gradient).norm() > 1e-2 * gradient.norm()
+
+
+@pytest.mark.parametrize("network", ["g", "d"])
+def test_the_gradient_of_the_duality_gap_is_that_of_its_formula_at_constant_opponents(network: str) -> None:
+    optim = {"lr_g": 1e-3, "lr_d": 1e-3}
+    loop, moment, real, z = exact("adversarialnas", "duality_gap", optim=optim, gap_inner_steps=2)
+    net, method = loop.net, loop.method
+    assert isinstance(method, DualityGap)
+    worst_g, worst_d = method._worst_g.double().eval(), method._worst_d.double().eval()
+    moves_g = network == "g"
+    chosen_g = (moment.select if moves_g else moment.draw)(net.arch_g)
+    chosen_d = (moment.draw if moves_g else moment.select)(net.arch_d)
+    gap = method.gap(net, moment, real, z, chosen_g, chosen_d)
+    still_g, still_d = moment.draw(net.arch_g), moment.draw(net.arch_d)
+
+    def formula() -> Tensor:
+        fake, now_d = net.generator(z, moment.draw(net.arch_g)), moment.draw(net.arch_d)
+        most = -hinge(worst_d(real, still_d), worst_d(fake, still_d))
+        least = -hinge(net.discriminator(real, now_d), net.discriminator(worst_g(z, still_g), now_d))
+        return most - least
+
+    assert gap.item() == pytest.approx(formula().item(), abs=1e-12)
+    logits = net.arch_g if moves_g else net.arch_d
+    (gradient,) = torch.autograd.grad(gap, [logits.logits])
+    assert_slopes(logits, gradient, formula)
+
+
+def test_opponents_that_learn_longer_leave_a_wider_gap() -> None:
+    gaps = []
+    for steps in (1, 20):
+        optim = {"lr_g": 3e-3, "lr_d": 3e-3}
+        loop, moment, *_ = exact("adversarialnas", "duality_gap", optim=optim, gap_inner_steps=steps)
+        assert isinstance(loop.method, DualityGap)
+        loop.method._worst_g.double().eval(), loop.method._worst_d.double().eval()
+        chosen = moment.draw(loop.net.arch_g), moment.draw(loop.net.arch_d)
+        # On the images and z they learn from, so that learning must widen it.
+        training, latents = moment.batches.training(), moment.batches.latents()
+        gaps.append(float(loop.method.gap(loop.net, moment, training, latents, *chosen)))
+    assert gaps[1] > gaps[0] > 0
+
+
+TOY = {
+    "name": "toy",
+    "generator": {
+        "kind": "dag",
+        "norm": "batch",
+        "choices": {"up": ["nearest", "deconv_2x2"]},
+        "cell": {
+            "nodes": ["out"],
+            "output": "out",
+            "edges": [{"name": "u", "from": "in", "to": "out", "choices": "up"}],
+        },
+    },
+    "discriminator": {
+        "kind": "dag",
+        "norm": "spectral",
+        "choices": {"down": ["down_conv_3x3"]},
+        "cell": {
+            "nodes": ["out"],
+            "output": "out",
+            "edges": [{"name": "d", "from": "in", "to": "out", "choices": "down", "activation": False}],
+        },
+    },
+}
+"""One cell each; D decides nothing."""
+
+
+def boards() -> ImageData:
+    """Checkerboards of 4 px: neighbours differ, so what repeats each pixel cannot draw them; what has weights of its
+    own for each of the four new pixels can."""
+    rng = np.random.default_rng(0)
+    board = np.indices((4, 4)).sum(0) % 2 * 2 - 1
+    shades = rng.choice([-1, 1], (128, 1, 1)) * rng.uniform(60, 120, (128, 1, 1))
+    return ImageData.of("boards", (128 + board * shades)[:, None].astype(np.uint8))
+
+
+@pytest.mark.parametrize("method", ["adversarial", "duality_gap"])
+def test_a_plainly_better_operation_wins(method: str) -> None:
+    data, space, wins = boards(), SearchSpace.from_dict(TOY), 0
+    for seed in range(10):
+        loop = search_of(
+            data,
+            method,
+            space,
+            seed=seed,
+            relaxation="softmax",
+            gap_inner_steps=1,
+            kimg=0.2,
+            batch_size=8,
+            warmup=0.2,
+            optim={"lr_g": 0.04, "lr_d": 0.03, "lr_arch_g": 0.4},
+            model={"channels_g": 4, "channels_d": 8, "head_d": "flatten"},
+        )
+        while loop.step_d < loop.total_steps:
+            loop.step()
+        wins += loop.net.genotype().choices["g.cell1.u"] == "deconv_2x2"
+    assert wins >= 9
