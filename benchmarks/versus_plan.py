@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from autogan_ray.base.errors import ConfigError, GenotypeError, ResultsError
+from autogan_ray.base.files import replace_text
 from autogan_ray.config.study import StudyConfig, assign, load_study_config, parse_override
 from autogan_ray.spaces.genotype import Genotype
 from autogan_ray.spaces.published import load_genotype
@@ -139,9 +140,7 @@ class Plan:
 
     def save(self, out: Path) -> None:
         out.mkdir(parents=True, exist_ok=True)
-        temporary = out / f".{PLAN_FILE}.tmp"
-        temporary.write_text(json.dumps(asdict(self), indent=1) + "\n", encoding="utf-8")
-        temporary.replace(out / PLAN_FILE)
+        replace_text(out / PLAN_FILE, json.dumps(asdict(self), indent=1) + "\n")
 
 
 def load_plan(out: Path) -> Plan:

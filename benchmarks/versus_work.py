@@ -6,7 +6,6 @@ import functools
 import inspect
 import json
 import multiprocessing
-import os
 import shutil
 import signal
 import time
@@ -20,6 +19,7 @@ import torch
 from versus_plan import SEARCH, Plan, Task
 
 from autogan_ray.base.errors import ConfigError
+from autogan_ray.base.files import replace_text
 from autogan_ray.base.processes import end_with_parent
 from autogan_ray.base.provenance import git_commit
 from autogan_ray.cli.text import clock, number
@@ -62,10 +62,8 @@ def run_task(task: Task, out: Path) -> dict[str, Any]:
     result |= {"wall_s": time.perf_counter() - wall, "cpu_s": time.process_time() - cpu, "commit": _commit()}
     file = task.file(out)
     file.parent.mkdir(parents=True, exist_ok=True)
-    temporary = file.with_name(f".{file.name}.tmp-{os.getpid()}")
     document = {"kind": task.kind, "settings": task.settings, "result": result}
-    temporary.write_text(json.dumps(document, allow_nan=False) + "\n", encoding="utf-8")
-    temporary.replace(file)
+    replace_text(file, json.dumps(document, allow_nan=False) + "\n")
     return document
 
 

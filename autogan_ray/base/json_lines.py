@@ -8,9 +8,11 @@ from __future__ import annotations
 import json
 import math
 import os
-from collections.abc import Hashable, Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
+
+from autogan_ray.base.files import fsync_folder
 
 
 def append_line(path: Path, record: Mapping[str, Any]) -> None:
@@ -55,34 +57,6 @@ def read_lines(path: Path) -> list[dict[str, Any]]:
         if isinstance(record, dict):  # else no record of ours
             found.append(record)
     return found
-
-
-def latest_by(records: Iterable[Mapping[str, Any]], key: str) -> dict[Hashable, dict[str, Any]]:
-    """Value of ``key`` -> the last record that has it: a resumed trial tells an evaluation again.
-
-    In the order in which the values were first told. Raises KeyError for a record without ``key``.
-    """
-    return {record[key]: dict(record) for record in records}
-
-
-def replace_text(path: Path, text: str) -> None:
-    """Replace a small file in one step, and wait until it is on disk: a reader finds the old text or the new one."""
-    temporary = path.with_name(f".{path.name}.tmp-{os.getpid()}")
-    with temporary.open("w", encoding="utf-8") as handle:
-        handle.write(text)
-        handle.flush()
-        os.fsync(handle.fileno())
-    os.replace(temporary, path)
-    fsync_folder(path.parent)
-
-
-def fsync_folder(folder: Path) -> None:
-    """Wait until the folder's own list of names (a new file, a replacement) is on disk."""
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def _not_finite(value: Any, place: str) -> Iterator[str]:

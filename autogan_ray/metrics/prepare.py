@@ -13,6 +13,7 @@ import numpy as np
 import torch
 
 from autogan_ray.base.errors import MetricError, nearest
+from autogan_ray.base.files import replacing
 from autogan_ray.metrics.classifier import DIM, RECIPE, train_classifier
 from autogan_ray.metrics.features import ExtractorWeights, state_digest
 from autogan_ray.metrics.labels import CLASSIFIER, EXTRACTORS, INCEPTION
@@ -110,9 +111,8 @@ def _cached(file: Path) -> dict[str, torch.Tensor] | None:
 
 def _store(file: Path, state: dict[str, torch.Tensor]) -> None:
     file.parent.mkdir(parents=True, exist_ok=True)
-    temporary = file.with_name(f".{file.name}.tmp-{os.getpid()}")
-    torch.save({"state": state, "digest": state_digest(state)}, temporary)
-    os.replace(temporary, file)
+    with replacing(file) as handle:
+        torch.save({"state": state, "digest": state_digest(state)}, handle)
 
 
 def _saved(state: dict[str, torch.Tensor]) -> bytes:

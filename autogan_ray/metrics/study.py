@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import pickle
 from dataclasses import dataclass
 
 import torch
 
+from autogan_ray.base.files import replacing
 from autogan_ray.config.sections import DataConfig, MetricsConfig
 from autogan_ray.metrics.evaluation import RealSet
 from autogan_ray.metrics.features import Extractor, ExtractorWeights
@@ -73,16 +73,13 @@ def _real_set(data: ImageData, weights: ExtractorWeights, count: int, device: to
         pass  # absent or damaged: extracted again
     real = RealSet.of(Extractor(weights, device), data.images[:count])
     file.parent.mkdir(parents=True, exist_ok=True)
-    temporary = file.with_name(f".{file.name}.tmp-{os.getpid()}")
-    torch.save(
-        {
-            "mean": torch.from_numpy(real.statistics.mean),
-            "covariance": torch.from_numpy(real.statistics.covariance),
-            "count": real.statistics.count,
-            "root": real.root,
-            "embedding": real.embedding,
-        },
-        temporary,
-    )
-    os.replace(temporary, file)
+    kept = {
+        "mean": torch.from_numpy(real.statistics.mean),
+        "covariance": torch.from_numpy(real.statistics.covariance),
+        "count": real.statistics.count,
+        "root": real.root,
+        "embedding": real.embedding,
+    }
+    with replacing(file) as handle:
+        torch.save(kept, handle)
     return real

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -17,7 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from autogan_ray.base.errors import ResultsError, nearest
-from autogan_ray.base.json_lines import fsync_folder
+from autogan_ray.base.files import replacing
 from autogan_ray.results.schemas import SCHEMA_VERSION, TABLES, Table
 
 Row = Mapping[str, Any]
@@ -58,17 +57,9 @@ def write_arrow(folder: Path, name: str, rows: pa.Table, provenance: Mapping[str
     """:func:`write_table` for what :func:`arrow_rows` gave, in one piece or joined: keys are not looked at again."""
     arrow = rows.replace_schema_metadata({_VERSION: str(SCHEMA_VERSION), **(provenance or {})})
     folder.mkdir(parents=True, exist_ok=True)
-    target, temporary = _file(folder, name), folder / f".{name}.parquet.tmp-{os.getpid()}"
-    try:
-        with temporary.open("wb") as handle:
-            pq.write_table(arrow, handle)
-            handle.flush()
-            os.fsync(handle.fileno())
-        os.replace(temporary, target)
-    except BaseException:  # an interrupt too must not leave the file
-        temporary.unlink(missing_ok=True)
-        raise
-    fsync_folder(folder)
+    target = _file(folder, name)
+    with replacing(target) as handle:
+        pq.write_table(arrow, handle)
     return target
 
 

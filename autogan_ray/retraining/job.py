@@ -18,6 +18,7 @@ from queue import Queue
 from typing import TYPE_CHECKING, Any
 
 from autogan_ray.base.errors import ConfigError, GenotypeError, NotFoundError, ResultsError, nearest
+from autogan_ray.base.files import replace_text
 from autogan_ray.base.processes import end_with_parent
 from autogan_ray.config.study import StudyConfig
 from autogan_ray.results.retrained import RESULT, RETRAINED, read_result
@@ -240,8 +241,5 @@ def run_job(job: Job, measure: Measure) -> dict[str, Any]:
     from autogan_ray.retraining.training import Retraining
 
     result = Retraining(job, measure).run()
-    finished = job.folder / RESULT
-    temporary = finished.with_name(f".{RESULT}.tmp")
-    temporary.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
-    temporary.replace(finished)
+    replace_text(job.folder / RESULT, json.dumps(result, indent=2) + "\n")
     return result

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from autogan_ray.base import provenance
 from autogan_ray.base.errors import ResultsError, UserError
-from autogan_ray.base.json_lines import replace_text
+from autogan_ray.base.files import replace_text
 from autogan_ray.config.study import StudyConfig, differences
 from autogan_ray.metrics.labels import metric_label
 from autogan_ray.spaces.space import SearchSpace

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from autogan_ray.base.errors import ResultsError
+from autogan_ray.base.files import replace_text, replacing
 
 STATE = "state.pt"
 DIGEST = "state.sha256"
@@ -18,11 +18,11 @@ DIGEST = "state.sha256"
 def save_state(folder: Path, state: dict[str, Any]) -> None:
     """Write ``state`` to ``folder/state.pt`` and its sha256 beside it; each file appears whole or not at all."""
     folder.mkdir(parents=True, exist_ok=True)
-    temporary = folder / f".{STATE}.tmp-{os.getpid()}"
-    torch.save(state, temporary)
-    digest = hashlib.sha256(temporary.read_bytes()).hexdigest()
-    os.replace(temporary, folder / STATE)
-    (folder / DIGEST).write_text(digest + "\n", encoding="utf-8")
+    with replacing(folder / STATE) as handle:
+        torch.save(state, handle)
+        handle.seek(0)
+        digest = hashlib.file_digest(handle, "sha256").hexdigest()
+    replace_text(folder / DIGEST, digest + "\n")
 
 
 def load_state(folder: Path) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from ray.tune.experiment import Trial
 from ray.tune.schedulers import ASHAScheduler, TrialScheduler
 
 from autogan_ray.base.errors import ResultsError
-from autogan_ray.base.json_lines import replace_text
+from autogan_ray.base.files import replace_text
 from autogan_ray.config.study import StudyConfig
 from autogan_ray.tune.optuna_search import METRIC, TIME
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import os
 import tempfile
@@ -13,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from autogan_ray.base.json_lines import append_line, latest_by, read_lines, replace_text
+from autogan_ray.base.json_lines import append_line, read_lines
 
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
@@ -114,37 +113,3 @@ def test_a_write_that_is_cut_short_is_an_error(tmp_path: Path, monkeypatch: pyte
 def test_a_missing_file_is_said(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         read_lines(tmp_path / "none.jsonl")
-
-
-@given(records=st.lists(st.fixed_dictionaries({"evaluation": st.integers(1, 4), "fid": st.integers()})))
-@settings(deadline=None)
-def test_the_last_record_of_a_key_wins(records: list[dict[str, int]]) -> None:
-    found = latest_by(records, "evaluation")
-    assert list(found) == list(dict.fromkeys(record["evaluation"] for record in records))
-    for key, record in found.items():
-        assert record == [one for one in records if one["evaluation"] == key][-1]
-
-
-def test_a_resumed_trial_counts_an_evaluation_once(tmp_path: Path) -> None:
-    path = tmp_path / "t.jsonl"
-    for evaluation, attempt in [(1, 0), (2, 0), (2, 1), (3, 1)]:
-        append_line(path, {"evaluation": evaluation, "attempt": attempt})
-    found = latest_by(read_lines(path), "evaluation")
-    assert [(key, record["attempt"]) for key, record in found.items()] == [(1, 0), (2, 1), (3, 1)]
-    with pytest.raises(KeyError):
-        latest_by([json.loads("{}")], "evaluation")
-
-
-def test_a_replaced_text_is_the_old_one_or_the_new_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    file = tmp_path / "study.json"
-    replace_text(file, "old\n")
-    replace_text(file, "new é\n")
-    assert file.read_text(encoding="utf-8") == "new é\n" and list(tmp_path.iterdir()) == [file]
-
-    def dies(*_: object) -> None:
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr("autogan_ray.base.json_lines.os.replace", dies)
-    with pytest.raises(KeyboardInterrupt):
-        replace_text(file, "never")
-    assert file.read_text(encoding="utf-8") == "new é\n"

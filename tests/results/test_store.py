@@ -18,6 +18,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from autogan_ray.base import files
 from autogan_ray.base.errors import ResultsError
 from autogan_ray.results import store
 from autogan_ray.results.schemas import TABLES
@@ -159,7 +160,7 @@ def test_the_order_is_sync_replace_sync_folder(tmp_path: Path, monkeypatch: pyte
 
     monkeypatch.setattr(os, "fsync", lambda descriptor: calls.append("fsync"))
     monkeypatch.setattr(os, "replace", note_replace)
-    monkeypatch.setattr(store, "fsync_folder", lambda folder: calls.append(f"fsync {folder}"))
+    monkeypatch.setattr(files, "fsync_folder", lambda folder: calls.append(f"fsync {folder}"))
     write_table(tmp_path, "trials", [])
     replaced = f"replace .trials.parquet.tmp-{os.getpid()} trials.parquet"
     assert calls == ["fsync", replaced, f"fsync {tmp_path}"]
