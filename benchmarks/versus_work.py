@@ -71,7 +71,7 @@ def _loop(settings: Mapping[str, Any]) -> SearchLoop:
     """A search as a trial of a study runs it, without Ray."""
     study = StudyConfig.parse(settings["study"] | {"name": "versus"}, "study", ConfigError)
     measure, metrics, device = _shared[0], study.metrics, settings["device"]
-    protocol = Protocol(metrics.n_fake_search, metrics.batch_size, metrics.bn_batches, study.seed)
+    protocol = Protocol.of(study, metrics.n_fake_search)
     evaluator = Evaluator(Extractor(measure.extractor, device), measure.real, protocol, device)
     # Whatever the loop wants to know of [metrics] (rank_by, how often the mixture is scored), by the same names.
     wanted = set(inspect.signature(SearchLoop).parameters) & set(type(metrics).model_fields)

@@ -42,8 +42,9 @@ def retrain_command(
     """``retrain``: rows appended to ``evaluations``; exit code 0."""
     from autogan_ray.cli.studies import say_comparison
     from autogan_ray.results.store import load_study
-    from autogan_ray.retraining.job import run_jobs, wanted_jobs
     from autogan_ray.retraining.training import check_networks
+    from autogan_ray.retraining.wanted import wanted_jobs
+    from autogan_ray.retraining.workers import run_jobs
     from autogan_ray.study.plan import gpu_shortage
 
     shortage = gpu_shortage(gpus)

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from autogan_ray.config.study import StudyConfig
 from autogan_ray.metrics.features import Extractor, Features, Gathered
 from autogan_ray.metrics.moments import Moments
 from autogan_ray.metrics.scores import Statistics, covariance_root, kernel_distance
@@ -59,6 +60,11 @@ class Protocol:
     batch_size: int = 256
     bn_batches: int = 4
     seed: int = 0
+
+    @classmethod
+    def of(cls, study: StudyConfig, n_fake: int) -> Protocol:
+        """The protocol of a study for ``n_fake`` images."""
+        return cls(n_fake, study.metrics.batch_size, study.metrics.bn_batches, study.seed)
 
     def latents(self, latents: Latents, purpose: str = "evaluation z") -> Tensor:
         """z [n_fake, latent_dim (+ classes)], the same for every trial of a study."""

@@ -1,4 +1,7 @@
-"""Retrained generators as files: safetensors, which cannot execute code, with all that is needed to rebuild them."""
+"""The file of a retrained generator: weights, and in its header all that is needed to build the network again.
+
+The format is safetensors: reading it executes no code.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +24,7 @@ GENERATOR = "generator.safetensors"
 
 
 def save_generator(file: Path, generator: nn.Module, genotype: Genotype, space: SearchSpace, shape: Shape) -> None:
-    """Weights and buffers, with genotype, space and shape in the header."""
+    """Writes weights and buffers of a generator, with genotype, space and shape in the header."""
     from safetensors.torch import save_file
 
     header = {
@@ -34,11 +37,32 @@ def save_generator(file: Path, generator: nn.Module, genotype: Genotype, space: 
     save_file(state, str(file), metadata=header)
 
 
-def read_header(file: str | Path) -> dict[str, Any]:
-    """genotype, space and shape of a generator's file. Raises ResultsError: absent, torn, or not one of ours."""
+def load_generator(file: str | Path) -> Generator:
+    """Builds a retrained generator from its file, or from the folder that its retraining left.
+
+    Returns the generator in evaluation mode: z [B, latent_dim] -> images [B, C, H, W] in [-1, 1]. Its method
+    ``generator.latents.draw`` makes z, for a class-conditional generator with the classes.
+
+    Raises ResultsError for a file that is absent, torn, or no generator of this project.
+    """
+    from safetensors.torch import load_file
+
+    from autogan_ray.nets.gan import Generator, Shape
+
+    file = Path(file) / GENERATOR if Path(file).is_dir() else Path(file)
+    header = _read_header(file)
+    genotype, space = Genotype.from_dict(header["genotype"]), SearchSpace.from_dict(header["space"], str(file))
+    shape = header["shape"] | {"class_shares": tuple(header["shape"].get("class_shares", ()))}
+    generator = Generator(space, Shape(**shape), genotype.choices)
+    state: dict[str, Tensor] = load_file(str(file))
+    generator.load_state_dict(state)
+    return generator.eval()
+
+
+def _read_header(file: Path) -> dict[str, Any]:
+    """Genotype, space and shape of a generator's file, as plain values. Raises ResultsError."""
     from safetensors import SafetensorError, safe_open
 
-    file = _file(file)
     if not file.is_file():
         raise ResultsError(f"generator file {str(file)!r} does not exist")
     try:
@@ -49,31 +73,3 @@ def read_header(file: str | Path) -> dict[str, Any]:
     if header.get("format") != FORMAT:
         raise ResultsError(f"{str(file)!r} is no generator of this project: format is {header.get('format')!r}")
     return {key: json.loads(header[key]) for key in ("genotype", "space", "shape")}
-
-
-def _file(place: str | Path) -> Path:
-    """The generator of a folder that a retraining left, or the file itself."""
-    return Path(place) / GENERATOR if Path(place).is_dir() else Path(place)
-
-
-def load_generator(file: str | Path) -> Generator:
-    """A retrained generator, in evaluation mode: z [B, latent_dim] -> images [B, C, H, W] in [-1, 1].
-
-    ``file``: or the folder that a retraining left.
-
-    ``generator.latents.draw`` makes what a class-conditional one takes.
-
-    Raises ResultsError for a file that is absent, torn, or not one of ours.
-    """
-    from safetensors.torch import load_file
-
-    from autogan_ray.nets.gan import Generator, Shape
-
-    file = _file(file)
-    header = read_header(file)
-    genotype, space = Genotype.from_dict(header["genotype"]), SearchSpace.from_dict(header["space"], str(file))
-    shape = header["shape"] | {"class_shares": tuple(header["shape"].get("class_shares", ()))}
-    generator = Generator(space, Shape(**shape), genotype.choices)
-    state: dict[str, Tensor] = load_file(str(file))
-    generator.load_state_dict(state)
-    return generator.eval()

@@ -1,8 +1,7 @@
-"""Images from a retrained generator: as files, or scored again."""
+"""Images from a retrained generator, written to files or scored again."""
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 from autogan_ray.base.errors import ConfigError, ResultsError
@@ -10,15 +9,17 @@ from autogan_ray.base.folders import check_writable
 from autogan_ray.config.study import StudyConfig
 
 
-def write_images(checkpoint: Path, num: int, out: Path, seed: int, label: int | None = None) -> int:
-    """Write ``num`` PNG files, 8-bit.
+def write_images(checkpoint: Path, num: int, out: Path, seed: int, label: int | None) -> int:
+    """Draws ``num`` images and writes them to ``out`` as 8-bit PNG files; returns their number.
 
     Args:
-        label: draw this class only; None draws classes as often as the data has them.
+        checkpoint: the generator's file, or the folder of its retraining.
+        seed: of z and of the layers' noise.
+        label: the class of all images; None draws classes as often as they occur in the data.
 
     Raises:
-        ResultsError: a checkpoint that is none.
-        ConfigError: a class that the generator has not; a folder that cannot be written to.
+        ResultsError: ``checkpoint`` is no generator of this project.
+        ConfigError: the generator has no class ``label``; nothing can be written to ``out``.
     """
     import torch
     from PIL import Image
@@ -36,9 +37,9 @@ def write_images(checkpoint: Path, num: int, out: Path, seed: int, label: int | 
     check_writable(out, "--out")
     out.mkdir(parents=True, exist_ok=True)
     done = 0
-    for index, part in enumerate(z.split(256)):
+    for index, batch in enumerate(z.split(256)):
         with torch.no_grad(), layer_noise(stream_seed(seed, "generate noise", index), torch.device("cpu")):
-            images = to_uint8(generator(part)).numpy()
+            images = to_uint8(generator(batch)).numpy()
         for image in images:
             pixels = image[0] if len(image) == 1 else image.transpose(1, 2, 0)
             Image.fromarray(pixels).save(out / f"{done:06}.png")
@@ -47,7 +48,15 @@ def write_images(checkpoint: Path, num: int, out: Path, seed: int, label: int | 
 
 
 def score_again(checkpoint: Path, num: int | None) -> tuple[str, float | None, int]:
-    """(metric's name, score, number of fakes) by the protocol of the study whose folder the checkpoint lies in."""
+    """Scores a generator by the protocol of the study in whose folder it lies.
+
+    Args:
+        num: number of fake images; None takes the study's final number.
+
+    Returns the metric's name, the score (None where the images are not finite), and the number of fake images.
+
+    Raises ResultsError: ``checkpoint`` is no generator of this project, or lies in no study's folder.
+    """
     from autogan_ray.metrics.evaluation import Evaluator, Protocol
     from autogan_ray.metrics.features import Extractor
     from autogan_ray.metrics.study import prepare
@@ -55,13 +64,12 @@ def score_again(checkpoint: Path, num: int | None) -> tuple[str, float | None, i
     from autogan_ray.retraining.generator_file import load_generator
 
     generator = load_generator(checkpoint)
-    folder = next((one for one in checkpoint.resolve().parents if (one / "studies.parquet").is_file()), None)
+    folder = next((parent for parent in checkpoint.resolve().parents if (parent / "studies.parquet").is_file()), None)
     if folder is None:
         raise ResultsError(f"{checkpoint} lies in no study's folder, so there is no protocol to score it by")
-    config = StudyConfig.parse(load_study(folder).config, str(folder), ConfigError)
-    measure, metrics = prepare(config.data, config.metrics), config.metrics
-    wanted = num or metrics.n_fake_final
-    protocol = Protocol(metrics.n_fake_search, metrics.batch_size, metrics.bn_batches, config.seed)
-    evaluator = Evaluator(Extractor(measure.extractor), measure.real, replace(protocol, n_fake=wanted), "cpu")
+    study = StudyConfig.parse(load_study(folder).config, str(folder), ConfigError)
+    measure = prepare(study.data, study.metrics)
+    protocol = Protocol.of(study, num or study.metrics.n_fake_final)
+    evaluator = Evaluator(Extractor(measure.extractor), measure.real, protocol, "cpu")
     score = evaluator.score(generator, generator.latents, kid=False)
-    return measure.extractor.label, score.fid, wanted
+    return measure.extractor.label, score.fid, protocol.n_fake

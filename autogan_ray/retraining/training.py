@@ -1,10 +1,9 @@
-"""One retraining: loop, checkpoints, final scores, files."""
+"""Doing one retraining: networks, training loop, checkpoints, final scores, files."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -34,12 +33,15 @@ from autogan_ray.training.data import ImageData
 from autogan_ray.training.loop import TrainLoop
 from autogan_ray.training.streams import layer_noise, stream_seed
 
-PRC_IMAGES = 10_000
-"""Precision and recall look at most at so many of each: their cost is the product."""
+PRECISION_RECALL_IMAGES = 10_000
+"""Precision and recall take at most so many real and so many fake images: every pair of them is compared."""
 
 
 def shape_of(job: Job, data: ImageData) -> Shape:
-    """The fixed parts of a job's networks: the recipe's, and the search's where it leaves them open."""
+    """The shape of a job's networks: by the recipe, and by the search's settings where the recipe sets nothing.
+
+    A derived discriminator that takes classes makes the networks class-conditional where the data has labels.
+    """
     config, model = job.study.retrain, job.model
     norm = {"space": None, None: model["norm_g"]}.get(config.norm_g, config.norm_g)
     shares: tuple[float, ...] = ()
@@ -58,7 +60,7 @@ def shape_of(job: Job, data: ImageData) -> Shape:
 
 
 def networks_of(job: Job, shape: Shape) -> tuple[Generator, Discriminator]:
-    """Fresh networks of a job's genotype; D is AutoGAN's where the recipe says ``fixed``."""
+    """New networks of a job's genotype; the discriminator is AutoGAN's where the recipe says ``fixed``."""
     space, choices = job.space, job.genotype.choices
     if job.study.retrain.discriminator == "fixed":
         space_d = space.model_copy(update={"discriminator": FixedPart(kind="autogan_fixed")})
@@ -68,9 +70,9 @@ def networks_of(job: Job, shape: Shape) -> tuple[Generator, Discriminator]:
 
 
 def check_networks(jobs: Sequence[Job], data: ImageData) -> None:
-    """Build every job's networks once, without memory: what cannot be built is known before the first is trained.
+    """Builds the networks of every job once, without memory, before the first job is trained.
 
-    Raises ConfigError naming the job.
+    Raises ConfigError naming the job whose networks cannot be built.
     """
     for job in jobs:
         try:
@@ -81,22 +83,31 @@ def check_networks(jobs: Sequence[Job], data: ImageData) -> None:
 
 
 class Retraining:
-    """Runs a job; resumes from its folder's checkpoint where there is one."""
+    """The training of one job, from its folder's checkpoint where there is one.
+
+    Args:
+        measure: data, extractor and real statistics, by which the networks are trained and scored.
+    """
 
     def __init__(self, job: Job, measure: Measure) -> None:
         self.job, self.measure = job, measure
         metrics, device = job.study.metrics, torch.device(job.device)
         self.shape = shape_of(job, measure.data)
         self.latents = Latents(self.shape.latent_dim, self.shape.class_shares)
-        protocol = Protocol(metrics.n_fake_search, metrics.batch_size, metrics.bn_batches, job.study.seed)
         extractor = Extractor(measure.extractor, device)
-        self.evaluator = Evaluator(extractor, measure.real, protocol, device)
-        self.final = Evaluator(extractor, measure.real, replace(protocol, n_fake=metrics.n_fake_final), device)
+        self.evaluator, self.final = (
+            Evaluator(extractor, measure.real, Protocol.of(job.study, n_fake), device)
+            for n_fake in (metrics.n_fake_search, metrics.n_fake_final)
+        )
         recipe, compute = job.study.retrain, job.study.compute
         self.loop = TrainLoop(lambda: networks_of(job, self.shape), recipe, measure.data, job.seed, device, compute)
 
     def run(self) -> dict[str, Any]:
-        """Train to the end; files and scores are those of the best evaluation's averaged weights."""
+        """Trains to the end, then writes files and scores of the averaged weights at the best evaluation.
+
+        Returns the row of the table ``evaluations``, the score of the untrained generator, and the seconds of
+        training.
+        """
         folder = self.job.folder / "checkpoint"
         untrained = self.score(self.loop.ema.network)
         if (folder / STATE).exists():
@@ -104,14 +115,15 @@ class Retraining:
         while self.loop.run(self.score):
             save_state(folder, self.loop.state_dict())
         self.loop.ema.load_state_dict(self.loop.best["ema"])
-        generator = self._settled(self.loop.ema.network)
+        generator = self._ready_to_score(self.loop.ema.network)
         return {"row": self._row(generator), "fid_untrained": untrained, "wall_s": self.loop.spent_s}
 
     def score(self, network: nn.Module) -> float | None:
-        """FID at the search's number of fakes."""
-        return self.evaluator.score(self._settled(network), self.latents, kid=False).fid
+        """The Frechet distance at the search's number of fakes; None where it is not finite."""
+        return self.evaluator.score(self._ready_to_score(network), self.latents, kid=False).fid
 
-    def _settled(self, network: nn.Module) -> nn.Module:
+    def _ready_to_score(self, network: nn.Module) -> nn.Module:
+        """The network in evaluation mode, with its batch-norm statistics estimated anew."""
         self.evaluator.settle(network, network, self.latents)
         return network.eval()
 
@@ -151,29 +163,33 @@ class Retraining:
         if features is None:
             return dict.fromkeys(names)
         fake, real = features.embedding, self.measure.real
-        precision, recall = precision_recall(fake[:PRC_IMAGES], real.embedding[:PRC_IMAGES])
-        found = (
+        precision, recall = precision_recall(fake[:PRECISION_RECALL_IMAGES], real.embedding[:PRECISION_RECALL_IMAGES])
+        values = (
             frechet_distance(Statistics.of(fake), real.statistics, real.root),
             *kernel_distance(fake, real.embedding, seed=self.job.study.seed),
             *inception_score(features.logits),
             precision,
             recall,
         )
-        return dict(zip(names, found, strict=True))
+        return dict(zip(names, values, strict=True))
 
     @torch.no_grad()
     def sample(self, generator: nn.Module, count: int) -> Tensor:
-        """Images in [-1, 1] of the protocol's first z."""
+        """Images [count, C, H, W] in [-1, 1] of the first z that the protocol draws, on the CPU."""
         z = self.evaluator.protocol.latents(self.latents)[:count]
         with layer_noise(stream_seed(self.evaluator.protocol.seed, "sample noise"), self.loop.device):
             images: Tensor = generator(z.to(self.loop.device)).cpu()
         return images
 
 
-def save_grid(file: Path, images: Tensor, columns: int = 8, pixels: int = 512) -> None:
-    """A PNG of images in [-1, 1], enlarged by a whole factor so that small ones can be seen."""
+def save_grid(file: Path, images: Tensor) -> None:
+    """Writes images [N, C, H, W] in [-1, 1] as a PNG of eight columns.
+
+    Small images are enlarged by a whole factor, to about 512 px across all columns.
+    """
     from torchvision.utils import make_grid, save_image
 
-    factor = max(1, pixels // (columns * images.shape[-1]))
+    columns = 8
+    factor = max(1, 512 // (columns * images.shape[-1]))
     large = images.repeat_interleave(factor, dim=2).repeat_interleave(factor, dim=3)
     save_image(make_grid(large, nrow=columns, padding=2, normalize=True, value_range=(-1, 1)), file)

@@ -1,4 +1,4 @@
-"""``study.json``: what a study's folder says of itself, and whether a study may go on in it."""
+"""``study.json``: what a study's folder says of its study, and whether a study may go on in that folder."""
 
 from __future__ import annotations
 
@@ -28,13 +28,17 @@ _RESOURCES = ("cpus_per_trial", "gpus_per_trial", "threads", "max_concurrent", "
 
 
 def new_about(plan: Plan, measure: Measure, command: str, status: str = "running") -> dict[str, Any]:
-    """What ``study.json`` says of a fresh study; it becomes the row of the table ``studies``.
+    """The content of ``study.json`` for a new study; it becomes the row of the table ``studies``.
 
-    ``status``: ``unsearched`` for a folder that only holds retrainings.
+    Args:
+        measure: data, extractor and real statistics, as prepared for the study.
+        command: as typed.
+        status: ``running``, or ``unsearched`` for a folder that only holds retrainings.
     """
     study, tune = plan.study, plan.study.tune
+    digest = hashlib.sha256(json.dumps(_deciding(study.to_dict()), sort_keys=True).encode()).hexdigest()
     return {
-        "study_id": f"{study.name}-{digest(study)[:8]}",
+        "study_id": f"{study.name}-{digest[:8]}",
         "name": study.name,
         "status": status,
         "created_at": time.time(),
@@ -62,34 +66,32 @@ def new_about(plan: Plan, measure: Measure, command: str, status: str = "running
         "config_json": json.dumps(study.to_dict(), sort_keys=True),
         "command": command,
         "wall_s": 0.0,
-        # Whole, so that retraining needs no file of the user's again.
+        # Whole spaces, so that a retraining does not need the user's files again.
         "spaces": {name: space.to_dict() for name, space in plan.spaces.items()},
     }
 
 
-def comparable(config: Mapping[str, Any]) -> dict[str, Any]:
-    """A study's configuration without what does not decide its results."""
+def _deciding(config: Mapping[str, Any]) -> dict[str, Any]:
+    """A study's configuration without the settings that do not decide its results."""
     kept = {key: value for key, value in config.items() if key != "description"}
     kept["tune"] = {key: value for key, value in config["tune"].items() if key not in _RESOURCES}
     return kept
 
 
-def digest(study: StudyConfig) -> str:
-    """sha256 of what decides a study's results."""
-    return hashlib.sha256(json.dumps(comparable(study.to_dict()), sort_keys=True).encode()).hexdigest()
-
-
 def check_folder(
     study: StudyConfig, folder: Path, resume: bool, spaces: Mapping[str, SearchSpace] | None = None
 ) -> dict[str, Any] | None:
-    """What ``study.json`` says of an earlier run to go on with; None for a fresh folder.
+    """The content of ``study.json`` where an earlier run is to go on; None for a new folder.
 
-    A study may be given more trials than it had: then it has yet to run them, whatever became of it.
+    A study may be given more trials than it had. It is then an interrupted study, even if its trials had all ended.
 
-    ``spaces``: by name as they are now, to be those that the study began with; None where nothing will be searched.
+    Args:
+        resume: whether the user asked to go on with an earlier run.
+        spaces: the spaces by name as they are now, which must be those that the study began with; None where nothing
+            will be searched.
 
-    Raises ResultsError: the folder holds another configuration (the difference is shown), or the same one and
-    resuming was not asked for, or something that is no study; or a space's file has changed since.
+    Raises ResultsError: the folder holds a study of another configuration (the message shows the difference), or this
+    very study while ``resume`` is not set, or something that is no study; or a space has changed since.
     """
     file = folder / STUDY_FILE
     if not file.is_file():
@@ -97,31 +99,31 @@ def check_folder(
             raise ResultsError(f"{folder} is not empty and holds no study; choose another --name or --out")
         return None
     try:
-        about: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
-        before = comparable(json.loads(about["config_json"]))
+        about = read_about(folder)
+        before = _deciding(json.loads(about["config_json"]))
     except (json.JSONDecodeError, KeyError, TypeError) as error:
         raise ResultsError(f"{file} is damaged ({error}); the study in {folder} cannot be resumed") from error
     wanted = study.tune.num_trials
-    if before["tune"].get("num_trials", wanted) < wanted:  # the first of them are those that it has
+    if before["tune"].get("num_trials", wanted) < wanted:  # the study has run the first of them
         before["tune"]["num_trials"] = wanted
         config = json.dumps(study.to_dict(), sort_keys=True)
         about |= {"num_trials": wanted, "status": "interrupted", "config_json": config}
-    changed = differences(before, comparable(study.to_dict()))
+    changed = differences(before, _deciding(study.to_dict()))
     if changed:
         listed = "\n  ".join(changed)
         raise ResultsError(
             f"{folder} holds a study with another configuration, which stays as it is:\n  {listed}\n"
             "choose another --name, or resume with the settings it had"
         )
-    check_spaces(about, folder, spaces)
+    _check_spaces_unchanged(about, folder, spaces or {})
     if not resume:
         raise ResultsError(f"{folder} holds this very study already; go on with --resume, or choose another --name")
     return about
 
 
-def check_spaces(about: Mapping[str, Any], folder: Path, spaces: Mapping[str, SearchSpace] | None) -> None:
-    """Raises ResultsError for a space that is not what it was: one study must not mix two under one name."""
-    for name, space in (spaces or {}).items():
+def _check_spaces_unchanged(about: Mapping[str, Any], folder: Path, spaces: Mapping[str, SearchSpace]) -> None:
+    """Raises ResultsError for a space that has changed: a study must not mix two spaces under the same name."""
+    for name, space in spaces.items():
         stored = about.get("spaces", {}).get(name)
         if stored is not None and SearchSpace.from_dict(stored, str(folder)).digest != space.digest:
             raise ResultsError(
@@ -132,7 +134,7 @@ def check_spaces(about: Mapping[str, Any], folder: Path, spaces: Mapping[str, Se
 
 @contextmanager
 def kept_if_refused(folder: Path) -> Iterator[None]:
-    """Where what is done inside is refused, an earlier run's ``study.json`` says again what it said before."""
+    """Puts an earlier run's ``study.json`` back where the block ends in a mistake of the user."""
     file = folder / STUDY_FILE
     before = file.read_text(encoding="utf-8") if file.is_file() else None
     try:
@@ -143,6 +145,21 @@ def kept_if_refused(folder: Path) -> Iterator[None]:
         raise
 
 
+def read_about(folder: Path) -> dict[str, Any]:
+    """The content of ``study.json``. Raises OSError or ValueError where it is missing or damaged."""
+    about: dict[str, Any] = json.loads((folder / STUDY_FILE).read_text(encoding="utf-8"))
+    return about
+
+
+def read_spaces(folder: Path) -> dict[str, SearchSpace]:
+    """The spaces that a study searched, as they were then, by the name its trials give them. Raises ResultsError."""
+    try:
+        spaces = read_about(folder)["spaces"].items()
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ResultsError(f"{folder / STUDY_FILE} is missing or damaged ({error}); put it back from a copy") from error
+    return {name: SearchSpace.from_dict(values, f"{folder}, space {name!r}") for name, values in spaces}
+
+
 def write_about(folder: Path, about: Mapping[str, Any]) -> None:
-    """Replace ``study.json`` in one step: a torn one would make a study impossible to resume."""
+    """Replaces ``study.json`` in one step: with half a file, a study could not be resumed."""
     replace_text(folder / STUDY_FILE, json.dumps(about, indent=2) + "\n")

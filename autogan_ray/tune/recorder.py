@@ -16,7 +16,7 @@ from ray.tune.experiment import Trial
 
 from autogan_ray.results.tables import Tables
 from autogan_ray.results.trial_log import ENDED, TrialLog, TrialLogs
-from autogan_ray.study.study_file import STUDY_FILE, write_about
+from autogan_ray.study.study_file import read_about, write_about
 
 Event = dict[str, Any]
 Listener = Callable[[Event], None]
@@ -111,8 +111,7 @@ class Recorder(Callback):
         for log in self.logs:
             if log.state not in ENDED:
                 self.logs.add(log.trial_id, "status", status="interrupted")
-        about = json.loads((self._folder / STUDY_FILE).read_text(encoding="utf-8")) | study
-        write_about(self._folder, about)
+        write_about(self._folder, read_about(self._folder) | study)
         self._write(force=True)
 
     def _known(self, trial: Trial) -> TrialLog:
@@ -135,8 +134,7 @@ class Recorder(Callback):
         now = time.monotonic()
         if now < self._next_write and not force:
             return
-        about = json.loads((self._folder / STUDY_FILE).read_text(encoding="utf-8"))
-        self._tables.write(about, self.logs)
+        self._tables.write(read_about(self._folder), self.logs)
         taken = time.monotonic() - now
         self._next_write = now + taken + max(self.SHORTEST_S, 1000 * taken)
 

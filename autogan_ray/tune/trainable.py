@@ -42,21 +42,14 @@ class Bundle:
     real: RealSet
 
 
-def protocol_of(study: StudyConfig, n_fake: int) -> Protocol:
-    """The study's way of generating, for a number of fakes."""
-    metrics = study.metrics
-    return Protocol(n_fake, metrics.batch_size, metrics.bn_batches, study.seed)
-
-
 def run_trial(config: dict[str, Any], bundle: Bundle) -> None:
     """Tune's function trainable. ``config``: as ``StudySearch`` proposes it."""
     study = StudyConfig.parse(bundle.study, "study", ConfigError)
     trial = TrialConfig.parse(json.loads(config["trial"]), "trial", ConfigError)
     device, label = assigned_device()
     begin_afresh(trial.seed, device, study.tune.threads or max(1, int(study.tune.cpus_per_trial)))
-    evaluator = Evaluator(
-        Extractor(bundle.extractor, device), bundle.real, protocol_of(study, study.metrics.n_fake_search), device
-    )
+    protocol = Protocol.of(study, study.metrics.n_fake_search)
+    evaluator = Evaluator(Extractor(bundle.extractor, device), bundle.real, protocol, device)
     loop = SearchLoop(
         trial,
         SearchSpace.from_dict(bundle.spaces[trial.space]),

@@ -1,0 +1,135 @@
+"""Which networks a call of ``retrain`` asks for: the best of a study, random genotypes, published and a user's own.
+
+All jobs of a call have the same budget, data and metric, so that their scores can be compared.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from autogan_ray.base.errors import ConfigError, GenotypeError, NotFoundError, ResultsError, nearest
+from autogan_ray.config.study import StudyConfig
+from autogan_ray.results.retrained import RETRAINED
+from autogan_ray.results.store import Study
+from autogan_ray.retraining.job import Job
+from autogan_ray.spaces.genotype import Genotype
+from autogan_ray.spaces.published import is_published, load_genotype
+from autogan_ray.spaces.space import SearchSpace, load_space, space_of
+from autogan_ray.study.study_file import read_spaces
+
+RANDOM = "random"
+BEST = "best"
+
+
+def wanted_jobs(
+    study: Study, *, trial: str | None, top: int, genotypes: Sequence[str], seeds: int, config: StudyConfig
+) -> list[Job]:
+    """The jobs of a call, each genotype with each seed.
+
+    Args:
+        study: where the results belong, and whose trials are retrained.
+        trial: ``best`` or a trial's id; None where only ``genotypes`` are wanted.
+        top: with ``best``, the number of trials to retrain, from the best downwards.
+        genotypes: shipped names, files, or ``random``: a random genotype for each seed, drawn from the space of the
+            best trial, or from the study's space where nothing was searched.
+        seeds: number of jobs for each genotype; their seeds count from 0.
+        config: the study's configuration with the recipe as ``[retrain]``.
+
+    Raises:
+        ResultsError: the study has no scored trial, or no such trial, or its file is damaged.
+        ConfigError: ``top`` is above 1 and ``trial`` is a single trial.
+        GenotypeError, NotFoundError: a genotype that does not exist or does not fit its space or the study's images.
+    """
+    maker = _JobMaker(study, config)
+    jobs = []
+    if trial is not None:
+        for row in _trials(study, trial, top):
+            genotype = _genotype_of(study, row["genotype_id"])
+            model = json.loads(row["config_json"])["model"]
+            for seed in range(seeds):
+                jobs.append(maker.job("retrain", f"trial {row['trial_id']}", genotype, seed, row["trial_id"], model))
+    for name in genotypes:
+        for seed in range(seeds):
+            if name == RANDOM:
+                genotype = maker.space.random(maker.image_size, seed)
+                jobs.append(maker.job(RANDOM, f"random {seed}", genotype, seed))
+            else:
+                source = "published" if is_published(name) else "user"
+                jobs.append(maker.job(source, Path(name).stem, _genotype_named(name), seed))
+    return jobs
+
+
+class _JobMaker:
+    """Makes jobs of genotypes: holds what all jobs of a call have in common."""
+
+    def __init__(self, study: Study, config: StudyConfig) -> None:
+        self._study, self._config = study, config
+        self._spaces = read_spaces(study.folder)
+        self.image_size = int(study.studies["image_size"].iloc[0])
+        scored = study.trials[study.trials["fid_best"].notna()]
+        self._best = study.best if len(scored) else None
+        self._model = (
+            config.model.model_dump() if self._best is None else json.loads(self._best["config_json"])["model"]
+        )
+
+    @property
+    def space(self) -> SearchSpace:
+        """The space of the best trial; where nothing was searched, the space that the study names."""
+        name = self._config.space if self._best is None else self._best["space"]
+        return self._spaces.get(name) or load_space(name)
+
+    def job(
+        self,
+        source: str,
+        name: str,
+        genotype: Genotype,
+        seed: int,
+        trial_id: str | None = None,
+        model: dict[str, Any] | None = None,
+    ) -> Job:
+        """A job with its folder. ``model``: None takes the best trial's settings ``[model]``, else the study's.
+
+        Raises GenotypeError for a genotype that cannot make the study's images.
+        """
+        stored = {space.name: space for space in self._spaces.values()}
+        space = stored.get(genotype.space) or space_of(genotype)
+        try:
+            genotype = space.resized(genotype, self.image_size)
+        except GenotypeError as error:
+            raise GenotypeError(f"{name}: {error}") from error
+        job = Job(source, name, genotype, space, seed, trial_id, model or self._model, self._config, Path())
+        return replace(job, folder=self._study.folder / RETRAINED / job.evaluation_id)
+
+
+def _genotype_named(name: str) -> Genotype:
+    """The genotype of a shipped name or a file. Raises NotFoundError or GenotypeError."""
+    try:
+        return load_genotype(name)
+    except NotFoundError as error:
+        raise NotFoundError(f"{error}; or 'random' for random genotypes") from error
+
+
+def _trials(study: Study, trial: str, top: int) -> list[Any]:
+    """Rows of the table ``trials``: the ``top`` best, or the trial of that id."""
+    trials = study.trials
+    scored = trials[trials["fid_best"].notna()].sort_values("fid_best", kind="stable")
+    if scored.empty:
+        raise ResultsError(f"study {str(study.folder)!r} has no scored trial yet; name a network by --genotype")
+    if trial == BEST:
+        return [row for _, row in scored.head(top).iterrows()]
+    rows = scored[scored["trial_id"] == trial]
+    if rows.empty:
+        hint = nearest(trial, [BEST, *scored["trial_id"]])
+        raise ResultsError(f"no scored trial {trial!r} in {str(study.folder)!r}; {hint}")
+    if top > 1:
+        raise ConfigError(f"--top {top} with --trial {trial}: that is one trial; leave one of the options out")
+    return [rows.iloc[0]]
+
+
+def _genotype_of(study: Study, genotype_id: str) -> Genotype:
+    genotypes = study.genotypes
+    return Genotype.from_json(genotypes[genotypes["genotype_id"] == genotype_id]["genotype_json"].iloc[0])
