@@ -1,30 +1,41 @@
-"""``retrain`` and ``doctor``, with ``say`` for printing handed in by the command line."""
+"""``retrain``: genotypes trained from scratch, scored by the protocol of a study, and compared."""
 
 from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable, Sequence
+import statistics
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import click
+
 from autogan_ray.base.errors import ConfigError, ResultsError, UserError
-from autogan_ray.base.folders import check_writable
-from autogan_ray.cli.run import resolve_study
-from autogan_ray.config.study import StudyConfig, parse_override
-from autogan_ray.study.plan import driver_device, make_plan
+from autogan_ray.cli import options
+from autogan_ray.cli.text import evaluation_table, number
 
 if TYPE_CHECKING:
+    from autogan_ray.config.study import StudyConfig
     from autogan_ray.metrics.study import Measure
     from autogan_ray.results.store import Study
     from autogan_ray.retraining.job import Job
 
-Say = Callable[[str], None]
 
-
-def retrain_command(
-    say: Say,
-    *,
+@click.command()
+@options.results
+@click.option("--study", help="For a new folder RESULTS: data and metric of this study; nothing is searched.")
+@click.option("--recipe", help="Published training settings: see the verb recipes; or a file.")
+@click.option("--trial", help="'best' or a trial's id (default best, unless --genotype is given).")
+@click.option("--top", type=click.IntRange(min=1), default=1, show_default=True, help="With best: so many trials.")
+@click.option("--genotype", "genotypes", multiple=True, help="A published name, a file, or 'random'; repeatable.")
+@click.option("--seeds", type=click.IntRange(min=1), default=1, show_default=True, help="Runs of each genotype.")
+@click.option("--kimg", type=click.FloatRange(min=0, min_open=True), help="Length of training.")
+@click.option("--discriminator", type=click.Choice(["derived", "fixed"]), help="fixed: the published protocol.")
+@options.gpus
+@options.settings("Change a retrain.* setting, or where files lie.")
+@options.resume("Go on with what is in the folder.")
+def retrain(
     results: Path,
     study: str | None,
     recipe: str | None,
@@ -37,98 +48,51 @@ def retrain_command(
     gpus: int,
     overrides: Sequence[str],
     resume: bool,
-    command: str,
-) -> int:
-    """``retrain``: rows appended to ``evaluations``; exit code 0."""
-    from autogan_ray.cli.studies import say_comparison
+) -> None:
+    """Train genotypes from scratch and score them by the protocol of the study in RESULTS."""
+    from autogan_ray.base.folders import check_writable
     from autogan_ray.results.store import load_study
     from autogan_ray.retraining.training import check_networks
     from autogan_ray.retraining.wanted import wanted_jobs
-    from autogan_ray.retraining.workers import run_jobs
     from autogan_ray.study.plan import gpu_shortage
 
     shortage = gpu_shortage(gpus)
     if shortage:
         raise ConfigError(shortage)
-    begun = None if study is None else begin_unsearched(say, results, study, overrides, gpus, command)
+    begun = None if study is None else _begin_unsearched(results, study, overrides, gpus)
     if study is not None:
         overrides = [text for text in overrides if text.startswith("retrain.")]
     try:
-        found = load_study(results)
-        config = _retrain_config(found.config, recipe, kimg, discriminator, overrides)
+        stored = load_study(results)
+        config = _with_recipe(stored.config, recipe, kimg, discriminator, overrides)
         trial = trial or (None if genotypes else "best")
-        jobs = wanted_jobs(found, trial=trial, top=top, genotypes=genotypes, seeds=seeds, config=config)
-        measure = begun or _prepared(say, config, gpus)
-        if measure.data.digest != found.studies["dataset_digest"].iloc[0]:
+        jobs = wanted_jobs(stored, trial=trial, top=top, genotypes=genotypes, seeds=seeds, config=config)
+        measure = begun or _prepare(config, gpus)
+        if measure.data.digest != stored.studies["dataset_digest"].iloc[0]:
             raise ResultsError(f"data {config.data.source!r} is not what it was in {results}: digests differ")
         check_networks(jobs, measure.data)
         check_writable(results, "RESULTS")
     except UserError:
         if begun:
-            shutil.rmtree(results)  # made a moment ago, for nothing
+            shutil.rmtree(results)  # this call made the folder, for nothing
         raise
-    devices = [f"cuda:{index}" for index in range(gpus)] or ["cpu"] * (os.cpu_count() or 1)
-    devices = devices[: max(1, len(jobs))]
-    say(f"retraining {len(jobs)} networks, {config.retrain.kimg:g} kimg each, {len(devices)} side by side")
-    if recipe is not None:
-        say(_recipe_line(recipe, measure.data.image_size))
-
-    try:
-        results_of = _train_all(say, jobs, lambda tell: run_jobs(jobs, measure, devices, resume, tell), found)
-    except KeyboardInterrupt:
-        raise KeyboardInterrupt("the same command with --resume goes on") from None
-    if results_of:
-        say("")
-        say_comparison(say, results, measure, results_of, driver_device(gpus))
-    return 0 if len(results_of) == len(jobs) else 1
+    raise SystemExit(_train(jobs, measure, stored, gpus, recipe, resume))
 
 
-def _train_all(
-    say: Say, jobs: Sequence[Job], run: Callable[[Callable[[Job, Any], None]], None], study: Study
-) -> list[dict[str, Any]]:
-    """Run the jobs, put each one's row into ``evaluations`` as it ends, and give the results in the jobs' order."""
-    from autogan_ray.cli.text import number
-    from autogan_ray.results.retrained import evaluation_row, mend_evaluations
-    from autogan_ray.results.store import append_rows
+def _begin_unsearched(folder: Path, name: str, overrides: Sequence[str], gpus: int) -> Measure | None:
+    """Makes the folder of a study in which nothing is searched: it holds the data and the metric of retrainings.
 
-    study_id = str(study.studies["study_id"].iloc[0])
-    ended: dict[str, dict[str, Any]] = {}
+    Returns data, extractor and real statistics; None for a folder that holds this very study already and stays as it
+    is.
 
-    def tell(job: Job, result: dict[str, Any] | BaseException) -> None:
-        lead = f"  {job.name} (genotype {job.genotype.genotype_id}), seed {job.seed}"
-        if isinstance(result, BaseException):
-            say(f"{lead}: FAILED, {type(result).__name__}: {result}")
-            return
-        append_rows(study.folder, "evaluations", [evaluation_row(result, study_id)])
-        ended[job.evaluation_id] = result
-        say(f"{lead}: {number(result['row']['fid'])}")
-
-    if mend_evaluations(study.folder, study_id):
-        say("the table evaluations was missing or damaged, and is built again from the folders in retrain/")
-    run(tell)
-    return [ended[job.evaluation_id] for job in jobs if job.evaluation_id in ended]
-
-
-def _prepared(say: Say, study: StudyConfig, gpus: int) -> Measure:
-    from autogan_ray.metrics.study import prepare
-
-    say("preparing data, extractor and the statistics of the real images (kept for the next time)")
-    return prepare(study.data, study.metrics, driver_device(gpus))
-
-
-def begin_unsearched(
-    say: Say, folder: Path, name: str, overrides: Sequence[str], gpus: int, command: str
-) -> Measure | None:
-    """Make a study's folder in which nothing is searched: for its data and metric, by which genotypes are compared.
-
-    Returns what its scores are taken against; None for a folder that holds this very study already: it stays as it is.
-
-    Raises ConfigError, NotFoundError, DataError, MetricError or ResultsError: no such study, or it cannot be measured,
-    or the folder holds another one or cannot be written to.
+    Raises ConfigError, NotFoundError, DataError, MetricError or ResultsError: there is no such study, or it cannot be
+    measured, or the folder holds another study or cannot be written to.
     """
-    from autogan_ray.config.study import load_study_config
+    from autogan_ray.base.folders import check_writable
+    from autogan_ray.config.study import load_study_config, parse_override
     from autogan_ray.results.tables import write_tables
     from autogan_ray.results.trial_log import TrialLogs
+    from autogan_ray.study.plan import make_plan
     from autogan_ray.study.study_file import check_folder, new_about, write_about
 
     changes = dict(parse_override(text) for text in overrides if not text.startswith("retrain."))
@@ -137,27 +101,20 @@ def begin_unsearched(
         return None
     plan = make_plan(study, folder, gpus)
     check_writable(folder, "RESULTS")
-    measure = _prepared(say, study, gpus)
-    about = new_about(plan, measure, command, status="unsearched")
+    measure = _prepare(study, gpus)
+    about = new_about(plan, measure, options.typed_command(), status="unsearched")
     folder.mkdir(parents=True, exist_ok=True)
     write_about(folder, about)
     write_tables(folder, about, TrialLogs(folder))
     return measure
 
 
-def _recipe_line(recipe: str, image_size: int) -> str:
-    from autogan_ray.config.recipe import load_recipe
-
-    found = load_recipe(recipe)
-    other = "" if found.image_size == image_size else f" (published for {found.image_size} px; here {image_size} px)"
-    return f"recipe {recipe}: {found.description}{other}"
-
-
-def _retrain_config(
+def _with_recipe(
     stored: dict[str, Any], recipe: str | None, kimg: float | None, discriminator: str | None, overrides: Sequence[str]
 ) -> StudyConfig:
+    """The stored configuration of a study with the settings of this retraining. Raises ConfigError, NotFoundError."""
     from autogan_ray.config.recipe import load_recipe
-    from autogan_ray.config.study import assign
+    from autogan_ray.config.study import StudyConfig, assign, parse_override
 
     if recipe is not None:
         stored["retrain"] = load_recipe(recipe).retrain.model_dump(mode="json")
@@ -172,14 +129,102 @@ def _retrain_config(
     return StudyConfig.parse(stored, "the study's configuration", ConfigError)
 
 
-def doctor_command(say: Say, study: str | None, gpus: int) -> int:
-    """``doctor``: exit code 0 where nothing is missing, else 1."""
-    import torch
+def _prepare(study: StudyConfig, gpus: int) -> Measure:
+    from autogan_ray.metrics.study import prepare
+    from autogan_ray.study.plan import driver_device
 
-    plan = make_plan(resolve_study(study, gpus, None, None, None, None, (), ()), Path("results"), gpus)
-    free = shutil.disk_usage(Path.cwd()).free / 2**30
-    say(f"study      {plan.study.name}")
-    say(f"GPUs       {torch.cuda.device_count()} here, {gpus} asked for")
-    say(f"disk       {free:.0f} GiB free")
-    say("missing    " + ("\n           ".join(plan.missing) if plan.missing else "nothing"))
-    return 1 if plan.missing else 0
+    click.echo("preparing data, extractor and the statistics of the real images (kept for the next time)")
+    return prepare(study.data, study.metrics, driver_device(gpus))
+
+
+def _train(jobs: Sequence[Job], measure: Measure, study: Study, gpus: int, recipe: str | None, resume: bool) -> int:
+    """Trains all networks, prints the comparison, and returns the exit code: 1 where a network has no result."""
+    from autogan_ray.study.plan import driver_device
+
+    devices = [f"cuda:{index}" for index in range(gpus)] or ["cpu"] * (os.cpu_count() or 1)
+    devices = devices[: len(jobs)]
+    kimg = jobs[0].study.retrain.kimg
+    click.echo(f"retraining {len(jobs)} networks, {kimg:g} kimg each, {len(devices)} side by side")
+    if recipe is not None:
+        _print_recipe(recipe, measure.data.image_size)
+    try:
+        finished = _train_all(jobs, measure, devices, resume, study)
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt("the same command with --resume goes on") from None
+    if finished:
+        click.echo("")
+        _print_comparison(study.folder, measure, finished, driver_device(gpus))
+    return 0 if len(finished) == len(jobs) else 1
+
+
+def _print_recipe(name: str, image_size: int) -> None:
+    from autogan_ray.config.recipe import load_recipe
+
+    recipe = load_recipe(name)
+    other = "" if recipe.image_size == image_size else f" (published for {recipe.image_size} px; here {image_size} px)"
+    click.echo(f"recipe {name}: {recipe.description}{other}")
+
+
+def _train_all(
+    jobs: Sequence[Job], measure: Measure, devices: Sequence[str], resume: bool, study: Study
+) -> list[dict[str, Any]]:
+    """Runs the jobs and adds each result to the table ``evaluations`` as its job ends.
+
+    Returns the results of the jobs that did not fail, in the order of the jobs.
+    """
+    from autogan_ray.results.retrained import evaluation_row, mend_evaluations
+    from autogan_ray.results.store import append_rows
+    from autogan_ray.retraining.workers import run_jobs
+
+    study_id = str(study.studies["study_id"].iloc[0])
+    finished: dict[str, dict[str, Any]] = {}
+
+    def on_end(job: Job, result: dict[str, Any] | BaseException) -> None:
+        lead = f"  {job.name} (genotype {job.genotype.genotype_id}), seed {job.seed}"
+        if isinstance(result, BaseException):
+            click.echo(f"{lead}: FAILED, {type(result).__name__}: {result}")
+            return
+        append_rows(study.folder, "evaluations", [evaluation_row(result, study_id)])
+        finished[job.evaluation_id] = result
+        click.echo(f"{lead}: {number(result['row']['fid'])}")
+
+    if mend_evaluations(study.folder, study_id):
+        click.echo("the table evaluations was missing or damaged, and is built again from the folders in retrain/")
+    run_jobs(jobs, measure, devices, resume, on_end)
+    return [finished[job.evaluation_id] for job in jobs if job.evaluation_id in finished]
+
+
+def _print_comparison(folder: Path, measure: Measure, results: Sequence[dict[str, Any]], device: str) -> None:
+    """Prints the new scores, and beside them all of the same recipe, the untrained networks and the floor."""
+    from autogan_ray.metrics.study import floor
+    from autogan_ray.results.store import read_rows
+
+    metric, rows = measure.extractor.label, [result["row"] for result in results]
+    click.echo(evaluation_table(rows, metric) + "\n")
+    _print_group("searched", metric, [row for row in rows if row["source"] == "retrain"])
+    recipes = {_recipe_of(row) for row in rows}
+    stored = [row for row in read_rows(folder, "evaluations") if _recipe_of(row) in recipes]
+    _print_group("random genotypes", metric, [row for row in stored if row["source"] == "random"])
+    others = [row for row in stored if row["source"] in ("published", "user")]
+    for name in dict.fromkeys(row["name"] for row in others):
+        _print_group(name, metric, [row for row in others if row["name"] == name])
+    untrained = [result["fid_untrained"] for result in results if result["fid_untrained"] is not None]
+    click.echo(f"untrained: {metric} {number(statistics.fmean(untrained) if untrained else None)}")
+    half, fakes = len(measure.data) // 2, rows[0]["n_fake"]
+    click.echo(f"floor: {metric} {number(floor(measure, device))}, one half of the real images against the other")
+    click.echo(f"({half} images each; the networks are scored with {fakes}: a distance falls with the count,")
+    click.echo("so they can pass it)")
+    click.echo(f"\nsamples and generator in {Path(rows[0]['samples_path']).parent}")
+
+
+def _recipe_of(row: dict[str, Any]) -> str:
+    """The recipe of a retrained network, read from its id (see ``Job.evaluation_id``)."""
+    return str(row["evaluation_id"]).split("-", 2)[2].rsplit("-s", 1)[0]
+
+
+def _print_group(name: str, metric: str, rows: Sequence[dict[str, Any]]) -> None:
+    scores = [row["fid"] for row in rows if row["fid"] is not None]
+    if not scores:
+        return
+    spread = f", from {min(scores):.4g} to {max(scores):.4g}" if len(scores) > 1 else ""
+    click.echo(f"{name}: {metric} {statistics.fmean(scores):.4g}, mean of {len(scores)}{spread}")

@@ -1,45 +1,97 @@
-"""``run``: from what was typed to a study on disk, with ``say`` for printing handed in by the command line."""
+"""``run``: from what was typed to a finished study on disk."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+import click
 
 from autogan_ray.base.errors import ConfigError, ResultsError
-from autogan_ray.base.folders import check_storage, check_writable
-from autogan_ray.config.study import StudyConfig, load_study_config, parse_override
-from autogan_ray.results.trial_log import FINISHED, TrialLogs, name_of
-from autogan_ray.study.limits import check_limits
-from autogan_ray.study.plan import (
-    Plan,
-    check_networks,
-    check_sizes,
-    default_study,
-    driver_device,
-    image_form,
-    make_plan,
-    with_resources,
-)
-from autogan_ray.study.study_file import check_folder
-from autogan_ray.tune.cluster import check_address
+from autogan_ray.cli import options
+from autogan_ray.cli.text import clock, number, relaxation_label, trial_table
 
-Say = Callable[[str], None]
+if TYPE_CHECKING:
+    from autogan_ray.config.study import StudyConfig
+    from autogan_ray.results.trial_log import TrialLog, TrialLogs
+    from autogan_ray.study.plan import Plan
+
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+
+
+@click.command()
+@options.study
+@options.gpus
+@click.option("--gpus-per-trial", type=click.FloatRange(min=0, min_open=True), help="Share of a GPU, or a number.")
+@click.option("--trials", type=click.IntRange(min=1), help="Number of trials; with --resume also more than before.")
+@click.option("--name", help="Name of the study's folder.")
+@options.out(default=options.OUT, show_default=True)
+@click.option("--storage", help="Path or URI for checkpoints that all nodes can reach.")
+@click.option("--address", help="Address of a running Ray cluster, such as auto.")
+@options.seed(help="Seed of the study.")
+@options.settings("Change a setting; repeatable.")
+@click.option("--space", "spaces", multiple=True, help="Search these spaces only; repeatable.")
+@click.option("--time-budget", help="End after so long: 90s, 30m, 8h.")
+@click.option("--max-gpu-hours", type=click.FloatRange(min=0, min_open=True), help="End after so many GPU hours.")
+@options.resume("Go on with the study in the folder; what failed is tried again.")
+@click.option("--dry-run", is_flag=True, help="Show the resolved study and what is missing; run nothing.")
+def run(
+    study: str | None,
+    gpus: int,
+    out: Path,
+    storage: str | None,
+    address: str | None,
+    time_budget: str | None,
+    max_gpu_hours: float | None,
+    resume: bool,
+    dry_run: bool,
+    **changes: Any,
+) -> None:
+    """Run a STUDY: a shipped name or a file (default: cifar10 with GPUs, digits without)."""
+    from autogan_ray.study.plan import default_study
+
+    if study is None:
+        click.echo(f"no study named: taking {default_study(gpus)!r} ({'with' if gpus else 'no'} GPUs)")
+    config = resolve_study(study, gpus, **changes)
+    budget_s = _budget_s(time_budget, max_gpu_hours, gpus)
+    plan = _checked_plan(config, out, gpus, address)
+    if dry_run:
+        _print_plan(plan, resume)
+        return
+    about = _earlier_run(plan, resume, address)
+    if about and about["status"] == "complete":
+        unfinished = _unfinished_trials(plan)
+        if not unfinished:
+            click.echo(f"study {config.name!r} is complete already")
+            _mend_tables(plan.folder, about)
+            raise SystemExit(0 if _print_summary(plan.folder) else 1)
+        click.echo(
+            f"study {config.name!r} is complete but for trials that failed or were lost, which are taken up again: "
+            f"{', '.join(unfinished)}"
+        )
+    if resume and about is None:
+        click.echo(f"nothing to resume in {plan.folder}: the study begins")
+    raise SystemExit(_run(plan, address, storage, budget_s, about))
 
 
 def resolve_study(
     study: str | None,
     gpus: int,
-    gpus_per_trial: float | None,
-    trials: int | None,
-    name: str | None,
-    seed: int | None,
-    overrides: Sequence[str],
-    spaces: Sequence[str],
+    *,
+    gpus_per_trial: float | None = None,
+    trials: int | None = None,
+    name: str | None = None,
+    seed: int | None = None,
+    overrides: Sequence[str] = (),
+    spaces: Sequence[str] = (),
 ) -> StudyConfig:
-    """The study with everything the command line says. Raises ConfigError, NotFoundError."""
+    """The study's configuration with everything that the command line sets. Raises ConfigError, NotFoundError."""
+    from autogan_ray.config.study import load_study_config, parse_override
+    from autogan_ray.study.plan import default_study, with_resources
+
     changes = dict(parse_override(text) for text in overrides)
     _add(changes, "--trials", "tune.num_trials", trials)
     _add(changes, "--name", "name", name)
@@ -50,139 +102,17 @@ def resolve_study(
 
 
 def _add(changes: dict[str, Any], option: str, key: str, value: Any) -> None:
-    """Raises ConfigError where ``--set`` says something else than the option."""
+    """Adds the value of an option. Raises ConfigError where ``--set`` gives the same setting another value."""
     if value is None:
         return
     if changes.setdefault(key, value) != value:
         raise ConfigError(
-            f"{option} {value} and --set {key}={changes[key]} contradict each other; leave one of them out"
+            f"{option} {value} and --set {key}={changes[key]} contradict each other; leave one of the two out"
         )
 
 
-def run_command(
-    say: Say,
-    *,
-    study: str | None,
-    gpus: int,
-    gpus_per_trial: float | None,
-    trials: int | None,
-    name: str | None,
-    out: Path,
-    storage: str | None,
-    address: str | None,
-    seed: int | None,
-    overrides: Sequence[str],
-    spaces: Sequence[str],
-    time_budget: str | None,
-    max_gpu_hours: float | None,
-    resume: bool,
-    dry_run: bool,
-    command: str,
-) -> int:
-    """``run``: exit code 0, or 130 where the study was interrupted."""
-    if study is None:
-        say(f"no study named: taking {default_study(gpus)!r} ({'with' if gpus else 'no'} GPUs)")
-    config = resolve_study(study, gpus, gpus_per_trial, trials, name, seed, overrides, spaces)
-    budget = _budget(time_budget, max_gpu_hours, gpus)
-    if address is not None:
-        check_address(address)
-    plan = make_plan(config, out / config.name, gpus, cpus=None if address is None else 10**6)
-    check_limits(plan)
-    form = image_form(config)
-    if form is not None:
-        check_sizes(plan, form[0])
-    check_writable(plan.folder, "--out")
-    if dry_run:
-        _say_plan(say, plan, resume)
-        return 0
-    fatal = {"GPUs": address is None, "extractor weights": config.metrics.weights is not None}
-    for line in plan.missing:
-        if fatal.get(line.partition(":")[0]):
-            raise ConfigError(line)
-    about = check_folder(config, plan.folder, resume, plan.spaces)
-    if about and about["status"] == "complete":
-        logs = {log.trial_id: log for log in TrialLogs(plan.folder)}
-        planned = map(name_of, range(config.tune.num_trials))
-        failed = [name for name in planned if name not in logs or logs[name].state not in FINISHED]
-        if not failed:
-            say(f"study {config.name!r} is complete already")
-            _mend(say, plan.folder, about)
-            return 0 if _say_summary(say, plan.folder) else 1
-        say(
-            f"study {config.name!r} is complete but for trials that failed or were lost, which are taken up again: "
-            f"{', '.join(failed)}"
-        )
-    if resume and about is None:
-        say(f"nothing to resume in {plan.folder}: the study begins")
-    return _run(say, plan, address, storage, budget, command, about)
-
-
-def _mend(say: Say, folder: Path, about: dict[str, Any]) -> None:
-    from autogan_ray.results.tables import mend_tables
-
-    lost = mend_tables(folder, about, TrialLogs(folder))
-    if lost:
-        say(f"built again from the trials' logs, as they were missing or damaged: {', '.join(lost)}")
-
-
-def _run(
-    say: Say,
-    plan: Plan,
-    address: str | None,
-    storage: str | None,
-    budget: float | None,
-    command: str,
-    about: dict[str, Any] | None,
-) -> int:
-    from autogan_ray.cli.text import header
-    from autogan_ray.metrics.weights import check_extractor
-    from autogan_ray.training.data import load_study_data
-    from autogan_ray.tune.cluster import cluster
-
-    study = plan.study
-    say("preparing data, extractor and the statistics of the real images (kept for the next time)")
-    images = load_study_data(study.data, study.metrics, study.search.batch_size)
-    check_sizes(plan, images.image_size)
-    metrics = study.metrics
-    check_extractor(metrics.extractor, images.labels is not None, metrics.weights, metrics.sha256)
-    if storage is not None:
-        check_storage(storage)
-    with cluster(plan, address) as dashboard:
-        from autogan_ray.metrics.study import measure_against
-        from autogan_ray.tune.runner import Options, run_study
-
-        measure = measure_against(images, study.metrics, driver_device(plan.gpus))
-        check_networks(plan, images.image_size, images.channels)
-        say(header(plan, dashboard))
-        say("")
-        options = Options(address, storage, budget, command)
-        outcome = run_study(plan, measure, options, _Listener(plan), about)
-    say("")
-    scored = _say_summary(say, plan.folder)
-    if outcome.interrupted:
-        say(f"\nnot all trials are done; what is done is in {plan.folder}: the same command with --resume goes on")
-        return 0 if outcome.over_budget else 130
-    return 0 if scored else 1
-
-
-class _Listener:
-    """Prints a line an event; picklable for Ray, so it holds no function."""
-
-    def __init__(self, plan: Plan) -> None:
-        from autogan_ray.cli.text import Progress
-        from autogan_ray.metrics.labels import metric_label
-
-        metric = metric_label(plan.study.metrics.extractor)
-        self._progress = Progress(plan.study.tune.num_trials, plan.slots, metric)
-
-    def __call__(self, event: dict[str, Any]) -> None:
-        import click
-
-        click.echo(self._progress.line(event))
-
-
-def _budget(time_budget: str | None, max_gpu_hours: float | None, gpus: int) -> float | None:
-    """Seconds the study may take; the smaller of both limits."""
+def _budget_s(time_budget: str | None, max_gpu_hours: float | None, gpus: int) -> float | None:
+    """Seconds that the study may take: the smaller of both limits. Raises ConfigError."""
     limits = []
     if time_budget is not None:
         value, unit = time_budget[:-1], time_budget[-1:]
@@ -199,8 +129,161 @@ def _budget(time_budget: str | None, max_gpu_hours: float | None, gpus: int) -> 
     return min(limits, default=None)
 
 
-def _say_plan(say: Say, plan: Plan, resume: bool) -> None:
-    from autogan_ray.cli.text import header
+def _checked_plan(config: StudyConfig, out: Path, gpus: int, address: str | None) -> Plan:
+    """The plan of a study, held to all that can be known before data is loaded and Ray starts."""
+    from autogan_ray.base.folders import check_writable
+    from autogan_ray.study.limits import check_limits
+    from autogan_ray.study.plan import check_sizes, image_form, make_plan
+    from autogan_ray.tune.cluster import check_address
+
+    if address is not None:
+        check_address(address)
+    plan = make_plan(config, out / config.name, gpus, cpus=None if address is None else 10**6)
+    check_limits(plan)
+    form = image_form(config)
+    if form is not None:
+        check_sizes(plan, form[0])
+    check_writable(plan.folder, "--out")
+    return plan
+
+
+def _earlier_run(plan: Plan, resume: bool, address: str | None) -> dict[str, Any] | None:
+    """What ``study.json`` says of an earlier run to go on with; None for a new study.
+
+    Raises ConfigError where something is missing that a run cannot get by itself, ResultsError for a folder in use.
+    """
+    from autogan_ray.study.study_file import check_folder
+
+    fatal = {"GPUs": address is None, "extractor weights": plan.study.metrics.weights is not None}
+    for line in plan.missing:
+        if fatal.get(line.partition(":")[0]):
+            raise ConfigError(line)
+    return check_folder(plan.study, plan.folder, resume, plan.spaces)
+
+
+def _unfinished_trials(plan: Plan) -> list[str]:
+    """The trials of a complete study that have no result: they failed, or their logs were lost."""
+    from autogan_ray.results.trial_log import FINISHED, TrialLogs, name_of
+
+    logs = {log.trial_id: log for log in TrialLogs(plan.folder)}
+    planned = map(name_of, range(plan.study.tune.num_trials))
+    return [name for name in planned if name not in logs or logs[name].state not in FINISHED]
+
+
+def _mend_tables(folder: Path, about: dict[str, Any]) -> None:
+    from autogan_ray.results.tables import mend_tables
+    from autogan_ray.results.trial_log import TrialLogs
+
+    lost = mend_tables(folder, about, TrialLogs(folder))
+    if lost:
+        click.echo(f"built again from the trials' logs, as they were missing or damaged: {', '.join(lost)}")
+
+
+def _run(
+    plan: Plan, address: str | None, storage: str | None, budget_s: float | None, about: dict[str, Any] | None
+) -> int:
+    """Prepares data and metric, starts Ray, runs the study; returns the exit code.
+
+    Args:
+        about: of the earlier run to go on with; None for a new study.
+    """
+    from autogan_ray.base.folders import check_storage
+    from autogan_ray.metrics.weights import check_extractor
+    from autogan_ray.study.plan import check_networks, check_sizes, driver_device
+    from autogan_ray.training.data import load_study_data
+    from autogan_ray.tune.cluster import cluster
+
+    study, metrics = plan.study, plan.study.metrics
+    click.echo("preparing data, extractor and the statistics of the real images (kept for the next time)")
+    images = load_study_data(study.data, metrics, study.search.batch_size)
+    check_sizes(plan, images.image_size)
+    check_extractor(metrics.extractor, images.labels is not None, metrics.weights, metrics.sha256)
+    if storage is not None:
+        check_storage(storage)
+    with cluster(plan, address) as dashboard:
+        from autogan_ray.metrics.study import measure_against
+        from autogan_ray.tune.runner import Options, run_study
+
+        measure = measure_against(images, metrics, driver_device(plan.gpus))
+        check_networks(plan, images.image_size, images.channels)
+        click.echo(_header(plan, dashboard) + "\n")
+        asked = Options(address, storage, budget_s, options.typed_command())
+        outcome = run_study(plan, measure, asked, _Progress(plan), about)
+    click.echo("")
+    scored = _print_summary(plan.folder)
+    if outcome.interrupted:
+        click.echo(
+            f"\nnot all trials are done; what is done is in {plan.folder}: the same command with --resume goes on"
+        )
+        return 0 if outcome.over_budget else 130
+    return 0 if scored else 1
+
+
+def _header(plan: Plan, dashboard: str | None) -> str:
+    """What is about to run, where, and on which data."""
+    from autogan_ray.metrics.labels import metric_label
+
+    study, tune = plan.study, plan.study.tune
+    share = f", {tune.gpus_per_trial:g} GPU each" if plan.gpus else ", CPU only"
+    lines = [
+        f"study      {study.name}: {tune.num_trials} trials of up to {tune.max_evaluations} evaluations, "
+        f"{study.search.kimg:g} kimg each",
+        f"spaces     {', '.join(plan.spaces)}",
+        f"data       {study.data.source}",
+        f"metric     {metric_label(study.metrics.extractor)}, {study.metrics.n_fake_search} fakes an evaluation, "
+        f"of the {study.metrics.rank_by} network",
+        f"resources  {plan.gpus} GPUs, {plan.slots} trials side by side{share}",
+        f"folder     {plan.folder}",
+    ]
+    if dashboard:
+        lines.append(f"dashboard  http://{dashboard}   (its token: ray get-auth-token)")
+    return "\n".join(lines)
+
+
+class _Progress:
+    """Prints a line for each event of the recorder; picklable, as Ray copies its callbacks."""
+
+    def __init__(self, plan: Plan) -> None:
+        from autogan_ray.metrics.labels import metric_label
+
+        self._planned, self._slots = plan.study.tune.num_trials, plan.slots
+        self._metric = metric_label(plan.study.metrics.extractor)
+        self._start = time.time()
+
+    def __call__(self, event: dict[str, Any]) -> None:
+        click.echo(self._line(event))
+
+    def _line(self, event: dict[str, Any]) -> str:
+        from autogan_ray.results.rows import best_trial
+        from autogan_ray.results.trial_log import ENDED
+
+        log: TrialLog = event["trial"]
+        logs = list(event["logs"])
+        best = best_trial(logs)
+        so_far = f"best {best.best['fid']:.4g} ({best.trial_id})" if best and best.best else "no score yet"
+        lead = f"[{clock(time.time() - self._start)}] {log.trial_id}"
+        if event["kind"] == "end":
+            ended = [other for other in logs if other.state in ENDED]
+            done = f"{len(ended)}/{self._planned} trials done"
+            return f"{lead} {event['status']:<10} {done}, {so_far}{self._time_left(ended)}"
+        record, config = event["record"], log.about["config"]
+        return (
+            f"{lead} evaluation {record['evaluation']}: {self._metric} {record['fid']:.4g} "
+            f"(supernet {number(record['fid_supernet'])})  {config['space']} {relaxation_label(config)} "
+            f"entropy {number(record['entropy_g'], '.2f')}/{number(record['entropy_d'], '.2f')}  {so_far}"
+        )
+
+    def _time_left(self, ended: Sequence[TrialLog]) -> str:
+        """An estimate: the trials to come take as long as those that ended."""
+        wall_s = [log.records[-1]["wall_s"] for log in ended if log.records]
+        left = self._planned - len(ended)
+        if not wall_s or left <= 0:
+            return ""
+        return f", about {clock(left * sum(wall_s) / len(wall_s) / self._slots)} left"
+
+
+def _print_plan(plan: Plan, resume: bool) -> None:
+    from autogan_ray.study.study_file import check_folder
 
     missing = list(plan.missing)
     try:
@@ -208,15 +291,14 @@ def _say_plan(say: Say, plan: Plan, resume: bool) -> None:
     except ResultsError as error:
         missing.append(f"folder: {error}")
 
-    say(json.dumps(plan.study.to_dict(), indent=2))
-    say("")
-    say(header(plan, None))
-    say("\ncost       " + _cost_estimate(plan))
-    say("missing    " + ("\n           ".join(missing) if missing else "nothing"))
+    click.echo(json.dumps(plan.study.to_dict(), indent=2))
+    click.echo("\n" + _header(plan, None))
+    click.echo("\ncost       " + _cost_estimate(plan))
+    click.echo("missing    " + ("\n           ".join(missing) if missing else "nothing"))
 
 
 def _cost_estimate(plan: Plan) -> str:
-    """In images, which need no clock: what all trials would show, and what ASHA is expected to leave of it."""
+    """The images that all trials would show to D, and what is expected to remain of them where ASHA stops trials."""
     tune, search = plan.study.tune, plan.study.search
     whole = tune.num_trials * search.kimg
     if tune.scheduler == "none":
@@ -231,46 +313,46 @@ def _cost_estimate(plan: Plan) -> str:
     return f"{whole:g} kimg without pruning; at least {whole * share:.4g} kimg ({share:.0%}) with ASHA"
 
 
-def _say_failures(say: Say, logs: TrialLogs) -> None:
-    """Why trials failed, the same reason once."""
-    reasons: dict[str, list[str]] = {}
-    for log in logs:
-        if log.state == "error":
-            first = str(log.status["error_message"]).partition("\n")[0]
-            reasons.setdefault(f"{log.status['error_type']}: {first}", []).append(log.trial_id)
-    for reason, trials in reasons.items():
-        say(f"\nfailed: {', '.join(trials)}: {reason}")
-    if reasons:
-        say("(the whole message: column error_message of trials.parquet; the same command with --resume tries again)")
-
-
-def _say_summary(say: Say, folder: Path) -> bool:
-    """The trials, the best genotype, and how to go on; False where no trial has a score."""
-    from autogan_ray.cli.text import trial_table
+def _print_summary(folder: Path) -> bool:
+    """Prints the trials, the best genotype, and how to go on; returns False where no trial has a score."""
     from autogan_ray.metrics.labels import metric_label
     from autogan_ray.results.decidedness import decidedness
     from autogan_ray.results.drawing import draw
     from autogan_ray.results.rows import best_trial
     from autogan_ray.results.store import load_study
     from autogan_ray.results.symptoms import symptoms
+    from autogan_ray.results.trial_log import TrialLogs
+    from autogan_ray.spaces.genotype import Genotype
 
     logs = TrialLogs(folder)
     study = load_study(folder)
-    extractor = str(study.studies["extractor"].iloc[0])
-    say(trial_table(logs, metric_label(extractor)))
-    _say_failures(say, logs)
+    click.echo(trial_table(logs, metric_label(str(study.studies["extractor"].iloc[0]))))
+    _print_failures(logs)
     best = best_trial(logs)
     if best is None or best.best is None:
-        say("no trial has a score; the table trials has their errors")
+        click.echo("no trial has a score; the table trials has their errors")
         return False
-    from autogan_ray.spaces.genotype import Genotype
-
-    say(f"\nbest: trial {best.trial_id}, {decidedness(best.best['decisions'])}")
-    say(draw(Genotype.from_dict(best.best["genotype"])))
+    click.echo(f"\nbest: trial {best.trial_id}, {decidedness(best.best['decisions'])}")
+    click.echo(draw(Genotype.from_dict(best.best["genotype"])))
     for symptom in symptoms(best.records, int(study.studies["max_evaluations"].iloc[0])):
-        say(f"warning: {symptom}")
-    say(f"\ntables in {folder}; go on with")
-    say(f"  python studies/retrain.py {folder}")
-    say(f"  autogan-ray show {folder} {best.trial_id}")
-    say(f"  python -c \"import pandas as pd; print(pd.read_parquet('{folder}/trials.parquet'))\"")
+        click.echo(f"warning: {symptom}")
+    click.echo(f"\ntables in {folder}; go on with")
+    click.echo(f"  python studies/retrain.py {folder}")
+    click.echo(f"  autogan-ray show {folder} {best.trial_id}")
+    click.echo(f"  python -c \"import pandas as pd; print(pd.read_parquet('{folder}/trials.parquet'))\"")
     return True
+
+
+def _print_failures(logs: TrialLogs) -> None:
+    """Prints why trials failed, with all trials of the same reason on one line."""
+    reasons: dict[str, list[str]] = {}
+    for log in logs:
+        if log.state == "error":
+            first = str(log.status["error_message"]).partition("\n")[0]
+            reasons.setdefault(f"{log.status['error_type']}: {first}", []).append(log.trial_id)
+    for reason, trials in reasons.items():
+        click.echo(f"\nfailed: {', '.join(trials)}: {reason}")
+    if reasons:
+        click.echo(
+            "(the whole message: column error_message of trials.parquet; the same command with --resume tries again)"
+        )

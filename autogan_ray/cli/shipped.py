@@ -1,4 +1,4 @@
-"""The verbs that show what is shipped, or a user's own beside it: search spaces and genotypes."""
+"""``spaces``, ``genotypes`` and ``recipes``: what is shipped, and a user's own files beside it."""
 
 from __future__ import annotations
 
@@ -8,24 +8,36 @@ import math
 import textwrap
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from autogan_ray.base import catalog
-from autogan_ray.spaces.genotype import Genotype
-from autogan_ray.spaces.published import Published, Score, all_published, is_published, load_genotype, load_published
-from autogan_ray.spaces.space import Decision, SearchSpace, load_space, space_of
+import click
 
-Say = Callable[[str], None]
+from autogan_ray.cli import options
+from autogan_ray.cli.text import table
+
+if TYPE_CHECKING:
+    from autogan_ray.spaces.genotype import Genotype
+    from autogan_ray.spaces.published import Published, Score
+    from autogan_ray.spaces.space import Decision, SearchSpace
 
 
-def _size_text(space: SearchSpace, image_size: int) -> str:
-    return _number_text(space.size(image_size))
+@click.command()
+@click.argument("name", required=False)
+@click.option("--image-size", type=int, default=32, show_default=True)
+@options.as_json
+def spaces(name: str | None, image_size: int, as_json: bool) -> None:
+    """List the search spaces, or the decisions of one (a name, G/D, or a file)."""
+    if name is None:
+        _print_spaces(image_size, as_json)
+    else:
+        _print_space(name, image_size, as_json)
 
 
-def say_spaces(say: Say, image_size: int, as_json: bool) -> None:
-    """Every shipped space; a space without a generator is for the right of a slash."""
+def _print_spaces(image_size: int, as_json: bool) -> None:
+    """Prints every shipped space; a space that has no generator is combined with the generator of ``autogan``."""
+    from autogan_ray.base import catalog
     from autogan_ray.base.errors import SpaceError
-    from autogan_ray.cli.text import table
+    from autogan_ray.spaces.space import load_space
 
     rows = []
     for name in catalog.names("space"):
@@ -35,34 +47,34 @@ def say_spaces(say: Say, image_size: int, as_json: bool) -> None:
             use = f"autogan/{name}"
             space = load_space(use)
         decisions = (len(space.decisions_g(image_size)), len(space.decisions_d(image_size)))
-        description = space.description.split(" | ")[-1]  # of G/D: what stands right of the slash is listed
-        rows.append((use, *decisions, _size_text(space, image_size), description))
+        description = space.description.split(" | ")[-1]  # of G/D: the description of what is listed here
+        rows.append((use, *decisions, _count_text(space.size(image_size)), description))
     if as_json:
         keys = ("name", "decisions_g", "decisions_d", "size", "description")
-        say(json.dumps([dict(zip(keys, row, strict=True)) for row in rows], indent=2))
+        click.echo(json.dumps([dict(zip(keys, row, strict=True)) for row in rows], indent=2))
         return
-    say(table(("space", "G decisions", "D decisions", f"size at {image_size} px", "description"), rows))
-    say("\ncombine two as G/D, such as autogan/adversarialnas; see one by its name")
+    click.echo(table(("space", "G decisions", "D decisions", f"size at {image_size} px", "description"), rows))
+    click.echo("\ncombine two as G/D, such as autogan/adversarialnas; see one by its name")
 
 
-def say_space(say: Say, name: str, image_size: int, as_json: bool) -> None:
-    """One space: its size, what its networks cost, its cells drawn, all decisions.
+def _print_space(name: str, image_size: int, as_json: bool) -> None:
+    """Prints size, cost range, cells and all decisions of one space.
 
-    Raises NotFoundError, SpaceError: no such space, a file that describes none, an image size that does not fit.
+    Raises NotFoundError, SpaceError: there is no such space, or its file is wrong, or the image size does not fit.
     """
-    from autogan_ray.cli.text import table
     from autogan_ray.nets.cost.range import connected_size
     from autogan_ray.results.drawing import WIDTH, draw_cell
+    from autogan_ray.spaces.space import load_space
 
     space = load_space(name)
     size, connected = space.size(image_size), connected_size(space, image_size)
     cost = _cost_range(space, image_size)
     if as_json:
-        say(json.dumps(space.to_dict() | {"size": size, "connected": connected, "cost": cost}, indent=2))
+        click.echo(json.dumps(space.to_dict() | {"size": size, "connected": connected, "cost": cost}, indent=2))
         return
-    say(textwrap.fill(f"{space.name}: {space.description}", WIDTH))
-    share = "all" if connected == size else f"{_number_text(connected)} ({100 * connected / size:.3g} %)"
-    say(f"{_number_text(size)} architectures at {image_size} px, {share} of them connected (no dead end)\n")
+    click.echo(textwrap.fill(f"{space.name}: {space.description}", WIDTH))
+    share = "all" if connected == size else f"{_count_text(connected)} ({100 * connected / size:.3g} %)"
+    click.echo(f"{_count_text(size)} architectures at {image_size} px, {share} of them connected (no dead end)\n")
     rows = [
         (
             network,
@@ -71,47 +83,50 @@ def say_space(say: Say, name: str, image_size: int, as_json: bool) -> None:
         )
         for network in ("generator", "discriminator")
     ]
-    say(table(("network", "parameters", "GMACs of one image"), rows))
-    say(
+    click.echo(table(("network", "parameters", "GMACs of one image"), rows))
+    click.echo(
         f"of connected networks with {cost['channels']} channels in G, {cost['channels_d']} in D, latent "
         f"{cost['latent_dim']}; which choices: --json\n"
     )
-    say(draw_cell(space.generator, "g", image_size) + "\n")
-    say(draw_cell(space.discriminator, "d", image_size) + "\n")
-    say("\n".join(_decision_lines(space.decisions(image_size), WIDTH)))
+    click.echo(draw_cell(space.generator, "g", image_size) + "\n")
+    click.echo(draw_cell(space.discriminator, "d", image_size) + "\n")
+    click.echo("\n".join(_decision_lines(space.decisions(image_size), WIDTH)))
 
 
-def _number_text(number: int) -> str:
-    return f"{number:,}" if number < 10**7 else f"10^{math.log10(number):.1f}"
+def _count_text(count: int) -> str:
+    return f"{count:,}" if count < 10**7 else f"10^{math.log10(count):.1f}"
 
 
 def _span(ends: dict[str, Any], show: Callable[[int], str]) -> str:
-    """``smallest to largest``, or one number where they are equal."""
+    """``smallest to largest``, or a single number where the two are equal."""
     low, high = (show(ends[end]["value"]) for end in ("smallest", "largest"))
     return low if low == high else f"{low} to {high}"
 
 
 def _cost_range(space: SearchSpace, image_size: int) -> dict[str, Any]:
-    """The smallest and the largest connected networks at the widths of most publications, z as near to 120 as fits."""
+    """The smallest and the largest connected networks at the widths of most publications.
+
+    The length of z is the possible length nearest to 120.
+    """
     from autogan_ray.nets.cost.range import cost_range
     from autogan_ray.nets.gan import Shape
 
     parts = space.latent_parts(image_size)
     shape = Shape(image_size, 3, 256, 128, max(1, round(120 / parts)) * parts)
-    found = cost_range(space, shape)
+    costs = cost_range(space, shape)
     return {
         "image_size": image_size,
         "image_channels": shape.image_channels,
         "channels": shape.channels_g,
         "channels_d": shape.channels_d,
         "latent_dim": shape.latent_dim,
-        "generator": {what: asdict(found[f"{what}_g"]) for what in ("params", "macs")},
-        "discriminator": {what: asdict(found[f"{what}_d"]) for what in ("params", "macs")},
+        "generator": {what: asdict(costs[f"{what}_g"]) for what in ("params", "macs")},
+        "discriminator": {what: asdict(costs[f"{what}_d"]) for what in ("params", "macs")},
     }
 
 
 def _decision_lines(decisions: Sequence[Decision], width: int) -> list[str]:
-    """All decisions by their full names; those of several cells that are equal stand together."""
+    """All decisions by their full names; equal decisions of several cells stand on the same line."""
     together: dict[tuple[str, str], dict[tuple[str, ...], list[str]]] = {}
     for decision in decisions:
         network, _, name = decision.name.split(".", 2)
@@ -126,23 +141,40 @@ def _decision_lines(decisions: Sequence[Decision], width: int) -> list[str]:
     return lines
 
 
-def say_genotypes(say: Say, as_json: bool) -> None:
-    """Every shipped genotype with its cost as published, and every published score with its protocol."""
-    from autogan_ray.cli.text import table
+@click.command()
+@click.argument("name", required=False)
+@click.option("--image-size", type=click.IntRange(min=1), help="Side in pixels (default: the genotype's own).")
+@click.option("--channels", type=click.IntRange(min=1), help="Of G (default: as published; 256 for a file).")
+@click.option("--channels-d", type=click.IntRange(min=1), help="Of D (default: half of G's).")
+@click.option("--latent", type=click.IntRange(min=1), help="Length of z (default: as published; 120 for a file).")
+@options.as_json
+def genotypes(name: str | None, as_json: bool, **sizes: int | None) -> None:
+    """List the published genotypes, or draw one (a name or a file) with what it costs."""
+    if name is not None:
+        _print_genotype(name, as_json=as_json, **sizes)
+    elif any(value is not None for value in sizes.values()):
+        raise click.UsageError("--image-size, --channels, --channels-d and --latent are for one genotype: name it")
+    else:
+        _print_genotypes(as_json)
+
+
+def _print_genotypes(as_json: bool) -> None:
+    """Prints every shipped genotype with its cost as published, and every published score with its protocol."""
+    from autogan_ray.spaces.published import all_published
 
     entries = all_published()
     costs = {entry.name: _cost(entry.genotype, *_widths(entry)) for entry in entries}
     if as_json:
-        say(json.dumps([_entry(entry) | costs[entry.name] for entry in entries], indent=2))
+        click.echo(json.dumps([_entry(entry) | costs[entry.name] for entry in entries], indent=2))
         return
     rows = []
     for entry in entries:
         cost, size = costs[entry.name]["generator"], str(entry.genotype.image_size)
         line = (f"{cost['params'] / 1e6:.3f}", f"{cost['macs'] / 1e9:.3f}", entry.about.source)
         rows.append((entry.name, entry.genotype.space, size, *line))
-    say(table(("genotype", "space", "px", "params/M", "GMACs", "source"), rows))
-    say("params and MACs of the generator at the published width; the discriminator's: --json")
-    say("\npublished scores, of other code and by the protocol they were published with")
+    click.echo(table(("genotype", "space", "px", "params/M", "GMACs", "source"), rows))
+    click.echo("params and MACs of the generator at the published width; the discriminator's: --json")
+    click.echo("\npublished scores, of other code and by the protocol they were published with")
     scores = [(entry.name, score) for entry in entries for score in entry.about.scores]
     numbered = {note: index for index, note in enumerate(dict.fromkeys(s.note for _, s in scores if s.note), start=1)}
     reported = [
@@ -153,9 +185,9 @@ def say_genotypes(say: Say, as_json: bool) -> None:
         )
         for name, score in scores
     ]
-    say(table(("genotype", "data", "IS", "FID", "fakes", "reals", "features"), reported))
+    click.echo(table(("genotype", "data", "IS", "FID", "fakes", "reals", "features"), reported))
     for note, index in numbered.items():
-        say(f"[{index}] {note}")
+        click.echo(f"[{index}] {note}")
 
 
 def _with_spread(score: Score) -> str:
@@ -173,9 +205,10 @@ def _widths(entry: Published) -> tuple[int, int, int]:
 
 
 def _cost(genotype: Genotype, channels_g: int, channels_d: int, latent_dim: int) -> dict[str, dict[str, int]]:
-    """Parameters, and multiply-accumulates of one image, of both networks for images of three channels."""
+    """Parameters and multiply-accumulates of one image for both networks, where images have three channels."""
     from autogan_ray.nets.cost.count import genotype_cost
     from autogan_ray.nets.gan import Shape
+    from autogan_ray.spaces.space import space_of
 
     shape = Shape(genotype.image_size, 3, channels_g, channels_d, latent_dim)
     cost = genotype_cost(space_of(genotype), shape, genotype)
@@ -185,8 +218,7 @@ def _cost(genotype: Genotype, channels_g: int, channels_d: int, latent_dim: int)
     }
 
 
-def say_genotype(
-    say: Say,
+def _print_genotype(
     name: str,
     *,
     image_size: int | None,
@@ -195,51 +227,58 @@ def say_genotype(
     latent: int | None,
     as_json: bool,
 ) -> None:
-    """One genotype drawn, with what both networks cost.
+    """Prints one genotype as a drawing, with the cost of both networks.
 
     Args:
-        channels, latent: None takes the published ones, and 256 and 120 for a file. ``channels_d``: half of channels.
+        image_size: in pixels; None takes the genotype's own.
+        channels: of G; None takes the published number, and 256 for a file.
+        channels_d: of D; None takes half of ``channels``, else the published number, and 128 for a file.
+        latent: length of z; None takes the published length, and 120 for a file.
 
-    Raises:
-        NotFoundError, GenotypeError, ConfigError: no such genotype; it does not fit its space, the size or the latent.
+    Raises NotFoundError, GenotypeError, ConfigError: there is no such genotype, or it does not fit its space, the
+    image size or the length of z.
     """
     from autogan_ray.results.drawing import draw
+    from autogan_ray.spaces.published import is_published, load_genotype, load_published
+    from autogan_ray.spaces.space import space_of
 
     published = load_published(name) if is_published(name) else None
     wide, narrow, length = _widths(published) if published else (256, 128, 120)
-    found = load_genotype(name)
-    genotype = space_of(found).resized(found, image_size or found.image_size)
+    stored = load_genotype(name)
+    genotype = space_of(stored).resized(stored, image_size or stored.image_size)
     narrow = channels_d or (max(1, channels // 2) if channels else narrow)
     wide, length = channels or wide, latent or length
     cost = _cost(genotype, wide, narrow, length)
     if as_json:
         settings = {"channels": wide, "channels_d": narrow, "latent_dim": length}
-        say(json.dumps({"name": name, **settings, "genotype": genotype.to_dict(), **cost}, indent=2))
+        click.echo(json.dumps({"name": name, **settings, "genotype": genotype.to_dict(), **cost}, indent=2))
         return
-    say(draw(genotype))
+    click.echo(draw(genotype))
     for network, width in (("generator", wide), ("discriminator", narrow)):
         numbers = cost[network]
-        say(f"{network}: {numbers['params']:,} parameters, {numbers['macs'] / 1e9:.6f} GMACs at {width} channels")
+        click.echo(
+            f"{network}: {numbers['params']:,} parameters, {numbers['macs'] / 1e9:.6f} GMACs at {width} channels"
+        )
     if published:
-        say(f"{published.about.title}; {published.about.source}")
+        click.echo(f"{published.about.title}; {published.about.source}")
 
 
-def say_recipes(say: Say, as_json: bool) -> None:
-    """Every shipped recipe: what it is of, and what it sets."""
-    from autogan_ray.cli.text import table
+@click.command()
+@options.as_json
+def recipes(as_json: bool) -> None:
+    """List the published training settings that retrain takes by --recipe."""
     from autogan_ray.config.recipe import all_recipes
 
-    recipes = all_recipes()
+    shipped = all_recipes()
     if as_json:
-        say(
-            json.dumps([{"name": name, **recipe.model_dump(mode="json")} for name, recipe in recipes.items()], indent=2)
-        )
+        listed = [{"name": name, **recipe.model_dump(mode="json")} for name, recipe in shipped.items()]
+        click.echo(json.dumps(listed, indent=2))
         return
     rows = []
-    for name, recipe in recipes.items():
-        set_to = recipe.retrain
-        batches = f"{set_to.batch_size}/{set_to.batch_size_g}"
-        widths = f"{set_to.channels_g}/{set_to.channels_d}"
-        rows.append((name, f"{recipe.image_size} px", f"{set_to.kimg:g}", batches, widths, recipe.description))
-    say(table(("recipe", "images", "kimg", "batch D/G", "width G/D", "description"), rows))
-    say("\nuse one by autogan-ray retrain RESULTS --genotype NAME --recipe NAME; a file of your own: its path")
+    for name, recipe in shipped.items():
+        values = recipe.retrain
+        batches = f"{values.batch_size}/{values.batch_size_g}"
+        widths = f"{values.channels_g}/{values.channels_d}"
+        rows.append((name, f"{recipe.image_size} px", f"{values.kimg:g}", batches, widths, recipe.description))
+    click.echo(table(("recipe", "images", "kimg", "batch D/G", "width G/D", "description"), rows))
+    click.echo("\nuse one by autogan-ray retrain RESULTS --genotype NAME --recipe NAME; a file of your own: its path")

@@ -14,7 +14,8 @@ import pytest
 from click.testing import CliRunner, Result
 from PIL import Image
 
-from autogan_ray.cli.main import main
+from autogan_ray.cli.main import main, script
+from autogan_ray.cli.options import typed_command
 from autogan_ray.config.study import load_study_config
 from autogan_ray.results.store import write_table
 from autogan_ray.results.trial_log import TrialLogs
@@ -155,7 +156,7 @@ def study_in(folder: Path, **changes: object) -> None:
     """A folder as a study leaves it at its start."""
     from autogan_ray.cli.run import resolve_study
 
-    config = resolve_study("smoke", 0, None, None, None, None, (), ())
+    config = resolve_study("smoke", 0)
     values = config.to_dict() | changes
     folder.mkdir(parents=True)
     about = {"study_id": "x", "status": "running", "config_json": json.dumps(values), "wall_s": 0.0}
@@ -335,3 +336,20 @@ def test_the_scripts_are_the_verbs(script: str, verb: str) -> None:
     found = subprocess.run([sys.executable, str(file), "--help"], capture_output=True, text=True)
     assert found.returncode == 0 and "--gpus" in found.stdout
     assert found.stdout.startswith(f"Usage: autogan-ray {verb} [OPTIONS]")
+
+
+def test_a_study_records_the_command_that_runs_it_again_also_where_a_script_was_called(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["studies/run_study.py", "smoke", "--name", "a b"])
+    monkeypatch.setattr("autogan_ray.cli.main.main", lambda prog_name: None)
+    script("run")
+    assert typed_command() == "autogan-ray run smoke --name 'a b'"
+
+
+def test_every_verb_stands_in_the_help_and_answers() -> None:
+    verbs = "doctor evaluate generate genotypes list recipes retrain run show spaces".split()
+    listed = ask("--help").output.partition("Commands:\n")[2]
+    assert [line.split()[0] for line in listed.splitlines()] == verbs
+    for verb in verbs:
+        assert ask(verb, "--help").exit_code == 0
