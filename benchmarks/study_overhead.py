@@ -136,7 +136,7 @@ def run(study: str, out: Path, more: Sequence[str], begin: float) -> tuple[tuple
     from autogan_ray.tune import cluster, runner
 
     spent: dict[str, float] = {}
-    work, imports = runner.run_study, cluster.import_next
+    work, imports = runner.run_study, cluster.import_ahead
 
     def measured_work(*arguments: Any) -> Any:
         before = time.process_time()
@@ -150,11 +150,11 @@ def run(study: str, out: Path, more: Sequence[str], begin: float) -> tuple[tuple
         imports()
         spent["driver_imports_cpu_s"] = time.thread_time() - before
 
-    runner.run_study, cluster.import_next = measured_work, measured_imports
+    runner.run_study, cluster.import_ahead = measured_work, measured_imports
     try:
         found = CliRunner().invoke(command, ["run", study, "--out", str(out), *more])
     finally:
-        runner.run_study, cluster.import_next = work, imports
+        runner.run_study, cluster.import_ahead = work, imports
     if found.exit_code:
         raise SystemExit(f"{found.output}\n{found.exception!r}")
     if "driver_cpu_s" not in spent:

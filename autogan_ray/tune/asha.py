@@ -1,4 +1,7 @@
-"""ASHA that remembers: Ray does not save a scheduler's rungs, so a resumed study would judge trials by nothing."""
+"""ASHA whose rungs outlive the process.
+
+Ray does not save a scheduler's rungs, so in a resumed study there would be no scores to compare a trial with.
+"""
 
 from __future__ import annotations
 
@@ -16,15 +19,18 @@ from autogan_ray.config.study import StudyConfig
 from autogan_ray.tune.optuna_search import METRIC, TIME
 
 
-class RungKeeper(ASHAScheduler):
+class ResumableASHA(ASHAScheduler):
     """Asynchronous successive halving (Li et al. 2020), one bracket, with its rungs in a JSON file.
 
-    Trials go by our ids in it: a trial that goes on in a later run has another of Ray's, and must not be there twice.
+    The rungs hold trials by the study's ids, such as ``t0003``: Ray gives a trial that goes on in a later run a new id,
+    and it must not stand in a rung twice.
 
-    A diverged trial is stopped without a place in any rung: its penalty would loosen the cutoff for the others.
+    A diverged trial is stopped and enters no rung: its penalty would loosen the cutoff for the other trials.
 
     Args:
-        file: where the rungs are kept, replaced atomically after each decision.
+        file: where the rungs are kept, replaced in one step after each decision.
+
+    Raises ResultsError for a damaged file.
     """
 
     def __init__(self, study: StudyConfig, file: Path) -> None:
@@ -43,37 +49,38 @@ class RungKeeper(ASHAScheduler):
         self._load()
 
     @property
-    def rungs(self) -> dict[float, dict[str, float]]:
-        """Evaluation -> trial -> FID recorded there."""
-        return {rung: {who: -reward for who, reward in seen.items()} for rung, seen in self._brackets[0]._rungs}
+    def _ray_rungs(self) -> list[tuple[float, dict[str, float]]]:
+        """Ray's own rungs: (evaluation, trial -> reward), where the reward is the FID with its sign turned."""
+        rungs: list[tuple[float, dict[str, float]]] = self._brackets[0]._rungs
+        return rungs
 
     def on_trial_add(self, tune_controller: Any, trial: Trial) -> None:
-        super().on_trial_add(tune_controller, _named(trial))
+        super().on_trial_add(tune_controller, _by_study_id(trial))
 
     def on_trial_result(self, tune_controller: Any, trial: Trial, result: dict[str, Any]) -> str:
-        ours = _named(trial)
-        # A worker that dies between the decision and its stop starts again: what was decided stays decided.
-        if result.get("diverged") or ours.trial_id in self._stopped:
+        known = _by_study_id(trial)
+        # A trial's process that dies between the decision and the stop is started again; the decision stands.
+        if result.get("diverged") or known.trial_id in self._stopped:
             return TrialScheduler.STOP
-        decision = super().on_trial_result(tune_controller, ours, result)
+        decision = super().on_trial_result(tune_controller, known, result)
         if decision == TrialScheduler.STOP and result[TIME] < self._max_t:
-            self._stopped.add(ours.trial_id)
+            self._stopped.add(known.trial_id)
         self._save()
         return decision
 
     def on_trial_complete(self, tune_controller: Any, trial: Trial, result: dict[str, Any]) -> None:
-        ours = _named(trial)
-        if result.get("diverged") or ours.trial_id in self._stopped:
-            self._trial_info.pop(ours.trial_id, None)
+        known = _by_study_id(trial)
+        if result.get("diverged") or known.trial_id in self._stopped:
+            self._trial_info.pop(known.trial_id, None)
             return
-        super().on_trial_complete(tune_controller, ours, result)
+        super().on_trial_complete(tune_controller, known, result)
         self._save()
 
     def on_trial_remove(self, tune_controller: Any, trial: Trial) -> None:
-        self._trial_info.pop(_named(trial).trial_id, None)
+        self._trial_info.pop(_by_study_id(trial).trial_id, None)
 
     def _save(self) -> None:
-        rungs = [[rung, seen] for rung, seen in self._brackets[0]._rungs]
+        rungs = [[rung, entered] for rung, entered in self._ray_rungs]
         text = json.dumps({"rungs": rungs, "stopped": sorted(self._stopped)})
         if text == self._saved:  # most evaluations lie between two rungs
             return
@@ -84,17 +91,17 @@ class RungKeeper(ASHAScheduler):
         saved = _read(self._file)
         self._stopped = set(saved["stopped"])
         kept = dict(saved["rungs"])
-        for rung, seen in self._brackets[0]._rungs:
-            seen.update(kept.get(rung, {}))
+        for rung, entered in self._ray_rungs:
+            entered.update(kept.get(rung, {}))
 
 
-def _named(trial: Trial) -> Any:
-    """What Ray's scheduler reads of a trial, its id, as ours."""
+def _by_study_id(trial: Trial) -> Any:
+    """A stand-in with the study's id: Ray's scheduler reads nothing else of a trial."""
     return SimpleNamespace(trial_id=trial.config["trial_id"])
 
 
 class StoppedTrials:
-    """The trials that ASHA stopped early, read from the rungs' file (picklable, unlike a closure)."""
+    """Reads from the rungs' file which trials ASHA stopped early; picklable, unlike a closure."""
 
     def __init__(self, file: Path) -> None:
         self._file = file
@@ -104,7 +111,7 @@ class StoppedTrials:
 
 
 def _read(file: Path) -> dict[str, Any]:
-    """Raises ResultsError for a damaged file."""
+    """The content of the rungs' file. Raises ResultsError for a damaged file."""
     if not file.exists():
         return {"rungs": [], "stopped": []}
     try:

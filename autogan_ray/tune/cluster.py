@@ -1,4 +1,4 @@
-"""Ray for the time of a study: started here on loopback, or joined."""
+"""A Ray cluster for the time of a study: started on this machine, on loopback, or joined."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ ENVIRONMENT = {
     "RAY_TRAIN_ENABLE_V2_MIGRATION_WARNINGS": "0",
 }
 
-_PATIENCE_S = 5.0
-"""For a cluster's head to take a connection."""
+_CONNECT_S = 5.0
+"""How long a cluster's head may take to accept a connection."""
 
-# In the order in which they are wanted; torch comes with the first. Ray asks for the last two to hand over values.
-_NEXT = (
+# In the order in which a study needs them. The first brings torch; Ray needs the last two to serialise values.
+_IMPORTED_AHEAD = (
     *("autogan_ray.metrics.study", "autogan_ray.tune.trainable", "autogan_ray.tune.optuna_search"),
     *("autogan_ray.tune.recorder", "autogan_ray.tune.asha", "autogan_ray.tune.ray_internals"),
     *("pydantic.v1", "pyarrow.json"),
@@ -42,16 +42,16 @@ _NEXT = (
 
 @contextmanager
 def cluster(plan: Plan, address: str | None) -> Iterator[str | None]:
-    """Ray for one study; gives the dashboard's address. Joins ``address``, or starts a cluster on loopback.
+    """Joins the cluster at ``address``, or starts one on loopback (None); gives the dashboard's address.
 
-    Raises ConfigError where a joined cluster has fewer GPUs than asked for.
+    Raises ConfigError where no cluster answers, or where it has fewer GPUs than the plan.
     """
     for key, value in ENVIRONMENT.items():
         os.environ.setdefault(key, value)
     import ray
 
-    # Not Ray in a thread and the imports here: its processes end with the thread that started them.
-    ahead = threading.Thread(target=import_next, name="imports")
+    # The imports go into the thread, not Ray: Ray's processes end with the thread that started them.
+    ahead = threading.Thread(target=import_ahead, name="imports")
     ahead.start()
     try:
         context = _start(plan) if address is None else _join(address)
@@ -59,9 +59,9 @@ def cluster(plan: Plan, address: str | None) -> Iterator[str | None]:
         token = Path.home() / ".ray" / "auth_token"
         if token.is_file():
             token.chmod(0o600)  # Ray leaves it readable to all
-        there = int(ray.cluster_resources().get("GPU", 0))
-        if plan.gpus > there:
-            raise ConfigError(f"GPUs: {plan.gpus} asked for by --gpus, {there} in the cluster at {address}")
+        available = int(ray.cluster_resources().get("GPU", 0))
+        if plan.gpus > available:
+            raise ConfigError(f"GPUs: {plan.gpus} asked for by --gpus, {available} in the cluster at {address}")
         yield context.dashboard_url or None
     finally:
         ahead.join()
@@ -71,7 +71,7 @@ def cluster(plan: Plan, address: str | None) -> Iterator[str | None]:
 def _start(plan: Plan) -> Any:
     import ray
 
-    with interrupts_kept():
+    with interrupts_deferred():
         return ray.init(
             address="local",
             num_cpus=max(os.cpu_count() or 1, int(plan.slots * plan.study.tune.cpus_per_trial)),
@@ -84,7 +84,10 @@ def _start(plan: Plan) -> Any:
 
 
 def check_address(address: str) -> None:
-    """Raises ConfigError for what is no address of a cluster, or one where nothing listens: Ray would wait minutes."""
+    """Checks that something listens at a cluster's address, as Ray itself would wait for minutes.
+
+    Raises ConfigError.
+    """
     if address == "auto":
         return
     host, _, port = address.rpartition(":")
@@ -94,7 +97,7 @@ def check_address(address: str) -> None:
             "out to start one here"
         )
     try:
-        socket.create_connection((host.strip("[]"), int(port)), timeout=_PATIENCE_S).close()
+        socket.create_connection((host.strip("[]"), int(port)), timeout=_CONNECT_S).close()
     except OSError as error:
         raise ConfigError(
             f"--address {address!r}: nothing answers there ({error.strerror or error}); 'ray start --head' starts a "
@@ -115,40 +118,41 @@ def _join(address: str) -> Any:
 
 
 @contextmanager
-def interrupts_kept() -> Iterator[None]:
-    """Inside, Ctrl-C is kept to be raised at the end; a second one is raised at once.
+def interrupts_deferred() -> Iterator[None]:
+    """Defers Ctrl-C to the end of the block; a second Ctrl-C is raised at once.
 
-    Ray forks five times at its start. An interrupt in the moment of a fork is raised in what Python itself calls then,
-    and ignored there: of 25 one was lost, and the study ran to its end. At other moments Ray leaves processes behind.
+    Ray forks five times at its start. An interrupt during a fork is raised in a function that Python itself calls then,
+    and is ignored there: of 25 interrupts one was lost, and the study ran to its end. An interrupt at another time made
+    Ray leave processes behind.
     """
-    seen: list[int] = []
+    interrupts: list[int] = []
 
     def interrupt(signum: int, frame: Any) -> None:
-        seen.append(signum)
-        if len(seen) > 1:
+        interrupts.append(signum)
+        if len(interrupts) > 1:
             raise KeyboardInterrupt
 
-    known = signal.signal(signal.SIGINT, interrupt)
+    handler = signal.signal(signal.SIGINT, interrupt)
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, known)
-    if seen:
+        signal.signal(signal.SIGINT, handler)
+    if interrupts:
         raise KeyboardInterrupt
 
 
-def import_next() -> None:
-    """What a driver needs next; it is imported while Ray starts, which takes as long."""
-    for name in _NEXT:
-        with suppress(Exception):  # told where the module is wanted
+def import_ahead() -> None:
+    """Imports what the driver needs next, while Ray starts: both take about as long."""
+    for name in _IMPORTED_AHEAD:
+        with suppress(Exception):  # the error comes again where the module is used
             importlib.import_module(name)
 
 
 def _end() -> None:
-    """Leave Ray, or end it where it was started here.
+    """Leaves the cluster, and ends it where it was started here.
 
-    The monitor of its autoscaler is ended first: once the cluster it asks is gone it hears no signal, and Ray would
-    wait a second for it.
+    The monitor of Ray's autoscaler is ended first: once its cluster is gone it answers no signal, and Ray would wait a
+    second for it.
     """
     import ray
     from ray._private import worker

@@ -1,4 +1,4 @@
-"""Optuna's journal, opened after whatever an earlier driver's end left of it."""
+"""Optuna's journal, repaired where an earlier driver died while it wrote."""
 
 from __future__ import annotations
 
@@ -12,10 +12,11 @@ from autogan_ray.base.errors import ResultsError
 
 
 def open_journal(file: Path) -> JournalStorage:
-    """The journal, new or as it was; a torn last line is cut off, a lock that a dead driver left is removed.
+    """Opens the journal, or makes a new one; cuts off a torn last line and removes the lock of a dead driver.
 
-    A study has one driver. Optuna waits half a minute for such a lock, and for ever where the folder was moved, as the
-    lock points at where it was; and it would write its next line onto a torn one.
+    A study has a single driver, so a lock that is there belongs to a dead one. Optuna would wait half a minute for it,
+    and for ever where the folder was moved, as the lock points to the old place. And Optuna would append its next
+    line to a torn one.
 
     Raises ResultsError where a line before the last is damaged.
     """

@@ -1,4 +1,4 @@
-"""From a study's sweep to Optuna: what is proposed, under which number, and what Optuna is told of the outcome."""
+"""Optuna as Ray's search algorithm: proposes the trials of a study's sweep and reports their scores to Optuna."""
 
 from __future__ import annotations
 
@@ -19,19 +19,23 @@ from autogan_ray.config.sweep import Domain, in_order
 from autogan_ray.results.trial_log import FINISHED, TrialLog, name_of
 from autogan_ray.training.streams import stream_seed
 from autogan_ray.tune.journal import open_journal
-from autogan_ray.tune.resume import Unfinished
+from autogan_ray.tune.resume import UnfinishedTrial
 
 METRIC = "fid"
+"""The key of a report by which trials are compared."""
 TIME = "evaluation"
+"""The key of a report that counts a trial's progress."""
 
 
 def propose(sweep: Mapping[str, Domain], trial: optuna.Trial, before: Callable[[str], None]) -> dict[str, Any]:
-    """Values for a sweep's settings, each only where its ``when`` holds; what ``trial`` has already stays.
+    """Values for the settings of a sweep, without those whose condition ``when`` does not hold.
 
-    ``before`` is called with the name of each setting.
+    Args:
+        trial: Optuna's trial; a value that it has already stays as it is.
+        before: called with the name of each setting before its value is proposed.
     """
     proposed: dict[str, Any] = {}
-    for key, domain in in_order(sweep).items():  # so that every condition finds what it asks about
+    for key, domain in in_order(sweep).items():  # a setting comes after those that its condition names
         if all(proposed.get(other) in wanted for other, wanted in domain.when.items()):
             before(key)
             proposed[key] = _suggest(trial, key, domain)
@@ -50,128 +54,132 @@ def _suggest(trial: optuna.Trial, key: str, domain: Domain) -> Any:
 
 
 @dataclass
-class _Told:
-    """What Optuna was told of a trial: its last evaluation, its best score, its end."""
+class _ReportedTrial:
+    """Optuna's trial, with what was reported of it so far."""
 
     trial: optuna.Trial
-    last: int = 0
-    best: float = math.inf
-    done: bool = False
+    last_evaluation: int = 0
+    best_score: float = math.inf
+    ended: bool = False
 
 
-class StudySearch(Searcher):
-    """Optuna for a study: journal storage, our trial numbers as Optuna's, pruned trials told as pruned.
+class OptunaSearch(Searcher):
+    """Optuna as the search algorithm of a study, with its state in a journal.
 
-    A proposal depends on the seed, its number and what the journal says of other trials, on nothing in this process; so
-    a study that goes on proposes what it would have. (Ray's own wrapper of Optuna keeps its state in Ray's snapshots,
-    takes trials that ASHA stopped for complete ones, and dies over results of trials it does not know.)
+    A trial has the same number in the study and in Optuna. A proposal depends on the study's seed, on the trial's
+    number and on the other trials in the journal, and on nothing in this process: a resumed study proposes what it
+    would have proposed without the interruption. (Ray's own wrapper of Optuna keeps its state in Ray's snapshots, takes
+    trials that ASHA stopped for complete trials, and fails at results of unknown trials.)
 
-    A trial that failed has failed for Optuna, also where it is taken up again and comes to a good end.
+    A trial that ended with an error stays failed for Optuna, even if it is run again with success.
 
     Args:
         journal: file of Optuna's journal storage (readable by optuna-dashboard).
-        unfinished: trials of an earlier run, which come first.
+        unfinished: trials of an earlier run, which are proposed before any new trial.
         first: number of the first new trial.
 
     Raises ResultsError for a damaged journal.
     """
 
     def __init__(
-        self, study: StudyConfig, journal: Path, unfinished: Sequence[Unfinished] = (), first: int = 0
+        self, study: StudyConfig, journal: Path, unfinished: Sequence[UnfinishedTrial] = (), first: int = 0
     ) -> None:
         super().__init__(metric=METRIC, mode="min")
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         self._study, self._waiting, self._next = study, list(unfinished), first
-        self._told: dict[str, _Told] = {}
+        self._reported: dict[str, _ReportedTrial] = {}
         self._optuna = optuna.create_study(
             storage=open_journal(journal), study_name=study.name, direction="minimize", load_if_exists=True
         )
 
     def suggest(self, trial_id: str) -> dict[str, Any]:
         if self._waiting:
-            asked = self._waiting.pop(0)
+            planned = self._waiting.pop(0)
         else:
-            asked, self._next = Unfinished(self._next), self._next + 1
-        number = asked.number
-        told = self._told[trial_id] = self._of_optuna(number)
-        config = asked.config
+            planned, self._next = UnfinishedTrial(self._next), self._next + 1
+        number = planned.number
+        reported = self._reported[trial_id] = self._reported_trial(number)
+        config = planned.config
         if config is None:
-            values = propose(self._study.live_sweep, told.trial, lambda key: self._draw_for(number, key))
+            values = propose(self._study.live_sweep, reported.trial, lambda key: self._seed_sampler(number, key))
             config = self._study.trial(values, stream_seed(self._study.seed, "trial", number) % 2**32)
         return {
             "number": number,
             "trial_id": name_of(number),
-            # As one text: of a nested configuration Ray keeps the mean, the extremes and the last ten of every number.
+            # As a text: of every number in a nested configuration Ray keeps mean, extremes and the last ten values.
             "trial": config.model_dump_json(),
-            "checkpoints": list(asked.checkpoints),
-            "attempt": asked.attempt,
+            "checkpoints": list(planned.checkpoints),
+            "attempt": planned.attempt,
         }
 
-    def _draw_for(self, number: int, key: str) -> None:
-        """Each setting has a seed of its own, as the driver may die between two of them."""
+    def _seed_sampler(self, number: int, key: str) -> None:
+        """Gives each setting of each trial its own seed, as the driver may die between two settings."""
         self._optuna.sampler = _sampler(self._study, stream_seed(self._study.seed, f"proposal {key}", number) % 2**32)
 
-    def _of_optuna(self, number: int) -> _Told:
-        """Optuna's trial of this number: asked for anew, or the one of an earlier run, with what it was told then."""
-        known = self._optuna.get_trials(deepcopy=False)
-        for _ in range(len(known), number):  # somebody removed the journal
+    def _reported_trial(self, number: int) -> _ReportedTrial:
+        """Optuna's trial of this number: a new trial, or that of an earlier run with what was reported of it."""
+        stored = self._optuna.get_trials(deepcopy=False)
+        for _ in range(len(stored), number):  # somebody removed the journal
             self._optuna.add_trial(optuna.trial.create_trial(state=TrialState.FAIL))
-        if number >= len(known):
-            return _Told(self._optuna.ask())
-        before = known[number]
+        if number >= len(stored):
+            return _ReportedTrial(self._optuna.ask())
+        before = stored[number]
         values = before.intermediate_values
         best = min(values.values(), default=math.inf)
         trial = optuna.trial.Trial(self._optuna, before._trial_id)
-        return _Told(trial, max(values, default=0), best, before.state.is_finished())
+        return _ReportedTrial(trial, max(values, default=0), best, before.state.is_finished())
 
     def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
         value, step = result.get(METRIC), result.get(TIME)
-        told = self._told.get(trial_id)
-        if told is None or told.done:
+        reported = self._reported.get(trial_id)
+        if reported is None or reported.ended:
             return
         if not isinstance(value, int | float) or not math.isfinite(value) or step is None:
             return
-        if step > told.last:  # a resumed trial may repeat an evaluation
-            told.trial.report(value, step)
-            told.last = step
-        told.best = min(value, told.best)
+        if step > reported.last_evaluation:  # a resumed trial may repeat an evaluation
+            reported.trial.report(value, step)
+            reported.last_evaluation = step
+        reported.best_score = min(value, reported.best_score)
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
-        told = self._told.get(trial_id)
-        if told is None or told.done:
+        reported = self._reported.get(trial_id)
+        if reported is None or reported.ended:
             return
-        # Of the report at which a trial is stopped, the last of a whole one too, Ray tells a searcher only here.
+        # Ray passes the report at which a trial stops, by ASHA or at its end, only to this method.
         self.on_trial_result(trial_id, {} if error or result is None or result.get("diverged") else result)
-        told.done = True
-        if error or not math.isfinite(told.best):
+        reported.ended = True
+        if error or not math.isfinite(reported.best_score):
             outcome: tuple[float | None, TrialState] = (None, TrialState.FAIL)
-        elif told.last >= self._study.tune.max_evaluations:
-            outcome = (told.best, TrialState.COMPLETE)
+        elif reported.last_evaluation >= self._study.tune.max_evaluations:
+            outcome = (reported.best_score, TrialState.COMPLETE)
         else:
             outcome = (None, TrialState.PRUNED)  # Optuna then uses the values reported so far
-        self._optuna.tell(told.trial, outcome[0], state=outcome[1])
+        self._optuna.tell(reported.trial, outcome[0], state=outcome[1])
 
-    def catch_up(self, logs: Iterable[TrialLog]) -> None:
-        """Tell Optuna of the finished trials that it takes for running: a run ended before Ray told of their end."""
-        known = self._optuna.get_trials(deepcopy=False)
+    def report_ends(self, logs: Iterable[TrialLog]) -> None:
+        """Reports the finished trials that are still running for Optuna, as a run ended before Ray reported them."""
+        stored = self._optuna.get_trials(deepcopy=False)
         for log in logs:
             number = log.number
-            if log.state not in FINISHED or number >= len(known) or known[number].state.is_finished():
+            if log.state not in FINISHED or number >= len(stored) or stored[number].state.is_finished():
                 continue
-            self._told[log.trial_id] = self._of_optuna(number)
+            self._reported[log.trial_id] = self._reported_trial(number)
             for record in log.records:
                 self.on_trial_result(log.trial_id, {} if record["diverged"] else record)
             self.on_trial_complete(log.trial_id)
 
     def save(self, checkpoint_path: str) -> None:
-        """Nothing: the journal and the trials' logs are the state."""
+        """Does nothing: the journal and the trials' logs are the state."""
 
     def restore(self, checkpoint_path: str) -> None:
-        """Nothing, as in :meth:`save`."""
+        """Does nothing, as :meth:`save`."""
 
 
-def folder_of(trial: Trial) -> str:
-    """Where Ray keeps a trial's checkpoints: under our id, which is readable, and Ray's, which is never given twice."""
+def trial_folder_name(trial: Trial) -> str:
+    """The folder in which Ray keeps a trial's checkpoints, such as ``t0003-8b2f1``.
+
+    The study's id makes it readable, and Ray's id unique among the runs of a study.
+    """
     return f"{trial.config['trial_id']}-{trial.trial_id}"
 
 
@@ -180,5 +188,5 @@ def _sampler(study: StudyConfig, seed: int) -> optuna.samplers.BaseSampler:
         return optuna.samplers.RandomSampler(seed=seed)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-        # constant_liar: running trials count as poor, so that slots side by side get different proposals.
+        # constant_liar: running trials count as poor, so that trials that run side by side get different proposals.
         return optuna.samplers.TPESampler(seed=seed, n_startup_trials=study.tune.startup_trials, constant_liar=True)

@@ -1,4 +1,4 @@
-"""The driver's ear: each report becomes a line of the trial's log, an event for the console, at times new tables."""
+"""Records a running study: each report goes to the trial's log and to the console, and at times into new tables."""
 
 from __future__ import annotations
 
@@ -23,16 +23,19 @@ Listener = Callable[[Event], None]
 
 
 class Recorder(Callback):
-    """Ray pickles its callbacks: the state of this one is the study folder, from which it reads itself again.
+    """Writes trial logs and tables as Ray reports what happens.
+
+    Ray pickles its callbacks. The state of this callback lies in the study's folder, from which a copy reads it again.
 
     Args:
         folder: of the study.
-        planned: evaluations of a trial that runs to its end.
-        listener: gets one event a report and one a trial's end; must be picklable.
+        planned: number of evaluations of a complete trial.
+        stopped: gives the ids of the trials that ASHA has stopped.
+        listener: called with an event for each report and for each end of a trial; must be picklable.
     """
 
     SHORTEST_S = 10.0
-    """Tables are not rewritten more often than this, nor for more than a thousandth of the time."""
+    """Tables are rewritten at most this often, and in at most a thousandth of the time."""
 
     def __init__(self, folder: Path, planned: int, stopped: Callable[[], set[str]], listener: Listener | None) -> None:
         self._folder, self._planned, self._stopped, self._listener = folder, planned, stopped, listener
@@ -50,44 +53,43 @@ class Recorder(Callback):
         self._open()
 
     def on_trial_start(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
-        log = self._known(trial)
+        log = self._log_of(trial)
         started = log.status.get("started_at") or time.time()
         starts = log.status.get("starts", 0) + 1
-        news: dict[str, Any] = {"status": "running", "started_at": started, "starts": starts}
+        status: dict[str, Any] = {"status": "running", "started_at": started, "starts": starts}
         if log.state == "error":
-            news |= {"error_type": None, "error_message": None}
-        self.logs.add(log.trial_id, "status", **news)
+            status |= {"error_type": None, "error_message": None}
+        self.logs.add(log.trial_id, "status", **status)
         self._write()
 
     def on_trial_result(
         self, iteration: int, trials: list[Trial], trial: Trial, result: dict[str, Any], **info: Any
     ) -> None:
-        log = self._known(trial)
+        log = self._log_of(trial)
         for record in json.loads(result["records"]):
-            known = log.evaluations.get(record["evaluation"])
-            if known == record:
+            if log.evaluations.get(record["evaluation"]) == record:
                 continue
             self.logs.add(log.trial_id, "evaluation", record=record)
-            self._tell(kind="evaluation", trial=log, record=record)
+            self._notify(kind="evaluation", trial=log, record=record)
         self._write()
 
     def on_checkpoint(self, iteration: int, trials: list[Trial], trial: Trial, checkpoint: Any, **info: Any) -> None:
-        log, now = self._known(trial), Path(checkpoint.path)
-        told = log.status.get("checkpoint_path")
-        self.logs.add(log.trial_id, "status", checkpoint_path=str(now))
-        before = told and Path(told)
-        if before and now.is_absolute() and before.parent != now.parent and before.parents[1] == now.parents[1]:
-            # The trial went on in a later run: Ray gave it a new folder, and knows nothing of the old one. (Paths in a
+        log, new = self._log_of(trial), Path(checkpoint.path)
+        logged = log.status.get("checkpoint_path")
+        self.logs.add(log.trial_id, "status", checkpoint_path=str(new))
+        old = logged and Path(logged)
+        if old and new.is_absolute() and old.parent != new.parent and old.parents[1] == new.parents[1]:
+            # The trial went on in a later run: Ray gave it a new folder, and does not know the old folder. (Paths in a
             # bucket are not absolute; what lies there stays.)
-            shutil.rmtree(before.parent, ignore_errors=True)
+            shutil.rmtree(old.parent, ignore_errors=True)
 
     def on_trial_complete(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
-        log = self._known(trial)
-        # Ray calls a trial that ASHA stopped, and one that a time budget cut off, alike.
+        log = self._log_of(trial)
+        # Ray does not tell a trial that ASHA stopped from a trial that the end of the study cut off.
         self._end(log, self._ended_as(log, self._stopped()) or "interrupted")
 
-    def settle(self) -> None:
-        """Write the end of trials that had come to it when a run ended before it could."""
+    def record_ends(self) -> None:
+        """Records the ends of trials that an earlier run reached and had no time to record."""
         stopped = self._stopped()
         for log in self.logs:
             ended = self._ended_as(log, stopped)
@@ -95,6 +97,7 @@ class Recorder(Callback):
                 self.logs.add(log.trial_id, "status", status=ended)
 
     def _ended_as(self, log: TrialLog, stopped: set[str]) -> str | None:
+        """The status of a trial that has come to its end; None for a trial that has not."""
         records = log.records
         if records and records[-1]["diverged"]:
             return "diverged"
@@ -104,17 +107,22 @@ class Recorder(Callback):
 
     def on_trial_error(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
         kind, message = _error_of(trial)
-        self._end(self._known(trial), "error", error_type=kind[:200], error_message=message[:2000])
+        self._end(self._log_of(trial), "error", error_type=kind[:200], error_message=message[:2000])
 
     def finish(self, **study: Any) -> None:
-        """Mark what did not end as interrupted, and write the tables a last time with the study's own outcome."""
+        """Marks the trials that did not end as interrupted, and writes the tables a last time.
+
+        Args:
+            study: what ``study.json`` and the table ``studies`` say of the study's end.
+        """
         for log in self.logs:
             if log.state not in ENDED:
                 self.logs.add(log.trial_id, "status", status="interrupted")
         write_about(self._folder, read_about(self._folder) | study)
         self._write(force=True)
 
-    def _known(self, trial: Trial) -> TrialLog:
+    def _log_of(self, trial: Trial) -> TrialLog:
+        """The log of Ray's trial, with the trial's configuration in it."""
         config = trial.config
         log = self.logs.get(config["trial_id"])
         if not log.about:
@@ -123,10 +131,10 @@ class Recorder(Callback):
 
     def _end(self, log: TrialLog, status: str, **more: Any) -> None:
         self.logs.add(log.trial_id, "status", status=status, **more)
-        self._tell(kind="end", trial=log, status=status)
+        self._notify(kind="end", trial=log, status=status)
         self._write()
 
-    def _tell(self, **event: Any) -> None:
+    def _notify(self, **event: Any) -> None:
         if self._listener is not None:
             self._listener(event | {"logs": self.logs})
 
@@ -135,18 +143,18 @@ class Recorder(Callback):
         if now < self._next_write and not force:
             return
         self._tables.write(read_about(self._folder), self.logs)
-        taken = time.monotonic() - now
-        self._next_write = now + taken + max(self.SHORTEST_S, 1000 * taken)
+        spent_s = time.monotonic() - now
+        self._next_write = now + spent_s + max(self.SHORTEST_S, 1000 * spent_s)
 
 
 def _error_of(trial: Trial) -> tuple[str, str]:
-    """Type, as tracebacks name it, and message of what ended a trial; of Ray's own errors the text that it left."""
+    """Type, as tracebacks name it, and message of the error that ended a trial; else the text that Ray left."""
     try:
         error = cloudpickle.loads(Path(trial.pickled_error_file).read_bytes())
         cause = getattr(error, "cause", None) or error  # Ray wraps what a trial raised
         kind, _, message = "".join(traceback.format_exception_only(cause)).partition(": ")
         return kind.strip(), message.strip()
-    except Exception:  # none is there, or it is of a class that only the trial's process knows
+    except Exception:  # there is no pickled error, or its class is known to the trial's process alone
         pass
     try:
         return "Unknown", Path(trial.error_file).read_text(encoding="utf-8").strip()

@@ -1,4 +1,4 @@
-"""What an earlier run of a study left to do, read from the logs of its trials: Ray's own state is not asked."""
+"""Which trials of a study are still to be run, read from the trials' logs and not from Ray's own state."""
 
 from __future__ import annotations
 
@@ -12,14 +12,15 @@ from autogan_ray.results.trial_log import FINISHED, TrialLog
 
 
 @dataclass(frozen=True)
-class Unfinished:
-    """A trial to take up.
+class UnfinishedTrial:
+    """A trial of an earlier run that has not come to its end.
 
     Args:
         number: of the trial in its study, from 0.
-        config: None where it was never told: then it is proposed again.
-        checkpoints: paths or URIs of those to go on from, the first that is whole; without one it begins anew.
-        attempt: how often it was taken up, so that repeated work can be told from what it repeats.
+        config: None where the log does not have it; the trial is then proposed again.
+        checkpoints: paths or URIs of checkpoints, newest first. The trial goes on from the first that is whole, and
+            begins anew where there is none.
+        attempt: how often the trial was resumed; records of a higher attempt replace those that they repeat.
     """
 
     number: int
@@ -28,38 +29,39 @@ class Unfinished:
     attempt: int = 0
 
 
-def unfinished(logs: Iterable[TrialLog], experiment: str) -> tuple[list[Unfinished], int]:
-    """Trials to take up, by number, and the number of the first new one.
+def unfinished_trials(logs: Iterable[TrialLog], experiment: str) -> tuple[list[UnfinishedTrial], int]:
+    """The unfinished trials in the order of their numbers, and the number of the first new trial.
 
     Args:
         experiment: path or URI of the folder that holds Ray's folders of the trials.
     """
-    told = {log.number: log for log in logs}
-    first = max(told, default=-1) + 1
-    found = []
+    by_number = {log.number: log for log in logs}
+    first = max(by_number, default=-1) + 1
+    trials = []
     for number in range(first):
-        log = told.get(number)
-        if log is None or not log.about:  # Optuna was asked, and then the driver died
-            found.append(Unfinished(number))
+        log = by_number.get(number)
+        if log is None or not log.about:  # the driver died between Optuna's proposal and the log's first line
+            trials.append(UnfinishedTrial(number))
         elif log.state not in FINISHED:
             config = TrialConfig.parse(log.about["config"], f"trial {log.trial_id}", ConfigError)
             attempt = max((record["attempt"] for record in log.records), default=-1) + 1
-            found.append(Unfinished(number, config, tuple(_checkpoints(log, experiment)), attempt))
-    return found, first
+            trials.append(UnfinishedTrial(number, config, tuple(_checkpoints(log, experiment)), attempt))
+    return trials, first
 
 
 def _checkpoints(log: TrialLog, experiment: str) -> list[str]:
-    """Where the log says, then older ones beside it, and in the same folders under ``experiment``.
+    """The checkpoint that the log names, then older checkpoints beside it, then those of the same names elsewhere.
 
-    A study's folder may have been moved, and the newest checkpoint may have been torn with the machine.
+    A study's folder may have been moved, so that they lie under ``experiment``. And a crash of the machine may have
+    torn the newest checkpoint.
     """
-    told = log.status.get("checkpoint_path")
-    if told is None:
+    logged = log.status.get("checkpoint_path")
+    if logged is None:
         return []
-    trial, newest = Path(told).parts[-2:]
+    trial, newest = Path(logged).parts[-2:]
     if "://" in experiment:
         scheme = experiment.split("://")[0]
-        return list(dict.fromkeys([f"{scheme}://{told}", f"{experiment}/{trial}/{newest}"]))
-    places = dict.fromkeys([Path(told).parent, Path(experiment, trial)])
+        return list(dict.fromkeys([f"{scheme}://{logged}", f"{experiment}/{trial}/{newest}"]))
+    places = dict.fromkeys([Path(logged).parent, Path(experiment, trial)])
     folders = [folder for place in places for folder in sorted(place.glob("checkpoint_*"), reverse=True)]
     return [str(folder) for folder in folders if folder.name <= newest and folder.is_dir()]

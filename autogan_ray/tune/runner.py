@@ -1,4 +1,4 @@
-"""Runs a plan on Ray: hand over values, let Tune work, leave tables behind."""
+"""Runs a study on Ray: gives Tune the values that trials need, lets it work, and leaves tables."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ RUNGS = "rungs.json"
 
 @dataclass(frozen=True)
 class Options:
-    """What the command line says beside the study.
+    """How a study is run, beside its configuration.
 
     Args:
-        address: of a running cluster; None starts one here, on loopback.
+        address: of a running cluster; None starts a cluster on this machine, on loopback.
         storage: path or URI for Ray's checkpoints; None keeps them in the study's folder.
-        time_budget_s: end the study after so long.
+        time_budget_s: seconds after which the study ends; None sets no limit.
         command: as typed, for the record.
     """
 
@@ -47,7 +47,12 @@ class Options:
 
 @dataclass(frozen=True)
 class Outcome:
-    """``interrupted``: the study ended before its trials did; ``over_budget``: because its time was up."""
+    """How a study ended.
+
+    Args:
+        interrupted: not all trials came to their end.
+        over_budget: the study's time was up.
+    """
 
     interrupted: bool
     over_budget: bool
@@ -56,32 +61,35 @@ class Outcome:
 def run_study(
     plan: Plan, measure: Measure, options: Options, listener: Listener | None, about: dict[str, Any] | None
 ) -> Outcome:
-    """Run, or go on with, a study inside ``cluster``.
+    """Runs a study, or goes on with it, inside the block of ``cluster``.
+
+    A resumed study reads the logs of its trials, its rungs and Optuna's journal, which are written as things happen.
+    Ray's own snapshots are some seconds behind, and with a torn snapshot Ray would begin anew.
 
     Args:
-        about: of an earlier run (from ``check_folder``), to go on with it; None for a fresh study.
+        measure: data, extractor and real statistics, by which all trials are trained and scored.
+        listener: called with each event of the recorder; None for silence.
+        about: content of the earlier run's ``study.json`` (from ``check_folder``); None for a new study.
 
-    What an earlier run left to do stands in the logs of its trials, its rungs and Optuna's journal, each written when
-    it happened. Ray's own snapshots are some seconds behind, and a torn one makes Ray begin anew.
-
-    Raises ResultsError where another process runs this study, or Ray's folder holds the run of one that is not there.
+    Raises ResultsError where another process runs this study, or where the storage holds a run that the study's folder
+    does not know.
     """
-    from autogan_ray.tune.ray_internals import imports_left_alone
+    from autogan_ray.tune.ray_internals import imports_frozen
 
     plan.folder.mkdir(parents=True, exist_ok=True)
     earlier_s, fresh = (float(about["wall_s"]), False) if about else (0.0, True)
     start = time.monotonic()
-    with imports_left_alone(), sole_driver(plan.folder):
+    with imports_frozen(), sole_driver(plan.folder):
         about = (about or new_about(plan, measure, options.command)) | {"status": "running"}
         storage = _storage(plan, options, about["study_id"])
-        with kept_if_refused(plan.folder), _ended_as_by_ctrl_c(options.time_budget_s):
+        with kept_if_refused(plan.folder), _interrupted_by_signal_or_time(options.time_budget_s):
             write_about(plan.folder, about)
             try:
                 _fit(plan, measure, storage, listener, fresh, joined=options.address is not None)
             except KeyboardInterrupt:
-                pass  # before Ray listened for it
-        # Ray's fit() returns alike whether it was interrupted or did all there was: the trials tell.
-        recorder = _settle(plan)
+                pass  # Ctrl-C before Ray handles it
+        # Ray's fit() does not say whether it was interrupted; the trials do.
+        recorder = _up_to_date_recorder(plan)
         ended = [log for log in recorder.logs if log.state in ENDED - {"interrupted"}]
         interrupted = len(ended) < plan.study.tune.num_trials
         spent = time.monotonic() - start
@@ -95,25 +103,25 @@ def _fit(plan: Plan, measure: Measure, storage: str, listener: Listener | None, 
     from ray import tune
 
     from autogan_ray.training.streams import stream_seed
-    from autogan_ray.tune.asha import RungKeeper
-    from autogan_ray.tune.optuna_search import StudySearch, folder_of
-    from autogan_ray.tune.ray_internals import control_loop, workers_at_hand
-    from autogan_ray.tune.resume import unfinished
-    from autogan_ray.tune.trainable import Bundle, run_trial
+    from autogan_ray.tune.asha import ResumableASHA
+    from autogan_ray.tune.optuna_search import OptunaSearch, trial_folder_name
+    from autogan_ray.tune.ray_internals import patched_control_loop, trials_in_cluster_processes
+    from autogan_ray.tune.resume import unfinished_trials
+    from autogan_ray.tune.trainable import TrialInputs, run_trial
 
     study, folder = plan.study, plan.folder.resolve()
     experiment = f"{storage}/{EXPERIMENT}"
     if fresh and tune.Tuner.can_restore(experiment):
-        raise ResultsError(f"{experiment} holds an earlier run that {plan.folder} knows nothing of; remove one of both")
-    recorder = _settle(plan, listener)
-    waiting, first = unfinished(recorder.logs, experiment)
+        raise ResultsError(f"{experiment} holds an earlier run that {plan.folder} does not know; remove either")
+    recorder = _up_to_date_recorder(plan, listener)
+    waiting, first = unfinished_trials(recorder.logs, experiment)
     to_do = len(waiting) + study.tune.num_trials - first
     if to_do == 0:
-        return  # all ended, and only then the driver died
+        return  # the driver died after the last trial had ended
     spaces = {name: space.to_dict() for name, space in plan.spaces.items()}
-    bundle = Bundle(study.to_dict(), spaces, measure.data, measure.extractor, measure.real)
+    inputs = TrialInputs(study.to_dict(), spaces, measure.data, measure.extractor, measure.real)
     trainable: Any = tune.with_resources(
-        tune.with_parameters(run_trial, bundle=bundle),
+        tune.with_parameters(run_trial, inputs=inputs),
         {"cpu": study.tune.cpus_per_trial, "gpu": study.tune.gpus_per_trial},
     )
     np.random.seed(stream_seed(study.seed, "asha") % 2**32)  # Ray draws a trial's bracket from the global stream
@@ -121,11 +129,11 @@ def _fit(plan: Plan, measure: Measure, storage: str, listener: Listener | None, 
         trainable,
         tune_config=tune.TuneConfig(
             num_samples=to_do,
-            search_alg=StudySearch(study, folder / JOURNAL, waiting, first),
-            scheduler=RungKeeper(study, folder / RUNGS) if study.tune.scheduler == "asha" else None,
+            search_alg=OptunaSearch(study, folder / JOURNAL, waiting, first),
+            scheduler=ResumableASHA(study, folder / RUNGS) if study.tune.scheduler == "asha" else None,
             max_concurrent_trials=plan.slots,
-            trial_dirname_creator=folder_of,
-            # A process costs 4 s of imports. On GPUs a trial lasts long, and gets a CUDA context of its own.
+            trial_dirname_creator=trial_folder_name,
+            # A new process costs 4 s of imports. On GPUs, where trials last long, each trial gets a new CUDA context.
             reuse_actors=plan.gpus == 0,
         ),
         run_config=tune.RunConfig(
@@ -138,29 +146,29 @@ def _fit(plan: Plan, measure: Measure, storage: str, listener: Listener | None, 
         ),
     )
     logging.getLogger("ray.tune").setLevel(logging.CRITICAL)
-    with control_loop(), nullcontext() if joined else workers_at_hand():
+    with patched_control_loop(), nullcontext() if joined else trials_in_cluster_processes():
         tuner.fit()
 
 
-def _settle(plan: Plan, listener: Listener | None = None) -> Recorder:
-    """The trials as their logs have them, with the ends that a run came to and had no time to write or to tell.
+def _up_to_date_recorder(plan: Plan, listener: Listener | None = None) -> Recorder:
+    """A recorder of the study, after all ends that earlier runs left unrecorded are in the logs and in the journal.
 
-    Ray acts on a decision of ASHA, and on a trial's last report, some turns of its loop later; a signal or the driver's
-    death may come between.
+    Ray acts on a decision of ASHA, and on a trial's last report, some turns of its control loop later. A signal or the
+    driver's death may come in between.
     """
     from autogan_ray.tune.asha import StoppedTrials
-    from autogan_ray.tune.optuna_search import StudySearch
+    from autogan_ray.tune.optuna_search import OptunaSearch
     from autogan_ray.tune.recorder import Recorder
 
     folder = plan.folder.resolve()
     recorder = Recorder(folder, plan.study.tune.max_evaluations, StoppedTrials(folder / RUNGS), listener)
-    recorder.settle()
-    StudySearch(plan.study, folder / JOURNAL).catch_up(recorder.logs)
+    recorder.record_ends()
+    OptunaSearch(plan.study, folder / JOURNAL).report_ends(recorder.logs)
     return recorder
 
 
 def _storage(plan: Plan, options: Options, study_id: str) -> str:
-    """Where Ray keeps its state: a place of the study's own, also where several studies share a storage."""
+    """The folder or URI of Ray's state; in a storage that studies share, each study has its own folder."""
     if options.storage is None:
         return str(plan.folder.resolve())
     shared = options.storage if "://" in options.storage else str(Path(options.storage).resolve())
@@ -168,10 +176,10 @@ def _storage(plan: Plan, options: Options, study_id: str) -> str:
 
 
 @contextmanager
-def _ended_as_by_ctrl_c(time_budget_s: float | None) -> Iterator[None]:
-    """SIGTERM and the end of a time budget take the way of Ctrl-C: a graceful end from which a study can go on.
+def _interrupted_by_signal_or_time(time_budget_s: float | None) -> Iterator[None]:
+    """Lets SIGTERM and the end of the time budget act as Ctrl-C does: the study ends so that it can be resumed.
 
-    (Ray's own time budget marks running trials as done, and they could never be resumed.)
+    (Ray's own time budget marks running trials as done, and they could not be resumed.)
     """
 
     def interrupt(*_: Any) -> None:

@@ -1,4 +1,4 @@
-"""One trial as Ray runs it: a search loop, a report at each evaluation, a checkpoint now and then, nothing else."""
+"""A trial as Ray runs it: the search loop, a report at each evaluation, and a checkpoint now and then."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ from autogan_ray.search.loop import SearchLoop
 from autogan_ray.spaces.space import SearchSpace
 from autogan_ray.training.checkpoint import load_state, save_state
 from autogan_ray.training.data import ImageData
-from autogan_ray.tune.fresh_process import begin_afresh
+from autogan_ray.tune.fresh_process import reset_process
 
 
 @dataclass(frozen=True)
-class Bundle:
-    """All a trial needs, as values, in Ray's object store once a node: a remote node needs no files.
+class TrialInputs:
+    """Everything that all trials need, as values in Ray's object store, so that a remote node needs no files.
 
-    The images are read-only and shared by all trials of a node; nothing may write to them.
+    A node holds it once. The images are shared by all its trials and must not be written to.
     """
 
     study: dict[str, Any]
@@ -42,60 +42,71 @@ class Bundle:
     real: RealSet
 
 
-def run_trial(config: dict[str, Any], bundle: Bundle) -> None:
-    """Tune's function trainable. ``config``: as ``StudySearch`` proposes it."""
-    study = StudyConfig.parse(bundle.study, "study", ConfigError)
+def run_trial(config: dict[str, Any], inputs: TrialInputs) -> None:
+    """Runs one trial; Tune's function trainable.
+
+    Args:
+        config: what ``OptunaSearch.suggest`` proposed.
+    """
+    study = StudyConfig.parse(inputs.study, "study", ConfigError)
     trial = TrialConfig.parse(json.loads(config["trial"]), "trial", ConfigError)
     device, label = assigned_device()
-    begin_afresh(trial.seed, device, study.tune.threads or max(1, int(study.tune.cpus_per_trial)))
+    reset_process(trial.seed, device, study.tune.threads or max(1, int(study.tune.cpus_per_trial)))
     protocol = Protocol.of(study, study.metrics.n_fake_search)
-    evaluator = Evaluator(Extractor(bundle.extractor, device), bundle.real, protocol, device)
+    evaluator = Evaluator(Extractor(inputs.extractor, device), inputs.real, protocol, device)
     loop = SearchLoop(
         trial,
-        SearchSpace.from_dict(bundle.spaces[trial.space]),
-        bundle.data,
+        SearchSpace.from_dict(inputs.spaces[trial.space]),
+        inputs.data,
         evaluator,
         evaluations=study.tune.max_evaluations,
         rank_by=study.metrics.rank_by,
         supernet_every=study.metrics.supernet_every,
         device=device,
     )
-    saved = _saved(tune.get_checkpoint(), config["checkpoints"])
+    saved = _saved_state(tune.get_checkpoint(), config["checkpoints"])
     _Reporter(loop, label, study.tune.max_evaluations, config["attempt"], saved).run()
 
 
 def assigned_device() -> tuple[torch.device, str]:
-    """The device to work on, and the name the tables carry: the ids Ray assigned, whether or not CUDA is there."""
-    ids = [str(one) for one in ray.get_gpu_ids()]
+    """The device to work on, and its name for the tables, which has Ray's GPU ids even where there is no CUDA."""
+    ids = [str(gpu) for gpu in ray.get_gpu_ids()]
     if ids and torch.cuda.is_available():
         return torch.device("cuda"), "cuda:" + ",".join(ids)
     return torch.device("cpu"), f"gpu:{','.join(ids)} (on cpu)" if ids else "cpu"
 
 
-def _saved(own: tune.Checkpoint | None, earlier: Sequence[str]) -> dict[str, Any] | None:
-    """The state to go on from: of this run, where a process died; else of an earlier one; the first that is whole."""
-    for one in (own, *earlier):
-        if one is None:
+def _saved_state(own: tune.Checkpoint | None, earlier: Sequence[str]) -> dict[str, Any] | None:
+    """The state of the first checkpoint that is whole; None where there is none.
+
+    Args:
+        own: a checkpoint of this run, where the trial's process died and was started again.
+        earlier: paths or URIs of checkpoints of earlier runs, newest first.
+    """
+    for source in (own, *earlier):
+        if source is None:
             continue
         try:
-            with (tune.Checkpoint(one) if isinstance(one, str) else one).as_directory() as folder:
+            checkpoint = tune.Checkpoint(source) if isinstance(source, str) else source
+            with checkpoint.as_directory() as folder:
                 return load_state(Path(folder))
         except (ResultsError, OSError) as error:  # torn by a power cut, or gone
-            logging.getLogger(__name__).warning("%s; taking an older one, or beginning anew", error)
+            logging.getLogger(__name__).warning("%s; taking an older checkpoint, or beginning anew", error)
     return None
 
 
 class _Reporter:
-    """Runs a loop and reports; a checkpoint carries all earlier records, so that the driver can lose none.
+    """Runs a search loop and reports its records to the driver.
 
-    The driver learns of a record by the report. Should it die between a checkpoint and the report, the resumed trial
-    sends the records of its checkpoint again; the driver keeps one of each evaluation.
+    A checkpoint holds all records so far. If the driver dies between a checkpoint and its report, the resumed trial
+    sends the records of its checkpoint again, and the driver keeps one record of each evaluation.
 
-    The first and the last evaluation leave a checkpoint, of the others those that come :attr:`SHORTEST_S` after one.
+    The first and the last evaluation leave a checkpoint, and of the others those that end at least :attr:`SHORTEST_S`
+    after the last checkpoint.
     """
 
     SHORTEST_S = 5.0
-    """It is cheaper to do so many seconds of work again, should a trial die, than to save after each of them."""
+    """If a trial dies, it is cheaper to repeat this many seconds of work than to save after each evaluation."""
 
     def __init__(
         self, loop: SearchLoop, device: str, planned: int, attempt: int = 0, saved: dict[str, Any] | None = None
@@ -103,27 +114,27 @@ class _Reporter:
         self._loop, self._device, self._planned = loop, device, planned
         self._saved_at = -math.inf
         self._records: list[dict[str, Any]] = []
-        self._spent_s, self._attempt, self._resend = 0.0, attempt, False
+        self._spent_s, self._attempt, self._send_all = 0.0, attempt, False
         self._start = time.perf_counter()
         if saved is not None:
             loop.load_state_dict(saved["loop"])
             self._records = json.loads(saved["records"])
             self._spent_s, self._attempt = saved["spent_s"], max(attempt, saved["attempt"] + 1)
-            self._resend = True
+            self._send_all = True
 
     def run(self) -> None:
         for record in self._loop.records():
             self._report(record.to_dict())
-        if self._resend and self._records:
-            # The checkpoint was of the last evaluation: nothing was left to do but to tell.
+        if self._send_all and self._records:
+            # The checkpoint was that of the last evaluation, and no other report will follow.
             self._send(self._records[-1], None)
 
     def _report(self, record: dict[str, Any]) -> None:
-        spent = self._spent_s + time.perf_counter() - self._start
+        spent_s = self._spent_s + time.perf_counter() - self._start
         record |= {
             "attempt": self._attempt,
             "timestamp": time.time(),
-            "wall_s": spent,
+            "wall_s": spent_s,
             "device": self._device,
             "node": ray.util.get_node_ip_address(),
             "pid": os.getpid(),
@@ -137,7 +148,7 @@ class _Reporter:
             state = {
                 "loop": self._loop.state_dict(),
                 "records": json.dumps(self._records),
-                "spent_s": spent,
+                "spent_s": spent_s,
                 "attempt": self._attempt,
             }
             save_state(Path(folder), state)
@@ -145,13 +156,13 @@ class _Reporter:
         self._saved_at = time.monotonic()
 
     def _send(self, record: dict[str, Any], checkpoint: Any) -> None:
-        news = self._records if self._resend else [record]
-        self._resend = False
+        records = self._records if self._send_all else [record]
+        self._send_all = False
         metrics = {
             "fid": record["fid"],
             "evaluation": record["evaluation"],
             "diverged": record["diverged"],
             "kimg": record["kimg"],
-            "records": json.dumps(news),
+            "records": json.dumps(records),
         }
         tune.report(metrics, checkpoint=checkpoint)

@@ -137,19 +137,19 @@ def test_the_driver_s_work_is_told_apart_from_its_imports(monkeypatch: pytest.Mo
         clocks.burn(0.5, elsewhere=2.0)
 
     def both(**_: Any) -> None:
-        cluster.import_next()
+        cluster.import_ahead()
         clocks.burn(1.0)  # what stands between them is neither
         runner.run_study()
 
     monkeypatch.setattr(study_overhead, "time", clocks)
     monkeypatch.setattr(runner, "run_study", work)
-    monkeypatch.setattr(cluster, "import_next", imports)
+    monkeypatch.setattr(cluster, "import_ahead", imports)
     monkeypatch.setattr(cli, "main", command(both))
     begin = time.time()
     around, spent = study_overhead.run("digits", Path("here"), ["--seed", "1"], begin)
     assert around[0] == begin <= around[1]
     assert spent == {"driver_cpu_s": 0.375, "driver_imports_cpu_s": 0.5}
-    assert runner.run_study is work and cluster.import_next is imports
+    assert runner.run_study is work and cluster.import_ahead is imports
     shares = replace(study(), **spent).shares()
     assert shares["driver_cpu_of_wall"] == spent["driver_cpu_s"] / 60
 

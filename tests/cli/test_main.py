@@ -261,7 +261,7 @@ def test_no_cluster_to_join_is_a_mistake(monkeypatch: pytest.MonkeyPatch) -> Non
         raise ConnectionError("Could not find any running Ray instance.\nmore")
 
     monkeypatch.setattr(ray, "init", init)
-    monkeypatch.setattr("autogan_ray.tune.cluster.import_next", lambda: None)
+    monkeypatch.setattr("autogan_ray.tune.cluster.import_ahead", lambda: None)
     assert_refused("--address 'auto': no Ray cluster answers", "run", "smoke", "--address", "auto")
 
 

@@ -12,18 +12,23 @@ from ray.tune.schedulers import TrialScheduler
 
 from autogan_ray.base.errors import ResultsError
 from autogan_ray.config.study import load_study_config
-from autogan_ray.tune.asha import RungKeeper, StoppedTrials
+from autogan_ray.tune.asha import ResumableASHA, StoppedTrials
 
 RAYS = itertools.count()
 """Ray's ids: a trial has another in each run."""
 
 
-def keeper(file: Path) -> RungKeeper:
+def keeper(file: Path) -> ResumableASHA:
     study = load_study_config("smoke", {"tune.max_evaluations": 9, "tune.grace_evaluations": 1})
-    return RungKeeper(study, file)
+    return ResumableASHA(study, file)
 
 
-def report(rungs: RungKeeper, name: str, evaluation: int, fid: float, diverged: bool = False) -> str:
+def fids(rungs: ResumableASHA) -> dict[float, dict[str, float]]:
+    """Evaluation of the rung -> trial -> its FID there. (Ray keeps the negative.)"""
+    return {rung: {name: -reward for name, reward in entered.items()} for rung, entered in rungs._ray_rungs}
+
+
+def report(rungs: ResumableASHA, name: str, evaluation: int, fid: float, diverged: bool = False) -> str:
     trial: Any = SimpleNamespace(trial_id=f"rays-{next(RAYS)}", config={"trial_id": name})
     rungs._trial_info.setdefault(name, rungs._brackets[0])
     return rungs.on_trial_result(None, trial, {"evaluation": evaluation, "fid": fid, "diverged": diverged})
@@ -36,10 +41,10 @@ def test_rungs_and_decisions_are_the_same_after_a_crash(tmp_path: Path) -> None:
     assert report(before, "b", 1, 99.0) == TrialScheduler.STOP
     assert report(before, "a", 3, 5.0) == TrialScheduler.CONTINUE
     after = keeper(file)
-    assert after.rungs == before.rungs == {9.0: {}, 3.0: {"a": 5.0}, 1.0: {"a": 10.0, "b": 99.0}}
+    assert fids(after) == fids(before) == {9.0: {}, 3.0: {"a": 5.0}, 1.0: {"a": 10.0, "b": 99.0}}
     assert report(after, "b", 1, 99.0) == TrialScheduler.STOP  # its worker died before it was stopped
     assert report(after, "a", 1, 10.0) == TrialScheduler.CONTINUE  # told again, as it went on from before
-    assert after.rungs == before.rungs
+    assert fids(after) == fids(before)
     assert StoppedTrials(file)() == {"b"} and StoppedTrials(tmp_path / "none")() == set()
 
 
@@ -50,7 +55,7 @@ def test_a_trial_that_was_stopped_enters_no_further_rung_and_a_damaged_file_is_n
     report(rungs, "b", 1, 99.0)
     late: Any = SimpleNamespace(trial_id="rays", config={"trial_id": "b"})
     rungs.on_trial_complete(None, late, {"evaluation": 3, "fid": 1.0})
-    assert rungs.rungs[3.0] == {}
+    assert fids(rungs)[3.0] == {}
     for text in ("", '{"rungs": [', "[]"):
         file.write_text(text)
         for read in (lambda: keeper(file), StoppedTrials(file)):
@@ -61,7 +66,7 @@ def test_a_trial_that_was_stopped_enters_no_further_rung_and_a_damaged_file_is_n
 def test_a_diverged_trial_is_stopped_and_loosens_no_cutoff(tmp_path: Path) -> None:
     rungs = keeper(tmp_path / "rungs.json")
     assert report(rungs, "a", 1, 1e9, diverged=True) == TrialScheduler.STOP
-    assert rungs.rungs[1.0] == {}
+    assert fids(rungs)[1.0] == {}
 
 
 def test_the_end_of_a_trial_is_no_pruning(tmp_path: Path) -> None:

@@ -17,12 +17,12 @@ from ray.tune.execution.class_cache import _ActorClassCache
 
 from autogan_ray.cli.main import main
 from autogan_ray.tune import cluster
-from autogan_ray.tune.ray_internals import workers_at_hand
+from autogan_ray.tune.ray_internals import trials_in_cluster_processes
 
 
 def test_what_is_imported_ahead_is_what_a_driver_needs_next() -> None:
     script = "import sys; from autogan_ray.tune import cluster, runner; assert 'torch' not in sys.modules\n"
-    script += "cluster.import_next(); before = set(sys.modules)\n"
+    script += "cluster.import_ahead(); before = set(sys.modules)\n"
     script += "import torch, optuna, ray.tune, autogan_ray.metrics.study, autogan_ray.search.loop\n"
     script += "from autogan_ray.tune import asha, optuna_search, ray_internals, recorder, resume, trainable\n"
     script += "from unittest.mock import MagicMock\n"
@@ -43,22 +43,22 @@ def test_an_import_that_fails_is_left_to_where_it_is_wanted(monkeypatch: pytest.
         raise ImportError(name)
 
     monkeypatch.setattr(importlib, "import_module", fail)
-    cluster.import_next()
-    assert asked == list(cluster._NEXT)
+    cluster.import_ahead()
+    assert asked == list(cluster._IMPORTED_AHEAD)
 
 
 def test_ctrl_c_while_ray_starts_is_raised_when_it_has_and_a_second_one_at_once() -> None:
     known = signal.getsignal(signal.SIGINT)
     reached = []
-    with pytest.raises(KeyboardInterrupt), cluster.interrupts_kept():
+    with pytest.raises(KeyboardInterrupt), cluster.interrupts_deferred():
         signal.raise_signal(signal.SIGINT)
         reached.append("the end")
     assert reached == ["the end"] and signal.getsignal(signal.SIGINT) is known
-    with pytest.raises(KeyboardInterrupt), cluster.interrupts_kept():
+    with pytest.raises(KeyboardInterrupt), cluster.interrupts_deferred():
         signal.raise_signal(signal.SIGINT)
         signal.raise_signal(signal.SIGINT)
         reached.append("not here")
-    with pytest.raises(ZeroDivisionError), cluster.interrupts_kept():
+    with pytest.raises(ZeroDivisionError), cluster.interrupts_deferred():
         raise ZeroDivisionError
     assert reached == ["the end"] and signal.getsignal(signal.SIGINT) is known
 
@@ -76,9 +76,9 @@ def test_trials_ask_for_no_other_environment_than_ray_s_processes_have(monkeypat
     monkeypatch.setitem(os.environ, "AWS_ACCESS_KEY_ID", "k")
     outside = environment(_ActorClassCache())
     assert outside.items() >= {"AWS_ACCESS_KEY_ID": "k"}.items() and len(outside) > 1
-    with workers_at_hand():
+    with trials_in_cluster_processes():
         assert environment(_ActorClassCache()) == {}
-    with pytest.raises(KeyError), workers_at_hand():
+    with pytest.raises(KeyError), trials_in_cluster_processes():
         raise KeyError
     assert environment(_ActorClassCache()) == outside
 

@@ -8,13 +8,13 @@ import random
 import numpy as np
 import torch
 
-from autogan_ray.tune.fresh_process import begin_afresh, leave_imports_alone
+from autogan_ray.tune.fresh_process import freeze_imports, reset_process
 
 CPU = torch.device("cpu")
 
 
 def drawn(seed: int) -> list[float]:
-    begin_afresh(seed, CPU, 1)
+    reset_process(seed, CPU, 1)
     return [random.random(), float(np.random.rand()), float(torch.rand(()))]
 
 
@@ -35,12 +35,12 @@ def test_what_a_library_draws_depends_on_the_trial_alone() -> None:
 def test_what_was_imported_is_collected_by_no_later_trial_and_what_a_trial_made_still_is() -> None:
     gc.unfreeze()
     try:
-        leave_imports_alone()
+        freeze_imports()
         frozen = gc.get_freeze_count()
         ring: list[object] = []
         ring.append(ring)
         del ring
-        leave_imports_alone()  # the next trial
+        freeze_imports()  # the next trial
         assert frozen > 10_000 and gc.get_freeze_count() == frozen and gc.collect() > 0
     finally:
         gc.unfreeze()

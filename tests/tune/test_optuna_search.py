@@ -14,8 +14,8 @@ from optuna.trial import TrialState
 from autogan_ray.base.errors import ConfigError, ResultsError
 from autogan_ray.config.study import StudyConfig, TrialConfig, load_study_config
 from autogan_ray.results.trial_log import TrialLogs
-from autogan_ray.tune.optuna_search import StudySearch
-from autogan_ray.tune.resume import Unfinished
+from autogan_ray.tune.optuna_search import OptunaSearch
+from autogan_ray.tune.resume import UnfinishedTrial
 
 
 @pytest.fixture(params=["tpe", "random"])
@@ -34,7 +34,7 @@ def journal(file: Path) -> list[optuna.trial.FrozenTrial]:
     return opened(file).trials
 
 
-def tell(search: StudySearch, ray_id: str, number: int, evaluations: int) -> None:
+def tell(search: OptunaSearch, ray_id: str, number: int, evaluations: int) -> None:
     """As Ray does: scores that depend on the trial alone, the last with its end. Three are a whole trial."""
     results = [{"fid": 100.0 * (number % 5 + 1) / one, "evaluation": one} for one in range(1, evaluations + 1)]
     for result in results[:-1]:
@@ -43,13 +43,13 @@ def tell(search: StudySearch, ray_id: str, number: int, evaluations: int) -> Non
 
 
 def test_a_study_that_goes_on_proposes_what_it_would_have(study: StudyConfig, tmp_path: Path) -> None:
-    whole, straight = StudySearch(study, tmp_path / "whole"), []
+    whole, straight = OptunaSearch(study, tmp_path / "whole"), []
     for number in range(9):
         straight.append(whole.suggest(f"a{number}"))
         tell(whole, f"a{number}", number, 3 - number % 3)
     again: list[dict[str, Any]] = []
     for number in range(9):  # each trial by a process of its own
-        search = StudySearch(study, tmp_path / "again", first=number)
+        search = OptunaSearch(study, tmp_path / "again", first=number)
         again.append(search.suggest(f"b{number}"))
         tell(search, f"b{number}", number, 3 - number % 3)
     assert again == straight
@@ -66,11 +66,11 @@ def test_a_proposal_that_was_asked_for_before_the_driver_died_is_the_same_trial(
     study: StudyConfig, tmp_path: Path
 ) -> None:
     file = tmp_path / "journal"
-    before = StudySearch(study, file).suggest("a")
+    before = OptunaSearch(study, file).suggest("a")
     opened(file).ask()  # of number 1 nothing but its existence was written
-    search = StudySearch(study, file)
+    search = OptunaSearch(study, file)
     assert search.suggest("b") == before
-    whole = StudySearch(study, tmp_path / "other", first=1).suggest("d")
+    whole = OptunaSearch(study, tmp_path / "other", first=1).suggest("d")
     assert search.suggest("c") == whole
     assert len(journal(file)) == 2
     # Settings are written one by one: wherever it died among them, the proposal is the same.
@@ -79,20 +79,20 @@ def test_a_proposal_that_was_asked_for_before_the_driver_died_is_the_same_trial(
     for count in range(2, len(lines) + 1):
         cut = tmp_path / f"cut-{count}"
         cut.write_text("".join(lines[:count]))
-        assert StudySearch(study, cut, first=1).suggest("e") == whole
+        assert OptunaSearch(study, cut, first=1).suggest("e") == whole
 
 
 def test_unfinished_trials_come_first_with_their_own_settings_and_checkpoint(
     study: StudyConfig, tmp_path: Path
 ) -> None:
     file = tmp_path / "journal"
-    before = StudySearch(study, file)
+    before = OptunaSearch(study, file)
     first, second = before.suggest("a"), before.suggest("b")
     tell(before, "b", 1, 3)
     before.on_trial_result("a", {"fid": 7.0, "evaluation": 1})
     config = TrialConfig.parse(json.loads(first["trial"]), "trial", ConfigError)
     ended = TrialConfig.parse(json.loads(second["trial"]), "trial", ConfigError)
-    search = StudySearch(study, file, [Unfinished(0, config, ("/there",), 2), Unfinished(1, ended)], first=2)
+    search = OptunaSearch(study, file, [UnfinishedTrial(0, config, ("/there",), 2), UnfinishedTrial(1, ended)], first=2)
     assert search.suggest("c") == first | {"checkpoints": ["/there"], "attempt": 2}
     for evaluation, fid in ((1, 999.0), (2, 5.0)):  # the first is told again: what it was stands
         search.on_trial_result("c", {"fid": fid, "evaluation": evaluation})
@@ -108,7 +108,11 @@ def test_unfinished_trials_come_first_with_their_own_settings_and_checkpoint(
 
 def test_what_ended_untold_is_told_when_the_study_goes_on(study: StudyConfig, tmp_path: Path) -> None:
     """The ends that Ray had no time to tell a searcher of: then what is proposed next is what it would have been."""
-    whole, cut, logs = StudySearch(study, tmp_path / "whole"), StudySearch(study, tmp_path / "cut"), TrialLogs(tmp_path)
+    whole, cut, logs = (
+        OptunaSearch(study, tmp_path / "whole"),
+        OptunaSearch(study, tmp_path / "cut"),
+        TrialLogs(tmp_path),
+    )
     for number in range(5):
         for search in (whole, cut):
             proposed = search.suggest(f"a{number}")
@@ -130,18 +134,18 @@ def test_what_ended_untold_is_told_when_the_study_goes_on(study: StudyConfig, tm
             search.suggest(f"a{number}")
     whole.on_trial_complete("a5", {"fid": 1e9, "evaluation": 1, "diverged": True})
     for _ in range(2):  # what was told is not told again
-        StudySearch(study, tmp_path / "cut").catch_up(logs)
+        OptunaSearch(study, tmp_path / "cut").report_ends(logs)
         found, wanted = journal(tmp_path / "cut"), journal(tmp_path / "whole")
         assert [trial.state for trial in found] == [trial.state for trial in wanted]
         assert [trial.intermediate_values for trial in found] == [trial.intermediate_values for trial in wanted]
         assert [trial.value for trial in found] == [trial.value for trial in wanted]
     assert [trial.state.is_finished() for trial in found] == [True] * 6 + [False]
-    StudySearch(study, tmp_path / "lost").catch_up(logs)
+    OptunaSearch(study, tmp_path / "lost").report_ends(logs)
     assert journal(tmp_path / "lost") == []
 
 
 def test_without_its_journal_a_study_goes_on_under_the_right_numbers(study: StudyConfig, tmp_path: Path) -> None:
-    search = StudySearch(study, tmp_path / "journal", first=4)
+    search = OptunaSearch(study, tmp_path / "journal", first=4)
     assert search.suggest("a")["number"] == 4
     tell(search, "a", 4, 3)
     found = journal(tmp_path / "journal")
@@ -149,7 +153,7 @@ def test_without_its_journal_a_study_goes_on_under_the_right_numbers(study: Stud
 
 
 def test_what_is_no_score_is_not_told_and_a_trial_without_any_has_failed(study: StudyConfig, tmp_path: Path) -> None:
-    search = StudySearch(study, tmp_path / "journal")
+    search = OptunaSearch(study, tmp_path / "journal")
     search.suggest("a")
     for result in ({"fid": float("nan"), "evaluation": 1}, {"fid": None, "evaluation": 1}, {"evaluation": 1}, {}):
         search.on_trial_result("a", result)
@@ -167,18 +171,18 @@ def test_what_is_no_score_is_not_told_and_a_trial_without_any_has_failed(study: 
 
 def test_what_a_dead_driver_left_of_the_journal_is_no_hindrance(study: StudyConfig, tmp_path: Path) -> None:
     file = tmp_path / "journal"
-    first = StudySearch(study, file).suggest("a")
+    first = OptunaSearch(study, file).suggest("a")
     whole = file.read_bytes()
     (tmp_path / "journal.lock").symlink_to(tmp_path / "where the folder was" / "journal")
     for tail in (b'{"op_code":4,"wor', b'{"op_code":\n', b"\0\0\0\0"):
         file.write_bytes(whole + tail)
         start = time.monotonic()
-        assert StudySearch(study, file).suggest("b") == first
+        assert OptunaSearch(study, file).suggest("b") == first
         assert time.monotonic() - start < 10 and file.read_bytes().startswith(whole)
         assert len(journal(file)) == 1
     file.write_bytes(whole[:20])
-    assert StudySearch(study, file).suggest("c") == first
+    assert OptunaSearch(study, file).suggest("c") == first
     lines = whole.splitlines(keepends=True)
     file.write_bytes(lines[0] + b"{torn\n" + b"".join(lines[1:]))
     with pytest.raises(ResultsError, match="line 2 is damaged"):
-        StudySearch(study, file)
+        OptunaSearch(study, file)

@@ -19,7 +19,7 @@ from ray.tune.experiment import Trial
 
 from autogan_ray.base.errors import ResultsError
 from autogan_ray.results.lock import is_held, sole_driver
-from autogan_ray.tune.ray_internals import WAIT_S, control_loop, imports_left_alone
+from autogan_ray.tune.ray_internals import WAIT_S, imports_frozen, patched_control_loop
 
 
 def test_inside_a_wait_is_longer_and_afterwards_as_before(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -30,12 +30,12 @@ def test_inside_a_wait_is_longer_and_afterwards_as_before(monkeypatch: pytest.Mo
         return True
 
     monkeypatch.setattr(RayActorManager, "next", known)
-    with control_loop():
+    with patched_control_loop():
         for timeout in (0.1, None, 5.0):
             assert RayActorManager.next(None, timeout=timeout)  # type: ignore[arg-type]
     assert asked == [WAIT_S, None, 5.0]
     assert RayActorManager.next is known
-    with pytest.raises(KeyError), control_loop():
+    with pytest.raises(KeyError), patched_control_loop():
         raise KeyError
     assert RayActorManager.next is known
 
@@ -51,7 +51,7 @@ def test_a_death_between_two_trials_is_heard_once_and_ends_the_handing_over(monk
     handed, running, other = (Waiting(status) for status in (Trial.PENDING, Trial.RUNNING, Trial.PENDING))
     loop: Any = SimpleNamespace(_resetting_trials={handed, other})
     death, slip = RayActorError(), ValueError()
-    with control_loop():
+    with patched_control_loop():
         for trial, error in ((handed, death), (handed, death), (running, death), (handed, slip)):
             TuneController._trial_task_failure(loop, trial, error)  # type: ignore[arg-type]
     assert heard == [(handed, death), (running, death), (handed, slip)]
@@ -63,7 +63,7 @@ def test_rays_own_state_is_written_at_the_end_alone(monkeypatch: pytest.MonkeyPa
     manager: Any = _ExperimentCheckpointManager
     monkeypatch.setattr(manager, "sync_up_experiment_state", lambda self, *how: written.append(how))
     known = manager.sync_up_experiment_state
-    with control_loop():
+    with patched_control_loop():
         manager.sync_up_experiment_state(None, print)
         manager.sync_up_experiment_state(None, save_fn=print, force=True, wait=True)
     assert written == [(print, True, True)] and manager.sync_up_experiment_state is known
@@ -72,7 +72,7 @@ def test_rays_own_state_is_written_at_the_end_alone(monkeypatch: pytest.MonkeyPa
 def test_what_was_imported_is_no_matter_for_garbage_collection() -> None:
     gc.unfreeze()
     before = gc.get_freeze_count()
-    with imports_left_alone():
+    with imports_frozen():
         assert gc.get_freeze_count() > before + 10_000
     assert gc.get_freeze_count() == 0
 

@@ -100,7 +100,7 @@ def test_trials_that_had_ended_when_the_driver_died_are_written_so(recorder: Rec
     told("t0004", 1)
     told("t0005", 9, status="error")
     recorder._stopped = lambda: {"t0002", "t0003"}
-    recorder.settle()
+    recorder.record_ends()
     wanted = ["complete", "diverged", "pruned", "pruned", "running", "error"]
     assert [log.state for log in recorder.logs] == wanted
     assert [log.state for log in TrialLogs(tmp_path)] == wanted

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from autogan_ray.config.study import TrialConfig
 from autogan_ray.results.trial_log import TrialLogs
-from autogan_ray.tune.resume import Unfinished, unfinished
+from autogan_ray.tune.resume import UnfinishedTrial, unfinished_trials
 
 CONFIG = TrialConfig(space="autogan", seed=7)
 
@@ -21,7 +21,7 @@ def logs(folder: Path, **states: str) -> TrialLogs:
 
 
 def test_a_fresh_study_has_nothing_to_take_up(tmp_path: Path) -> None:
-    assert unfinished(TrialLogs(tmp_path), str(tmp_path / "tune")) == ([], 0)
+    assert unfinished_trials(TrialLogs(tmp_path), str(tmp_path / "tune")) == ([], 0)
 
 
 def test_all_but_what_came_to_its_end_is_taken_up(tmp_path: Path) -> None:
@@ -35,10 +35,16 @@ def test_all_but_what_came_to_its_end_is_taken_up(tmp_path: Path) -> None:
         t0005="diverged",
     )
     (tmp_path / "trials" / "t0007.jsonl").write_text('{"kind": "tri')  # the driver died in its first line
-    found, first = unfinished(TrialLogs(tmp_path), str(tmp_path / "tune"))
+    found, first = unfinished_trials(TrialLogs(tmp_path), str(tmp_path / "tune"))
     assert first == 8
     # Of 4 and 7 nothing was told: they are proposed again.
-    wanted = [Unfinished(1, CONFIG), Unfinished(3, CONFIG), Unfinished(4), Unfinished(6, CONFIG), Unfinished(7)]
+    wanted = [
+        UnfinishedTrial(1, CONFIG),
+        UnfinishedTrial(3, CONFIG),
+        UnfinishedTrial(4),
+        UnfinishedTrial(6, CONFIG),
+        UnfinishedTrial(7),
+    ]
     assert found == wanted
 
 
@@ -49,7 +55,7 @@ def test_a_checkpoint_is_found_where_it_was_or_where_the_folder_was_moved(tmp_pa
     now = tmp_path / "now" / "tune"
 
     def checkpoints(experiment: str) -> tuple[str, ...]:
-        return unfinished(known, experiment)[0][0].checkpoints
+        return unfinished_trials(known, experiment)[0][0].checkpoints
 
     assert checkpoints(str(now)) == ()  # gone: the trial begins anew
     moved = now / "t0000-abc" / "checkpoint_000002"
@@ -71,4 +77,4 @@ def test_a_trial_that_is_taken_up_counts_its_attempts_from_what_it_told(tmp_path
     for evaluation, attempt in ((1, 0), (2, 1)):
         known.add("t0000", "evaluation", record={"evaluation": evaluation, "attempt": attempt})
     # Also where it begins anew: records of a lower attempt than those that are there would not be taken.
-    assert unfinished(known, str(tmp_path))[0] == [Unfinished(0, CONFIG, (), attempt=2)]
+    assert unfinished_trials(known, str(tmp_path))[0] == [UnfinishedTrial(0, CONFIG, (), attempt=2)]

@@ -14,7 +14,7 @@ from ray import tune
 
 from autogan_ray.training.checkpoint import load_state
 from autogan_ray.tune import trainable
-from autogan_ray.tune.trainable import _Reporter, _saved
+from autogan_ray.tune.trainable import _Reporter, _saved_state
 
 PLANNED = 6
 
@@ -130,6 +130,6 @@ def test_a_checkpoint_that_is_torn_or_gone_gives_way_to_an_older_one(tmp_path: P
     trainable.save_state(torn, {"number": 2})
     (torn / "state.pt").write_bytes((torn / "state.pt").read_bytes()[:50])
     listed = [str(one) for one in (gone, torn, older)]
-    assert _saved(None, listed) == {"number": 1}
-    assert _saved(tune.Checkpoint(str(torn)), listed) == {"number": 1}
-    assert _saved(None, listed[:2]) is None and _saved(None, []) is None
+    assert _saved_state(None, listed) == {"number": 1}
+    assert _saved_state(tune.Checkpoint(str(torn)), listed) == {"number": 1}
+    assert _saved_state(None, listed[:2]) is None and _saved_state(None, []) is None
