@@ -1,6 +1,6 @@
 """Neural architecture search for GANs, orchestrated with Ray Tune.
 
-The public names load on first use: ``import autogan_ray`` costs neither torch nor ray.
+A public name is imported on its first use, so that ``import autogan_ray`` imports neither torch nor Ray.
 """
 
 from __future__ import annotations
@@ -27,23 +27,23 @@ __all__ = [
     "load_study",
 ]
 
-_HOMES = {
-    "Genotype": ("autogan_ray.spaces.genotype", "Genotype"),
-    "SearchSpace": ("autogan_ray.spaces.space", "SearchSpace"),
-    "build_discriminator": ("autogan_ray.nets.derived", "build_discriminator"),
-    "build_generator": ("autogan_ray.nets.derived", "build_generator"),
-    "load_generator": ("autogan_ray.retraining.generator_file", "load_generator"),
-    "load_genotype": ("autogan_ray.spaces.published", "load_genotype"),
-    "load_space": ("autogan_ray.spaces.space", "load_space"),
-    "load_study": ("autogan_ray.results.store", "load_study"),
+_MODULES = {
+    "Genotype": "autogan_ray.spaces.genotype",
+    "SearchSpace": "autogan_ray.spaces.space",
+    "build_discriminator": "autogan_ray.nets.derived",
+    "build_generator": "autogan_ray.nets.derived",
+    "load_generator": "autogan_ray.retraining.generator_file",
+    "load_genotype": "autogan_ray.spaces.published",
+    "load_space": "autogan_ray.spaces.space",
+    "load_study": "autogan_ray.results.store",
 }
+"""Public name -> the module that defines it."""
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
+    if name not in _MODULES:
         raise AttributeError(f"module 'autogan_ray' has no attribute {name!r}; it has {', '.join(__all__)}")
-    module, attribute = _HOMES[name]
-    return getattr(importlib.import_module(module), attribute)
+    return getattr(importlib.import_module(_MODULES[name]), name)
 
 
 def __dir__() -> list[str]:

@@ -1,12 +1,11 @@
-"""Name or path to text and digest: how shipped files and a user's own are found, the same way for all.
+"""Finds files by name or path: the shipped spaces, studies, recipes and genotypes, and a user's own.
 
-The shipped files live in the top-level packages ``searchspaces`` and ``studies``, read through
-``importlib.resources`` so that wheel and editable installs behave alike. Nothing found here is executed.
+The shipped files lie in the top-level packages ``searchspaces`` and ``studies``. They are read through
+``importlib.resources``, so that wheel and editable installs behave alike. No file is executed.
 """
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import resources
@@ -19,7 +18,14 @@ from autogan_ray.base.errors import NotFoundError, nearest
 
 @dataclass(frozen=True)
 class Kind:
-    """Where one kind of file is shipped: the package (and its folder) that holds it and the ending of its files."""
+    """Where files of a kind are shipped.
+
+    Args:
+        label: the kind's name in messages.
+        package: the package that holds the files.
+        ending: of the files' names, such as ``.toml``.
+        folder: inside the package; empty for the package itself.
+    """
 
     label: str
     package: str
@@ -39,39 +45,36 @@ KINDS: Mapping[str, Kind] = MappingProxyType(
 
 @dataclass(frozen=True)
 class Document:
-    """One file's text with where it came from; ``digest`` is the sha256 of the text in UTF-8."""
+    """The text of a file, its name without the ending, and where it came from."""
 
     name: str
     text: str
     origin: str
 
-    @property
-    def digest(self) -> str:
-        return hashlib.sha256(self.text.encode()).hexdigest()
-
 
 def _shipped(kind: Kind) -> dict[str, Traversable]:
-    place = resources.files(kind.package)
-    found = {
+    package = resources.files(kind.package)
+    entries = {
         entry.name.removesuffix(kind.ending): entry
-        for entry in (place / kind.folder if kind.folder else place).iterdir()
+        for entry in (package / kind.folder if kind.folder else package).iterdir()
         if entry.name.endswith(kind.ending)
     }
-    return dict(sorted(found.items()))
+    return dict(sorted(entries.items()))
 
 
 def names(kind: str) -> tuple[str, ...]:
-    """Names of the shipped files of a kind, sorted."""
+    """The names of all shipped files of a kind, sorted."""
     return tuple(_shipped(KINDS[kind]))
 
 
 def read(kind: str, name_or_path: str | Path) -> Document:
-    """The text of a shipped file, by name, or of a user's own, by path.
+    """Reads a shipped file by its name, or a user's file by its path.
 
-    A value with a path separator or the kind's ending is a path; anything else is a shipped name.
+    Args:
+        kind: a key of ``KINDS``.
+        name_or_path: a path where it has a path separator or the kind's ending, else a shipped name.
 
-    Raises:
-        NotFoundError: neither; the message lists the nearest shipped names.
+    Raises NotFoundError for what is neither; the message lists the nearest shipped names.
     """
     spec, text = KINDS[kind], str(name_or_path)
     if isinstance(name_or_path, Path) or "/" in text or "\\" in text or text.endswith(spec.ending):

@@ -1,6 +1,6 @@
-"""Mistakes of the user: one exception family, exit code 2 on the command line.
+"""Mistakes of the user: a family of exceptions, each of which ends the command line with exit code 2.
 
-A broken invariant of our own is an ``assert``; everything a user can cause is a :class:`UserError`.
+What a user can cause is a :class:`UserError`; an ``assert`` guards what only a mistake in this package can break.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from collections.abc import Iterable
 
 
 class UserError(ValueError):
-    """What was asked cannot be done; the message names the culprit, its value, the rule and a way on."""
+    """The user asked for something impossible; the message names the setting, its value, the rule and a way on."""
 
 
 class SpaceError(UserError):
@@ -42,7 +42,7 @@ class ResultsError(UserError):
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
-    """A half-sentence to end an "unknown name" message with: the nearest known names, else all of them.
+    """The end of a message on an unknown name: the known names that are most like it, else all known names.
 
     >>> nearest("conv_3x4", ["conv_3x3", "none"])
     "did you mean 'conv_3x3'?"

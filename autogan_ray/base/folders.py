@@ -1,4 +1,4 @@
-"""Places that are written to later: asked before anything costs time."""
+"""Whether a folder or a storage can be written to, checked before work that takes time."""
 
 from __future__ import annotations
 
@@ -9,31 +9,31 @@ from pathlib import Path
 from autogan_ray.base.errors import ConfigError
 
 
-def check_writable(folder: Path, asked: str) -> None:
-    """See that a folder can be made, with those above it, and files in it; nothing is left of that.
+def check_writable(folder: Path, option: str) -> None:
+    """Checks that a folder can be made, with its parents, and files in it; leaves nothing behind.
 
     Args:
-        asked: what named it, such as ``--out``, for the message.
+        option: the option that named the folder, such as ``--out``, for the message.
 
     Raises ConfigError with the system's reason.
     """
-    made = [place for place in (folder, *folder.parents) if not place.exists()]
+    made = [path for path in (folder, *folder.parents) if not path.exists()]
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):
             pass
     except OSError as error:
         raise ConfigError(
-            f"{asked}: nothing can be written to {str(folder)!r} ({error.strerror}); choose another folder"
+            f"{option}: nothing can be written to {str(folder)!r} ({error.strerror}); choose another folder"
         ) from error
     finally:
-        with suppress(OSError):  # where it was not made, or somebody uses it already
-            for place in made:
-                place.rmdir()
+        with suppress(OSError):  # where a folder was not made, or another process uses it already
+            for path in made:
+                path.rmdir()
 
 
 def check_storage(storage: str) -> None:
-    """:func:`check_writable` for a path or a URI, of a kind that Arrow knows (s3, gs, hdfs, file) or fsspec does.
+    """Checks that a storage can be written to: a path, or a URI that Arrow (s3, gs, hdfs, file) or fsspec knows.
 
     Raises ConfigError.
     """
@@ -48,18 +48,18 @@ def check_storage(storage: str) -> None:
     except pa.ArrowInvalid as error:
         if "Unrecognized filesystem type" not in str(error):
             raise _refused(storage, error) from error
-        _check_other(storage)
+        _check_with_fsspec(storage)
     except OSError as error:
         raise _refused(storage, error) from error
 
 
-def _check_other(storage: str) -> None:
+def _check_with_fsspec(storage: str) -> None:
     try:
         import fsspec  # comes with Ray
 
         system, path = fsspec.core.url_to_fs(storage)
         system.makedirs(path, exist_ok=True)
-    except Exception as error:  # each file system has errors of its own
+    except Exception as error:  # each file system of fsspec has its own errors
         raise _refused(storage, error) from error
 
 

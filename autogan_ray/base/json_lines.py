@@ -1,6 +1,6 @@
-"""Append-only records, one JSON object a line: the ground that tables are rebuilt from.
+"""Files to which records are appended, one JSON object on each line; all tables are built from such files.
 
-A crash can tear the line that was being written and nothing else; readers leave torn lines out.
+A crash can tear only the line that is being written, and readers leave torn lines out.
 """
 
 from __future__ import annotations
@@ -16,11 +16,13 @@ from autogan_ray.base.files import fsync_folder
 
 
 def append_line(path: Path, record: Mapping[str, Any]) -> None:
-    """Add a record and wait until it is on disk. One writer a file; the folder must exist.
+    """Appends a record and waits until it is on disk.
+
+    A file has one writer at a time. Its folder must exist.
 
     Raises:
-        AssertionError: NaN or an infinity in the record: JSON has none, the caller replaces them.
-        OSError: the disk took none or a part of the line; readers leave the part out.
+        AssertionError: the record holds NaN or an infinity, which JSON does not have; the caller must replace them.
+        OSError: nothing or only a part of the line was written; readers leave the part out.
     """
     try:
         text = json.dumps(record, allow_nan=False, separators=(",", ":")) + "\n"
@@ -31,7 +33,7 @@ def append_line(path: Path, record: Mapping[str, Any]) -> None:
     try:
         size = os.fstat(handle).st_size
         if size and os.pread(handle, 1, size - 1) != b"\n":
-            text = "\n" + text  # do not glue the record to a torn one
+            text = "\n" + text  # after a torn line, so that the record begins a new line
         line = text.encode()
         written = os.write(handle, line)  # os.write has no buffer to flush
         if written != len(line):
@@ -40,27 +42,27 @@ def append_line(path: Path, record: Mapping[str, Any]) -> None:
     finally:
         os.close(handle)
     if size == 0:
-        fsync_folder(path.parent)  # else a power cut can lose the new file with all that is in it
+        fsync_folder(path.parent)  # else a power cut can lose the new file with its content
 
 
 def read_lines(path: Path) -> list[dict[str, Any]]:
-    """All whole records in order; torn lines, the last or those a crash left in between, are left out.
+    """The whole records of a file in their order, without the lines that a crash has torn.
 
     Raises OSError where the file is missing or unreadable.
     """
-    found = []
+    records = []
     for line in path.read_bytes().split(b"\n"):
         try:
             record = json.loads(line)
         except (json.JSONDecodeError, UnicodeDecodeError):
             continue
-        if isinstance(record, dict):  # else no record of ours
-            found.append(record)
-    return found
+        if isinstance(record, dict):  # part of a torn line can be another JSON value
+            records.append(record)
+    return records
 
 
 def _not_finite(value: Any, place: str) -> Iterator[str]:
-    """``place = nan`` for each number in nested mappings and sequences that JSON cannot say."""
+    """Yields ``place = nan`` for each number in nested mappings and sequences that JSON does not have."""
     if isinstance(value, float) and not math.isfinite(value):
         yield f"{place} = {value}"
     elif isinstance(value, Mapping):

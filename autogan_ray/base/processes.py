@@ -1,4 +1,4 @@
-"""Processes that a command starts beside itself: none outlives it."""
+"""Worker processes that do not outlive the command that started them."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ import threading
 
 
 def end_with_parent() -> None:
-    """In a process of :mod:`multiprocessing`: ends it as soon as the one that started it is gone, however that ended.
+    """Ends this process of :mod:`multiprocessing` as soon as its parent process is gone, for whatever reason.
 
-    Without it the workers of a killed command compute to the end of their jobs, and then wait for ever. As an
-    initialiser of a pool; in a process that nobody started it does nothing.
+    It is the initialiser of a process pool. Without it the workers of a killed command would finish their jobs and
+    then wait for ever. In a process that :mod:`multiprocessing` did not start it does nothing.
     """
     parent = multiprocessing.parent_process()
     if parent is None:
@@ -19,6 +19,6 @@ def end_with_parent() -> None:
 
     def watch() -> None:
         parent.join()
-        os._exit(1)  # at once: whatever was to be kept is written as it comes
+        os._exit(1)  # at once: results and checkpoints are on disk as soon as they exist
 
     threading.Thread(target=watch, name="end-with-parent", daemon=True).start()

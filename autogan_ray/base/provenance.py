@@ -1,4 +1,4 @@
-"""Where a result comes from: versions, commit, machine, command."""
+"""Where a result comes from: versions of packages, commit, GPU."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ _PACKAGES = (
 
 
 def packages_json() -> str:
-    """Name -> version of what results depend on."""
-    found = {"python": platform.python_version()}
+    """A JSON object, package -> version, of Python and the packages on which results depend."""
+    versions = {"python": platform.python_version()}
     for name in ("autogan-ray", *_PACKAGES):
         try:
-            found[name] = metadata.version(name)
+            versions[name] = metadata.version(name)
         except metadata.PackageNotFoundError:
             continue
-    return json.dumps(found)
+    return json.dumps(versions)
 
 
 def git_commit() -> str | None:
-    """Commit of the code that runs, with a mark where files were changed; None outside a checkout."""
+    """The commit of the running code, marked ``-dirty`` where files were changed; None outside a checkout."""
     here = Path(__file__).parent
     try:
-        found = subprocess.run(
+        described = subprocess.run(
             ["git", "describe", "--always", "--dirty", "--abbrev=12"],
             cwd=here,
             capture_output=True,
@@ -38,11 +38,11 @@ def git_commit() -> str | None:
         )
     except (OSError, subprocess.TimeoutExpired):
         return None
-    return found.stdout.strip() or None
+    return described.stdout.strip() or None
 
 
 def gpu_name() -> str | None:
-    """Of the first CUDA device; None without one."""
+    """The name of the first CUDA device; None where there is no such device."""
     import torch
 
     return torch.cuda.get_device_name(0) if torch.cuda.is_available() else None

@@ -1,7 +1,7 @@
-"""The base of every value read from a file: frozen, exact, and clear about what is wrong.
+"""The base class of all values that are read from files.
 
-Pydantic does the checking; this module turns its findings into one message that names the key, the value, the
-file and the nearest known key.
+Pydantic checks the values. This module turns its errors into a message that names the file, the key, the value and the
+nearest known key.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from autogan_ray.base.errors import UserError, nearest
 
 
 class Value(BaseModel):
-    """Frozen, hashable by content, unknown keys refused, numbers finite, no silent conversion."""
+    """A frozen value that is hashed by its content; unknown keys and numbers that are not finite are refused."""
 
     model_config = ConfigDict(
         frozen=True,
@@ -32,7 +32,12 @@ class Value(BaseModel):
 
     @classmethod
     def parse(cls, values: Any, where: str, error: type[UserError]) -> Self:
-        """Validate plain data. Raises ``error`` with one line a finding; ``where`` says which file."""
+        """The value that plain data describes.
+
+        Args:
+            where: the file or other origin of the data, for the message.
+            error: the class of the error that is raised for wrong data, with a line for each mistake.
+        """
         try:
             return cls.model_validate(values)
         except ValidationError as failure:
@@ -40,7 +45,7 @@ class Value(BaseModel):
 
 
 def parse_toml(text: str, where: str, error: type[UserError]) -> dict[str, Any]:
-    """Plain data of a TOML text. Raises ``error`` naming the file and the line."""
+    """The plain data of a TOML text. Raises ``error``, naming file and line, for a text that is not TOML."""
     try:
         return tomllib.loads(text)
     except tomllib.TOMLDecodeError as failure:
@@ -48,7 +53,7 @@ def parse_toml(text: str, where: str, error: type[UserError]) -> dict[str, Any]:
 
 
 def describe(failure: ValidationError, model: type[BaseModel], where: str) -> list[str]:
-    """One sentence for each finding: key, value, rule, and the nearest known key where the key is unknown."""
+    """A sentence for each mistake: the key, its value, the rule, and for an unknown key the nearest known key."""
     lines = []
     for finding in failure.errors(include_url=False):
         path = [part for part in finding["loc"] if not _is_tag(part, model)]
@@ -67,7 +72,7 @@ def describe(failure: ValidationError, model: type[BaseModel], where: str) -> li
 
 
 def fields_at(model: type[BaseModel], path: typing.Sequence[Any]) -> list[str]:
-    """Keys a model knows at a path of nested models (aliases as a file writes them)."""
+    """The keys that a model knows at a path of nested models, written as in a file (by their aliases)."""
     current: list[type[BaseModel]] = [model]
     for part in path:
         if isinstance(part, int):
@@ -78,30 +83,30 @@ def fields_at(model: type[BaseModel], path: typing.Sequence[Any]) -> list[str]:
                 if part in (name, field.alias):
                     inner.extend(_models(field.annotation))
         current = inner or current
-    return sorted({field.alias or name for one in current for name, field in one.model_fields.items()})
+    return sorted({field.alias or name for known in current for name, field in known.model_fields.items()})
 
 
 def _models(annotation: Any) -> list[type[BaseModel]]:
-    """All models inside an annotation: ``X | None``, ``tuple[X, ...]``, ``dict[str, X]``."""
+    """All models inside an annotation, such as X in ``X | None``, ``tuple[X, ...]`` and ``dict[str, X]``."""
     if isinstance(annotation, type) and not isinstance(annotation, types.GenericAlias):
         return [annotation] if issubclass(annotation, BaseModel) else []
     return [model for part in typing.get_args(annotation) for model in _models(part)]
 
 
 def _is_tag(part: Any, model: type[BaseModel]) -> bool:
-    """Pydantic puts the tag of a discriminated union into the path; a file has no such level."""
+    """Whether a part of an error's path is the tag of a discriminated union, a level that a file does not have."""
     tags: frozenset[str] = getattr(model, "TAGS", frozenset())
     return part in tags
 
 
 def no_doubles(what: str, names: Iterable[str]) -> None:
-    """Raises ValueError naming what stands more than once."""
+    """Raises ValueError for a name that occurs more than once."""
     for name, count in Counter(names).items():
         if count > 1:
             raise ValueError(f"{what} {name!r} stands {count} times")
 
 
 def known_name(what: str, name: str, known: Collection[str]) -> None:
-    """Raises ValueError for a name that is not among the known ones, with the nearest."""
+    """Raises ValueError for a name that is not among the known names; the message gives the nearest."""
     if name not in known:
         raise ValueError(f"{what} {name!r} is unknown; {nearest(name, known)}")
