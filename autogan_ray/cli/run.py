@@ -69,7 +69,7 @@ def run(
             _mend_tables(plan.folder, about)
             raise SystemExit(0 if _print_summary(plan.folder) else 1)
         click.echo(
-            f"study {config.name!r} is complete but for trials that failed or were lost, which are taken up again: "
+            f"study {config.name!r} is complete but for trials that failed or were lost, which are run again: "
             f"{', '.join(unfinished)}"
         )
     if resume and about is None:

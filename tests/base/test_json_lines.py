@@ -36,7 +36,7 @@ def test_records_come_back_in_order(records: list[dict[str, Any]]) -> None:
 
 @given(cut=st.integers(1, 200), junk=st.sampled_from([b"", b"\0\0\0", b"\xff\xfe"]))
 @settings(deadline=None, max_examples=40)
-def test_a_torn_end_costs_that_line_only_and_the_next_record_stands_apart(cut: int, junk: bytes) -> None:
+def test_a_torn_end_loses_that_line_only_and_the_next_record_has_its_own_line(cut: int, junk: bytes) -> None:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "t0000.jsonl"
         first, torn, after = {"n": 1}, {"n": 2, "text": "x\u00e9\n" * 30}, {"n": 3}
@@ -53,7 +53,7 @@ def test_a_torn_end_costs_that_line_only_and_the_next_record_stands_apart(cut: i
         assert read_lines(path) == [first, after, after]
 
 
-def test_a_record_that_lost_its_newline_only_is_whole(tmp_path: Path) -> None:
+def test_a_record_that_lost_only_its_newline_is_whole(tmp_path: Path) -> None:
     path = tmp_path / "t.jsonl"
     path.write_bytes(b'{"n":1}')
     assert read_lines(path) == [{"n": 1}]
@@ -69,7 +69,9 @@ def test_lines_that_are_no_records_are_left_out(tmp_path: Path, line: bytes) -> 
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
-def test_numbers_json_cannot_say_are_refused_by_name_and_nothing_is_written(tmp_path: Path, value: float) -> None:
+def test_numbers_that_json_does_not_have_are_refused_by_name_and_nothing_is_written(
+    tmp_path: Path, value: float
+) -> None:
     path = tmp_path / "t.jsonl"
     append_line(path, {"n": 1})
     with pytest.raises(AssertionError, match=rf"t\.jsonl.*record\.decisions\.e0\[1\] = {value}"):
@@ -110,6 +112,6 @@ def test_a_write_that_is_cut_short_is_an_error(tmp_path: Path, monkeypatch: pyte
     assert read_lines(path) == [{"n": 1}, {"n": 3}]
 
 
-def test_a_missing_file_is_said(tmp_path: Path) -> None:
+def test_a_missing_file_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         read_lines(tmp_path / "none.jsonl")

@@ -28,7 +28,7 @@ if __name__ == "__main__":
 
 
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM])
-def test_a_worker_in_the_midst_of_a_job_ends_with_its_command(tmp_path: Path, how: signal.Signals) -> None:
+def test_a_worker_ends_with_its_command_in_the_midst_of_a_job(tmp_path: Path, how: signal.Signals) -> None:
     file = tmp_path / "command.py"
     file.write_text(COMMAND)
     with subprocess.Popen([sys.executable, str(file)], stdout=subprocess.PIPE, text=True) as command:
@@ -41,6 +41,6 @@ def test_a_worker_in_the_midst_of_a_job_ends_with_its_command(tmp_path: Path, ho
     assert not worker.is_running() or worker.status() == psutil.STATUS_ZOMBIE
 
 
-def test_a_process_that_nobody_started_is_left_alone() -> None:
+def test_a_process_without_a_parent_is_left_alone() -> None:
     end_with_parent()  # under xdist too: its processes are none of multiprocessing
     assert all(thread.name != "end-with-parent" for thread in threading.enumerate())

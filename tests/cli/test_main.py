@@ -109,7 +109,7 @@ def test_a_mistake_is_named_with_its_remedy(message: str, arguments: list[str]) 
     assert_refused(message, *arguments)
 
 
-def test_a_misspelt_folder_is_told_before_anything_is_prepared() -> None:
+def test_a_misspelt_folder_is_named_before_data_is_prepared() -> None:
     found = ask("retrain", "nowhere")
     assert found.exit_code == 2 and "preparing" not in found.output
 
@@ -201,7 +201,7 @@ def test_a_genotype_of_another_space_or_broken_is_refused_before_any_training() 
         assert_refused(message, "genotypes", "g.json")
 
 
-def test_a_place_where_nothing_can_be_written_is_told_before_anything_runs() -> None:
+def test_a_folder_that_cannot_be_written_to_is_named_before_anything_runs() -> None:
     Path("file").touch()
     study_in(Path("results/smoke"))
     for place in ("file/out", "/proc/nowhere"):
@@ -211,7 +211,7 @@ def test_a_place_where_nothing_can_be_written_is_told_before_anything_runs() -> 
                        "--genotype", "dcgan")  # fmt: skip
 
 
-def test_an_address_where_nothing_listens_is_told_at_once() -> None:
+def test_an_address_where_nothing_listens_is_refused_at_once() -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         address = f"127.0.0.1:{server.getsockname()[1]}"
         check_address(address)
@@ -232,16 +232,16 @@ def no_ray(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("autogan_ray.tune.cluster.cluster", start)
 
 
-def test_a_complete_study_whose_logs_were_lost_goes_on_with_those_trials(no_ray: None) -> None:
+def test_a_complete_study_whose_logs_were_lost_runs_those_trials_again(no_ray: None) -> None:
     study_in(Path("results/smoke"))
     file = Path("results/smoke") / STUDY_FILE
     file.write_text(json.dumps(json.loads(file.read_text()) | {"status": "complete"}))
     TrialLogs(Path("results/smoke")).add("t0000", "status", status="complete")
     found = ask("run", "smoke", "--resume")
-    assert isinstance(found.exception, RayWasStarted) and "taken up again: t0001\n" in found.output
+    assert isinstance(found.exception, RayWasStarted) and "are run again: t0001\n" in found.output
 
 
-def test_nothing_to_resume_is_said_and_no_mistake(no_ray: None) -> None:
+def test_resuming_where_there_is_nothing_begins_the_study_and_says_so(no_ray: None) -> None:
     found = ask("run", "smoke", "--name", "smokee", "--resume")
     assert isinstance(found.exception, RayWasStarted) and "nothing to resume in results/smokee" in found.output
     assert "nothing to resume" not in ask("run", "smoke").output
@@ -265,7 +265,7 @@ def test_no_cluster_to_join_is_a_mistake(monkeypatch: pytest.MonkeyPatch) -> Non
     assert_refused("--address 'auto': no Ray cluster answers", "run", "smoke", "--address", "auto")
 
 
-def test_more_trials_than_a_study_had_are_no_other_configuration_and_fewer_are() -> None:
+def test_a_study_may_be_given_more_trials_but_not_fewer() -> None:
     study_in(Path("results/smoke"))
     planned = load_study_config("smoke").tune.num_trials
     assert_refused(f"tune.num_trials: {planned} -> {planned - 1}", "run", "smoke", "--trials", str(planned - 1))

@@ -58,7 +58,7 @@ def test_an_interrupted_retraining_says_how_to_go_on(retrained: Path, monkeypatc
     assert found.exit_code == 130 and "interrupted: the same command with --resume goes on" in found.output
 
 
-def test_a_torn_study_is_named_and_not_traced_back(retrained: Path, tmp_path: Path) -> None:
+def test_a_torn_study_file_is_a_message_and_no_traceback(retrained: Path, tmp_path: Path) -> None:
     shutil.copytree(retrained, tmp_path / "torn")
     file = tmp_path / "torn" / "study.json"
     file.write_bytes(file.read_bytes()[:200])

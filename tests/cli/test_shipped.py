@@ -140,7 +140,7 @@ def test_json_has_exact_counts_and_choices_that_cost_what_is_said(name: str, siz
     assert SearchSpace.from_dict(rest) == space
 
 
-def test_z_gets_the_nearest_length_that_the_latent_parts_allow() -> None:
+def test_z_has_the_length_nearest_to_120_that_the_space_allows() -> None:
     found = json.loads(asked("spaces", "adversarialnas", "--image-size", "512", "--json"))
     assert found["cost"]["latent_dim"] == 119  # 7 cells
 

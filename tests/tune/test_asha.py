@@ -69,7 +69,7 @@ def test_a_diverged_trial_is_stopped_and_loosens_no_cutoff(tmp_path: Path) -> No
     assert fids(rungs)[1.0] == {}
 
 
-def test_the_end_of_a_trial_is_no_pruning(tmp_path: Path) -> None:
+def test_a_trial_that_ran_to_its_end_is_not_pruned(tmp_path: Path) -> None:
     file = tmp_path / "rungs.json"
     rungs = keeper(file)
     assert report(rungs, "a", 9, 1.0) == TrialScheduler.STOP

@@ -20,7 +20,7 @@ from autogan_ray.tune import cluster
 from autogan_ray.tune.ray_internals import trials_in_cluster_processes
 
 
-def test_what_is_imported_ahead_is_what_a_driver_needs_next() -> None:
+def test_everything_that_a_driver_needs_next_is_imported_ahead() -> None:
     script = "import sys; from autogan_ray.tune import cluster, runner; assert 'torch' not in sys.modules\n"
     script += "cluster.import_ahead(); before = set(sys.modules)\n"
     script += "import torch, optuna, ray.tune, autogan_ray.metrics.study, autogan_ray.search.loop\n"
@@ -35,7 +35,7 @@ def test_what_is_imported_ahead_is_what_a_driver_needs_next() -> None:
     assert found.stdout.strip() == "[]"
 
 
-def test_an_import_that_fails_is_left_to_where_it_is_wanted(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_import_that_fails_ahead_fails_again_where_it_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
     asked = []
 
     def fail(name: str) -> None:
@@ -47,7 +47,7 @@ def test_an_import_that_fails_is_left_to_where_it_is_wanted(monkeypatch: pytest.
     assert asked == list(cluster._IMPORTED_AHEAD)
 
 
-def test_ctrl_c_while_ray_starts_is_raised_when_it_has_and_a_second_one_at_once() -> None:
+def test_ctrl_c_while_ray_starts_is_raised_afterwards_and_a_second_ctrl_c_at_once() -> None:
     known = signal.getsignal(signal.SIGINT)
     reached = []
     with pytest.raises(KeyboardInterrupt), cluster.interrupts_deferred():
@@ -72,7 +72,7 @@ def environment(cache: Any) -> dict[str, str]:
     return dict(cache.get(Trainable)._default_options["runtime_env"].get("env_vars", {}))
 
 
-def test_trials_ask_for_no_other_environment_than_ray_s_processes_have(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_trials_can_run_in_the_processes_that_ray_started_with_the_cluster(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(os.environ, "AWS_ACCESS_KEY_ID", "k")
     outside = environment(_ActorClassCache())
     assert outside.items() >= {"AWS_ACCESS_KEY_ID": "k"}.items() and len(outside) > 1
@@ -104,7 +104,7 @@ INCEPTION = "metrics.extractor=inception-v3-compat"
         ("at most 2 levels", ["search.relaxation=own", "search.method=reinforce", "search.levels=3"]),
     ],
 )
-def test_what_is_wrong_with_data_weights_or_sizes_is_told_before_ray_starts(
+def test_wrong_data_weights_or_sizes_are_named_before_ray_starts(
     message: str, settings: list[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     (tmp_path / "torn.pth").touch()

@@ -18,7 +18,7 @@ def drawn(seed: int) -> list[float]:
     return [random.random(), float(np.random.rand()), float(torch.rand(()))]
 
 
-def test_what_a_library_draws_depends_on_the_trial_alone() -> None:
+def test_random_numbers_of_a_library_depend_on_the_trials_seed_alone() -> None:
     kept = random.getstate(), np.random.get_state(), torch.get_rng_state()
     try:
         fresh, other = drawn(3), drawn(4)
@@ -32,7 +32,7 @@ def test_what_a_library_draws_depends_on_the_trial_alone() -> None:
         random.setstate(kept[0]), np.random.set_state(kept[1]), torch.set_rng_state(kept[2])
 
 
-def test_what_was_imported_is_collected_by_no_later_trial_and_what_a_trial_made_still_is() -> None:
+def test_garbage_collection_skips_imported_objects_and_still_takes_those_of_a_trial() -> None:
     gc.unfreeze()
     try:
         freeze_imports()

@@ -42,7 +42,7 @@ def tell(search: OptunaSearch, ray_id: str, number: int, evaluations: int) -> No
     search.on_trial_complete(ray_id, results[-1])
 
 
-def test_a_study_that_goes_on_proposes_what_it_would_have(study: StudyConfig, tmp_path: Path) -> None:
+def test_a_resumed_study_proposes_what_it_would_have_proposed(study: StudyConfig, tmp_path: Path) -> None:
     whole, straight = OptunaSearch(study, tmp_path / "whole"), []
     for number in range(9):
         straight.append(whole.suggest(f"a{number}"))
@@ -62,7 +62,7 @@ def test_a_study_that_goes_on_proposes_what_it_would_have(study: StudyConfig, tm
     assert [trial.number for trial in journal(tmp_path / "again")] == list(range(9))
 
 
-def test_a_proposal_that_was_asked_for_before_the_driver_died_is_the_same_trial(
+def test_a_trial_proposed_before_the_driver_died_is_proposed_again_unchanged(
     study: StudyConfig, tmp_path: Path
 ) -> None:
     file = tmp_path / "journal"
@@ -106,7 +106,7 @@ def test_unfinished_trials_come_first_with_their_own_settings_and_checkpoint(
     assert len(found) == 3
 
 
-def test_what_ended_untold_is_told_when_the_study_goes_on(study: StudyConfig, tmp_path: Path) -> None:
+def test_ends_that_optuna_missed_are_reported_when_the_study_goes_on(study: StudyConfig, tmp_path: Path) -> None:
     """The ends that Ray had no time to tell a searcher of: then what is proposed next is what it would have been."""
     whole, cut, logs = (
         OptunaSearch(study, tmp_path / "whole"),
@@ -144,7 +144,7 @@ def test_what_ended_untold_is_told_when_the_study_goes_on(study: StudyConfig, tm
     assert journal(tmp_path / "lost") == []
 
 
-def test_without_its_journal_a_study_goes_on_under_the_right_numbers(study: StudyConfig, tmp_path: Path) -> None:
+def test_without_its_journal_a_study_goes_on_with_the_right_numbers(study: StudyConfig, tmp_path: Path) -> None:
     search = OptunaSearch(study, tmp_path / "journal", first=4)
     assert search.suggest("a")["number"] == 4
     tell(search, "a", 4, 3)
@@ -152,7 +152,9 @@ def test_without_its_journal_a_study_goes_on_under_the_right_numbers(study: Stud
     assert [trial.state for trial in found] == [TrialState.FAIL] * 4 + [TrialState.COMPLETE]
 
 
-def test_what_is_no_score_is_not_told_and_a_trial_without_any_has_failed(study: StudyConfig, tmp_path: Path) -> None:
+def test_only_finite_scores_are_reported_and_a_trial_without_a_score_has_failed(
+    study: StudyConfig, tmp_path: Path
+) -> None:
     search = OptunaSearch(study, tmp_path / "journal")
     search.suggest("a")
     for result in ({"fid": float("nan"), "evaluation": 1}, {"fid": None, "evaluation": 1}, {"evaluation": 1}, {}):
@@ -169,7 +171,7 @@ def test_what_is_no_score_is_not_told_and_a_trial_without_any_has_failed(study: 
     assert not any(trial.intermediate_values for trial in found)
 
 
-def test_what_a_dead_driver_left_of_the_journal_is_no_hindrance(study: StudyConfig, tmp_path: Path) -> None:
+def test_a_journal_with_a_torn_end_or_a_dead_drivers_lock_is_repaired(study: StudyConfig, tmp_path: Path) -> None:
     file = tmp_path / "journal"
     first = OptunaSearch(study, file).suggest("a")
     whole = file.read_bytes()

@@ -22,7 +22,7 @@ from autogan_ray.results.lock import is_held, sole_driver
 from autogan_ray.tune.ray_internals import WAIT_S, imports_frozen, patched_control_loop
 
 
-def test_inside_a_wait_is_longer_and_afterwards_as_before(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_control_loop_waits_longer_inside_the_block_and_as_before_after_it(monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[float | None] = []
 
     def known(manager: Any, timeout: float | None = None) -> bool:
@@ -45,7 +45,7 @@ class Waiting:
     status: str
 
 
-def test_a_death_between_two_trials_is_heard_once_and_ends_the_handing_over(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_death_of_a_process_between_two_trials_is_handled_once(monkeypatch: pytest.MonkeyPatch) -> None:
     heard: list[Any] = []
     monkeypatch.setattr(TuneController, "_trial_task_failure", lambda self, trial, error: heard.append((trial, error)))
     handed, running, other = (Waiting(status) for status in (Trial.PENDING, Trial.RUNNING, Trial.PENDING))
@@ -58,7 +58,7 @@ def test_a_death_between_two_trials_is_heard_once_and_ends_the_handing_over(monk
     assert loop._resetting_trials == {other}
 
 
-def test_rays_own_state_is_written_at_the_end_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_rays_own_state_is_written_only_at_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
     written: list[tuple[Any, ...]] = []
     manager: Any = _ExperimentCheckpointManager
     monkeypatch.setattr(manager, "sync_up_experiment_state", lambda self, *how: written.append(how))
@@ -69,7 +69,7 @@ def test_rays_own_state_is_written_at_the_end_alone(monkeypatch: pytest.MonkeyPa
     assert written == [(print, True, True)] and manager.sync_up_experiment_state is known
 
 
-def test_what_was_imported_is_no_matter_for_garbage_collection() -> None:
+def test_imported_objects_are_excluded_from_garbage_collection() -> None:
     gc.unfreeze()
     before = gc.get_freeze_count()
     with imports_frozen():
@@ -77,7 +77,7 @@ def test_what_was_imported_is_no_matter_for_garbage_collection() -> None:
     assert gc.get_freeze_count() == 0
 
 
-def test_a_study_has_one_driver_and_a_dead_one_holds_nothing(tmp_path: Path) -> None:
+def test_a_study_has_one_driver_and_a_dead_driver_locks_nothing(tmp_path: Path) -> None:
     script = "import sys, time; from pathlib import Path; from autogan_ray.results.lock import sole_driver\n"
     script += "with sole_driver(Path(sys.argv[1])): print('held', flush=True); time.sleep(600)"
     other = subprocess.Popen([sys.executable, "-c", script, str(tmp_path)], stdout=subprocess.PIPE, text=True)

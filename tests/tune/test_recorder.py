@@ -30,7 +30,7 @@ def trial(**more: Any) -> Any:
     )
 
 
-def test_a_trial_that_is_taken_up_after_an_error_has_none(recorder: Recorder) -> None:
+def test_a_trial_that_is_run_again_after_an_error_has_no_error(recorder: Recorder) -> None:
     recorder.on_trial_start(0, [], trial())
     recorder.on_trial_error(0, [], trial())
     log = recorder.logs.get("t0000")
@@ -71,7 +71,7 @@ def test_a_trial_s_error_has_the_type_and_the_whole_message_of_what_it_raised(
     assert ("consider" in status["error_message"]) == (message == "CUDA error: out")
 
 
-def test_the_checkpoints_of_an_earlier_run_go_once_there_is_a_new_one(recorder: Recorder, tmp_path: Path) -> None:
+def test_a_new_checkpoint_removes_the_checkpoints_of_an_earlier_run(recorder: Recorder, tmp_path: Path) -> None:
     tune, copy = tmp_path / "tune", tmp_path / "copy"
     first, second, third = tune / "t0000-a" / "c1", tune / "t0000-a" / "c2", tune / "t0000-b" / "c1"
     elsewhere = copy / "t0000-c" / "c1"
@@ -86,7 +86,7 @@ def test_the_checkpoints_of_an_earlier_run_go_once_there_is_a_new_one(recorder: 
     assert recorder.logs.get("t0000").status["checkpoint_path"] == str(elsewhere)
 
 
-def test_trials_that_had_ended_when_the_driver_died_are_written_so(recorder: Recorder, tmp_path: Path) -> None:
+def test_trials_that_ended_before_the_driver_died_are_recorded_as_ended(recorder: Recorder, tmp_path: Path) -> None:
     def told(trial: str, evaluations: int, diverged: bool = False, status: str = "running") -> None:
         recorder.logs.add(trial, "status", status=status)
         for evaluation in range(1, evaluations + 1):

@@ -20,11 +20,11 @@ def logs(folder: Path, **states: str) -> TrialLogs:
     return found
 
 
-def test_a_fresh_study_has_nothing_to_take_up(tmp_path: Path) -> None:
+def test_a_new_study_has_no_unfinished_trials(tmp_path: Path) -> None:
     assert unfinished_trials(TrialLogs(tmp_path), str(tmp_path / "tune")) == ([], 0)
 
 
-def test_all_but_what_came_to_its_end_is_taken_up(tmp_path: Path) -> None:
+def test_every_trial_that_has_not_ended_is_unfinished(tmp_path: Path) -> None:
     logs(
         tmp_path,
         t0000="complete",
@@ -72,7 +72,7 @@ def test_a_checkpoint_is_found_where_it_was_or_where_the_folder_was_moved(tmp_pa
     assert checkpoints("s3://other/tune")[1] == "s3://other/tune/t0000-abc/checkpoint_000002"
 
 
-def test_a_trial_that_is_taken_up_counts_its_attempts_from_what_it_told(tmp_path: Path) -> None:
+def test_the_next_attempt_of_a_trial_is_above_the_attempts_of_its_records(tmp_path: Path) -> None:
     known = logs(tmp_path, t0000="running")
     for evaluation, attempt in ((1, 0), (2, 1)):
         known.add("t0000", "evaluation", record={"evaluation": evaluation, "attempt": attempt})

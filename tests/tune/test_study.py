@@ -23,7 +23,7 @@ from optuna.trial import TrialState
 import autogan_ray as ag
 from autogan_ray.base.errors import ConfigError
 from autogan_ray.config.study import StudyConfig, TrialConfig
-from autogan_ray.metrics.evaluation import Evaluator
+from autogan_ray.metrics.evaluation import Evaluator, Protocol
 from autogan_ray.metrics.features import Extractor
 from autogan_ray.metrics.study import prepare
 from autogan_ray.results.schemas import TABLES
@@ -31,7 +31,6 @@ from autogan_ray.results.trial_log import TrialLogs
 from autogan_ray.search.loop import SearchLoop
 from autogan_ray.spaces.space import load_space
 from autogan_ray.tune.journal import open_journal
-from autogan_ray.tune.trainable import protocol_of
 
 from .conftest import ROOT, ask, command, run
 
@@ -69,9 +68,8 @@ def test_a_trial_in_a_process_that_ran_others_equals_a_search_without_ray(smoke:
     study, last = ag.load_study(smoke), logs[-1]
     config = StudyConfig.parse(study.config, "study", ConfigError)
     measure = prepare(config.data, config.metrics)
-    evaluator = Evaluator(
-        Extractor(measure.extractor), measure.real, protocol_of(config, config.metrics.n_fake_search), "cpu"
-    )
+    protocol = Protocol.of(config, config.metrics.n_fake_search)
+    evaluator = Evaluator(Extractor(measure.extractor), measure.real, protocol, "cpu")
     trial = TrialConfig.parse(last.about["config"], "trial", ConfigError)
     loop = SearchLoop(trial, load_space(trial.space), measure.data, evaluator, evaluations=config.tune.max_evaluations)
     for record in last.records:
@@ -112,7 +110,7 @@ def test_a_study_that_is_interrupted_keeps_its_tables_and_resumes_to_the_same_hi
     assert fewer.returncode == 2 and "tune.num_trials: 3 -> 2" in fewer.stderr
 
 
-def test_a_trial_that_failed_is_told_with_its_reason_and_taken_up_again_when_asked(tmp_path: Path) -> None:
+def test_a_failed_trial_is_printed_with_its_reason_and_run_again_by_resume(tmp_path: Path) -> None:
     once = ["run", "smoke", "--trials", "1", "--set", "tune.max_failures=0"]
     killed = 'os.kill(result["pid"], signal.SIGKILL)'
     found = interrupted_at_the_first_report(tmp_path, *once, interrupt=killed)
@@ -122,7 +120,7 @@ def test_a_trial_that_failed_is_told_with_its_reason_and_taken_up_again_when_ask
     trials, studies = (pd.read_parquet(folder / f"{name}.parquet") for name in ("trials", "studies"))
     assert trials["status"].tolist() == ["error"] and studies["status"].tolist() == ["complete"]
     again = run(*once, "--resume", cwd=tmp_path).stdout
-    assert "lost, which are taken up again: t0000\n" in again and "failed: " not in again
+    assert "lost, which are run again: t0000\n" in again and "failed: " not in again
     later = pd.read_parquet(folder / "trials.parquet")
     assert later["status"].tolist() == ["complete"] and later["restarts"].tolist() == [1]
     assert later["error_message"].isna().all()
@@ -156,7 +154,7 @@ main()
     return subprocess.run(typed, cwd=cwd, capture_output=True, text=True, timeout=290, env=os.environ)
 
 
-def test_a_killed_worker_goes_on_to_the_same_evaluations(smoke: Path, tmp_path: Path) -> None:
+def test_a_trial_whose_process_was_killed_goes_on_to_the_same_evaluations(smoke: Path, tmp_path: Path) -> None:
     process = subprocess.Popen(
         command("run", "smoke", "--trials", "3", "--set", "tune.max_concurrent=1"),
         cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=os.environ,
@@ -311,7 +309,7 @@ def test_listing_verbs_show_a_finished_study(smoke: Path) -> None:
     assert len(json.loads(ask("show", str(smoke), "--json").output)) == 3
 
 
-def test_what_a_time_budget_cuts_off_goes_on_when_resumed(tmp_path: Path) -> None:
+def test_a_study_that_a_time_budget_ended_goes_on_when_resumed(tmp_path: Path) -> None:
     # A trial of a minute and many evaluations: the budget ends in the midst of it.
     longer = ["--set", "search.kimg=60", "--set", "tune.max_evaluations=60", "--set", "tune.scheduler=none"]
     study = ["run", "smoke", "--trials", "1", *longer]
@@ -326,7 +324,7 @@ def test_what_a_time_budget_cuts_off_goes_on_when_resumed(tmp_path: Path) -> Non
     assert later["evaluations"].sum() > cut["evaluations"].sum()
 
 
-def test_a_trial_whose_end_ctrl_c_came_before_has_ended_for_the_tables_and_for_optuna(tmp_path: Path) -> None:
+def test_a_trial_that_had_ended_when_ctrl_c_came_has_ended_in_the_tables_and_in_optuna(tmp_path: Path) -> None:
     """Ray knows the last report, and acts on it when its checkpoint is there, which the signal does not wait for."""
     short = ["--set", "tune.max_evaluations=1", "--set", "tune.grace_evaluations=1"]
     found = interrupted_at_the_first_report(tmp_path, "run", "smoke", "--trials", "1", *short)
@@ -337,7 +335,7 @@ def test_a_trial_whose_end_ctrl_c_came_before_has_ended_for_the_tables_and_for_o
     assert told.state == TrialState.COMPLETE and told.value == study.trials["fid_best"].iloc[0]
 
 
-def test_studies_that_share_a_storage_do_not_meet_and_the_same_seed_gives_the_same_history(
+def test_studies_that_share_a_storage_stay_apart_and_the_same_seed_gives_the_same_history(
     smoke: Path, tmp_path: Path
 ) -> None:
     for seed in ("0", "1"):

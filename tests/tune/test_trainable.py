@@ -99,9 +99,7 @@ def test_a_trial_that_diverges_leaves_a_checkpoint_at_its_end(clock: list[float]
     assert list(driver.saved) == [1, 3]
 
 
-def test_a_trial_that_goes_on_does_the_evaluations_after_its_checkpoint_again(
-    clock: list[float], driver: Driver
-) -> None:
+def test_a_resumed_trial_repeats_the_evaluations_after_its_checkpoint(clock: list[float], driver: Driver) -> None:
     run(Loop(clock, 2.0))
     saved = driver.saved[4]
     driver.reports.clear()
@@ -114,7 +112,7 @@ def test_a_trial_that_goes_on_does_the_evaluations_after_its_checkpoint_again(
     assert list(driver.saved) == [5, 6]
 
 
-def test_a_trial_without_a_checkpoint_begins_anew_under_the_attempt_it_is_told(
+def test_a_resumed_trial_without_a_checkpoint_begins_anew_with_its_next_attempt(
     clock: list[float], driver: Driver
 ) -> None:
     run(Loop(clock, 1.0), attempt=3)
@@ -124,7 +122,7 @@ def test_a_trial_without_a_checkpoint_begins_anew_under_the_attempt_it_is_told(
     ]
 
 
-def test_a_checkpoint_that_is_torn_or_gone_gives_way_to_an_older_one(tmp_path: Path) -> None:
+def test_an_older_checkpoint_is_taken_where_the_newest_is_torn_or_gone(tmp_path: Path) -> None:
     older, torn, gone = (tmp_path / name for name in ("older", "torn", "gone"))
     trainable.save_state(older, {"number": 1})
     trainable.save_state(torn, {"number": 2})
