@@ -207,8 +207,8 @@ def _run(
         measure = measure_against(images, metrics, driver_device(plan.gpus))
         check_networks(plan, images.image_size, images.channels)
         click.echo(_header(plan, dashboard) + "\n")
-        asked = Options(address, storage, budget_s, options.typed_command())
-        outcome = run_study(plan, measure, asked, _Progress(plan), about)
+        run_options = Options(address, storage, budget_s, options.typed_command())
+        outcome = run_study(plan, measure, run_options, _Progress(plan), about)
     click.echo("")
     scored = _print_summary(plan.folder)
     if outcome.interrupted:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 STUDY_FILE = "study.json"
 
-# Settings that say where and how fast a study runs, not what comes out: a resumed one may change them.
+# Settings that say where and how fast a study runs, not what comes out; a resumed study may change them.
 _RESOURCES = ("cpus_per_trial", "gpus_per_trial", "threads", "max_concurrent", "max_failures", "checkpoints")
 
 
