@@ -89,7 +89,8 @@ def _begin_unsearched(folder: Path, name: str, overrides: Sequence[str], gpus: i
     measured, or the folder holds another study or cannot be written to.
     """
     from autogan_ray.base.folders import check_writable
-    from autogan_ray.config.study import load_study_config, parse_override
+    from autogan_ray.config.overrides import parse_override
+    from autogan_ray.config.study import load_study_config
     from autogan_ray.results.tables import write_tables
     from autogan_ray.results.trial_log import TrialLogs
     from autogan_ray.study.plan import make_plan
@@ -113,8 +114,9 @@ def _with_recipe(
     stored: dict[str, Any], recipe: str | None, kimg: float | None, discriminator: str | None, overrides: Sequence[str]
 ) -> StudyConfig:
     """The stored configuration of a study with the settings of this retraining. Raises ConfigError, NotFoundError."""
+    from autogan_ray.config.overrides import parse_override
     from autogan_ray.config.recipe import load_recipe
-    from autogan_ray.config.study import StudyConfig, assign, parse_override
+    from autogan_ray.config.study import StudyConfig, assign
 
     if recipe is not None:
         stored["retrain"] = load_recipe(recipe).retrain.model_dump(mode="json")

@@ -89,7 +89,8 @@ def resolve_study(
     spaces: Sequence[str] = (),
 ) -> StudyConfig:
     """The study's configuration with everything that the command line sets. Raises ConfigError, NotFoundError."""
-    from autogan_ray.config.study import load_study_config, parse_override
+    from autogan_ray.config.overrides import parse_override
+    from autogan_ray.config.study import load_study_config
     from autogan_ray.study.plan import default_study, with_resources
 
     changes = dict(parse_override(text) for text in overrides)
@@ -195,7 +196,7 @@ def _run(
 
     study, metrics = plan.study, plan.study.metrics
     click.echo("preparing data, extractor and the statistics of the real images (kept for the next time)")
-    images = load_study_data(study.data, metrics, study.search.batch_size)
+    images = load_study_data(study.data, metrics, max(study.possible("search.batch_size")))
     check_sizes(plan, images.image_size)
     check_extractor(metrics.extractor, images.labels is not None, metrics.weights, metrics.sha256)
     if storage is not None:

@@ -115,7 +115,7 @@ def _show_trial(results: Path, trial: str, as_json: bool) -> None:
 
 
 def _print_settings(config: dict[str, Any]) -> None:
-    from autogan_ray.config.remedies import RemediesConfig
+    from autogan_ray.config.sections import RemediesConfig
 
     for section in ("search", "optim", "model", "remedies"):
         values = config.get(section, {})

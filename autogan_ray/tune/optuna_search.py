@@ -36,7 +36,7 @@ def propose(sweep: Mapping[str, Domain], trial: optuna.Trial, before: Callable[[
     """
     proposed: dict[str, Any] = {}
     for key, domain in in_order(sweep).items():  # a setting comes after those that its condition names
-        if all(proposed.get(other) in wanted for other, wanted in domain.when.items()):
+        if domain.is_proposed(proposed):
             before(key)
             proposed[key] = _suggest(trial, key, domain)
     return proposed
