@@ -12,7 +12,7 @@ import numpy as np
 from autogan_ray.base.errors import ConfigError, nearest
 from autogan_ray.config.sections import RetrainConfig
 from autogan_ray.config.study import StudyConfig, TrialConfig, assign, load_study_config, sweepable
-from autogan_ray.nets.gan import Shape
+from autogan_ray.nets.shape import Shape
 from autogan_ray.spaces.blocks import FixedPart
 from autogan_ray.spaces.published import load_genotype
 from autogan_ray.spaces.space import SearchSpace, load_space

@@ -94,7 +94,7 @@ def _span(ends: dict[str, Any], show: Callable[[int], str]) -> str:
 def _cost_range(space: SearchSpace, image_size: int) -> dict[str, Any]:
     """The smallest and the largest connected networks at the widths of most publications, z as near to 120 as fits."""
     from autogan_ray.nets.cost.range import cost_range
-    from autogan_ray.nets.gan import Shape
+    from autogan_ray.nets.shape import Shape
 
     parts = space.latent_parts(image_size)
     shape = Shape(image_size, 3, 256, 128, max(1, round(120 / parts)) * parts)
@@ -175,7 +175,7 @@ def _widths(entry: Published) -> tuple[int, int, int]:
 def _cost(genotype: Genotype, channels_g: int, channels_d: int, latent_dim: int) -> dict[str, dict[str, int]]:
     """Parameters, and multiply-accumulates of one image, of both networks for images of three channels."""
     from autogan_ray.nets.cost.count import genotype_cost
-    from autogan_ray.nets.gan import Shape
+    from autogan_ray.nets.shape import Shape
 
     shape = Shape(genotype.image_size, 3, channels_g, channels_d, latent_dim)
     cost = genotype_cost(space_of(genotype), shape, genotype)

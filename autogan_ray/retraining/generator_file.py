@@ -14,7 +14,8 @@ from autogan_ray.spaces.space import SearchSpace
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-    from autogan_ray.nets.gan import Generator, Shape
+    from autogan_ray.nets.gan import Generator
+    from autogan_ray.nets.shape import Shape
 
 FORMAT = "autogan_ray.generator/1"
 GENERATOR = "generator.safetensors"
@@ -67,7 +68,8 @@ def load_generator(file: str | Path) -> Generator:
     """
     from safetensors.torch import load_file
 
-    from autogan_ray.nets.gan import Generator, Shape
+    from autogan_ray.nets.gan import Generator
+    from autogan_ray.nets.shape import Shape
 
     file = _file(file)
     header = read_header(file)

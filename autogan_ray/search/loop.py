@@ -22,7 +22,7 @@ from autogan_ray.config.study import TrialConfig
 from autogan_ray.metrics.evaluation import Evaluator
 from autogan_ray.nets.compute import compile_forward
 from autogan_ray.nets.cost.limits import rules_of
-from autogan_ray.nets.gan import Shape
+from autogan_ray.nets.shape import Shape
 from autogan_ray.nets.supernet import Supernet
 from autogan_ray.nets.upload import uploaded
 from autogan_ray.search.choosing import Deriver

@@ -30,7 +30,7 @@ def check_limits(plan: Plan) -> None:
     if form is None:
         return
     from autogan_ray.nets.cost.limits import rules_of
-    from autogan_ray.nets.gan import Shape
+    from autogan_ray.nets.shape import Shape
 
     for corner in corners(study.sweep, keys):
         trial = study.trial(corner, study.seed)

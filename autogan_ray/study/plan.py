@@ -131,7 +131,8 @@ def check_networks(plan: Plan, image_size: int, image_channels: int) -> None:
     """
     import torch
 
-    from autogan_ray.nets.gan import Discriminator, Generator, Shape
+    from autogan_ray.nets.gan import Discriminator, Generator
+    from autogan_ray.nets.shape import Shape
 
     model = plan.study.model
     for space in plan.spaces.values():
