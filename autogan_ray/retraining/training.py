@@ -41,21 +41,13 @@ PRC_IMAGES = 10_000
 
 def shape_of(job: Job, data: ImageData) -> Shape:
     """The fixed parts of a job's networks: the recipe's, and the search's where it leaves them open."""
-    config, model = job.study.retrain, job.model
-    norm = {"space": None, None: model["norm_g"]}.get(config.norm_g, config.norm_g)
+    config, shape = job.study.retrain, Shape(job.genotype.image_size, data.channels, **job.model)
+    norm = {"space": None, None: shape.norm_g}.get(config.norm_g, config.norm_g)
     shares: tuple[float, ...] = ()
     if data.labels is not None and config.discriminator == "derived" and job.space.takes_classes(job.genotype.choices):
         shares = tuple((np.bincount(data.labels) / len(data)).tolist())
-    return Shape(
-        job.genotype.image_size,
-        data.channels,
-        config.channels_g or model["channels_g"],
-        config.channels_d or model["channels_d"],
-        config.latent_dim or model["latent_dim"],
-        norm,
-        config.head_d or model["head_d"],
-        shares,
-    )
+    named = {name: getattr(config, name) for name in ("channels_g", "channels_d", "latent_dim", "head_d")}
+    return replace(shape, norm_g=norm, class_shares=shares, **{name: v for name, v in named.items() if v is not None})
 
 
 def networks_of(job: Job, shape: Shape) -> tuple[Generator, Discriminator]:

@@ -43,20 +43,6 @@ from autogan_ray.training.steps import adam, discriminator_step, frozen, generat
 from autogan_ray.training.streams import layer_noise, stream, stream_seed
 
 
-def shape_of(trial: TrialConfig, data: ImageData) -> Shape:
-    """The fixed parts of a trial's networks, for a data set."""
-    model = trial.model
-    return Shape(
-        data.image_size,
-        data.channels,
-        model.channels_g,
-        model.channels_d,
-        model.latent_dim,
-        model.norm_g,
-        model.head_d,
-    )
-
-
 class SearchLoop:
     """One search. Iterate :meth:`records`; save and load with ``state_dict`` and ``load_state_dict`` between steps.
 
@@ -87,7 +73,7 @@ class SearchLoop:
         self._feed = Feed(data, self.device)
         self.supernet_every = supernet_every
         search, optim = trial.search, trial.optim
-        shape = shape_of(trial, data)
+        shape = Shape.of(trial.model, data.image_size, data.channels)
         rules = rules_of(trial.derive, space, shape)
         rng = stream(trial.seed, "initial weights")
         self.net = Supernet.build(space, shape, rng, self.device, trial.compute, rules)

@@ -34,10 +34,7 @@ def check_limits(plan: Plan) -> None:
 
     for corner in corners(study.sweep, keys):
         trial = study.trial(corner, study.seed)
-        model = trial.model
-        shape = Shape(
-            *form, model.channels_g, model.channels_d, model.latent_dim, norm_g=model.norm_g, head_d=model.head_d
-        )
+        shape = Shape.of(trial.model, *form)
         try:
             rules_of(trial.derive, plan.spaces[trial.space], shape)
         except ConfigError as error:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from autogan_ray.base.errors import ConfigError
@@ -137,7 +137,8 @@ def check_networks(plan: Plan, image_size: int, image_channels: int) -> None:
     model = plan.study.model
     for space in plan.spaces.values():
         for latent_dim in _latent_dims(plan.study):
-            shape = Shape(image_size, image_channels, 1, 1, latent_dim, model.norm_g, model.head_d)
+            shape = Shape.of(model, image_size, image_channels)
+            shape = replace(shape, channels_g=1, channels_d=1, latent_dim=latent_dim)
             with torch.device("meta"):
                 Generator(space, shape, None)
                 Discriminator(space, shape, None)
