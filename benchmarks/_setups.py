@@ -12,7 +12,7 @@ import numpy as np
 from autogan_ray.base.errors import ConfigError, nearest
 from autogan_ray.config.sections import RetrainConfig
 from autogan_ray.config.study import StudyConfig, TrialConfig, assign, load_study_config, sweepable
-from autogan_ray.nets.gan import Shape
+from autogan_ray.nets.shape import Shape
 from autogan_ray.spaces.blocks import FixedPart
 from autogan_ray.spaces.published import load_genotype
 from autogan_ray.spaces.space import SearchSpace, load_space
@@ -110,7 +110,7 @@ def setup(
     retrain = _retrain(base, study.retrain, given, narrow, still)
     fixed = found.model_copy(update={"discriminator": FixedPart(kind="autogan_fixed")})
     data = _data(base)
-    shape = _shape(data, trial)
+    shape = Shape.of(trial.model, data.image_size, data.channels)
     retrained = replace(
         shape,
         channels_g=retrain.channels_g or shape.channels_g,
@@ -172,19 +172,6 @@ def _retrain(base: _Base, config: RetrainConfig, given: Mapping[str, Any], narro
     if still:
         values |= {"lr_g": STILL, "lr_d": STILL}
     return RetrainConfig.parse(values, f"configuration of {base.study}", ConfigError)
-
-
-def _shape(data: ImageData, trial: TrialConfig) -> Shape:
-    model = trial.model
-    return Shape(
-        data.image_size,
-        data.channels,
-        model.channels_g,
-        model.channels_d,
-        model.latent_dim,
-        model.norm_g,
-        model.head_d,
-    )
 
 
 def _data(base: _Base) -> ImageData:

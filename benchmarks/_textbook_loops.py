@@ -23,7 +23,7 @@ from torch.optim import Adam
 
 from autogan_ray.config.sections import OptimConfig, RetrainConfig
 from autogan_ray.config.study import TrialConfig
-from autogan_ray.nets.gan import Shape
+from autogan_ray.nets.shape import Shape
 from autogan_ray.spaces.connectivity import dead_ends
 from autogan_ray.spaces.space import Decision, SearchSpace
 from autogan_ray.training.data import BatchStream, ImageData, split_halves

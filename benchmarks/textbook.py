@@ -20,7 +20,7 @@ from torch.nn import functional
 from torch.nn.utils.parametrizations import spectral_norm
 
 from autogan_ray.base.errors import ConfigError
-from autogan_ray.nets.gan import Shape
+from autogan_ray.nets.shape import Shape
 from autogan_ray.spaces.blocks import BlockPart, WholePart
 from autogan_ray.spaces.dag import INPUT, PLAIN, DagPart
 from autogan_ray.spaces.sizes import CellLayout, generator_cells, generator_layout

@@ -109,7 +109,7 @@ def _cost_range(space: SearchSpace, image_size: int) -> dict[str, Any]:
     The length of z is the possible length nearest to 120.
     """
     from autogan_ray.nets.cost.range import cost_range
-    from autogan_ray.nets.gan import Shape
+    from autogan_ray.nets.shape import Shape
 
     parts = space.latent_parts(image_size)
     shape = Shape(image_size, 3, 256, 128, max(1, round(120 / parts)) * parts)
@@ -207,7 +207,7 @@ def _widths(entry: Published) -> tuple[int, int, int]:
 def _cost(genotype: Genotype, channels_g: int, channels_d: int, latent_dim: int) -> dict[str, dict[str, int]]:
     """Parameters and multiply-accumulates of one image for both networks, where images have three channels."""
     from autogan_ray.nets.cost.count import genotype_cost
-    from autogan_ray.nets.gan import Shape
+    from autogan_ray.nets.shape import Shape
     from autogan_ray.spaces.space import space_of
 
     shape = Shape(genotype.image_size, 3, channels_g, channels_d, latent_dim)

@@ -1,6 +1,6 @@
-"""AutoGAN's blocks: the generator's residual cell, whose parts are places, and the fixed discriminator's.
+"""AutoGAN's blocks: the generator's residual cell, whose parts are mixed operations, and the fixed discriminator's.
 
-The cell serves the supernet and the derived network alike; only its :class:`~autogan_ray.nets.place.Places` differ.
+The cell serves the supernet and the derived network alike; only its mixed operations differ.
 """
 
 from __future__ import annotations
@@ -11,10 +11,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from autogan_ray.nets.fast.gate import gated
-from autogan_ray.nets.ops import batch_norm, conv, upsample
-from autogan_ray.nets.place import One, Place, Places, Selection
-from autogan_ray.nets.selection import left_of
+from autogan_ray.nets.mixed_op import MixedOp, MixedOpBuilder, Nested
+from autogan_ray.nets.ops import Zero, batch_norm, conv, upsample
+from autogan_ray.nets.relaxation import Selection
 
 
 def _norm(name: str, channels: int) -> nn.Module:
@@ -41,14 +40,14 @@ class _Up(nn.Module):
         return self.layers(x)
 
 
-class _Unit(nn.Module):
-    """One convolution with its normalisation and ReLU before it (pre) or after it (post), up-sampling or not."""
+class _Unit(Nested):
+    """A convolution with its normalisation and ReLU before it (``pre``) or after it (``post``), up-sampling or not."""
 
-    def __init__(self, order: str, channels: int, lead: str, places: Places, up: bool) -> None:
+    def __init__(self, order: str, channels: int, lead: str, ops: MixedOpBuilder, up: bool) -> None:
         super().__init__()
         self._pre = order == "pre"
-        self.norm = places.place(f"{lead}.norm", lambda name: _norm(name, channels))
-        self.up = places.place(f"{lead}.up", lambda name: _Up(name, channels)) if up else None
+        self.norm = ops.build(f"{lead}.norm", lambda name: _norm(name, channels))
+        self.up = ops.build(f"{lead}.up", lambda name: _Up(name, channels)) if up else None
         self.conv = conv(channels, channels, 3, spec_norm=False)
 
     def forward(self, x: Tensor, selection: Selection) -> Tensor:
@@ -60,12 +59,12 @@ class _Unit(nn.Module):
         return x if self._pre else torch.relu(self.norm(x, selection))
 
 
-class _Skip(nn.Module):
+class _Skip(Nested):
     """A skip from an earlier cell: resized in this cell's manner, then a 1x1 convolution."""
 
-    def __init__(self, channels: int, lead: str, places: Places, times: int) -> None:
+    def __init__(self, channels: int, lead: str, ops: MixedOpBuilder, times: int) -> None:
         super().__init__()
-        self.up = places.place(f"{lead}.up", lambda name: _Up(name, channels, times))
+        self.up = ops.build(f"{lead}.up", lambda name: _Up(name, channels, times))
         self.conv = conv(channels, channels, 1, spec_norm=False)
 
     def forward(self, x: Tensor, selection: Selection) -> Tensor:
@@ -78,58 +77,36 @@ class BlockCell(nn.Module):
     The sums are out of place, and the skip output is h after its additions, as in the published code.
     """
 
-    def __init__(self, lead: str, number: int, channels: int, places: Places) -> None:
+    def __init__(self, lead: str, number: int, channels: int, ops: MixedOpBuilder) -> None:
         super().__init__()
 
-        def unit(up: bool) -> Place:
-            return places.place(f"{lead}.conv", lambda order: _Unit(order, channels, lead, places, up))
+        def unit(up: bool) -> MixedOp:
+            return ops.build(f"{lead}.conv", lambda order: _Unit(order, channels, lead, ops, up))
 
-        def maybe(name: str, times: int) -> Place:
-            return places.place(
-                f"{lead}.{name}", lambda yes: _Skip(channels, lead, places, times) if yes == "yes" else _Nothing()
+        def maybe(name: str, times: int) -> MixedOp:
+            return ops.build(
+                f"{lead}.{name}", lambda yes: _Skip(channels, lead, ops, times) if yes == "yes" else Zero()
             )
 
         self.unit1, self.unit2 = unit(up=True), unit(up=False)
         self.shortcut = maybe("shortcut", 1)
-        # An earlier cell's skip output is as large as its output: cell j of k lags by k - j doublings.
+        # An earlier cell's skip output is as large as its output: cell j of k is k - j doublings smaller.
         self.skips = nn.ModuleList(maybe(f"skip{earlier}", number - earlier) for earlier in range(1, number))
 
     def forward(self, x: Tensor, skips: Sequence[Tensor], selection: Selection) -> tuple[Tensor, Tensor]:
-        """(output, skip output), both [B, C, 2H, 2W]."""
-        h = _sum(_call(self.unit1, x, selection))
-        for skip, place in zip(skips, self.skips, strict=True):
-            h = _sum(h, _call(place, skip, selection))
-        return _sum(_call(self.unit2, h, selection), _call(self.shortcut, x, selection)), h
+        """(output, skip output), both [B, C, 2H, 2W].
 
-
-class _Nothing(nn.Module):
-    """The choice ``no``: adds nothing."""
-
-
-def _sum(*terms: Tensor | None) -> Tensor:
-    present = [term for term in terms if term is not None]
-    return sum(present[1:], present[0])
-
-
-def _call(place: nn.Module, x: Tensor, selection: Selection) -> Tensor | None:
-    """A place whose modules hold places themselves; None where nothing is added."""
-    assert isinstance(place, Place)
-    if place.chosen is not None:
-        module = place.choices[place.chosen]
-        return None if isinstance(module, _Nothing) else module(x, selection)
-    weights, names = selection[place.decision.name], place.decision.choices
-    if isinstance(weights, One):
-        module = place.choices[names[weights.index]]
-        if isinstance(module, _Nothing):
-            return None
-        output = module(x, selection)
-        return output if weights.scale is None else gated(output, weights.scale)
-    shares, terms = weights.unbind(), []
-    for index in left_of(selection, place.decision):
-        module = place.choices[names[index]]
-        if not isinstance(module, _Nothing):
-            terms.append(shares[index] * module(x, selection))
-    return _sum(*terms) if terms else None
+        Args:
+            x: [B, C, H, W].
+            skips: the skip outputs of the earlier cells.
+        """
+        h = self.unit1(x, selection)
+        for skip, op in zip(skips, self.skips, strict=True):
+            assert isinstance(op, MixedOp)
+            if op.connects(selection):
+                h = h + op(skip, selection)
+        output = self.unit2(h, selection)
+        return (output + self.shortcut(x, selection) if self.shortcut.connects(selection) else output), h
 
 
 class FixedBlock(nn.Module):

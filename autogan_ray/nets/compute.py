@@ -1,15 +1,21 @@
-"""How a network is computed: layout, precision, compilation. None of it changes what is computed, but for rounding."""
+"""How a network is computed: fast or plain form, layout, precision, compilation.
+
+None of it changes what is computed, but for rounding.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TypeVar
 
 import torch
 from torch import nn
 
 from autogan_ray.config.sections import ComputeConfig
+from autogan_ray.nets.fast.forward import FastCells, FastMixedOp
 from autogan_ray.nets.gan import Discriminator, Generator
-from autogan_ray.nets.place import Place
+from autogan_ray.nets.mixed_op import MixedOp
 
 CHANNELS_LAST_FROM = 16
 """Side in pixels from which channels-last pays on a CPU; smaller images are bound by the number of calls."""
@@ -19,19 +25,37 @@ Network = TypeVar("Network", Generator, Discriminator)
 
 
 def configured(network: Network, compute: ComputeConfig, side: int) -> Network:
-    """The network itself, set to compute as a study says; compiled by :func:`compile_forward` only.
+    """Sets a network to compute as a study says; compiling is left to :func:`compile_forward`.
 
     Args:
         side: of its images, in pixels.
+
+    Returns:
+        The network itself.
     """
     last = side >= CHANNELS_LAST_FROM if compute.channels_last is None else compute.channels_last
     network.layout = torch.channels_last if last else torch.contiguous_format
     network.to(memory_format=network.layout)
     network.precision = torch.bfloat16 if compute.precision == "bf16" else None
+    network.fast = FastCells(network) if compute.merge and network.whole is None else None
     for module in network.modules():
-        if isinstance(module, Place):
-            module.merge = compute.merge
+        if isinstance(module, MixedOp):
+            module.fast = FastMixedOp(module) if compute.merge else None
     return network
+
+
+@contextmanager
+def computed_plainly(network: nn.Module) -> Iterator[None]:
+    """Inside, every operation is a call of its own, as papers count, whatever the network is set to."""
+    parts = [part for part in network.modules() if isinstance(part, Generator | Discriminator | MixedOp)]
+    before = [part.fast for part in parts]
+    for part in parts:
+        part.fast = None
+    try:
+        yield
+    finally:
+        for part, fast in zip(parts, before, strict=True):
+            part.fast = fast
 
 
 def compile_forward(*networks: nn.Module, backend: str = "inductor") -> None:

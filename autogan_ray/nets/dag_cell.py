@@ -1,27 +1,26 @@
-"""The cell that is a DAG whose edges are places.
+"""The cell that is a directed acyclic graph: a node is the sum of its edges, an edge is a mixed operation.
 
-It serves the supernet and the derived network alike; only its :class:`~autogan_ray.nets.place.Places` differ.
+            in                 With the edges e0: in -> a, e1: in -> out, e2: a -> out
+          /    \\
+     e0  v      v  e1               a = e0(in)
+         a ---> out               out = e1(in) + e2(a)
+            e2
+
+The cell serves the supernet and the derived network alike; only its mixed operations differ.
 """
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Sequence
 from functools import partial
-from typing import NamedTuple
 
 from torch import Tensor, nn
 from torch.nn import functional
 
-from autogan_ray.nets.fast.bundles import Arrow, Plan
-from autogan_ray.nets.fast.merged import Mixture, Shares
-from autogan_ray.nets.fast.tap import Tap, Taps
-from autogan_ray.nets.fast.total import Total
+from autogan_ray.nets.mixed_op import MixedOp, MixedOpBuilder, total
 from autogan_ray.nets.ops import OpSpec, Repeated, build_op, conv
-from autogan_ray.nets.place import One, Place, Places, Selection, shares_of
-from autogan_ray.nets.selection import left_of, only_none_left
+from autogan_ray.nets.relaxation import Selection
 from autogan_ray.spaces.dag import INPUT, PLAIN, DagPart, Edge
-from autogan_ray.spaces.operations import NONE
 from autogan_ray.spaces.sizes import CellLayout
 
 
@@ -36,152 +35,97 @@ class DagCell(nn.Module):
     """
 
     def __init__(
-        self, part: DagPart, network: str, layout: CellLayout, c_in: int, c_out: int, norm: str, places: Places
+        self, part: DagPart, network: str, layout: CellLayout, c_in: int, c_out: int, norm: str, ops: MixedOpBuilder
     ) -> None:
         super().__init__()
         cell, lead = part.cell, f"{network}.cell{layout.number}"
-        self._cell, self._c_out = cell, c_out
-        self._order = cell.order()
-        self._edges = part.edges(layout)
-        self._levels = part.levels(layout)
-        self._mode = cell.skip_modes[(layout.number - 1) % len(cell.skip_modes)]
-        # Nodes that the forward pass gives away whatever the choices are.
-        self._outputs = {cell.output, cell.skip_out or cell.output}
-        self._plans: dict[PlanKey, Plan] = {}
+        self.order = cell.order()
+        self.output, self.skip_in, self.skip_out = cell.output, cell.skip_in, cell.skip_out or cell.output
+        self._c_out, self._graph, self._levels = c_out, part.edges(layout), part.levels(layout)
+        self._resize = cell.skip_modes[(layout.number - 1) % len(cell.skip_modes)]
         self.edges = nn.ModuleDict()
-        for edge in self._edges:
-            spec = OpSpec(c_in if edge.source == INPUT else c_out, c_out, norm, edge.activation, places.derived)
+        for edge in self._graph:
+            spec = OpSpec(c_in if edge.source == INPUT else c_out, c_out, norm, edge.activation, ops.derived)
             if edge.choices != PLAIN:
-                self.edges[edge.name] = places.place(f"{lead}.{edge.name}", partial(build_op, spec=spec))
-        # One module a skip: earlier cell k has its output k doublings ahead of this cell's.
+                self.edges[edge.name] = ops.build(f"{lead}.{edge.name}", partial(build_op, spec=spec))
+        # One module for each skip: that of the earlier cell k, whose output is (number - k) doublings smaller.
         self.skips = nn.ModuleList()
         for earlier in range(1, layout.number) if cell.skip_in is not None else ():
             if cell.skip_choices is None:
                 self.skips.append(conv(c_out, c_out, 1, spec_norm=False))
             else:
                 build = partial(_repeated, times=layout.number - earlier, spec=OpSpec(c_out, c_out, norm))
-                self.skips.append(places.place(f"{lead}.skip{earlier}", build))
+                self.skips.append(ops.build(f"{lead}.skip{earlier}", build))
 
-    def prepared(self, selection: Selection) -> Prepared:
-        """All but the mixture that ``forward`` needs; that is made for all cells of a network together."""
-        running = self._running(selection)
-        mixed = self._mixed(running, selection)
-        shares = {edge.name: shares_of(selection, self._place(edge).decision) for edge in mixed}
-        key, plan = self._plan(mixed, selection)
-        single = [self._place(e).normed(selection) for e in running if e.choices != PLAIN and e.name not in shares]
-        return Prepared(running, key, plan, shares, [*plan.normed, *itertools.chain(*single)])
+    def forward(self, x: Tensor, skips: Sequence[Tensor], selection: Selection) -> tuple[Tensor, Tensor]:
+        """(output, skip output), both [B, c_out, H, W] at the cell's output size.
 
-    def forward(self, x: Tensor, skips: Sequence[Tensor], selection: Selection, ready: Ready) -> tuple[Tensor, Tensor]:
-        """(output, skip output), both [B, c_out, H, W] at the cell's output size."""
-        (running, _, plan, _, _), mixture = ready
-        taps, totals = Taps({INPUT: Tap(x)}), {node: Total() for node in self._order}
-        for node in (INPUT, *self._order):
-            if node != INPUT:
-                if node == self._cell.skip_in:
-                    for skip, module in zip(skips, self.skips, strict=True):
-                        totals[node].add(self._skipped(skip, module, self._side(x, node), selection))
-                total = totals.pop(node).value
-                taps[node] = Tap(self._zeros(x, node) if total is None else total)
-            plan.steps[node].onto(totals, taps, mixture)
-            for edge in running:
-                if edge.source == node:
-                    self._along(edge, totals[edge.target], taps[node], selection, edge.name in mixture.shares)
-            taps.keep(self._outputs | plan.awaited[node])
-        return taps[self._cell.output].value, taps[self._cell.skip_out or self._cell.output].value
+        Args:
+            x: [B, c_in, H', W'].
+            skips: the skip outputs of the earlier cells.
+        """
+        nodes, edges = {INPUT: x}, self.live_edges(selection)
+        for node in self.order:
+            terms = [self.along(edge, nodes[edge.source], selection) for edge in edges if edge.target == node]
+            if node == self.skip_in:
+                terms += self.from_earlier_cells(skips, x, selection)
+            nodes[node] = total(terms) if terms else self.zeros(x, node)
+        return nodes[self.output], nodes[self.skip_out]
 
-    def _mixed(self, running: Sequence[Edge], selection: Selection) -> list[Edge]:
-        """The edges that are mixtures and can be computed together."""
-        return [edge for edge in running if edge.choices != PLAIN and self._place(edge).mixes(selection)]
+    def along(self, edge: Edge, x: Tensor, selection: Selection) -> Tensor:
+        """What the edge makes of its source's value."""
+        op = self.mixed_op(edge)
+        return x if op is None else op(x, selection)
 
-    def _plan(self, mixed: Sequence[Edge], selection: Selection) -> tuple[PlanKey, Plan]:
-        """How they are: the same each time, until choices are dropped or decisions fixed."""
-        left = [tuple(left_of(selection, self._place(edge).decision)) for edge in mixed]
-        key = tuple((edge.name, some) for edge, some in zip(mixed, left, strict=True))
-        if key not in self._plans:
-            arrows = [
-                Arrow(edge.name, edge.source, edge.target, self._place(edge).branches(some))
-                for edge, some in zip(mixed, left, strict=True)
-            ]
-            self._plans[key] = Plan.of(arrows, (INPUT, *self._order))
-        return key, self._plans[key]
+    def from_earlier_cells(self, skips: Sequence[Tensor], x: Tensor, selection: Selection) -> list[Tensor]:
+        """The earlier cells' skip outputs at the size of the node ``skip_in``: as decided, or resized and convolved."""
+        if not skips:
+            return []
+        assert self.skip_in is not None
+        side = self.side(x, self.skip_in)
+        return [
+            module(skip, selection) if isinstance(module, MixedOp) else module(resized(skip, side, self._resize))
+            for skip, module in zip(skips, self.skips, strict=True)
+        ]
 
-    def _running(self, selection: Selection) -> list[Edge]:
-        """Edges that carry something to somewhere: not ``none``, and their node is read. The others cost nothing."""
-        kept = [e for e in self._edges if e.choices == PLAIN or not _is_none(self._place(e), selection)]
-        read = set(self._outputs)
-        for node in reversed(self._order):
+    def live_edges(self, selection: Selection) -> list[Edge]:
+        """The edges that are computed: those that are a connection, and whose target is read on the way to an output.
+
+        An edge into a node that nobody reads adds nothing to any output, so it runs neither here nor on paper.
+        """
+        connecting = [edge for edge in self._graph if self._connects(edge, selection)]
+        read = {self.output, self.skip_out}
+        for node in reversed(self.order):
             if node in read:
-                read.update(edge.source for edge in kept if edge.target == node)
-        return [edge for edge in kept if edge.target in read]
+                read.update(edge.source for edge in connecting if edge.target == node)
+        return [edge for edge in connecting if edge.target in read]
 
-    def _along(self, edge: Edge, total: Total, tap: Tap, selection: Selection, mixed: bool) -> None:
-        """Adds what the edge carries; of one that is ``mixed``, what its plan does not."""
+    def _connects(self, edge: Edge, selection: Selection) -> bool:
+        op = self.mixed_op(edge)
+        return op is None or op.connects(selection)
+
+    def mixed_op(self, edge: Edge) -> MixedOp | None:
+        """The mixed operation of an edge; None for an edge that hands its node on as it is."""
         if edge.choices == PLAIN:
-            total.add(tap.value)
-        elif mixed:
-            self._place(edge).add_auxiliary(total, tap, selection)
-        else:
-            self._place(edge).onto(total, tap, selection)
+            return None
+        op = self.edges[edge.name]
+        assert isinstance(op, MixedOp)
+        return op
 
-    def _place(self, edge: Edge) -> Place:
-        place = self.edges[edge.name]
-        assert isinstance(place, Place)
-        return place
-
-    def _side(self, x: Tensor, node: str) -> int:
+    def side(self, x: Tensor, node: str) -> int:
+        """Side in pixels of a node's value where the cell's input is ``x``."""
         level = self._levels[node]
         return x.shape[-1] * 2**level if level >= 0 else x.shape[-1] // 2**-level
 
-    def _zeros(self, x: Tensor, node: str) -> Tensor:
-        side = self._side(x, node)
-        return x.new_zeros(x.shape[0], self._c_out, side, side)
-
-    def _skipped(self, skip: Tensor, module: nn.Module, side: int, selection: Selection) -> Tensor:
-        """An earlier cell's skip output at this cell's size: as decided, or in the fixed way."""
-        if isinstance(module, Place):
-            return module(skip, selection)
-        return module(_resize(skip, side, self._mode))
-
-
-PlanKey = tuple[tuple[str, tuple[int, ...]], ...]
-"""What a plan follows from: of the edges that are mixtures, by their names, the choices left."""
-
-
-class Prepared(NamedTuple):
-    """What a selection makes of a cell.
-
-    Args:
-        running: edges that carry something.
-        shares: of those that are mixtures and computed together.
-        normed: layers with spectral norm that will be called, each once.
-    """
-
-    running: Sequence[Edge]
-    key: PlanKey
-    plan: Plan
-    shares: Shares
-    normed: Sequence[nn.Module]
-
-
-class Ready(NamedTuple):
-    """All that a cell needs to run."""
-
-    prepared: Prepared
-    mixture: Mixture
+    def zeros(self, x: Tensor, node: str) -> Tensor:
+        """The value of a node that no edge leads to."""
+        return x.new_zeros(x.shape[0], self._c_out, self.side(x, node), self.side(x, node))
 
 
 def _repeated(name: str, times: int, spec: OpSpec) -> nn.Module:
     return Repeated(build_op(name, spec), times)
 
 
-def _is_none(place: Place, selection: Selection) -> bool:
-    if place.chosen is not None:
-        return place.chosen == NONE
-    weights = selection[place.decision.name]
-    if isinstance(weights, One):
-        return place.decision.choices[weights.index] == NONE
-    return only_none_left(selection, place.decision)
-
-
-def _resize(x: Tensor, side: int, mode: str) -> Tensor:
+def resized(x: Tensor, side: int, mode: str) -> Tensor:
+    """[B, C, H, W] -> [B, C, side, side]. Args: mode: ``nearest`` or ``bilinear``."""
     return functional.interpolate(x, size=(side, side), mode=mode, align_corners=None if mode == "nearest" else False)

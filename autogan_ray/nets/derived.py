@@ -8,7 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from autogan_ray.base.errors import ConfigError, GenotypeError
-from autogan_ray.nets.gan import Discriminator, Generator, Shape
+from autogan_ray.nets.gan import Discriminator, Generator
+from autogan_ray.nets.shape import Shape
 from autogan_ray.spaces.genotype import Genotype
 from autogan_ray.spaces.space import SearchSpace, space_of
 

@@ -1,29 +1,36 @@
-"""ONE skeleton for the generator and one for the discriminator, open at the decisions of a search space.
+"""The generator and the discriminator, each open at the decisions of a search space.
 
 With ``choices=None`` every choice is kept at every decision (a supernet); with a genotype's choices only the chosen
-ones are built (a derived network). Nothing else differs, so one test can hold both equal.
+ones are built (a derived network). Nothing else differs.
+
+There are two forms of one mathematics. The plain form is written here, in :mod:`~autogan_ray.nets.dag_cell` (or
+:mod:`~autogan_ray.nets.block_cell`) and in :mod:`~autogan_ray.nets.mixed_op`: a network is a chain of cells, a node of
+a cell is the sum of its edges, an edge is the weighted sum of its choices. A network that was just built runs like
+that. The fast form (:mod:`autogan_ray.nets.fast`) computes the same with fewer and larger operations. It comes in by
+one door: :func:`autogan_ray.nets.compute.configured` sets the attribute ``fast`` of a network, which then prepares its
+cells before each forward pass.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from autogan_ray.base.errors import ConfigError
 from autogan_ray.nets import baselines
 from autogan_ray.nets.block_cell import BlockCell, FixedBlock
 from autogan_ray.nets.dag_cell import DagCell
-from autogan_ray.nets.fast.mixtures import Mixtures
 from autogan_ray.nets.latents import Latents
+from autogan_ray.nets.mixed_op import MixedOp, MixedOpBuilder
 from autogan_ray.nets.ops import batch_norm, conv
-from autogan_ray.nets.place import Choices, Place, Places, Selection
-from autogan_ray.nets.spectral import found_together, is_spectral, spectral
+from autogan_ray.nets.relaxation import Selection
+from autogan_ray.nets.shape import Shape
+from autogan_ray.nets.spectral import spectral
 from autogan_ray.spaces.blocks import BlockPart, WholePart
 from autogan_ray.spaces.dag import DagPart
 from autogan_ray.spaces.sizes import generator_cells, generator_layout
@@ -32,47 +39,33 @@ from autogan_ray.spaces.space import SearchSpace
 NO_SELECTION: Selection = {}
 
 
-@dataclass(frozen=True)
-class Shape:
-    """The fixed parts around the decisions.
+Choices = Mapping[str, str]
+"""decision -> choice: what a derived network is built from. In its place None keeps all choices (a supernet)."""
 
-    Args:
-        image_size: side in pixels.
-        image_channels: 1 or 3.
-        channels_g, channels_d: width of all cells of G and of D.
-        latent_dim: length of z.
-        norm_g: normalisation in G's DAG cells, ``none`` or ``batch``; None takes the space's.
-        head_d: ``sum`` over the last map (published) or ``flatten`` it, before D's linear layer.
-        class_shares: how often each class stands in the data, for networks that take classes; empty for none.
-    """
+Cells = Sequence[Callable[..., Any]]
+"""A network's cells in order, as modules or as functions with the same arguments."""
 
-    image_size: int
-    image_channels: int = 3
-    channels_g: int = 256
-    channels_d: int = 128
-    latent_dim: int = 128
-    norm_g: str | None = None
-    head_d: str = "sum"
-    class_shares: tuple[float, ...] = ()
 
-    def __post_init__(self) -> None:
-        """Raises ConfigError."""
-        for name in ("image_channels", "channels_g", "channels_d", "latent_dim"):
-            if getattr(self, name) < 1:
-                raise ConfigError(f"{name} = {getattr(self, name)}: it is a number of at least 1")
+class PreparesCells(Protocol):
+    """What ``fast`` of a network is."""
+
+    def __call__(self, selection: Selection, running: int | None = None) -> AbstractContextManager[Cells]:
+        """The first ``running`` cells (None: all) as functions for one forward pass, which runs inside the context."""
 
 
 class Generator(nn.Module):
     """z [B, latent_dim] -> images [B, image_channels, image_size, image_size] in [-1, 1].
 
-    A class-conditional one takes [B, latent_dim + classes], a one-hot class behind the noise: see ``latents``, which
-    draws what it takes. ``stochastic``: whether it also draws noise of its own, from torch's global generator.
-    ``layout`` and ``precision`` (None: that of the weights) are those of the activations inside.
+    A class-conditional generator takes [B, latent_dim + classes], a one-hot class behind the noise: ``latents`` draws
+    what it takes. ``stochastic``: whether it also draws noise of its own, from torch's global generator.
     ``running``: how many cells run while it grows, None for all; the smaller images are enlarged to the full side.
+    ``layout`` and ``precision`` (None: that of the weights) are those of the activations inside; ``fast`` prepares the
+    cells of the fast form, None runs them as they are written. :func:`~autogan_ray.nets.compute.configured` sets these.
     """
 
     layout = torch.contiguous_format
     precision: torch.dtype | None = None
+    fast: PreparesCells | None = None
 
     def __init__(self, space: SearchSpace, shape: Shape, choices: Choices | None) -> None:
         super().__init__()
@@ -81,15 +74,15 @@ class Generator(nn.Module):
         self.latents = Latents(shape.latent_dim, shape.class_shares)
         self.stochastic = False
         self.running: int | None = None
-        self.whole: Place | None = None
-        places = Places(space.decisions_g(shape.image_size), choices)
+        self.whole: MixedOp | None = None
+        ops = MixedOpBuilder(space.decisions_g(shape.image_size), choices)
         if isinstance(part, WholePart):
-            self.whole = places.place("g.whole.network", partial(_whole_g, shape=shape))
+            self.whole = ops.build("g.whole.network", partial(_whole_g, shape=shape))
             self.stochastic = "stylegan2" in self.whole.choices
         else:
-            self._build_cells(space, part, shape, places)
+            self._build_cells(space, part, shape, ops)
 
-    def _build_cells(self, space: SearchSpace, part: DagPart | BlockPart, shape: Shape, places: Places) -> None:
+    def _build_cells(self, space: SearchSpace, part: DagPart | BlockPart, shape: Shape, ops: MixedOpBuilder) -> None:
         width = shape.channels_g
         self._bottom, _ = generator_cells(shape.image_size)
         self._width = width
@@ -99,13 +92,12 @@ class Generator(nn.Module):
         self.latent = nn.ModuleList(
             nn.Linear(shape.latent_dim // parts, width * (self._bottom * 2**index) ** 2) for index in range(parts)
         )
-        self._mixtures = Mixtures()
         self.cells = nn.ModuleList()
         for layout in generator_layout(shape.image_size):
             if isinstance(part, DagPart):
-                self.cells.append(DagCell(part, "g", layout, width, width, shape.norm_g or part.norm, places))
+                self.cells.append(DagCell(part, "g", layout, width, width, shape.norm_g or part.norm, ops))
             else:
-                self.cells.append(BlockCell(f"g.cell{layout.number}", layout.number, width, places))
+                self.cells.append(BlockCell(f"g.cell{layout.number}", layout.number, width, ops))
         self.to_image = nn.Sequential(
             batch_norm(width), nn.ReLU(), conv(width, shape.image_channels, 3, spec_norm=False), nn.Tanh()
         )
@@ -121,15 +113,15 @@ class Generator(nn.Module):
         pieces = z.chunk(len(self.latent), dim=1)
         x: Tensor | None = None
         skips: list[Tensor] = []
-        cells = [*self.cells][: self.running]  # a slice of the ModuleList itself is a new module
-        for index, (cell, ready) in enumerate(zip(cells, self._mixtures.of(cells, selection), strict=True)):
-            if index < len(self.latent):
-                side = self._bottom * 2**index
-                piece = self.latent[index](pieces[index]).view(-1, self._width, side, side)
-                piece = piece.contiguous(memory_format=self.layout)
-                x = piece if x is None else x + piece
-            x, skip = cell(x, skips, selection) if ready is None else cell(x, skips, selection, ready)
-            skips.append(skip)
+        with _prepared(self, selection, self.running) as cells:
+            for index, cell in enumerate(cells):
+                if index < len(self.latent):
+                    side = self._bottom * 2**index
+                    piece = self.latent[index](pieces[index]).view(-1, self._width, side, side)
+                    piece = piece.contiguous(memory_format=self.layout)
+                    x = piece if x is None else x + piece
+                x, skip = cell(x, skips, selection)
+                skips.append(skip)
         images: Tensor = self.to_image(x)
         return images if self.running is None else functional.interpolate(images, self.image_size, mode="nearest")
 
@@ -137,35 +129,33 @@ class Generator(nn.Module):
 class Discriminator(nn.Module):
     """Images [B, image_channels, image_size, image_size] in [-1, 1] -> scores [B], unbounded.
 
-    A class-conditional one takes the images' classes too, one-hot [B, classes]. ``layout`` and ``precision`` as of
-    :class:`Generator`; the head and the scores are float32 at least.
+    A class-conditional discriminator takes the images' classes too, one-hot [B, classes]. ``layout``, ``precision`` and
+    ``fast`` as of :class:`Generator`; the head and the scores are float32 at least.
     """
 
     layout = torch.contiguous_format
     precision: torch.dtype | None = None
+    fast: PreparesCells | None = None
 
     def __init__(self, space: SearchSpace, shape: Shape, choices: Choices | None) -> None:
         super().__init__()
         part, width, side = space.discriminator, shape.channels_d, shape.image_size
-        places = Places(space.decisions_d(shape.image_size), choices)
-        self.whole: Place | None = None
+        ops = MixedOpBuilder(space.decisions_d(shape.image_size), choices)
+        self.whole: MixedOp | None = None
         if isinstance(part, WholePart):
-            self.whole = places.place("d.whole.network", partial(_whole_d, shape=shape))
+            self.whole = ops.build("d.whole.network", partial(_whole_d, shape=shape))
             return
-        self._mixtures = Mixtures()
         self.cells = nn.ModuleList()
         for layout in part.layout_d(shape.image_size):
             c_in = shape.image_channels if layout.first else width
             if isinstance(part, DagPart) and not layout.fixed:
-                self.cells.append(DagCell(part, "d", layout, c_in, width, part.norm, places))
+                self.cells.append(DagCell(part, "d", layout, c_in, width, part.norm, ops))
             else:
                 self.cells.append(FixedBlock(c_in, width, down=layout.level < 0, first=layout.first))
             side = side // 2 if layout.level < 0 else side
         self._flatten = shape.head_d == "flatten"
         inputs = width * side * side if self._flatten else width
         self.head = spectral(nn.Linear(inputs, 1, bias=False))
-        fixed = [module for cell in self.cells if isinstance(cell, FixedBlock) for module in cell.modules()]
-        self._normed = tuple(filter(is_spectral, [*fixed, self.head]))
 
     def forward(self, images: Tensor, selection: Selection = NO_SELECTION, classes: Tensor | None = None) -> Tensor:
         images = images.contiguous(memory_format=self.layout)
@@ -173,14 +163,11 @@ class Discriminator(nn.Module):
             with _precision(images, self.precision):
                 scores = self.whole(images, selection) if classes is None else self._judged(images, classes)
             return scores if self.precision is None else scores.float()
-        with _precision(images, self.precision):
-            cells = self._mixtures.of(self.cells, selection)
-        searched = [layer for ready in cells if ready is not None for layer in ready.prepared.normed]
-        with found_together([*searched, *self._normed]):
+        with _prepared(self, selection) as cells:
+            x = images
             with _precision(images, self.precision):
-                x = images
-                for cell, ready in zip(self.cells, cells, strict=True):
-                    x = cell(x) if ready is None else cell(x, (), selection, ready)[0]
+                for cell in cells:
+                    x = cell(x) if isinstance(cell, FixedBlock) else cell(x, (), selection)[0]
             x = torch.relu(x if self.precision is None else x.float())
             x = x.flatten(1) if self._flatten else x.sum(dim=(2, 3))
             return self.head(x).squeeze(1)
@@ -196,6 +183,15 @@ class Discriminator(nn.Module):
         assert self.whole is not None and self.whole.chosen is not None, "only a derived hand-made D takes classes"
         scores: Tensor = self.whole.choices[self.whole.chosen](images, classes)
         return scores
+
+
+def _prepared(
+    network: Generator | Discriminator, selection: Selection, running: int | None = None
+) -> AbstractContextManager[Cells]:
+    """The first ``running`` cells (None: all) for one forward pass: as they are written, or in the fast form."""
+    if network.fast is None:
+        return nullcontext([*network.cells][:running])  # a slice of the ModuleList itself is a new module
+    return network.fast(selection, running)
 
 
 def _precision(x: Tensor, precision: torch.dtype | None) -> AbstractContextManager[Any]:

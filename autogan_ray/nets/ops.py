@@ -12,19 +12,21 @@ from types import MappingProxyType
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
-from autogan_ray.nets.fast import dilated
 from autogan_ray.nets.spectral import spectral
 from autogan_ray.spaces.operations import NONE, SKIP
 
 
 @dataclass(frozen=True)
 class OpSpec:
-    """What a place tells its operations: channels in and out, normalisation, and whether a ReLU leads.
+    """What the operations of an edge are built for.
 
-    ``affine``: whether the batch norms that belong to an operation itself have weights. alphaGAN's have none in the
-    supernet (an operation could scale itself up there) and have them in derived networks.
+    Args:
+        c_in, c_out: channels of input and output.
+        norm: ``none``, ``batch`` (behind each convolution) or ``spectral`` (of each convolution's weight).
+        activation: whether a ReLU leads.
+        affine: whether the batch norms that belong to an operation itself have weights. alphaGAN's have none in the
+            supernet, where an operation could scale itself up, and have them in derived networks.
     """
 
     c_in: int
@@ -35,28 +37,17 @@ class OpSpec:
 
 
 class SameConv2d(nn.Conv2d):
-    """A convolution of odd kernel with "same" padding, in the form that the device computes fastest."""
+    """A convolution with a square kernel of odd side and zero padding that keeps the image side ("same").
 
-    def _conv_forward(self, input: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-        return same_conv(input, weight, bias, self.stride[0], self.dilation[0], self.groups)
-
-
-def same_conv(
-    x: Tensor, weight: Tensor, bias: Tensor | None, stride: int = 1, dilation: int = 1, groups: int = 1
-) -> Tensor:
-    """[B, C, H, W] -> [B, C', H / stride, W / stride]; padding dilation * (kernel - 1) / 2.
-
-    A kernel whose taps are as far apart as its stride reads one phase of the image only: a dense kernel on that phase.
-    The weights of a dilated kernel without stride get their gradient from all phases where that pays. All of it are the
-    same sums.
+    With stride 2 it halves an even side exactly. Only of these the fast form knows how to add up kernels: an operation
+    made of other convolutions is right as well, but runs by itself.
     """
-    padding = dilation * (weight.shape[-1] - 1) // 2
-    even = x.shape[2] % dilation == 0 and x.shape[3] % dilation == 0
-    if dilation > 1 and stride == dilation and even:
-        return functional.conv2d(x[..., ::stride, ::stride], weight, bias, 1, padding // dilation, 1, groups)
-    if dilated.pays(x, stride, dilation):
-        return dilated.dilated_conv(x, weight, bias, dilation, groups)
-    return functional.conv2d(x, weight, bias, stride, padding, dilation, groups)
+
+    def __init__(
+        self, c_in: int, c_out: int, kernel: int, stride: int = 1, dilation: int = 1, groups: int = 1, bias: bool = True
+    ) -> None:
+        assert kernel % 2 == 1, f"kernel = {kernel}: its side is odd"
+        super().__init__(c_in, c_out, kernel, stride, dilation * (kernel - 1) // 2, dilation, groups, bias)
 
 
 def conv(
@@ -69,9 +60,8 @@ def conv(
     bias: bool = True,
     groups: int = 1,
 ) -> nn.Module:
-    """Conv2d with "same" padding for its dilation (so stride 2 halves even sides exactly), Xavier-uniform weights."""
-    padding = dilation * (kernel - 1) // 2
-    layer = SameConv2d(c_in, c_out, kernel, stride, padding, dilation, groups, bias)
+    """A ``SameConv2d`` with Xavier-uniform weights, divided by their spectral norm where ``spec_norm`` says so."""
+    layer = SameConv2d(c_in, c_out, kernel, stride, dilation, groups, bias)
     nn.init.xavier_uniform_(layer.weight)
     return spectral(layer) if spec_norm else layer
 
@@ -152,7 +142,7 @@ def upsample(mode: str) -> nn.Module:
 
 
 class Zero(nn.Module):
-    """``none``: mixed operations leave it out; called alone it gives zeros of the input's shape."""
+    """``none``, no connection: mixed operations leave it out. Called by itself it gives zeros of the input's shape."""
 
     def forward(self, x: Tensor) -> Tensor:
         return torch.zeros_like(x)

@@ -1,4 +1,7 @@
-"""Architecture parameters and the relaxations that turn them into weights of choices.
+"""Architecture parameters, and the selections that relaxations draw from them.
+
+A *selection* says for one forward pass of a network what every decision is: a vector of architecture weights, one for
+each choice (a mixture), or a single choice. The networks of :mod:`autogan_ray.nets.gan` take one beside their input.
 
 The logits of all decisions of one network are rows of one matrix, padded to the largest number of choices, so that
 one softmax serves them all; names lead to rows, and nothing outside this file sees a row number.
@@ -7,20 +10,64 @@ one softmax serves them all; names lead to rows, and nothing outside this file s
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from autogan_ray.nets.place import One, Selection
-from autogan_ray.nets.selection import Drawn
 from autogan_ray.nets.upload import uploaded
+from autogan_ray.spaces.operations import SKIP
 from autogan_ray.spaces.space import Decision
 
 MOST_REDRAWS = 50
 """Where even so many draws are disconnected, the last one runs: its empty nodes are zeros and no gradient flows."""
 
-
 LEFT = "left:"
+"""Leads the names of the state's entries that say which choices a decision still has."""
+
+
+@dataclass(frozen=True)
+class SingleChoice:
+    """Only the choice ``index`` of a decision runs, as in a sampled architecture.
+
+    ``scale`` (0-dim) multiplies its output and carries the gradient to the logits. It is 1 in value (straight-through).
+    """
+
+    index: int
+    scale: Tensor | None = None
+
+
+Selection = Mapping[str, Tensor | SingleChoice]
+"""decision -> architecture weights [choices], or a single choice; for a derived network it is empty."""
+
+
+class MixtureSelection(dict[str, Tensor | SingleChoice]):
+    """A selection of mixtures that says more than their weights.
+
+    Args:
+        weights: decision -> architecture weights [choices].
+        left: decision -> the numbers of the choices it still has, where it lost choices: only these are computed.
+        auxiliary: b of the auxiliary skip (DARTS-): a mixed operation adds b * x where ``skip`` is still a choice.
+    """
+
+    def __init__(
+        self, weights: Mapping[str, Tensor], left: Mapping[str, Sequence[int]] | None = None, auxiliary: float = 0.0
+    ) -> None:
+        super().__init__(weights)
+        self.left, self.auxiliary = left or {}, auxiliary
+
+
+def choices_left(selection: Selection, decision: Decision) -> Sequence[int]:
+    """The numbers of the choices that a mixture computes: all of them, in any mapping but a ``MixtureSelection``."""
+    everything = range(len(decision.choices))
+    return selection.left.get(decision.name, everything) if isinstance(selection, MixtureSelection) else everything
+
+
+def auxiliary_weight(selection: Selection, decision: Decision) -> float:
+    """b of the auxiliary skip of a decision's mixed operation; 0 where it has none."""
+    if not isinstance(selection, MixtureSelection) or not selection.auxiliary or SKIP not in decision.choices:
+        return 0.0
+    return selection.auxiliary if decision.choices.index(SKIP) in choices_left(selection, decision) else 0.0
 
 
 class ArchitectureParameters:
@@ -32,8 +79,8 @@ class ArchitectureParameters:
         connected: whether choices (decision -> choice) form a network. One-path draws that do not are drawn again, so
             that only networks are trained which could be derived. None takes every draw.
 
-    ``auxiliary``: what mixtures are drawn with (see :class:`~autogan_ray.nets.selection.Drawn`); the search sets it
-    anew at every step, so it is no state.
+    ``auxiliary``: b of the mixtures that are drawn (see :class:`MixtureSelection`); the search sets it anew at every
+    step, so it is no state.
 
     ``contested``: bool [decisions, widest], the choices of decisions with more than one, those dropped since included.
 
@@ -106,13 +153,13 @@ class ArchitectureParameters:
         noise, largest = self._path(generator, logits_as_probabilities)
         best = largest.tolist()
         if not torch.is_grad_enabled():  # a scale without gradient is worth nothing
-            return {decision.name: One(index) for decision, index in zip(self.decisions, best, strict=True)}
+            return {decision.name: SingleChoice(index) for decision, index in zip(self.decisions, best, strict=True)}
         soft = self._softened(noise, temperature, logits_as_probabilities)
         scale = soft.gather(1, uploaded(largest, soft.device).unsqueeze(1)).squeeze(1)
         scale = 1 - scale.detach() + scale
         return {
-            decision.name: One(index, one)
-            for decision, index, one in zip(self.decisions, best, scale.unbind(), strict=True)
+            decision.name: SingleChoice(index, factor)
+            for decision, index, factor in zip(self.decisions, best, scale.unbind(), strict=True)
         }
 
     def _softened(self, noise: Tensor, temperature: float, as_probabilities: bool) -> Tensor:
@@ -154,7 +201,7 @@ class ArchitectureParameters:
             decision.name: row[:count]
             for decision, row, count in zip(self.decisions, weights.unbind(), self._counts, strict=True)
         }
-        return Drawn(rows, dict(self._left), auxiliary)
+        return MixtureSelection(rows, dict(self._left), auxiliary)
 
     def left(self) -> dict[str, tuple[str, ...]]:
         """decision -> the choices it still has, in their order."""
@@ -216,5 +263,5 @@ def _scores(log_p: Tensor, as_probabilities: bool) -> Tensor:
 
 
 def one_hot(choices: Mapping[str, str], decisions: tuple[Decision, ...]) -> Selection:
-    """The selection of a genotype in a supernet: one choice each, weight 1."""
-    return {decision.name: One(decision.choices.index(choices[decision.name])) for decision in decisions}
+    """The selection that runs a genotype in a supernet: a single choice for each decision, without a scale."""
+    return {decision.name: SingleChoice(decision.choices.index(choices[decision.name])) for decision in decisions}

@@ -7,8 +7,7 @@ converges. State names (``_u``, ``_v``), initial values and results are those of
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -23,7 +22,7 @@ EPSILON = 1e-12
 class SpectralNorm(nn.Module):
     """Weight [rows, ...] -> weight / sigma; one power iteration a call in training mode, none in evaluation.
 
-    ``given``: 1 / sigma of the next call, where :func:`found_together` has it already.
+    ``given``: 1 / sigma of the next call, where the fast form has computed it already.
     """
 
     _u: Tensor
@@ -52,8 +51,11 @@ class SpectralNorm(nn.Module):
 
 
 def is_spectral(layer: nn.Module) -> bool:
-    """Whether the layer's weight is divided by its spectral norm."""
-    return parametrize.is_parametrized(layer, "weight")
+    """Whether the layer's weight is divided by its spectral norm, and nothing else is done to it."""
+    if not parametrize.is_parametrized(layer, "weight"):
+        return False
+    changes = _parametrization(layer)
+    return len(changes) == 1 and isinstance(changes[0], SpectralNorm)
 
 
 def site_of(layer: nn.Module) -> tuple[nn.Module, str]:
@@ -68,15 +70,15 @@ def original(layer: nn.Module) -> Tensor:
 
 
 def norm_of(layer: nn.Module) -> SpectralNorm:
-    """Of a layer that is divided by one."""
+    """The spectral norm of a layer that has one."""
     norm: SpectralNorm = _parametrization(layer)[0]
     return norm
 
 
 def sigmas(norms: Sequence[SpectralNorm], weights: Tensor) -> Tensor:
-    """The largest singular value of each weight [n], differentiable; power iterations as if each were asked for alone.
+    """The largest singular value of each weight [n], differentiable; one power iteration each in training mode.
 
-    At the widths of a search a layer alone costs its calls and not its arithmetic.
+    All weights together, as at the widths of a search a layer by itself costs its calls and not its arithmetic.
 
     Args:
         norms: all in training mode or none.
@@ -114,26 +116,6 @@ def stacked(weights: Sequence[Tensor], last: bool) -> Tensor:
     if last and weights[0].ndim == 4:
         return torch.stack([weight.permute(0, 2, 3, 1) for weight in weights]).permute(0, 1, 4, 2, 3)
     return torch.stack([*weights])
-
-
-@contextmanager
-def found_together(layers: Sequence[nn.Module]) -> Iterator[None]:
-    """Inside, each of these layers with spectral norm is called once: their norms are found now, by shape."""
-    alike: dict[torch.Size, list[tuple[SpectralNorm, Tensor]]] = {}
-    for layer in layers:
-        weight = original(layer)
-        alike.setdefault(weight.shape, []).append((norm_of(layer), weight))
-    for some in alike.values():
-        norms, weights = zip(*some, strict=True)
-        inverse = sigmas(norms, stacked(weights, not weights[0].is_contiguous())).reciprocal()
-        for norm, given in zip(norms, inverse.unbind(), strict=True):
-            norm.given = given
-    try:
-        yield
-    finally:
-        for some in alike.values():
-            for norm, _ in some:
-                norm.given = None
 
 
 def _parametrization(layer: nn.Module) -> Any:

@@ -10,8 +10,9 @@ import torch
 
 from autogan_ray.config.sections import ComputeConfig
 from autogan_ray.nets.compute import configured
-from autogan_ray.nets.gan import Discriminator, Generator, Shape
+from autogan_ray.nets.gan import Discriminator, Generator
 from autogan_ray.nets.relaxation import ArchitectureParameters
+from autogan_ray.nets.shape import Shape
 from autogan_ray.spaces.connectivity import dead_ends
 from autogan_ray.spaces.derivation.derive import NO_RULES, Rules, derive
 from autogan_ray.spaces.genotype import Genotype

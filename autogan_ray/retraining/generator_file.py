@@ -17,7 +17,8 @@ from autogan_ray.spaces.space import SearchSpace
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-    from autogan_ray.nets.gan import Generator, Shape
+    from autogan_ray.nets.gan import Generator
+    from autogan_ray.nets.shape import Shape
 
 FORMAT = "autogan_ray.generator/1"
 GENERATOR = "generator.safetensors"
@@ -47,13 +48,17 @@ def load_generator(file: str | Path) -> Generator:
     """
     from safetensors.torch import load_file
 
-    from autogan_ray.nets.gan import Generator, Shape
+    from autogan_ray.config.sections import ComputeConfig
+    from autogan_ray.nets.compute import configured
+    from autogan_ray.nets.gan import Generator
+    from autogan_ray.nets.shape import Shape
 
     file = Path(file) / GENERATOR if Path(file).is_dir() else Path(file)
     header = _read_header(file)
     genotype, space = Genotype.from_dict(header["genotype"]), SearchSpace.from_dict(header["space"], str(file))
     shape = header["shape"] | {"class_shares": tuple(header["shape"].get("class_shares", ()))}
     generator = Generator(space, Shape(**shape), genotype.choices)
+    configured(generator, ComputeConfig(channels_last=False), generator.image_size)
     state: dict[str, Tensor] = load_file(str(file))
     generator.load_state_dict(state)
     return generator.eval()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +24,9 @@ from autogan_ray.metrics.scores import (
 )
 from autogan_ray.metrics.study import Measure
 from autogan_ray.nets.cost.count import genotype_cost
-from autogan_ray.nets.gan import Discriminator, Generator, Shape
+from autogan_ray.nets.gan import Discriminator, Generator
 from autogan_ray.nets.latents import Latents
+from autogan_ray.nets.shape import Shape
 from autogan_ray.retraining.generator_file import GENERATOR, save_generator
 from autogan_ray.retraining.job import Job
 from autogan_ray.spaces.blocks import FixedPart
@@ -42,21 +44,13 @@ def shape_of(job: Job, data: ImageData) -> Shape:
 
     A derived discriminator that takes classes makes the networks class-conditional where the data has labels.
     """
-    config, model = job.study.retrain, job.model
-    norm = {"space": None, None: model["norm_g"]}.get(config.norm_g, config.norm_g)
+    config, shape = job.study.retrain, Shape(job.genotype.image_size, data.channels, **job.model)
+    norm = {"space": None, None: shape.norm_g}.get(config.norm_g, config.norm_g)
     shares: tuple[float, ...] = ()
     if data.labels is not None and config.discriminator == "derived" and job.space.takes_classes(job.genotype.choices):
         shares = tuple((np.bincount(data.labels) / len(data)).tolist())
-    return Shape(
-        job.genotype.image_size,
-        data.channels,
-        config.channels_g or model["channels_g"],
-        config.channels_d or model["channels_d"],
-        config.latent_dim or model["latent_dim"],
-        norm,
-        config.head_d or model["head_d"],
-        shares,
-    )
+    named = {name: getattr(config, name) for name in ("channels_g", "channels_d", "latent_dim", "head_d")}
+    return replace(shape, norm_g=norm, class_shares=shares, **{name: v for name, v in named.items() if v is not None})
 
 
 def networks_of(job: Job, shape: Shape) -> tuple[Generator, Discriminator]:

@@ -10,7 +10,7 @@ import torch
 
 from autogan_ray.config.study import TrialConfig
 from autogan_ray.metrics.evaluation import Score
-from autogan_ray.nets.place import One, Selection
+from autogan_ray.nets.relaxation import Selection, SingleChoice
 from autogan_ray.nets.supernet import Supernet
 from autogan_ray.search.scoring import Scorer
 from autogan_ray.search.tuning import WeightTuner
@@ -84,11 +84,11 @@ class Deriver:
 
 def selection_of(net: Supernet, mixture: Mixture) -> Selection:
     """A mixture of G's choices as weights of its places; a choice that is alone runs alone."""
-    found: dict[str, torch.Tensor | One] = {}
+    found: dict[str, torch.Tensor | SingleChoice] = {}
     for decision in net.arch_g.decisions:
         row = mixture[decision.name]
         if len(row) == 1:
-            found[decision.name] = One(decision.choices.index(next(iter(row))))
+            found[decision.name] = SingleChoice(decision.choices.index(next(iter(row))))
         else:
             shares = [row.get(choice, 0.0) for choice in decision.choices]
             found[decision.name] = torch.tensor(shares, device=net.arch_g.logits.device)

@@ -22,7 +22,7 @@ from autogan_ray.config.study import TrialConfig
 from autogan_ray.metrics.evaluation import Evaluator
 from autogan_ray.nets.compute import compile_forward
 from autogan_ray.nets.cost.limits import rules_of
-from autogan_ray.nets.gan import Shape
+from autogan_ray.nets.shape import Shape
 from autogan_ray.nets.supernet import Supernet
 from autogan_ray.nets.upload import uploaded
 from autogan_ray.search.choosing import Deriver
@@ -41,20 +41,6 @@ from autogan_ray.training.feed import Feed
 from autogan_ray.training.memory import peak_memory_mib
 from autogan_ray.training.steps import adam, discriminator_step, frozen, generator_step
 from autogan_ray.training.streams import layer_noise, stream, stream_seed
-
-
-def shape_of(trial: TrialConfig, data: ImageData) -> Shape:
-    """The fixed parts of a trial's networks, for a data set."""
-    model = trial.model
-    return Shape(
-        data.image_size,
-        data.channels,
-        model.channels_g,
-        model.channels_d,
-        model.latent_dim,
-        model.norm_g,
-        model.head_d,
-    )
 
 
 class SearchLoop:
@@ -87,7 +73,7 @@ class SearchLoop:
         self._feed = Feed(data, self.device)
         self.supernet_every = supernet_every
         search, optim = trial.search, trial.optim
-        shape = shape_of(trial, data)
+        shape = Shape.of(trial.model, data.image_size, data.channels)
         rules = rules_of(trial.derive, space, shape)
         rng = stream(trial.seed, "initial weights")
         self.net = Supernet.build(space, shape, rng, self.device, trial.compute, rules)

@@ -17,7 +17,7 @@ from autogan_ray.nets.compute import configured
 from autogan_ray.nets.cost.count import genotype_cost
 from autogan_ray.nets.derived import inherit
 from autogan_ray.nets.gan import Generator
-from autogan_ray.nets.place import Selection
+from autogan_ray.nets.relaxation import Selection
 from autogan_ray.nets.supernet import Supernet, mean_entropy
 from autogan_ray.search.record import finite
 from autogan_ray.spaces.dag import DagPart

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from autogan_ray.config.study import TrialConfig
-from autogan_ray.nets.place import Selection
+from autogan_ray.nets.relaxation import Selection
 from autogan_ray.nets.supernet import Supernet
 from autogan_ray.nets.upload import uploaded
 from autogan_ray.training.data import BatchStream, ImageData, gather

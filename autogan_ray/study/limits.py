@@ -28,13 +28,9 @@ def check_limits(plan: Plan) -> None:
 
     def check(trial: TrialSections) -> None:
         from autogan_ray.nets.cost.limits import rules_of
-        from autogan_ray.nets.gan import Shape
+        from autogan_ray.nets.shape import Shape
 
-        model = trial.model
-        shape = Shape(
-            *form, model.channels_g, model.channels_d, model.latent_dim, norm_g=model.norm_g, head_d=model.head_d
-        )
-        rules_of(trial.derive, plan.spaces[trial.space], shape)
+        rules_of(trial.derive, plan.spaces[trial.space], Shape.of(trial.model, *form))
 
     for network, costly in _COSTLY.items():
         limits = [name for name in _LIMITS if name.endswith(f"_{network}")]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from autogan_ray.base.errors import ConfigError
@@ -152,11 +152,12 @@ def check_networks(plan: Plan, image_size: int, image_channels: int) -> None:
     """
     import torch
 
-    from autogan_ray.nets.gan import Discriminator, Generator, Shape
+    from autogan_ray.nets.gan import Discriminator, Generator
+    from autogan_ray.nets.shape import Shape
 
     def build(trial: TrialSections) -> None:
-        space, model = plan.spaces[trial.space], trial.model
-        shape = Shape(image_size, image_channels, 1, 1, model.latent_dim, model.norm_g, model.head_d)
+        space = plan.spaces[trial.space]
+        shape = replace(Shape.of(trial.model, image_size, image_channels), channels_g=1, channels_d=1)
         with torch.device("meta"):
             Generator(space, shape, None)
             Discriminator(space, shape, None)

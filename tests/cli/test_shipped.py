@@ -13,7 +13,7 @@ from click.testing import CliRunner, Result
 
 from autogan_ray.cli.main import main
 from autogan_ray.nets.cost.count import genotype_cost
-from autogan_ray.nets.gan import Shape
+from autogan_ray.nets.shape import Shape
 from autogan_ray.results.drawing import draw_cell
 from autogan_ray.spaces.blocks import BlockPart, FixedPart, WholePart
 from autogan_ray.spaces.dag import Cell, DagPart, Edge, EdgeChange

@@ -17,7 +17,8 @@ from autogan_ray.config.sections import RetrainConfig
 from autogan_ray.metrics.evaluation import Evaluator, Protocol, RealSet
 from autogan_ray.metrics.features import Extractor, ExtractorWeights
 from autogan_ray.metrics.prepare import prepare_extractor
-from autogan_ray.nets.gan import Discriminator, Generator, Shape
+from autogan_ray.nets.gan import Discriminator, Generator
+from autogan_ray.nets.shape import Shape
 from autogan_ray.spaces.genotype import Genotype
 from autogan_ray.spaces.published import load_genotype
 from autogan_ray.spaces.space import SearchSpace, space_of

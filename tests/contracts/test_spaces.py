@@ -7,12 +7,13 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from autogan_ray.config.sections import ComputeConfig
+from autogan_ray.nets.compute import computed_plainly, configured
 from autogan_ray.nets.cost.count import count_macs, count_parameters, genotype_cost
 from autogan_ray.nets.derived import build_discriminator, build_generator, inherit, reestimate_batch_norm
-from autogan_ray.nets.gan import Discriminator, Generator, Shape
+from autogan_ray.nets.gan import Discriminator, Generator
 from autogan_ray.nets.ops import BUILDERS, OpSpec, build_op
-from autogan_ray.nets.place import computed_plainly
 from autogan_ray.nets.relaxation import one_hot
+from autogan_ray.nets.shape import Shape
 from autogan_ray.nets.supernet import Supernet
 from autogan_ray.spaces.operations import OPERATIONS
 from autogan_ray.spaces.space import load_space
@@ -40,8 +41,8 @@ def test_a_one_hot_supernet_equals_the_derived_network_with_the_same_weights(
     net = supernet(name, size, channels, norm="batch")
     for seed in range(3):
         genotype = net.space.random(size, seed)
-        generator = Generator(net.space, net.shape, genotype.choices)
-        discriminator = Discriminator(net.space, net.shape, genotype.choices)
+        generator = configured(Generator(net.space, net.shape, genotype.choices), net.compute, size)
+        discriminator = configured(Discriminator(net.space, net.shape, genotype.choices), net.compute, size)
         inherit(generator, net.generator.state_dict())
         inherit(discriminator, net.discriminator.state_dict())
         z = torch.randn(3, 12)

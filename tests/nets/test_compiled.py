@@ -15,7 +15,8 @@ from torch import Tensor
 
 from autogan_ray.config.sections import ComputeConfig, RetrainConfig
 from autogan_ray.nets.compute import compile_forward, configured
-from autogan_ray.nets.gan import Discriminator, Generator, Shape
+from autogan_ray.nets.gan import Discriminator, Generator
+from autogan_ray.nets.shape import Shape
 from autogan_ray.search.loop import SearchLoop
 from autogan_ray.spaces.space import SearchSpace, load_space
 from autogan_ray.training import steps

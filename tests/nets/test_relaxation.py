@@ -10,8 +10,7 @@ import torch
 from scipy.special import softmax
 from scipy.stats import chisquare
 
-from autogan_ray.nets.place import One
-from autogan_ray.nets.relaxation import ArchitectureParameters
+from autogan_ray.nets.relaxation import ArchitectureParameters, SingleChoice
 from autogan_ray.nets.supernet import mean_entropy
 from autogan_ray.spaces.space import Decision
 from autogan_ray.training.steps import adam
@@ -29,7 +28,7 @@ def frequencies(logits: ArchitectureParameters, draws: int, temperature: float, 
     rng, counts = torch.Generator().manual_seed(1), [0, 0, 0]
     for _ in range(draws):
         weights = logits.select("gumbel_hard", temperature, rng, as_probabilities)["g.a"]
-        assert isinstance(weights, One)
+        assert isinstance(weights, SingleChoice)
         counts[weights.index] += 1
     return [count / draws for count in counts]
 
@@ -51,7 +50,7 @@ def test_probabilities_in_place_of_logits_draw_nearly_uniformly_as_the_published
 def test_a_draw_follows_the_logits_whatever_moved_them() -> None:
     def drawn() -> int:
         found = logits.select("gumbel_hard", 1.0, torch.Generator().manual_seed(2))["g.a"]
-        assert isinstance(found, One)
+        assert isinstance(found, SingleChoice)
         return found.index
 
     logits = parameters([50.0, 0.0, 0.0], [0.0, 0.0])
@@ -80,7 +79,7 @@ def test_soft_weights_sum_to_one_and_padding_gets_nothing() -> None:
 def test_the_straight_through_weight_is_one_and_carries_the_soft_gradient() -> None:
     logits = parameters([1.0, 2.0, 3.0], [0.5, -0.5])
     weights = logits.select("gumbel_hard", 1.0, torch.Generator().manual_seed(3))["g.a"]
-    assert isinstance(weights, One) and weights.scale is not None
+    assert isinstance(weights, SingleChoice) and weights.scale is not None
     assert weights.scale.item() == pytest.approx(1.0)
     weights.scale.backward()
     assert logits.logits.grad is not None and logits.logits.grad[0].abs().sum() > 0
@@ -94,7 +93,7 @@ def test_disconnected_draws_are_drawn_again() -> None:
     rng = torch.Generator().manual_seed(5)
     for _ in range(200):
         drawn = logits.select("gumbel_hard", 1.0, rng)["g.a"]
-        assert isinstance(drawn, One) and drawn.index != 0
+        assert isinstance(drawn, SingleChoice) and drawn.index != 0
 
 
 def test_entropy_is_one_at_uniform_and_zero_at_certainty() -> None:
@@ -120,7 +119,7 @@ def test_every_decision_is_drawn_by_its_own_softmax() -> None:
         drawn = logits.select("gumbel_hard", 0.7, rng)
         for count, decision in zip(counts, DECISIONS, strict=True):
             weights = drawn[decision.name]
-            assert isinstance(weights, One)
+            assert isinstance(weights, SingleChoice)
             count[weights.index] += 1
     for count, row in zip(counts, rows, strict=True):
         assert chisquare(count, 3000 * softmax(row)).pvalue > 1e-3
@@ -135,7 +134,7 @@ def test_the_gradient_of_the_straight_through_weight_is_the_written_formula() ->
     drawn = logits.select("gumbel_hard", temperature, torch.Generator().manual_seed(3))
     for row, decision in enumerate(DECISIONS):
         weights, count = drawn[decision.name], len(decision.choices)
-        assert isinstance(weights, One) and weights.scale is not None
+        assert isinstance(weights, SingleChoice) and weights.scale is not None
         relaxed = softmax((np.array(rows[row]) + noise[row, :count]) / temperature)
         assert weights.index == relaxed.argmax()
         k = weights.index

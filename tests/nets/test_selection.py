@@ -9,10 +9,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from autogan_ray.nets.gan import Generator, Shape
-from autogan_ray.nets.place import One, Place, computed_plainly
-from autogan_ray.nets.relaxation import ArchitectureParameters
-from autogan_ray.nets.selection import Drawn
+from autogan_ray.nets.compute import computed_plainly
+from autogan_ray.nets.gan import Generator
+from autogan_ray.nets.mixed_op import MixedOp
+from autogan_ray.nets.relaxation import ArchitectureParameters, MixtureSelection, SingleChoice
+from autogan_ray.nets.shape import Shape
 from autogan_ray.nets.supernet import Supernet
 from autogan_ray.search.shrinking import shrink
 from autogan_ray.spaces.space import Decision, load_space
@@ -37,7 +38,7 @@ def test_a_dropped_choice_is_never_drawn_and_every_gradient_stays_finite(
     for _ in range(100):
         chosen = logits.select(relaxation, 0.3, rng, as_probabilities)
         weights = chosen["g.a"]
-        if isinstance(weights, One):
+        if isinstance(weights, SingleChoice):
             assert weights.index != 1 and weights.scale is not None
             loss = weights.scale * 2
         else:
@@ -84,7 +85,7 @@ class Recorder(nn.Module):
 
 def test_a_place_computes_only_what_is_left() -> None:
     ran: list[str] = []
-    place = Place(DECISIONS[0], lambda name: Recorder(name, ran))
+    place = MixedOp(DECISIONS[0], lambda name: Recorder(name, ran))
     x = torch.ones(1)
     assert float(place(x, logits_of().expected())) == pytest.approx(2)
     assert ran == ["x", "z"]
@@ -97,14 +98,14 @@ SKIPPING = Decision("g.a", ("none", "skip", "y"))
 def test_an_auxiliary_skip_adds_b_times_x_where_skip_is_still_a_choice(
     left: Mapping[str, tuple[int, ...]] | None, extra: float
 ) -> None:
-    place = Place(SKIPPING, lambda name: nn.Identity() if name == "skip" else Recorder(name, []))
+    place = MixedOp(SKIPPING, lambda name: nn.Identity() if name == "skip" else Recorder(name, []))
     weights, x = {"g.a": torch.tensor([0.5, 0.25, 0.25])}, torch.tensor([3.0])
-    plain, added = place(x, Drawn(weights, left)), place(x, Drawn(weights, left, 0.25))
+    plain, added = place(x, MixtureSelection(weights, left)), place(x, MixtureSelection(weights, left, 0.25))
     assert torch.equal(added, plain + extra * x)
-    assert torch.equal(place(x, Drawn(weights, left, 0.0)), plain)
-    other = Place(DECISIONS[0], lambda name: Recorder(name, []))
+    assert torch.equal(place(x, MixtureSelection(weights, left, 0.0)), plain)
+    other = MixedOp(DECISIONS[0], lambda name: Recorder(name, []))
     shares = {"g.a": torch.tensor([0.5, 0.25, 0.25])}
-    assert torch.equal(other(x, Drawn(shares, None, 0.25)), other(x, shares))
+    assert torch.equal(other(x, MixtureSelection(shares, None, 0.25)), other(x, shares))
 
 
 def supernet_of(name: str, seed: int) -> Supernet:
@@ -136,7 +137,7 @@ def test_however_a_space_shrinks_a_connected_genotype_of_what_is_left_remains(na
         assert all(genotype.choices[decision] in choices for decision, choices in after.items())
         drawn = net.arch_g.select("gumbel_hard", 1.0, rng)
         names = {d.name: d for d in net.arch_g.decisions}
-        assert all(isinstance(w, One) and names[n].choices[w.index] in after[n] for n, w in drawn.items())
+        assert all(isinstance(w, SingleChoice) and names[n].choices[w.index] in after[n] for n, w in drawn.items())
     # All are decided but those between "none" and the operation that keeps a node alive.
     assert all(len(choices) == 1 or (len(choices) == 2 and "none" in choices) for choices in after.values())
     assert love_of_none == 3.0 or all(len(choices) == 1 for choices in after.values())

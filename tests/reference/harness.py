@@ -9,7 +9,8 @@ from functools import cache
 import torch
 from torch import Tensor, nn
 
-from autogan_ray.nets.gan import Discriminator, Generator, Shape
+from autogan_ray.nets.gan import Discriminator, Generator
+from autogan_ray.nets.shape import Shape
 from autogan_ray.spaces.space import SearchSpace, load_space
 from tests.reference import adversarialnas, alphagan, autogan, eagan
 from tests.reference.common import Network

@@ -7,7 +7,7 @@ import torch
 
 import autogan_ray as ag
 from autogan_ray.nets.derived import inherit
-from autogan_ray.nets.relaxation import One
+from autogan_ray.nets.relaxation import SingleChoice
 from tests.reference.common import Network
 from tests.reference.harness import (
     FAMILIES,
@@ -89,7 +89,9 @@ def test_a_supernet_equals_the_reference_for_any_weights_of_its_choices(family: 
         distance(case, case.network(case.example, vectors), ours, vectors).check()
 
 
-def scaled_path(case: Case, seed: int) -> tuple[dict[str, One], dict[str, torch.Tensor], dict[str, torch.Tensor]]:
+def scaled_path(
+    case: Case, seed: int
+) -> tuple[dict[str, SingleChoice], dict[str, torch.Tensor], dict[str, torch.Tensor]]:
     """One choice for each decision, with its straight-through scale: for the project, and as vectors for the reference.
 
     The scale is 1, as a drawn path has it; what differs from decision to decision is its gradient.
@@ -100,7 +102,7 @@ def scaled_path(case: Case, seed: int) -> tuple[dict[str, One], dict[str, torch.
     for decision in (*space_of(case.family).decisions_g(case.size), *space_of(case.family).decisions_d(case.size)):
         if decision.name in scales:
             index = decision.choices.index(chosen[decision.name])
-            path[decision.name] = One(index, scales[decision.name])
+            path[decision.name] = SingleChoice(index, scales[decision.name])
             vectors[decision.name] = torch.eye(len(decision.choices)).double()[index] * scales[decision.name]
     return path, vectors, scales
 
@@ -113,7 +115,7 @@ def test_a_supernet_on_one_path_equals_the_reference_that_runs_every_choice(fami
         path, vectors, scales = scaled_path(case, seed)
         ours, _ = case.reference(vectors)
         distance(case, case.network(case.example, path), ours, scales).check()
-        plain = {name: One(one.index) for name, one in path.items()}
+        plain = {name: SingleChoice(one.index) for name, one in path.items()}
         ours, _ = case.reference({name: (vector > 0).double() for name, vector in vectors.items()})
         distance(case, case.network(case.example, plain), ours, {}).check()
 

@@ -13,7 +13,7 @@ import torch
 from autogan_ray.base.errors import ConfigError
 from autogan_ray.config.sections import RemediesConfig
 from autogan_ray.config.study import TrialConfig
-from autogan_ray.nets.place import One
+from autogan_ray.nets.relaxation import SingleChoice
 from autogan_ray.search.loop import SearchLoop
 from autogan_ray.search.penalties import penalty, relative_cost
 from autogan_ray.spaces.space import SearchSpace, load_space
@@ -198,7 +198,7 @@ def test_decisions_lose_their_weakest_choice_at_the_steps_asked_for(digits: Imag
                 assert sum(p for _, p in row.values()) == pytest.approx(1)
     for _ in range(50):
         for name, weights in loop.net.arch_g.select("gumbel_hard", 1.0, torch.Generator().manual_seed(0)).items():
-            assert isinstance(weights, One)
+            assert isinstance(weights, SingleChoice)
             drawn[name].add(weights.index)
     choices = {d.name: d.choices for d in loop.net.arch_g.decisions}
     assert all(choices[name][at] in left[name] for name in choices for at in drawn[name])

@@ -8,8 +8,9 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from autogan_ray.nets.gan import Discriminator, Generator, Shape
-from autogan_ray.nets.place import computed_plainly
+from autogan_ray.nets.compute import computed_plainly
+from autogan_ray.nets.gan import Discriminator, Generator
+from autogan_ray.nets.shape import Shape
 from autogan_ray.spaces.genotype import Genotype
 from autogan_ray.spaces.space import SearchSpace
 

@@ -16,8 +16,9 @@ import torch
 from torch import Tensor
 
 from autogan_ray.nets.cost.count import count_macs, count_parameters, layer_macs
-from autogan_ray.nets.gan import Discriminator, Generator, Shape
-from autogan_ray.nets.place import Place
+from autogan_ray.nets.gan import Discriminator, Generator
+from autogan_ray.nets.mixed_op import MixedOp
+from autogan_ray.nets.shape import Shape
 from autogan_ray.spaces.blocks import BlockPart
 from autogan_ray.spaces.operations import NONE
 from autogan_ray.spaces.space import Decision, SearchSpace
@@ -137,7 +138,7 @@ def _layers(
             }
         else:
             costs = layer_macs(built, example)
-    places = {name: module for name, module in built.named_modules() if isinstance(module, Place)}
+    places = {name: module for name, module in built.named_modules() if isinstance(module, MixedOp)}
     found: dict[str, tuple[Behind, int]] = {}
     for name, cost in costs.items():
         around = [place for lead, place in places.items() if name.startswith(f"{lead}.")]

@@ -14,9 +14,11 @@ from collections.abc import Callable, Iterator, Sequence
 import torch
 from torch import Tensor, nn
 
+from autogan_ray.nets.compute import computed_plainly
 from autogan_ray.nets.cost.count import count_macs, count_parameters
-from autogan_ray.nets.gan import Discriminator, Generator, Shape
-from autogan_ray.nets.place import Place, computed_plainly
+from autogan_ray.nets.gan import Discriminator, Generator
+from autogan_ray.nets.mixed_op import MixedOp
+from autogan_ray.nets.shape import Shape
 from autogan_ray.spaces.blocks import BlockPart, DiscriminatorPart, GeneratorPart, WholePart
 from autogan_ray.spaces.derivation.cell_labels import Prices, When
 from autogan_ray.spaces.operations import NONE
@@ -96,7 +98,7 @@ def _measured(networks: Sequence[nn.Module], example: Tensor) -> tuple[Prices, P
 
 def _walk(module: nn.Module, path: str, when: When) -> Iterator[tuple[str, nn.Module, When]]:
     yield path, module, when
-    if isinstance(module, Place):
+    if isinstance(module, MixedOp):
         for choice, chosen in module.choices.items():
             yield from _walk(chosen, f"{path}.{choice}", when | {(module.decision.name, choice)})
     else:

@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 from autogan_ray.nets.cost.prices import price_table
-from autogan_ray.nets.gan import Shape
+from autogan_ray.nets.shape import Shape
 from autogan_ray.spaces.blocks import DiscriminatorPart, GeneratorPart, WholePart
 from autogan_ray.spaces.dag import INPUT, PLAIN, DagPart, Edge
 from autogan_ray.spaces.derivation.cell_labels import Prices

@@ -12,8 +12,7 @@ from torch import Tensor
 from autogan_ray.config.sections import SearchConfig
 from autogan_ray.config.study import TrialConfig
 from autogan_ray.metrics.evaluation import Evaluator
-from autogan_ray.nets.place import Selection
-from autogan_ray.nets.relaxation import ArchitectureParameters
+from autogan_ray.nets.relaxation import ArchitectureParameters, Selection
 from autogan_ray.nets.supernet import Supernet
 from autogan_ray.training.data import ImageData
 from autogan_ray.training.ema import Ema

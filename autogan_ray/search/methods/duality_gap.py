@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from autogan_ray.nets.gan import Discriminator, Generator
-from autogan_ray.nets.place import One, Selection
+from autogan_ray.nets.relaxation import Selection, SingleChoice
 from autogan_ray.nets.supernet import Supernet
 from autogan_ray.search.methods.base import ArchitectureUpdate, Moment, Surroundings
 from autogan_ray.search.methods.gradient import GradientMethod, descend, update_of
@@ -96,7 +96,8 @@ def value(network: nn.Module, chosen: Selection, real: Tensor, fake: Tensor) -> 
 def constant(chosen: Selection) -> Selection:
     """The same weights of choices, without gradient to the logits."""
     return {
-        name: One(weights.index) if isinstance(weights, One) else weights.detach() for name, weights in chosen.items()
+        name: SingleChoice(weights.index) if isinstance(weights, SingleChoice) else weights.detach()
+        for name, weights in chosen.items()
     }
 
 

@@ -7,8 +7,7 @@ from dataclasses import dataclass
 
 import torch
 
-from autogan_ray.nets.place import Selection
-from autogan_ray.nets.relaxation import ArchitectureParameters, one_hot
+from autogan_ray.nets.relaxation import ArchitectureParameters, Selection, one_hot
 from autogan_ray.nets.supernet import Supernet
 from autogan_ray.search.methods.base import ArchitectureMethod, Moment, Surroundings
 from autogan_ray.spaces.connectivity import dead_ends

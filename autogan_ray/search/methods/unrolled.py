@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from autogan_ray.nets.place import Selection
+from autogan_ray.nets.relaxation import Selection
 from autogan_ray.nets.supernet import Supernet
 from autogan_ray.search.methods.base import Moment
 from autogan_ray.training.losses import hinge_d, hinge_g

@@ -11,7 +11,8 @@ import torch
 
 from autogan_ray.nets.cost.count import count_macs, count_parameters, genotype_cost
 from autogan_ray.nets.cost.expected import ExpectedCost, expected_cost
-from autogan_ray.nets.gan import Generator, Shape
+from autogan_ray.nets.gan import Generator
+from autogan_ray.nets.shape import Shape
 from autogan_ray.spaces.space import SearchSpace, load_space
 
 KINDS = ("macs", "params")

@@ -14,7 +14,7 @@ from autogan_ray.nets.cost.count import genotype_cost
 from autogan_ray.nets.cost.limits import rules_of
 from autogan_ray.nets.cost.prices import price_table
 from autogan_ray.nets.cost.range import Range, cost_range
-from autogan_ray.nets.gan import Shape
+from autogan_ray.nets.shape import Shape
 from autogan_ray.spaces.derivation.derive import derive, rows_of
 from autogan_ray.spaces.space import SearchSpace, load_space
 

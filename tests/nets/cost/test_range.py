@@ -11,7 +11,7 @@ import pytest
 
 from autogan_ray.nets.cost.count import genotype_cost
 from autogan_ray.nets.cost.range import Range, connected_size, cost_range
-from autogan_ray.nets.gan import Shape
+from autogan_ray.nets.shape import Shape
 from autogan_ray.spaces.connectivity import dead_ends
 from autogan_ray.spaces.genotype import Genotype
 from autogan_ray.spaces.space import SearchSpace, load_space

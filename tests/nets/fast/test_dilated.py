@@ -8,9 +8,8 @@ from torch import Tensor
 from torch.nn import functional
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from autogan_ray.nets import ops
 from autogan_ray.nets.fast import dilated
-from autogan_ray.nets.fast.dilated import dilated_conv, to_phases
+from autogan_ray.nets.fast.dilated import dilated_conv, same_conv, to_phases
 
 
 def image(channels: int = 4, side: int = 12) -> Tensor:
@@ -70,7 +69,7 @@ def test_the_weights_gradient_is_a_dense_convolutions_and_made_only_if_asked_for
             return func(*args, **(kwargs or {}))
 
     x, weight = image(), torch.randn(4, 4, 5, 5, dtype=torch.float64, requires_grad=not frozen)
-    y = ops.same_conv(x, weight, None, dilation=2)
+    y = same_conv(x, weight, None, dilation=2)
     with Noting():
         y.sum().backward()
     weights = [] if frozen else [(1, [False, True, False])]

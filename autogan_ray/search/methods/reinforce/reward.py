@@ -10,7 +10,7 @@ import torch
 
 from autogan_ray.metrics.evaluation import Evaluator, RealSet
 from autogan_ray.metrics.scores import inception_score
-from autogan_ray.nets.place import Selection
+from autogan_ray.nets.relaxation import Selection
 from autogan_ray.search.methods.base import Surroundings
 from autogan_ray.search.methods.reinforce.levels import coarse
 from autogan_ray.training.data import gather, to_uint8

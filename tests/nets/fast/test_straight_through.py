@@ -5,14 +5,14 @@ from __future__ import annotations
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from autogan_ray.nets.fast.gate import gated
+from autogan_ray.nets.fast.operation import straight_through
 
 
 def test_first_and_second_derivatives_are_those_of_a_product_with_one() -> None:
     weight = torch.randn(3, dtype=torch.float64, requires_grad=True)
     scale, x = torch.ones((), dtype=torch.float64, requires_grad=True), torch.randn(4, 3, dtype=torch.float64)
     found = []
-    for form in (gated, lambda y, scale: scale * y):
+    for form in (straight_through, lambda y, scale: scale * y):
         y = form((x * weight).tanh(), scale)
         slopes = torch.autograd.grad((y**2).sum(), [weight, scale], create_graph=True)
         curved = torch.autograd.grad((slopes[0] ** 2).sum() + slopes[1] ** 2, [weight, scale])
@@ -22,7 +22,7 @@ def test_first_and_second_derivatives_are_those_of_a_product_with_one() -> None:
         torch.testing.assert_close(ours, theirs)
 
 
-def test_nothing_of_an_activations_size_is_multiplied_forward_nor_for_the_weights_backward() -> None:
+def test_it_multiplies_no_activation_forward_and_no_gradient_of_weights_backward() -> None:
     products = []
 
     class Noting(TorchDispatchMode):
@@ -32,5 +32,5 @@ def test_nothing_of_an_activations_size_is_multiplied_forward_nor_for_the_weight
 
     x, scale = torch.randn(4, 3, requires_grad=True), torch.ones(())
     with Noting():
-        gated(x, scale).sum().backward()
+        straight_through(x, scale).sum().backward()
     assert not any(products) and x.grad is not None and torch.equal(x.grad, torch.ones_like(x))

@@ -6,19 +6,18 @@ import pytest
 import torch
 from torch import Tensor
 
-from autogan_ray.nets.fast.total import Total
+from autogan_ray.nets.fast.shared_input import RunningSum
 
 
 def image(dtype: torch.dtype = torch.float64) -> Tensor:
     return torch.randn(2, 3, 6, 12, dtype=dtype).contiguous(memory_format=torch.channels_last)
 
 
-def test_a_total_writes_to_what_is_fresh_alone() -> None:
+def test_a_running_sum_writes_to_fresh_terms_alone() -> None:
     for fresh in (False, True):
         parts = [image() for _ in range(3)]
-        before, total = [part.clone() for part in parts], Total()
+        before, total = [part.clone() for part in parts], RunningSum()
         total.add(parts[0], fresh=fresh)
-        total.add(None)
         total.add_product(torch.tensor(0.5).double(), parts[1])
         total.add(parts[2])
         torch.testing.assert_close(total.value, before[0] + 0.5 * before[1] + before[2])
@@ -27,11 +26,11 @@ def test_a_total_writes_to_what_is_fresh_alone() -> None:
         assert torch.equal(parts[0], before[0]) != fresh
 
 
-def test_a_total_has_the_larger_precision_of_its_parts() -> None:
+def test_a_running_sum_has_the_larger_precision_of_its_terms() -> None:
     half, whole = image(torch.bfloat16), image(torch.float32)
     for first, second in ((half, whole), (whole, half)):
         for how in ("add", "add_product"):
-            total = Total()
+            total = RunningSum()
             total.add(first.clone(), fresh=True)
             if how == "add_product":
                 total.add_product(torch.tensor(1.0), second)
@@ -43,7 +42,7 @@ def test_a_total_has_the_larger_precision_of_its_parts() -> None:
 
 def test_writing_to_what_a_backward_pass_keeps_is_an_error_not_a_wrong_gradient() -> None:
     x = image().requires_grad_()
-    kept, total = x.exp(), Total()
+    kept, total = x.exp(), RunningSum()
     total.add(kept, fresh=True)  # not true of exp, which keeps its output
     total.add(image())
     assert total.value is not None
@@ -51,8 +50,8 @@ def test_writing_to_what_a_backward_pass_keeps_is_an_error_not_a_wrong_gradient(
         total.value.sum().backward()
 
 
-def test_a_fresh_part_takes_the_sum_where_the_sum_may_not_be_written_to() -> None:
-    node, part, total = image(), image(), Total()
+def test_a_fresh_term_takes_the_sum_where_the_sum_may_not_be_written_to() -> None:
+    node, part, total = image(), image(), RunningSum()
     before, wanted = node.clone(), node + part
     total.add(node)
     total.add(part, fresh=True)

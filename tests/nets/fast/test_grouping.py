@@ -1,4 +1,4 @@
-"""Mixtures of a cell computed together against each choice computed alone, over random graphs."""
+"""The mixtures of a cell computed together against every choice computed by itself, over random graphs."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from autogan_ray.config.sections import ComputeConfig
 from autogan_ray.nets.compute import configured
-from autogan_ray.nets.fast.blend import Blend
-from autogan_ray.nets.fast.branch import Branch
-from autogan_ray.nets.fast.bundles import Arrow, Plan
-from autogan_ray.nets.fast.tap import Tap, Taps
-from autogan_ray.nets.fast.total import Total
-from autogan_ray.nets.gan import Discriminator, Generator, Shape
+from autogan_ray.nets.fast.grouping import CellPlan, MixedEdge
+from autogan_ray.nets.fast.operation import SplitOperation
+from autogan_ray.nets.fast.shared_input import NodeInputs, RunningSum, SharedInput
+from autogan_ray.nets.fast.weighted_kernels import NetworkWeighting
+from autogan_ray.nets.gan import Discriminator, Generator
 from autogan_ray.nets.ops import OpSpec, build_op
+from autogan_ray.nets.shape import Shape
 from autogan_ray.spaces.space import load_space
 
 OPERATIONS = ("skip", "conv_1x1", "conv_3x3", "conv_5x5", "dil_conv_3x3", "dil_conv_5x5", "sep_conv_3x3")
@@ -31,12 +31,12 @@ class Graph:
     def __init__(self, rng: random.Random) -> None:
         self.order = list(WIDTHS)
         self.modules: dict[str, list[nn.Module]] = {}
-        self.arrows: list[Arrow] = []
+        self.edges: list[MixedEdge] = []
         for position, target in enumerate(self.order):
             for source in self.order[:position]:
                 for _ in range(rng.choice((0, 1, 1, 1, 2))):
                     self._join(source, target, rng)
-        self.shares = {
+        self.weights = {
             name: torch.rand(len(modules), dtype=torch.float64).requires_grad_()
             for name, modules in self.modules.items()
         }
@@ -45,36 +45,37 @@ class Graph:
         able = OPERATIONS if source != "in" else OPERATIONS[1:]  # a skip keeps the number of channels
         names = rng.sample(able, rng.randrange(1, len(able) + 1))
         spec = OpSpec(WIDTHS[source], WIDTHS[target], rng.choice(("none", "spectral")), rng.random() < 0.7)
-        name = f"edge{len(self.arrows)}"
+        name = f"edge{len(self.edges)}"
         self.modules[name] = [build_op(op, spec).double().to(memory_format=torch.channels_last) for op in names]
-        branches = tuple((number, Branch.of(module)) for number, module in enumerate(self.modules[name]))
-        self.arrows.append(Arrow(name, source, target, branches))
+        operations = tuple((number, SplitOperation.of(module)) for number, module in enumerate(self.modules[name]))
+        self.edges.append(MixedEdge(name, source, target, operations))
 
     def leaves(self) -> list[Tensor]:
         layers = [p for modules in self.modules.values() for module in modules for p in module.parameters()]
-        return [*self.shares.values(), *layers]
+        return [*self.weights.values(), *layers]
 
     def plainly(self, x: Tensor) -> dict[str, Tensor]:
         values = {"in": x}
         for node in self.order[1:]:
             total = torch.zeros(len(x), WIDTHS[node], *x.shape[2:], dtype=x.dtype)
-            for arrow in self.arrows:
-                if arrow.target == node:
-                    for share, module in zip(self.shares[arrow.name], self.modules[arrow.name], strict=True):
-                        total = total + share * module(values[arrow.source])
+            for edge in self.edges:
+                if edge.target == node:
+                    for weight, module in zip(self.weights[edge.name], self.modules[edge.name], strict=True):
+                        total = total + weight * module(values[edge.source])
             values[node] = total
         return values
 
-    def together(self, x: Tensor, plan: Plan) -> dict[str, Tensor]:
-        taps, totals = Taps({"in": Tap(x)}), {node: Total() for node in self.order}
-        (mixture,) = Blend.of([plan]).weighted([{name: row.unbind() for name, row in self.shares.items()}])
+    def together(self, x: Tensor, plan: CellPlan) -> dict[str, Tensor]:
+        nodes, sums = NodeInputs({"in": SharedInput(x)}), {node: RunningSum() for node in self.order}
+        weights = {name: row.unbind() for name, row in self.weights.items()}
+        (parameters,) = NetworkWeighting.of([plan]).weighted([weights], None)
         for node in self.order:
             if node != "in":
-                reached = totals[node].value
+                value = sums[node].value
                 zeros = torch.zeros(len(x), WIDTHS[node], *x.shape[2:], dtype=x.dtype)
-                taps[node] = Tap(zeros if reached is None else reached)
-            plan.steps[node].onto(totals, taps, mixture)
-        return {node: taps[node].value for node in self.order}
+                nodes[node] = SharedInput(zeros if value is None else value)
+            plan.steps[node].add_to(sums, nodes, parameters)
+        return {node: nodes[node].value for node in self.order}
 
 
 @pytest.mark.parametrize("seed", range(12))
@@ -82,9 +83,9 @@ def test_a_random_graph_has_the_values_and_gradients_of_its_plain_form(seed: int
     torch.manual_seed(seed)
     graph = Graph(random.Random(seed))
     x = torch.randn(2, 3, 6, 6, dtype=torch.float64).contiguous(memory_format=torch.channels_last).requires_grad_()
-    plan = Plan.of(graph.arrows, graph.order)
+    plan = CellPlan.of(graph.edges, graph.order)
     buffers = [b for modules in graph.modules.values() for module in modules for b in module.buffers()]
-    before, found = [buffer.clone() for buffer in buffers], []
+    before, results = [buffer.clone() for buffer in buffers], []
     slopes = {node: torch.randn(2, width, 6, 6, dtype=torch.float64) for node, width in WIDTHS.items()}
     for form in (graph.plainly, lambda x: graph.together(x, plan)):
         for buffer, value in zip(buffers, before, strict=True):
@@ -92,9 +93,9 @@ def test_a_random_graph_has_the_values_and_gradients_of_its_plain_form(seed: int
         values = form(x)
         loss = sum((values[node] * slopes[node]).sum() for node in graph.order[1:])
         gradients = torch.autograd.grad(loss, [x, *graph.leaves()], allow_unused=True)
-        found.append((*values.values(), *gradients, *(buffer.clone() for buffer in buffers)))
-    assert len(found[0]) > 50
-    for plain, together in zip(*found, strict=True):
+        results.append((*values.values(), *gradients, *(buffer.clone() for buffer in buffers)))
+    assert len(results[0]) > 50
+    for plain, together in zip(*results, strict=True):
         assert (plain is None) == (together is None)
         if plain is not None:
             scale = float(plain.detach().abs().max()) + 1e-9
@@ -104,34 +105,34 @@ def test_a_random_graph_has_the_values_and_gradients_of_its_plain_form(seed: int
 @pytest.mark.parametrize("seed", range(12))
 def test_every_convolution_is_in_one_group_and_no_block_of_its_kernel_is_empty(seed: int) -> None:
     graph = Graph(random.Random(seed))
-    plan = Plan.of(graph.arrows, graph.order)
-    bundles = [(node, bundle) for node, step in plan.steps.items() for bundle in step.bundles]
-    members = [member for _, bundle in bundles for group in bundle.groups for member in group.members]
-    alone = [(arrow.name, number) for step in plan.steps.values() for arrow, number, _ in step.alone]
-    everything = [(arrow.name, number) for arrow in graph.arrows for number, _ in arrow.branches]
-    assert sorted([*alone, *((member.arrow, member.number) for member in members)]) == sorted(everything)
-    for node, bundle in bundles:
-        assert max(bundle.sources, key=graph.order.index) == node, "it runs when the last of its sources is there"
-        wanted = {(source, target) for source in bundle.sources for target in bundle.targets}
-        for group in bundle.groups:
-            assert {(member.source, member.target) for member in group.members} == wanted
-            assert len({member.lead for member in group.members}) == 1
+    plan = CellPlan.of(graph.edges, graph.order)
+    sums = [(node, group_sum) for node, step in plan.steps.items() for group_sum in step.together]
+    convs = [conv for _, group_sum in sums for group in group_sum.groups for conv in group.convs]
+    alone = [(edge.name, number) for step in plan.steps.values() for edge, number, _ in step.alone]
+    everything = [(edge.name, number) for edge in graph.edges for number, _ in edge.operations]
+    assert sorted([*alone, *((conv.edge, conv.number) for conv in convs)]) == sorted(everything)
+    for node, group_sum in sums:
+        assert max(group_sum.sources, key=graph.order.index) == node, "it runs when the last of its sources is there"
+        wanted = {(source, target) for source in group_sum.sources for target in group_sum.targets}
+        for group in group_sum.groups:
+            assert {(conv.source, conv.target) for conv in group.convs} == wanted
+            assert len({conv.reads for conv in group.convs}) == 1
 
 
-def test_a_node_is_let_go_when_the_last_that_reads_it_has_run(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_node_is_forgotten_when_the_last_that_reads_it_has_run(monkeypatch: pytest.MonkeyPatch) -> None:
     """G of AdversarialNAS: n0 waits for n1, as both lead to n2 and n3; later cells see n2."""
-    left, known = [], Taps.keep
+    kept, keep = [], NodeInputs.keep
 
-    def noting(self: Taps, nodes: Set[str]) -> None:
-        known(self, nodes)
-        left.append((sorted(self), len(self._joined)))
+    def noting(self: NodeInputs, nodes: Set[str]) -> None:
+        keep(self, nodes)
+        kept.append((sorted(self), len(self._side_by_side)))
 
-    monkeypatch.setattr(Taps, "keep", noting)
+    monkeypatch.setattr(NodeInputs, "keep", noting)
     space = load_space("adversarialnas")
-    weights = {one.name: torch.full((len(one.choices),), 0.1) for one in space.decisions_g(8)}
-    Generator(space, Shape(8, 1, 4, 4, 16), None)(torch.randn(2, 16), weights)
+    weights = {decision.name: torch.full((len(decision.choices),), 0.1) for decision in space.decisions_g(8)}
+    configured(Generator(space, Shape(8, 1, 4, 4, 16), None), ComputeConfig(), 8)(torch.randn(2, 16), weights)
     cell = [([], 0), (["n0"], 0), ([], 0), (["n2"], 0), (["n2", "n3"], 0)]
-    assert left == 2 * cell
+    assert kept == 2 * cell
 
 
 @pytest.mark.parametrize(("network", "wanted"), [("d", 3 * (2 + 2 + 2)), ("g", 2 * (4 + 2 + 1 + 4) + 2)])
@@ -140,8 +141,9 @@ def test_edges_between_the_same_nodes_are_one_convolution(network: str, wanted: 
 
     D has three cells; in each the edges from ``in`` into three nodes, from ``a`` into two and from two into ``out`` are
     a dense and a dilated convolution. So are in each of G's two cells the edges from two nodes into two, and the last
-    one: four. Of the two that enlarge, each has its pointwise convolution for ``nearest`` and two for the transposed
-    one (2 + 4), while ``bilinear`` is one for both. Besides, a skip from one cell to the other, and the last layer.
+    edge: four. Of the two that enlarge, each has its pointwise convolution for ``nearest`` and two for the transposed
+    convolution (2 + 4), while ``bilinear`` is one for both. Besides, a skip from one cell to the other, and the last
+    layer.
     """
     space, shape, runs = load_space("adversarialnas"), Shape(16, 3, 4, 4, 16), []
     built = Generator(space, shape, None) if network == "g" else Discriminator(space, shape, None)
@@ -153,7 +155,7 @@ def test_edges_between_the_same_nodes_are_one_convolution(network: str, wanted: 
             runs.append(func is torch.ops.aten.convolution.default)
             return func(*args, **(kwargs or {}))
 
-    weights = {one.name: torch.full((len(one.choices),), 1 / len(one.choices)) for one in decisions}
+    weights = {d.name: torch.full((len(d.choices),), 1 / len(d.choices)) for d in decisions}
     with Counting():
         built(torch.randn(2, 16) if network == "g" else torch.randn(2, 3, 16, 16), weights)
     assert sum(runs) == wanted
