@@ -15,7 +15,7 @@ from ray.tune.experiment import Trial
 from ray.tune.search import Searcher
 
 from autogan_ray.config.study import StudyConfig
-from autogan_ray.config.sweep import Domain, in_order
+from autogan_ray.config.sweep import Domain
 from autogan_ray.results.trial_log import FINISHED, TrialLog, name_of
 from autogan_ray.training.streams import stream_seed
 from autogan_ray.tune.journal import open_journal
@@ -31,11 +31,17 @@ def propose(sweep: Mapping[str, Domain], trial: optuna.Trial, before: Callable[[
     """Values for the settings of a sweep, without those whose condition ``when`` does not hold.
 
     Args:
+        sweep: in the order of proposals.
         trial: Optuna's trial; a value that it has already stays as it is.
         before: called with the name of each setting before its value is proposed.
     """
+    for first in list(sweep)[:1]:
+        before(first)
+        # TPE draws the settings that all trials have in common together, when the first of them is asked for: here, so
+        # that it is the same draw where some of them stand in the journal already.
+        _ = trial.relative_params
     proposed: dict[str, Any] = {}
-    for key, domain in in_order(sweep).items():  # a setting comes after those that its condition names
+    for key, domain in sweep.items():
         if domain.is_proposed(proposed):
             before(key)
             proposed[key] = _suggest(trial, key, domain)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 import time
 from pathlib import Path
 from typing import Any
@@ -62,6 +63,29 @@ def test_a_resumed_study_proposes_what_it_would_have_proposed(study: StudyConfig
     assert [trial.number for trial in journal(tmp_path / "again")] == list(range(9))
 
 
+def test_the_order_of_the_settings_in_the_file_changes_no_proposal(study: StudyConfig, tmp_path: Path) -> None:
+    values = study.to_dict()
+    values["sweep"] |= {
+        "derive.samples": {"choice": [2, 4], "when": {"derive.perturbation": [False]}},
+        "derive.perturbation": {"choice": [True, False], "when": {"search.method": ["adversarial"]}},
+        "search.method": {"choice": ["adversarial", "random"]},
+    }
+    proposed: list[list[str]] = []
+    for seed in range(4):
+        keys = list(values["sweep"])
+        random.Random(seed).shuffle(keys)
+        shuffled = StudyConfig.parse(
+            values | {"sweep": {key: values["sweep"][key] for key in keys}}, "test", ConfigError
+        )
+        search = OptunaSearch(shuffled, tmp_path / str(seed))
+        proposed.append([])
+        for number in range(8):
+            proposed[-1].append(search.suggest(f"a{number}")["trial"])
+            tell(search, f"a{number}", number, 3 - number % 3)
+    assert proposed[1:] == proposed[:-1]
+    assert {json.loads(trial)["derive"]["samples"] for trial in proposed[0]} >= {0, 2}
+
+
 def test_a_trial_proposed_before_the_driver_died_is_proposed_again_unchanged(
     study: StudyConfig, tmp_path: Path
 ) -> None:
@@ -80,6 +104,24 @@ def test_a_trial_proposed_before_the_driver_died_is_proposed_again_unchanged(
         cut = tmp_path / f"cut-{count}"
         cut.write_text("".join(lines[:count]))
         assert OptunaSearch(study, cut, first=1).suggest("e") == whole
+
+
+def test_wherever_the_driver_died_among_the_settings_that_tpe_proposes_the_trial_is_the_same(
+    study: StudyConfig, tmp_path: Path
+) -> None:
+    file = tmp_path / "journal"
+    search = OptunaSearch(study, file)
+    for number in range(5):  # more than start at random
+        search.suggest(f"a{number}")
+        tell(search, f"a{number}", number, 3)
+    begun = len(file.read_text().splitlines())
+    whole = search.suggest("b")
+    lines = file.read_text().splitlines(keepends=True)
+    assert len(lines) >= begun + 5
+    for count in range(begun, len(lines) + 1):
+        cut = tmp_path / f"cut-{count}"
+        cut.write_text("".join(lines[:count]))
+        assert OptunaSearch(study, cut, first=5).suggest("c") == whole, count
 
 
 def test_unfinished_trials_come_first_with_their_own_settings_and_checkpoint(
