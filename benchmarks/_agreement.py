@@ -1,4 +1,4 @@
-"""Whether the textbook and the product are the same mathematics: scores and gradients from the same weights.
+"""Whether the product and the plain form are the same mathematics: scores and gradients from the same weights.
 
 Both run what is timed: whole iterations with all four updates, from the same weights, images, latents and noise, at
 learning rates so small that weights stay where they are. Every score that D gave on the way and every gradient that the
@@ -15,7 +15,7 @@ from typing import Any
 
 import torch
 from _setups import Setup
-from _sides import Product, Side, Textbook
+from _sides import Side, plain, product
 from torch import Tensor, nn
 
 TOLERANCE = 1e-6
@@ -26,7 +26,7 @@ as those of a bias before a batch norm, and there rounding is 1e-6 of the larges
 
 
 class Disagreement(Exception):
-    """The textbook and the product are not the same mathematics; the message names the largest difference."""
+    """Product and plain form are not the same mathematics; the message names the largest difference."""
 
 
 def compare(setup: Setup) -> dict[str, float]:
@@ -40,31 +40,25 @@ def compare(setup: Setup) -> dict[str, float]:
     """
     cpu = torch.device("cpu")
     with _float64():
-        product = Product(setup, cpu)
-        return differences(product, Textbook(setup, cpu, product))
+        return differences(product(setup, cpu), plain(setup, cpu))
 
 
-def differences(product: Product, textbook: Textbook) -> dict[str, float]:
+def differences(side: Side, other: Side) -> dict[str, float]:
     """As :func:`compare`, for sides that were made already."""
-    if product.setup.trial.search.relaxation == "gumbel_hard":
-        # Only the textbook runs operations that were not drawn, and each run is a power iteration of its spectral
-        # norm: kept still, both sides judge with the same singular vectors in later steps.
-        for side in (product, textbook):
-            side.networks()["search_d"].eval()
-    found: dict[str, float] = {}
-    left, right = _found(product), _found(textbook)
+    largest: dict[str, float] = {}
+    left, right = _scores_and_gradients(side), _scores_and_gradients(other)
     for what in left:
-        found[what] = _difference(left[what], right[what])
-        if not found[what] <= TOLERANCE:
-            raise Disagreement(f"{what}: relative difference {found[what]:.2g}, where {TOLERANCE:g} is rounding")
-    levels = int((product.sample().int() - textbook.sample().int()).abs().max())
+        largest[what] = _difference(left[what], right[what])
+        if not largest[what] <= TOLERANCE:
+            raise Disagreement(f"{what}: relative difference {largest[what]:.2g}, where {TOLERANCE:g} is rounding")
+    levels = int((side.sample().int() - other.sample().int()).abs().max())
     if levels > 1:
         raise Disagreement(f"sampled images differ by {levels} of 255 levels, where 1 is rounding")
-    return found | {"sampled levels": float(levels)}
+    return largest | {"sampled levels": float(levels)}
 
 
-def _found(side: Side) -> dict[str, dict[str, Tensor]]:
-    """Scores and gradients of one iteration of a search and one step of a retraining."""
+def _scores_and_gradients(side: Side) -> dict[str, dict[str, Tensor]]:
+    """Those of one iteration of a search and one step of a retraining."""
     found: dict[str, dict[str, Tensor]] = {}
     networks = side.networks()
     for task in ("search", "retrain"):

@@ -87,7 +87,7 @@ def setup(
 
     Args:
         space: a search space, None for the study's.
-        settings: dotted key of a trial or of ``retrain`` -> value; those of ``compute`` are the product's alone.
+        settings: dotted key of a trial or of ``retrain`` -> value; the plain side computes in its own way.
         narrow: the same networks at small widths and batches, in fp32 and not compiled: only agreement is asked.
         still: learning rates so small that no weight moves in float32.
 

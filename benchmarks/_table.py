@@ -43,7 +43,7 @@ def table(report: dict[str, Any]) -> str:
             if key in found:
                 ratio = found[key]
                 lines.append(
-                    f"{task}: textbook / product = {ratio['median']:.3f} in {what}, {ratio['low']:.3f} to "
+                    f"{task}: plain / product = {ratio['median']:.3f} in {what}, {ratio['low']:.3f} to "
                     f"{ratio['high']:.3f} ({ratio['coverage']:.0%}; {report['rounds']} rounds of "
                     f"{found['calls_a_timing']} calls)"
                 )

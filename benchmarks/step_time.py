@@ -1,4 +1,4 @@
-"""How long a step takes: the product against the textbook form of the same mathematics, on this machine.
+"""How long a step takes: the product against its networks in their plain form, on this machine.
 
     python benchmarks/step_time.py digits --threads 1 --out benchmarks/results
     python benchmarks/step_time.py adversarialnas --device cuda --relaxation gumbel_hard --rounds 11
@@ -6,18 +6,19 @@
 
 Three tasks: ``search``, one iteration of all four updates at their ratio (n steps of D and one of G, on logits and on
 weights); ``retrain``, n steps of D and one of G of a derived network; ``sample``, one pass of a derived generator to
-8-bit images on the CPU. The product's side is the package's own loop code (``SearchLoop``, ``TrainLoop``,
-``Evaluator.images``), the other side is ``textbook.py`` and ``_textbook_loops.py``, which say what "plain" means.
+8-bit images on the CPU. Both sides are the package's own loop code (``SearchLoop``, ``TrainLoop``,
+``Evaluator.images``). The plain side computes with ``merge = false``, in float32 and contiguous layout: every operation
+of every decision is a module call of its own.
 
 ``--set`` changes a setting: of both sides (``search.d_steps_per_g_step=5``, ``model.channels_g=32``), or how the
-product computes (``compute.merge=false``, ``compute.compile=true``).
+product computes (``compute.channels_last=false``, ``compute.compile=true``).
 
 Before anything is timed, both are compared at narrow widths from the same weights and noise: scores and gradients must
 be equal up to float32 rounding (``_agreement.py``), or nothing is measured and the exit code is 1. ``--check`` stops
 there. Then both take turns in one process. Reported for each task:
 
 time      median over rounds, with quartiles; the very first call stands apart (``first_s``)
-ratio     textbook's time / product's, median over rounds with an interval (``_rounds.Ratio``); on a CPU also in
+ratio     plain form's time / product's, median over rounds with an interval (``_rounds.Ratio``); on a CPU also in
           processor time, which says more on a machine that is shared
 images/s  real images shown to D in steps on its weights; images made, for ``sample``
 of matmul FLOPs of convolutions and matrix products / time, against the best rate of a large fp32 matrix product here
@@ -40,7 +41,7 @@ import json
 import os
 import sys
 import time
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -51,7 +52,7 @@ from _agreement import Disagreement, compare
 from _meter import Counted, count
 from _rounds import Rates, Ratio, alternate
 from _setups import CONFIGURATIONS, RELAXATIONS, Setup, setup
-from _sides import Product, Side, Textbook, forget_gradients, task_of
+from _sides import Side, computing, plain, product
 from _table import table
 
 from autogan_ray.base.errors import UserError
@@ -63,12 +64,12 @@ LEAST_S = 0.2
 """A timing lasts at least about so long, that the clock and the scheduler do not decide it."""
 
 
-@click.command(help="Time one search iteration, one retraining step, one sampling pass against their textbook form.")
+@click.command(help="Time one search iteration, one retraining step, one sampling pass against their plain form.")
 @click.argument("configuration", default="digits")
 @click.option("--relaxation", type=click.Choice(RELAXATIONS), default="softmax", show_default=True)
 @click.option("--space", help="Search space, by name or file; without it the study's.")
-@click.option("--precision", help="Of the product: fp32 or bf16. The textbook is always fp32.")
-@click.option("--set", "settings", multiple=True, help="key=value of a trial or of retrain, as compute.merge=false.")
+@click.option("--precision", help="Of the product: fp32 or bf16. The plain form is always fp32.")
+@click.option("--set", "settings", multiple=True, help="key=value of a trial or of retrain, as model.channels_g=32.")
 @click.option("--device", type=click.Choice(["cpu", "cuda"]), default="cpu", show_default=True)
 @click.option("--threads", type=click.IntRange(1), help="Torch threads; without it torch's own choice.")
 @click.option("--rounds", type=click.IntRange(1), default=7, show_default=True, help="Timings; below 5 says little.")
@@ -103,7 +104,7 @@ def main(
     except UserError as error:
         raise click.UsageError(str(error)) from error
     except Disagreement as error:
-        click.echo(f"textbook and product disagree: {error}", err=True)
+        click.echo(f"product and plain form disagree: {error}", err=True)
         sys.exit(1)
     if check:
         click.echo(json.dumps({"agreement": agreement}, indent=2))
@@ -122,14 +123,13 @@ def measure(
 ) -> dict[str, Any]:
     """All that is reported, as plain data."""
     start = time.time()
-    product = Product(chosen, device)
-    sides: tuple[Side, ...] = (product, Textbook(chosen, device, product))
+    sides = product(chosen, device), plain(chosen, device)
     rates = Rates.measured(device)
-    counted = (Product(_eager(chosen), device), sides[1]) if chosen.trial.compute.compile else sides
+    counted = (product(_eager(chosen), device), sides[1]) if chosen.trial.compute.compile else sides
     done = {task: _task(task, sides, counted, rounds, device, rates) for task in tasks}
     search, shape = chosen.trial.search, chosen.shape
     return {
-        "schema": 1,
+        "schema": 2,
         "date": date.today().isoformat(),
         "configuration": chosen.name,
         "about": CONFIGURATIONS[chosen.name].about,
@@ -156,22 +156,21 @@ def measure(
 
 
 def _eager(chosen: Setup) -> Setup:
-    compute = chosen.trial.compute.model_copy(update={"compile": False})
-    return replace(chosen, trial=chosen.trial.model_copy(update={"compute": compute}))
+    return computing(chosen, chosen.trial.compute.model_copy(update={"compile": False}))
 
 
 def _task(
     task: str, sides: tuple[Side, ...], counted: tuple[Side, ...], rounds: int, device: torch.device, rates: Rates
 ) -> dict[str, Any]:
     """Args: counted: the same sides, in a form whose operations can be counted."""
-    calls = {side.name: task_of(side, task) for side in sides}
+    calls = {side.name: side.task(task) for side in sides}
     times, repeats = alternate(calls, rounds, device, LEAST_S)
     images = _images(task, sides[0])
     found: dict[str, Any] = {}
-    for side, plain in zip(sides, counted, strict=True):
-        if plain is not side:
-            task_of(plain, task)()  # what optimisers set up in their first step is no step's
-        counts, told = _count(plain, task), times[side.name].told()
+    for side, eager in zip(sides, counted, strict=True):
+        if eager is not side:
+            eager.task(task)()  # what optimisers set up in their first step is no step's
+        counts, told = _count(eager, task), times[side.name].told()
         median = told["median_s"]
         held = sum(p.nbytes for p in _parameters(side, task))
         found[side.name] = {
@@ -184,7 +183,7 @@ def _task(
         }
         if device.type == "cuda":
             found[side.name]["allocated_peak_bytes"] = _allocated(side, task, device)
-    above, below = times["textbook"], times["product"]
+    above, below = times["plain"], times["product"]
     ratios = {"ratio": asdict(Ratio.of(above.rounds, below.rounds))}
     if device.type == "cpu":
         ratios["cpu_ratio"] = asdict(Ratio.of(above.cpu, below.cpu))
@@ -207,18 +206,18 @@ def _parameters(side: Side, task: str) -> list[torch.nn.Parameter]:
 
 
 def _count(side: Side, task: str) -> Counted:
-    forget_gradients(side)
+    side.forget_gradients()
     kept = [tensor for net in side.networks().values() for tensor in (*net.parameters(), *net.buffers())]
-    return count(task_of(side, task), [*kept, *side.logits().values()])
+    return count(side.task(task), [*kept, *side.logits().values()])
 
 
 def _allocated(side: Side, task: str, device: torch.device) -> int:
     """Peak of the GPU's allocator in a call, above what was there before it."""
-    forget_gradients(side)
+    side.forget_gradients()
     torch.cuda.synchronize(device)
     torch.cuda.reset_peak_memory_stats(device)
     before = torch.cuda.memory_allocated(device)
-    task_of(side, task)()
+    side.task(task)()
     torch.cuda.synchronize(device)
     return torch.cuda.max_memory_allocated(device) - before
 

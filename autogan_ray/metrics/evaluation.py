@@ -15,7 +15,7 @@ from autogan_ray.metrics.features import Extractor, Features, Gathered
 from autogan_ray.metrics.moments import Moments
 from autogan_ray.metrics.scores import Statistics, covariance_root, kernel_distance
 from autogan_ray.nets.derived import reestimate_batch_norm
-from autogan_ray.nets.latents import Latents
+from autogan_ray.nets.gan import Latents
 from autogan_ray.nets.upload import uploaded
 from autogan_ray.training.data import to_uint8
 from autogan_ray.training.streams import layer_noise, stream, stream_seed

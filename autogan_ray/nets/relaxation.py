@@ -15,7 +15,6 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from autogan_ray.nets.upload import uploaded
 from autogan_ray.spaces.operations import SKIP
 from autogan_ray.spaces.space import Decision
 
@@ -155,7 +154,7 @@ class ArchitectureParameters:
         if not torch.is_grad_enabled():  # a scale without gradient is worth nothing
             return {decision.name: SingleChoice(index) for decision, index in zip(self.decisions, best, strict=True)}
         soft = self._softened(noise, temperature, logits_as_probabilities)
-        scale = soft.gather(1, uploaded(largest, soft.device).unsqueeze(1)).squeeze(1)
+        scale = soft.gather(1, largest.to(soft.device, non_blocking=True).unsqueeze(1)).squeeze(1)
         scale = 1 - scale.detach() + scale
         return {
             decision.name: SingleChoice(index, factor)
@@ -165,7 +164,7 @@ class ArchitectureParameters:
     def _softened(self, noise: Tensor, temperature: float, as_probabilities: bool) -> Tensor:
         """softmax((scores + noise) / temperature)."""
         scores = _scores(self.log_probabilities(), as_probabilities)
-        return torch.softmax((scores + uploaded(noise, scores.device)) / temperature, dim=1)
+        return torch.softmax((scores + noise.to(scores.device, non_blocking=True)) / temperature, dim=1)
 
     def _path(self, generator: torch.Generator, as_probabilities: bool) -> tuple[Tensor, Tensor]:
         """(noise [decisions, widest], number of the largest choice of each decision with it [decisions])."""

@@ -24,8 +24,7 @@ from autogan_ray.metrics.scores import (
 )
 from autogan_ray.metrics.study import Measure
 from autogan_ray.nets.cost.count import genotype_cost
-from autogan_ray.nets.gan import Discriminator, Generator
-from autogan_ray.nets.latents import Latents
+from autogan_ray.nets.gan import Discriminator, Generator, Latents
 from autogan_ray.nets.shape import Shape
 from autogan_ray.retraining.generator_file import GENERATOR, save_generator
 from autogan_ray.retraining.job import Job

@@ -23,7 +23,7 @@ from autogan_ray.metrics.scores import (
     kernel_distance,
     precision_recall,
 )
-from autogan_ray.nets.latents import Latents
+from autogan_ray.nets.gan import Latents
 from autogan_ray.training.data import ImageData
 
 pytestmark = pytest.mark.timeout(120)  # KID over 100 subsets, precision and recall

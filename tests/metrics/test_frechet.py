@@ -18,7 +18,7 @@ from autogan_ray.metrics.features import Extractor, ExtractorWeights, Features, 
 from autogan_ray.metrics.labels import INCEPTION
 from autogan_ray.metrics.moments import Moments
 from autogan_ray.metrics.scores import Statistics, covariance_root, frechet_distance, root_sum
-from autogan_ray.nets.latents import Latents
+from autogan_ray.nets.gan import Latents
 from autogan_ray.training.data import ImageData
 
 D = 96

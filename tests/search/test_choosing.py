@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from autogan_ray.base.errors import ConfigError
 from autogan_ray.config.study import TrialConfig
 from autogan_ray.metrics.evaluation import Evaluator, Protocol, Score
-from autogan_ray.nets.latents import Latents
+from autogan_ray.nets.gan import Latents
 from autogan_ray.nets.relaxation import Selection
 from autogan_ray.search.choosing import selection_of
 from autogan_ray.search.loop import SearchLoop

@@ -9,8 +9,7 @@ import pytest
 import torch
 
 from autogan_ray.config.sections import RetrainConfig
-from autogan_ray.nets.gan import Discriminator, Generator
-from autogan_ray.nets.latents import Latents
+from autogan_ray.nets.gan import Discriminator, Generator, Latents
 from autogan_ray.nets.shape import Shape
 from autogan_ray.spaces.published import load_genotype
 from autogan_ray.spaces.space import SearchSpace, load_space
