@@ -10,59 +10,63 @@ import time
 from pathlib import Path
 
 import pytest
-
-PACKAGE = Path(__file__).parent.parent / "autogan_ray"
-FLOORS = (
-    *("base", "spaces", "config", "nets", "training", "metrics"),
-    *("search", "results", "study", "tune", "retraining", "cli"),
+from architecture import (
+    FLOORS,
+    PACKAGE,
+    circles,
+    import_graph,
+    imported_names,
+    root_entries,
+    source_files,
+    upward_imports,
 )
-"""The folders of the package: each may import from itself and from those before it."""
+
 VALUES = FLOORS[:3]
 """What may know neither torch nor numpy."""
-
-
-def modules() -> list[Path]:
-    """Every file of the package that stands in a folder."""
-    return [file for file in sorted(PACKAGE.rglob("*.py")) if file.parent != PACKAGE]
+PARAMETERS = [file for file in source_files() if file.parent != PACKAGE]
 
 
 def floor(file: Path) -> str:
     return file.relative_to(PACKAGE).parts[0]
 
 
-def imports(file: Path) -> list[str]:
-    """Dotted names of all modules that a file imports anywhere, ``TYPE_CHECKING`` blocks included."""
-    found = []
-    for node in ast.walk(ast.parse(file.read_text())):
-        if isinstance(node, ast.Import):
-            found += [alias.name for alias in node.names]
-        elif isinstance(node, ast.ImportFrom) and node.module:
-            found.append(node.module)
-    return found
+def test_the_root_of_the_package_can_be_seen_at_a_glance() -> None:
+    assert len(root_entries()) <= 14, root_entries()
 
 
 def test_every_folder_of_the_package_has_its_floor() -> None:
-    assert {floor(file) for file in modules()} == set(FLOORS)
+    assert {floor(file) for file in PARAMETERS} == set(FLOORS)
 
 
-@pytest.mark.parametrize("file", modules(), ids=lambda file: str(file.relative_to(PACKAGE)))
-def test_no_import_runs_upward(file: Path) -> None:
-    for name in imports(file):
-        if name.startswith("autogan_ray."):
-            other = name.split(".")[1]
-            assert FLOORS.index(other) <= FLOORS.index(floor(file)), f"{file.relative_to(PACKAGE)} imports {name}"
+def test_no_import_runs_upward() -> None:
+    assert upward_imports(import_graph()) == []
 
 
-@pytest.mark.parametrize("file", modules(), ids=lambda file: str(file.relative_to(PACKAGE)))
+def test_no_modules_import_each_other_in_a_circle() -> None:
+    assert circles(import_graph()) == []
+
+
+def test_a_circle_and_an_upward_import_would_be_seen() -> None:
+    graph = {
+        "base.errors": frozenset({"cli.main"}),
+        "cli.main": frozenset({"cli.run"}),
+        "cli.run": frozenset({"base.errors"}),
+        "nets.gan": frozenset({"base.errors"}),
+    }
+    assert circles(graph) == [["base.errors", "cli.main", "cli.run"]]
+    assert upward_imports(graph) == [("base.errors", "cli.main")]
+
+
+@pytest.mark.parametrize("file", PARAMETERS, ids=lambda file: str(file.relative_to(PACKAGE)))
 def test_ray_is_imported_under_tune_alone_and_torch_by_no_value(file: Path) -> None:
-    roots = {name.split(".")[0] for name in imports(file)}
+    roots = {name.split(".")[0] for name in imported_names(file)}
     if floor(file) != "tune":
         assert not roots & {"ray", "optuna"}
     if floor(file) in VALUES and file.name != "provenance.py":  # which asks torch for the name of the GPU
         assert not roots & {"torch", "numpy"}
 
 
-@pytest.mark.parametrize("file", modules(), ids=lambda file: str(file.relative_to(PACKAGE)))
+@pytest.mark.parametrize("file", PARAMETERS, ids=lambda file: str(file.relative_to(PACKAGE)))
 def test_functions_stay_short(file: Path) -> None:
     for node in ast.walk(ast.parse(file.read_text())):
         if isinstance(node, ast.FunctionDef):
