@@ -12,8 +12,9 @@ from typing import Any
 
 from autogan_ray.base import catalog
 from autogan_ray.spaces.genotype import Genotype
+from autogan_ray.spaces.part import Decision
 from autogan_ray.spaces.published import Published, Score, all_published, is_published, load_genotype, load_published
-from autogan_ray.spaces.space import Decision, SearchSpace, load_space, space_of
+from autogan_ray.spaces.space import SearchSpace, load_space, space_of
 
 Say = Callable[[str], None]
 

@@ -17,7 +17,8 @@ from autogan_ray.spaces.operations import SKIP
 
 if TYPE_CHECKING:  # the configuration checks itself through this module
     from autogan_ray.config.study import StudyConfig, TrialConfig
-    from autogan_ray.spaces.space import Decision, SearchSpace
+    from autogan_ray.spaces.part import Decision
+    from autogan_ray.spaces.space import SearchSpace
 
 Fraction = Annotated[float, Field(gt=0, lt=1)]
 

@@ -21,7 +21,7 @@ from autogan_ray.nets.fast.total import Total
 from autogan_ray.nets.ops import Zero
 from autogan_ray.nets.selection import auxiliary_of, left_of
 from autogan_ray.nets.spectral import is_spectral
-from autogan_ray.spaces.space import Decision
+from autogan_ray.spaces.part import Decision
 
 
 @dataclass(frozen=True)

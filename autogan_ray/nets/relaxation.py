@@ -14,7 +14,7 @@ from torch import Tensor
 from autogan_ray.nets.place import One, Selection
 from autogan_ray.nets.selection import Drawn
 from autogan_ray.nets.upload import uploaded
-from autogan_ray.spaces.space import Decision
+from autogan_ray.spaces.part import Decision
 
 MOST_REDRAWS = 50
 """Where even so many draws are disconnected, the last one runs: its empty nodes are zeros and no gradient flows."""

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from autogan_ray.spaces.operations import NONE, SKIP
-from autogan_ray.spaces.space import Decision
+from autogan_ray.spaces.part import Decision
 
 
 class Drawn(dict[str, Any]):

@@ -15,7 +15,8 @@ from autogan_ray.nets.relaxation import ArchitectureParameters
 from autogan_ray.spaces.connectivity import dead_ends
 from autogan_ray.spaces.derivation.derive import NO_RULES, Rules, derive
 from autogan_ray.spaces.genotype import Genotype
-from autogan_ray.spaces.space import Decision, SearchSpace
+from autogan_ray.spaces.part import Decision
+from autogan_ray.spaces.space import SearchSpace
 
 DecisionTable = dict[str, dict[str, tuple[float, float]]]
 """decision -> choice -> (logit, probability)."""

@@ -11,7 +11,7 @@ import json
 import math
 import random
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Self
 
@@ -25,19 +25,8 @@ from autogan_ray.spaces.connectivity import dead_ends
 from autogan_ray.spaces.dag import INPUT, DagPart
 from autogan_ray.spaces.genotype import Genotype
 from autogan_ray.spaces.operations import OPERATIONS
+from autogan_ray.spaces.part import Decision
 from autogan_ray.spaces.sizes import CellLayout, generator_cells, generator_layout
-
-
-@dataclass(frozen=True)
-class Decision:
-    """One open place: ``name`` such as ``g.cell1.e0``, and its choices in the order of the logits."""
-
-    name: str
-    choices: tuple[str, ...]
-
-    @property
-    def network(self) -> str:
-        return self.name.split(".", 1)[0]
 
 
 class _Document(Value):

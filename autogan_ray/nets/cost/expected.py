@@ -20,7 +20,8 @@ from autogan_ray.nets.gan import Discriminator, Generator, Shape
 from autogan_ray.nets.place import Place
 from autogan_ray.spaces.blocks import BlockPart
 from autogan_ray.spaces.operations import NONE
-from autogan_ray.spaces.space import Decision, SearchSpace
+from autogan_ray.spaces.part import Decision
+from autogan_ray.spaces.space import SearchSpace
 
 Behind = tuple[tuple[str, str], ...]
 """The (decision, choice) pairs that must all be chosen for a layer to be there; empty for a fixed part."""

@@ -20,7 +20,8 @@ from autogan_ray.nets.place import Place, computed_plainly
 from autogan_ray.spaces.blocks import BlockPart, DiscriminatorPart, GeneratorPart, WholePart
 from autogan_ray.spaces.derivation.cell_labels import Prices, When
 from autogan_ray.spaces.operations import NONE
-from autogan_ray.spaces.space import Decision, SearchSpace
+from autogan_ray.spaces.part import Decision
+from autogan_ray.spaces.space import SearchSpace
 
 Choices = dict[str, str]
 

@@ -27,8 +27,9 @@ from autogan_ray.spaces.blocks import DiscriminatorPart, GeneratorPart, WholePar
 from autogan_ray.spaces.dag import INPUT, PLAIN, DagPart, Edge
 from autogan_ray.spaces.derivation.cell_labels import Prices
 from autogan_ray.spaces.operations import NONE
+from autogan_ray.spaces.part import Decision
 from autogan_ray.spaces.sizes import CellLayout, generator_layout
-from autogan_ray.spaces.space import Decision, SearchSpace
+from autogan_ray.spaces.space import SearchSpace
 
 Choices = dict[str, str]
 

@@ -12,7 +12,7 @@ from autogan_ray.nets.relaxation import ArchitectureParameters, one_hot
 from autogan_ray.nets.supernet import Supernet
 from autogan_ray.search.methods.base import ArchitectureMethod, Moment, Surroundings
 from autogan_ray.spaces.connectivity import dead_ends
-from autogan_ray.spaces.space import Decision
+from autogan_ray.spaces.part import Decision
 
 Path = dict[str, str]
 """decision -> choice, of one network."""

@@ -17,8 +17,9 @@ from enum import Enum
 from autogan_ray.spaces.dag import INPUT, PLAIN, DagPart, Edge
 from autogan_ray.spaces.derivation.frontier import EMPTY, Label, frontier, joined
 from autogan_ray.spaces.operations import NONE, SKIP
+from autogan_ray.spaces.part import Decision
 from autogan_ray.spaces.sizes import CellLayout, generator_layout
-from autogan_ray.spaces.space import Decision, SearchSpace
+from autogan_ray.spaces.space import SearchSpace
 
 When = frozenset[tuple[str, str]]
 """(decision, choice) pairs that must all hold for a module to be there; empty: it always is."""

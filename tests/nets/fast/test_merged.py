@@ -22,7 +22,8 @@ from autogan_ray.nets.gan import Discriminator, Generator, Shape
 from autogan_ray.nets.ops import batch_norm, conv, same_conv
 from autogan_ray.nets.place import One, Selection
 from autogan_ray.nets.spectral import found_together, norm_of, original, sigmas, spectral, stacked
-from autogan_ray.spaces.space import Decision, load_space
+from autogan_ray.spaces.part import Decision
+from autogan_ray.spaces.space import load_space
 
 SPACES = ["adversarialnas", "autogan", "alphagan"]
 PLAIN = ComputeConfig(merge=False, channels_last=False)

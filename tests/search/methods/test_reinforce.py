@@ -22,7 +22,8 @@ from autogan_ray.search.methods.reinforce.levels import coarse, plan_levels
 from autogan_ray.search.methods.reinforce.method import Reinforce
 from autogan_ray.search.methods.reinforce.reward import Reward
 from autogan_ray.search.methods.single_path import Connected, uniform_path
-from autogan_ray.spaces.space import Decision, SearchSpace, load_space
+from autogan_ray.spaces.part import Decision
+from autogan_ray.spaces.space import SearchSpace, load_space
 from autogan_ray.training.data import to_uint8
 from tests.search.toys import noise_images, pixels, search_of, through_a_file
 

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING
 
 from autogan_ray.base.errors import ConfigError
 from autogan_ray.spaces.blocks import WholePart
+from autogan_ray.spaces.part import Decision
 from autogan_ray.spaces.sizes import generator_cells
-from autogan_ray.spaces.space import Decision, SearchSpace
+from autogan_ray.spaces.space import SearchSpace
 
 if TYPE_CHECKING:  # a study's levels are checked before torch is wanted
     from torch import Tensor
