@@ -253,6 +253,7 @@ def _say_summary(say: Say, folder: Path) -> bool:
     from autogan_ray.results.rows import best_trial
     from autogan_ray.results.store import load_study
     from autogan_ray.results.symptoms import symptoms
+    from autogan_ray.retraining.job import study_spaces
 
     logs = TrialLogs(folder)
     study = load_study(folder)
@@ -267,7 +268,8 @@ def _say_summary(say: Say, folder: Path) -> bool:
 
     say(f"\nbest: trial {best.trial_id}, {decidedness(best.best['decisions'])}")
     say(draw(Genotype.from_dict(best.best["genotype"])))
-    for symptom in symptoms(best.records, int(study.studies["max_evaluations"].iloc[0])):
+    space = study_spaces(folder)[best.about["config"]["space"]]
+    for symptom in symptoms(best.records, int(study.studies["max_evaluations"].iloc[0]), space):
         say(f"warning: {symptom}")
     say(f"\ntables in {folder}; go on with")
     say(f"  python studies/retrain.py {folder}")

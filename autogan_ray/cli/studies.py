@@ -89,6 +89,7 @@ def say_trial(say: Say, results: Path, trial: str, as_json: bool) -> None:
     from autogan_ray.results.store import load_study
     from autogan_ray.results.symptoms import symptoms
     from autogan_ray.results.trial_log import TrialLogs
+    from autogan_ray.retraining.job import study_spaces
 
     study = load_study(results)
     metric = str(study.studies["metric"].iloc[0])
@@ -111,8 +112,10 @@ def say_trial(say: Say, results: Path, trial: str, as_json: bool) -> None:
     rows = [[r[c] if isinstance(r[c], str) else number(r[c]) for c in columns] for r in log.records]
     say(table(("evaluation", "kimg", f"{metric} derived", "supernet", "entropy G", "entropy D", "genotype"), rows))
     planned = int(study.studies["max_evaluations"].iloc[0])
-    for symptom in symptoms(log.records, planned):
-        say(f"warning: {symptom}")
+    if log.records:
+        space = study_spaces(results)[log.about["config"]["space"]]
+        for symptom in symptoms(log.records, planned, space):
+            say(f"warning: {symptom}")
     if log.best is not None:
         say(f"\nbest at evaluation {log.best['evaluation']}, {decidedness(log.best['decisions'])}")
         say(draw(Genotype.from_dict(log.best["genotype"])))

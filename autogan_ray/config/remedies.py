@@ -13,7 +13,6 @@ from pydantic import Field, NonNegativeFloat, model_validator
 
 from autogan_ray.base.errors import ConfigError
 from autogan_ray.base.value import Value
-from autogan_ray.spaces.operations import SKIP
 
 if TYPE_CHECKING:  # the configuration checks itself through this module
     from autogan_ray.config.study import StudyConfig, TrialConfig
@@ -105,9 +104,9 @@ def check_space(trial: TrialConfig, space: SearchSpace, image_size: int) -> None
         "d": _open(space.decisions_d(image_size)) if trial.search.search_d else [],
     }
     both = decided["g"] + decided["d"]
-    if remedies.auxiliary_skip and not any(SKIP in decision.choices for decision in space.decisions(image_size)):
+    if remedies.auxiliary_skip and not any(decision.identity for decision in space.decisions(image_size)):
         raise ConfigError(
-            f"remedies.auxiliary_skip = {remedies.auxiliary_skip}: no decision of {where} has the choice {SKIP!r}; "
+            f"remedies.auxiliary_skip = {remedies.auxiliary_skip}: no decision of {where} has the choice 'skip'; "
             "set it to 0, or take another space"
         )
     for network, decisions in decided.items():

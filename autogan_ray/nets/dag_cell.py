@@ -21,7 +21,6 @@ from autogan_ray.nets.ops import OpSpec, Repeated, build_op, conv
 from autogan_ray.nets.place import One, Place, Places, Selection, shares_of
 from autogan_ray.nets.selection import left_of, only_none_left
 from autogan_ray.spaces.dag import INPUT, PLAIN, DagPart, Edge
-from autogan_ray.spaces.operations import NONE
 from autogan_ray.spaces.sizes import CellLayout
 
 
@@ -176,10 +175,10 @@ def _repeated(name: str, times: int, spec: OpSpec) -> nn.Module:
 
 def _is_none(place: Place, selection: Selection) -> bool:
     if place.chosen is not None:
-        return place.chosen == NONE
+        return place.chosen == place.decision.no_connection
     weights = selection[place.decision.name]
     if isinstance(weights, One):
-        return place.decision.choices[weights.index] == NONE
+        return place.decision.choices[weights.index] == place.decision.no_connection
     return only_none_left(selection, place.decision)
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from autogan_ray.spaces.operations import NONE, SKIP
 from autogan_ray.spaces.part import Decision
 
 
@@ -34,12 +33,13 @@ def left_of(selection: Mapping[str, Any], decision: Decision) -> Sequence[int]:
 
 
 def only_none_left(selection: Mapping[str, Any], decision: Decision) -> bool:
-    """Whether a decision has lost all choices but ``none``."""
-    return [decision.choices[index] for index in left_of(selection, decision)] == [NONE]
+    """Whether a decision has lost all choices but "no connection"."""
+    return [decision.choices[index] for index in left_of(selection, decision)] == [decision.no_connection]
 
 
 def auxiliary_of(selection: Mapping[str, Any], decision: Decision) -> float:
     """b of a place's auxiliary skip; 0 for none."""
-    if not isinstance(selection, Drawn) or not selection.auxiliary or SKIP not in decision.choices:
+    skip = decision.identity
+    if not isinstance(selection, Drawn) or not selection.auxiliary or skip is None:
         return 0.0
-    return selection.auxiliary if decision.choices.index(SKIP) in left_of(selection, decision) else 0.0
+    return selection.auxiliary if decision.choices.index(skip) in left_of(selection, decision) else 0.0

@@ -8,6 +8,7 @@ from pydantic import Field, model_validator
 
 from autogan_ray.base.value import Value, no_doubles
 from autogan_ray.spaces.dag import DagPart
+from autogan_ray.spaces.part import Decision
 from autogan_ray.spaces.sizes import CellLayout, discriminator_layout
 
 
@@ -31,16 +32,11 @@ class BlockPart(Value):
                 raise ValueError(f"{name} is empty; a decision needs at least one choice")
         return self
 
-    def decided(self, layout: CellLayout) -> tuple[tuple[str, tuple[str, ...]], ...]:
-        """(name, choices) of each decision of one cell."""
-        skips = [(f"skip{earlier}", self.skip) for earlier in range(1, layout.number)]
-        return (
-            ("conv", self.conv),
-            ("norm", self.norm),
-            ("up", self.up),
-            ("shortcut", self.shortcut),
-            *skips,
-        )
+    def decided(self, layout: CellLayout) -> tuple[Decision, ...]:
+        """The decisions of one cell, by their names in it."""
+        skips = [Decision(f"skip{earlier}", self.skip) for earlier in range(1, layout.number)]
+        own = ("conv", self.conv), ("norm", self.norm), ("up", self.up), ("shortcut", self.shortcut)
+        return (*(Decision(name, choices) for name, choices in own), *skips)
 
 
 class FixedPart(Value):

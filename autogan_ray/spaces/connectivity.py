@@ -10,8 +10,7 @@ import itertools
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
-from autogan_ray.spaces.dag import INPUT, PLAIN, DagPart, Edge
-from autogan_ray.spaces.operations import NONE
+from autogan_ray.spaces.dag import INPUT, DagPart, Edge
 from autogan_ray.spaces.sizes import CellLayout, generator_layout
 
 if TYPE_CHECKING:  # the space checks genotypes through this module
@@ -31,8 +30,9 @@ def _dag_cells(space: SearchSpace, image_size: int) -> Iterator[tuple[str, DagPa
 
 
 def _kept(part: DagPart, cell: CellLayout, lead: str, choices: Mapping[str, str]) -> list[Edge]:
-    """The edges that carry something: all but those whose choice is ``none``."""
-    return [edge for edge in part.edges(cell) if edge.choices == PLAIN or choices[lead + edge.name] != NONE]
+    """The edges that carry something: all but those whose choice is "no connection"."""
+    cut = {d.name for d in part.decided(cell) if choices[lead + d.name] == d.no_connection}
+    return [edge for edge in part.edges(cell) if edge.name not in cut]
 
 
 def dead_ends(space: SearchSpace, choices: Mapping[str, str], image_size: int) -> list[tuple[str, int, str]]:
@@ -43,7 +43,7 @@ def dead_ends(space: SearchSpace, choices: Mapping[str, str], image_size: int) -
     found = []
     for network, part, cell in _dag_cells(space, image_size):
         lead = f"{network}.cell{cell.number}."
-        if all(lead + name not in choices for name, _ in part.decided(cell)):
+        if all(lead + decision.name not in choices for decision in part.decided(cell)):
             continue  # choices of the other network alone
         found += [(network, cell.number, node) for node in _starved(part, _kept(part, cell, lead, choices))]
     return found
@@ -74,7 +74,7 @@ def repaired(space: SearchSpace, probabilities: Probabilities, image_size: int) 
     choices = {name: max(shares, key=shares.__getitem__) for name, shares in probabilities.items()}
     for network, part, cell in _dag_cells(space, image_size):
         lead = f"{network}.cell{cell.number}."
-        here = any(lead + name in choices for name, _ in part.decided(cell))
+        here = any(lead + decision.name in choices for decision in part.decided(cell))
         if here and not _repair(part, cell, lead, choices, probabilities):
             return None
     return choices
@@ -90,9 +90,9 @@ def _repair(part: DagPart, cell: CellLayout, lead: str, choices: dict[str, str],
     for count in range(1, len(able) + 1):
         fits = [some for some in itertools.combinations(able, count) if not _starved(part, kept + list(some))]
         if fits:
-            best = min(fits, key=lambda some: sum(probabilities[lead + edge.name][NONE] for edge in some))
-            for edge in best:
-                shares = {c: p for c, p in probabilities[lead + edge.name].items() if c != NONE}
-                choices[lead + edge.name] = max(shares, key=shares.__getitem__)
+            empty_names = [[lead + edge.name for edge in edges] for edges in fits]
+            for name in min(empty_names, key=lambda names: sum(probabilities[n][choices[n]] for n in names)):
+                operations = {c: p for c, p in probabilities[name].items() if c != choices[name]}
+                choices[name] = max(operations, key=operations.__getitem__)
             return True
     return False

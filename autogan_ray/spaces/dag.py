@@ -13,6 +13,7 @@ from pydantic import Field, PositiveInt, model_validator
 
 from autogan_ray.base.value import Value, known_name, no_doubles
 from autogan_ray.spaces.operations import NONE, OPERATIONS
+from autogan_ray.spaces.part import Decision
 from autogan_ray.spaces.sizes import CellLayout, discriminator_layout
 
 INPUT = "in"
@@ -172,15 +173,14 @@ class DagPart(Value):
             return edge.model_copy(update={"choices": PLAIN})
         return edge
 
-    def decided(self, layout: CellLayout) -> tuple[tuple[str, tuple[str, ...]], ...]:
-        """(name, choices) of each decision of one cell: its edges, then its searched skips."""
+    def decided(self, layout: CellLayout) -> tuple[Decision, ...]:
+        """The decisions of one cell, by their names in it: its edges, then its searched skips."""
         if layout.fixed:
             return ()
-        found = [(edge.name, self.choices[edge.choices]) for edge in self.edges(layout) if edge.choices != PLAIN]
+        listed = {edge.name: edge.choices for edge in self.edges(layout) if edge.choices != PLAIN}
         if self.cell.skip_choices is not None:
-            listed = self.choices[self.cell.skip_choices]
-            found += [(f"skip{earlier}", listed) for earlier in range(1, layout.number)]
-        return tuple(found)
+            listed |= {f"skip{earlier}": self.cell.skip_choices for earlier in range(1, layout.number)}
+        return tuple(Decision(name, self.choices[choices], edge=True) for name, choices in listed.items())
 
     def levels(self, layout: CellLayout) -> dict[str, int]:
         """node -> how often its image side is doubled against the input (negative: halved).

@@ -10,7 +10,7 @@ import hashlib
 import json
 import math
 import random
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Self
@@ -20,7 +20,7 @@ from pydantic import model_validator
 from autogan_ray.base import catalog
 from autogan_ray.base.errors import ConfigError, GenotypeError, NotFoundError, SpaceError, nearest
 from autogan_ray.base.value import Value, parse_toml
-from autogan_ray.spaces.blocks import DiscriminatorPart, FixedPart, GeneratorPart, WholePart
+from autogan_ray.spaces.blocks import BlockPart, DiscriminatorPart, FixedPart, GeneratorPart, WholePart
 from autogan_ray.spaces.connectivity import dead_ends
 from autogan_ray.spaces.dag import INPUT, DagPart
 from autogan_ray.spaces.genotype import Genotype
@@ -96,11 +96,7 @@ class SearchSpace(Value):
         part = self.generator
         if isinstance(part, WholePart):
             return (Decision("g.whole.network", part.networks),)
-        found: list[Decision] = []
-        for cell in generator_layout(image_size):
-            decided = part.decided(cell)
-            found += [Decision(f"g.cell{cell.number}.{name}", choices) for name, choices in decided]
-        return tuple(found)
+        return _named("g", part, generator_layout(image_size))
 
     def decisions_d(self, image_size: int) -> tuple[Decision, ...]:
         """The discriminator's decisions; none for a fixed one."""
@@ -109,11 +105,7 @@ class SearchSpace(Value):
             return ()
         if isinstance(part, WholePart):
             return (Decision("d.whole.network", part.networks),)
-        return tuple(
-            Decision(f"d.cell{cell.number}.{name}", choices)
-            for cell in part.layout_d(image_size)
-            for name, choices in part.decided(cell)
-        )
+        return _named("d", part, part.layout_d(image_size))
 
     def takes_classes(self, choices: Mapping[str, str]) -> bool:
         """Whether both networks of these choices are class-conditional where the data set has labels."""
@@ -197,6 +189,15 @@ class SearchSpace(Value):
             for decisions in (self.decisions_g(image_size), self.decisions_d(image_size))
         ]
         return Genotype(self.name, image_size, *parts)
+
+
+def _named(network: str, part: DagPart | BlockPart, layouts: Iterable[CellLayout]) -> tuple[Decision, ...]:
+    """The decisions of all cells, with the network and the cell before their names."""
+    return tuple(
+        replace(decision, name=f"{network}.cell{cell.number}.{decision.name}")
+        for cell in layouts
+        for decision in part.decided(cell)
+    )
 
 
 def load_space(name: str | Path) -> SearchSpace:

@@ -91,7 +91,7 @@ def test_a_place_computes_only_what_is_left() -> None:
     assert ran == ["x", "z"]
 
 
-SKIPPING = Decision("g.a", ("none", "skip", "y"))
+SKIPPING = Decision("g.a", ("none", "skip", "y"), edge=True)
 
 
 @pytest.mark.parametrize(("left", "extra"), [(None, 0.25), ({"g.a": (1, 2)}, 0.25), ({"g.a": (0, 2)}, 0.0)])

@@ -74,7 +74,7 @@ def test_any_logits_give_a_legal_genotype_by_the_fewest_changes(seed: int, name:
     argmax = {decision: max(row, key=row.__getitem__) for decision, row in shares.items()}
     changed = {decision for decision in choices if choices[decision] != argmax[decision]}
     for lead, part, layout in dag_cells(space):
-        names = {lead + edge for edge, _ in part.decided(layout)}
+        names = {lead + own.name for own in part.decided(layout)}
         empty = {decision for decision in names if argmax[decision] == "none"}
         here = changed & names
         assert here <= empty, "only an empty edge may be filled"
@@ -85,7 +85,7 @@ def test_any_logits_give_a_legal_genotype_by_the_fewest_changes(seed: int, name:
         for decision in here:
             rest = {choice: p for choice, p in shares[decision].items() if choice != "none"}
             assert rest[choices[decision]] == max(rest.values()), "filled with the likeliest operation"
-    outside = changed - {lead + edge for lead, part, layout in dag_cells(space) for edge, _ in part.decided(layout)}
+    outside = changed - {lead + own.name for lead, part, layout in dag_cells(space) for own in part.decided(layout)}
     assert not outside
 
 

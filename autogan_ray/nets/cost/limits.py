@@ -85,7 +85,7 @@ def _check_cost(
 def _equal(space: SearchSpace, shape: Shape, network: str, rules: Rules) -> dict[str, dict[str, float]]:
     """All that a network may take, each as probable as any other: for what is asked of costs alone."""
     decisions = space.decisions_g(shape.image_size) if network == "g" else space.decisions_d(shape.image_size)
-    return rules.allowed({decision.name: dict.fromkeys(decision.choices, 1.0) for decision in decisions})
+    return rules.allowed({d.name: dict.fromkeys(d.choices, 1.0) for d in decisions}, decisions)
 
 
 def _beside(exclude_none: bool, most_skips: int | None = None) -> str:

@@ -162,7 +162,7 @@ def _least_of_dag(part: DagPart, network: str, layout: CellLayout, least: Mappin
     order = cell.order()
     priced = {edge.name: Extreme(0, {}) if edge.choices == PLAIN else least[lead + edge.name] for edge in edges}
     silent = {edge.name for edge in edges if edge.choices != PLAIN and NONE in part.choices[edge.choices]}
-    skips = [least[lead + name] for name, _ in part.decided(layout) if name not in priced]
+    skips = [least[lead + d.name] for d in part.decided(layout) if d.name not in priced]
     best: Extreme | None = None
 
     def visit(states: dict[str, _State], so_far: Extreme) -> None:
@@ -229,4 +229,4 @@ def _connected_in_dag(part: DagPart, layout: CellLayout) -> int:
             )
             ways *= silent if node in dead else some - silent
         total += ways
-    return total * math.prod(len(choices) for name, choices in part.decided(layout) if name not in listed)  # skips
+    return total * math.prod(len(d.choices) for d in part.decided(layout) if d.name not in listed)  # skips

@@ -11,12 +11,11 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 
 from autogan_ray.spaces.dag import INPUT, PLAIN, DagPart, Edge
 from autogan_ray.spaces.derivation.frontier import EMPTY, Label, frontier, joined
-from autogan_ray.spaces.operations import NONE, SKIP
 from autogan_ray.spaces.part import Decision
 from autogan_ray.spaces.sizes import CellLayout, generator_layout
 from autogan_ray.spaces.space import SearchSpace
@@ -51,15 +50,16 @@ class CellRules:
     macs: Prices
     most_skips: int | None = None
 
-    def label(self, name: str, choice: str, runs: bool = True) -> Label:
+    def label(self, decision: Decision, choice: str, runs: bool = True) -> Label:
         """Of one choice by itself."""
-        key = frozenset({(name, choice)})
+        pair = (decision.name, choice)
+        key = frozenset({pair})
         return Label(
-            log_of(self.rows[name][choice]),
+            log_of(self.rows[decision.name][choice]),
             self.params.get(key, 0),
             self.macs.get(key, 0) if runs else 0,
-            int(choice == SKIP and self.most_skips is not None),
-            (name, choice),
+            int(choice == decision.identity and self.most_skips is not None),
+            pair,
         )
 
 
@@ -109,16 +109,17 @@ class _DagCell:
 
     def __init__(self, part: DagPart, network: str, layout: CellLayout, rules: CellRules) -> None:
         self._cell, self._edges = part.cell, part.edges(layout)
-        self._lead = f"{network}.cell{layout.number}."
+        lead = f"{network}.cell{layout.number}."
         self._rules = rules
+        self._decisions = {d.name: replace(d, name=lead + d.name) for d in part.decided(layout)}
         edges = {edge.name for edge in self._edges}
-        self._skips = [self._lead + name for name, _ in part.decided(layout) if name not in edges]
+        self._skips = [decision for name, decision in self._decisions.items() if name not in edges]
 
     def labels(self) -> list[Label]:
         rules, order = self._rules, self._cell.order()
         start = [EMPTY]
-        for name in self._skips:  # searched skips between cells always run
-            start = joined(start, [rules.label(name, choice) for choice in rules.rows[name]], rules.most_skips)
+        for skip in self._skips:  # searched skips between cells always run
+            start = joined(start, [rules.label(skip, choice) for choice in rules.rows[skip.name]], rules.most_skips)
         table: dict[States, list[Label]] = {((INPUT, _State.RUNNING),): start}
         for index, node in enumerate(order):
             later = {edge.source for edge in self._edges if edge.target in order[index + 1 :]}
@@ -153,10 +154,10 @@ class _DagCell:
         return empty if state is _State.DEAD else kept
 
     def _ways(self, edge: Edge, runs: bool) -> tuple[list[Label], list[Label]]:
-        """(labels of ``none``, labels of operations) of one edge."""
+        """(labels of "no connection", labels of operations) of one edge."""
         if edge.choices == PLAIN:
             return [], [EMPTY]
-        name = self._lead + edge.name
-        row = self._rules.rows[name]
-        silent = [self._rules.label(name, NONE)] if NONE in row else []
-        return silent, [self._rules.label(name, choice, runs) for choice in row if choice != NONE]
+        decision = self._decisions[edge.name]
+        row, cut = self._rules.rows[decision.name], decision.no_connection
+        silent = [self._rules.label(decision, choice) for choice in row if choice == cut]
+        return silent, [self._rules.label(decision, choice, runs) for choice in row if choice != cut]

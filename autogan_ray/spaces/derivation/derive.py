@@ -10,13 +10,13 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from autogan_ray.spaces.connectivity import Probabilities, repaired
 from autogan_ray.spaces.derivation.cell_labels import FREE, CellRules, Prices, Rows, labels_of_cells, log_of
 from autogan_ray.spaces.derivation.frontier import Costs, Label, best, cheapest
-from autogan_ray.spaces.operations import NONE, SKIP
+from autogan_ray.spaces.part import Decision
 from autogan_ray.spaces.space import SearchSpace
 
 NETWORKS = ("g", "d")
@@ -38,7 +38,7 @@ class Rules:
     """What a derived genotype obeys; by default nothing but that it is connected.
 
     Args:
-        exclude_none: ``none`` is not taken (DARTS, Liu et al. 2019).
+        exclude_none: no edge takes its choice "no connection" (DARTS, Liu et al. 2019).
         most_skips: network (``g``, ``d``) -> edges ``skip`` in each of its cells, at most.
         limits: (network, ``params`` or ``macs``) -> limit.
     """
@@ -47,10 +47,16 @@ class Rules:
     most_skips: Mapping[str, int] = field(default_factory=dict)
     limits: Mapping[tuple[str, str], Limit] = field(default_factory=dict)
 
-    def allowed(self, probabilities: Probabilities) -> dict[str, dict[str, float]]:
-        """The choices that may be taken, with the probabilities they had."""
+    def allowed(self, probabilities: Probabilities, decisions: Iterable[Decision]) -> dict[str, dict[str, float]]:
+        """Returns the choices that may be taken, with the probabilities they had.
+
+        Args:
+            probabilities: of any of the decisions.
+            decisions: of the space; they know which choice means "no connection".
+        """
+        cut = {d.name: d.no_connection for d in decisions} if self.exclude_none else {}
         return {
-            name: {choice: p for choice, p in row.items() if not (self.exclude_none and choice == NONE)}
+            name: {choice: p for choice, p in row.items() if choice != cut.get(name)}
             for name, row in probabilities.items()
         }
 
@@ -76,7 +82,7 @@ def derive(
     """decision -> choice: the genotype of these probabilities that obeys the rules.
 
     * No rules: the likeliest choices, a starved node repaired by the fewest changes.
-    * ``exclude_none``: the likeliest operations.
+    * ``exclude_none``: every edge of a DAG takes its likeliest operation.
     * Skips: as long as a cell has more than it may, its least probable ``skip`` gives way to the next likeliest choice
       there (P-DARTS, Chen et al. 2019).
     * A limit on cost: the most probable connected genotype of that network within its limits, skips included.
@@ -84,7 +90,7 @@ def derive(
     The rows may lack choices: those are not taken. Raises ValueError where no connected network obeys the rules; of
     whole rows that cannot be where ``nets/cost/limits.py`` let them pass.
     """
-    rows = rules.allowed(probabilities)
+    rows = rules.allowed(probabilities, space.decisions(image_size))
     choices: dict[str, str] = {}
     for network in NETWORKS:
         own = rows_of(network, rows)
@@ -108,20 +114,22 @@ def _by_fewest_changes(
 ) -> dict[str, str] | None:
     """None where repairs and skips that give way do not lead to a network."""
     left = {name: dict(row) for name, row in rows.items()}
+    skip = {decision.name: decision.identity for decision in space.decisions(image_size)}
     while all(left.values()):
         choices = repaired(space, left, image_size)
         if choices is None or most_skips is None:
             return choices
         cells: dict[str, list[str]] = {}
         for name, choice in choices.items():
-            cells.setdefault(name.rsplit(".", 1)[0], []).extend([name] if choice == SKIP else [])
+            cells.setdefault(name.rsplit(".", 1)[0], []).extend([name] if choice == skip[name] else [])
         surplus = [names for names in cells.values() if len(names) > most_skips]
         if not surplus:
             return choices
         able = [name for name in reversed(surplus[0]) if len(left[name]) > 1]
         if not able:
             return None
-        del left[min(able, key=lambda name: left[name][SKIP])][SKIP]
+        weakest = min(able, key=lambda name: left[name][choices[name]])
+        del left[weakest][choices[weakest]]
     return None
 
 
@@ -148,7 +156,7 @@ def _cells(space: SearchSpace, network: str, rows: Rows, image_size: int, rules:
 
 def obeys(space: SearchSpace, network: str, choices: Mapping[str, str], image_size: int, rules: Rules) -> bool:
     """Whether the choices of one network are connected and within the rules."""
-    rows = rules.allowed({name: {choice: 1.0} for name, choice in choices.items()})
+    rows = rules.allowed({name: {choice: 1.0} for name, choice in choices.items()}, space.decisions(image_size))
     return most_probable(space, network, rows, image_size, rules) is not None
 
 
@@ -161,7 +169,7 @@ def candidates(
     breaks a rule is drawn again. D's choices are :func:`derive`'s throughout, as nothing of D is scored.
     """
     likeliest = derive(space, probabilities, image_size, rules)
-    rows = rows_of("g", rules.allowed(probabilities))
+    rows = rows_of("g", rules.allowed(probabilities, space.decisions(image_size)))
     found = [likeliest]
     for _ in range(count):
         drawn = likeliest | _draw(space, rows, image_size, rules, rng)

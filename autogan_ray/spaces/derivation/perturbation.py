@@ -38,7 +38,7 @@ def perturbed_choices(
         adapt: called with the mixture after each settled decision.
     """
     mixture = {name: dict(row) for name, row in rows_of("g", probabilities).items()}
-    allowed = {name: dict(row) for name, row in rows_of("g", rules.allowed(probabilities)).items()}
+    allowed = rules.allowed(rows_of("g", probabilities), space.decisions(image_size))
     for name in order:
         able = [one for one in allowed[name] if _completable(space, allowed | {name: {one: 1.0}}, image_size, rules)]
         if not able:

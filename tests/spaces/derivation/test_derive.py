@@ -14,6 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from autogan_ray.config.study import load_study_config
 from autogan_ray.spaces.connectivity import dead_ends, derive_choices
 from autogan_ray.spaces.derivation.cell_labels import When
 from autogan_ray.spaces.derivation.derive import (
@@ -27,9 +28,12 @@ from autogan_ray.spaces.derivation.derive import (
     smallest,
 )
 from autogan_ray.spaces.derivation.frontier import Label, best, frontier
+from autogan_ray.spaces.published import all_published
 from autogan_ray.spaces.space import SearchSpace, load_space
 
 NAMES = ("adversarialnas", "alphagan/eagan", "autogan/adversarialnas", "handmade")
+ALL = ("adversarialnas", "alphagan", "autogan", "autogan/eagan", "autogan/fixed", "handmade")
+"""Every shipped part stands in one of them."""
 LEANS = st.sampled_from([-3.0, 0.0, 3.0])
 Shares = dict[str, dict[str, float]]
 
@@ -44,6 +48,11 @@ def drawn(space: SearchSpace, size: int, seed: int, lean_none: float = 0.0, lean
     rng = random.Random(seed)
     lean = {"none": lean_none, "skip": lean_skip}
     return {d.name: softmax({c: rng.gauss(lean.get(c, 0.0), 1.5) for c in d.choices}) for d in space.decisions(size)}
+
+
+def is_edge(name: str) -> bool:
+    """Whether a decision of a shipped space is an edge of a DAG: those of AutoGAN's blocks are known by their names."""
+    return name.rsplit(".", 1)[1] not in ("conv", "norm", "up", "shortcut", "skip1", "skip2", "network")
 
 
 def skips_by_cell(choices: dict[str, str]) -> Counter[str]:
@@ -68,9 +77,50 @@ def test_rules_hold_for_any_logits_and_the_genotype_is_legal(
     shares = drawn(space, 32, seed, lean_none, lean_skip)
     choices = derive(space, shares, 32, Rules(exclude, {"g": most_g, "d": most_d}))
     space.check(space.genotype(choices, 32))
-    assert not exclude or "none" not in choices.values()
+    assert not exclude or all(choices[d.name] != "none" for d in space.decisions(32) if is_edge(d.name))
     for cell, count in skips_by_cell(choices).items():
         assert count <= {"g": most_g, "d": most_d}[cell[0]], cell
+
+
+@settings(max_examples=80, deadline=None)
+@given(st.integers(0, 2**32), st.sampled_from(ALL), st.sampled_from([8, 32]))
+def test_excluding_none_takes_no_choice_but_no_connection_and_takes_it_from_every_edge(
+    seed: int, name: str, size: int
+) -> None:
+    space = load_space(name)
+    shares = drawn(space, size, seed, lean_none=1.0)
+    allowed = Rules(exclude_none=True).allowed(shares, space.decisions(size))
+    for decision, row in shares.items():
+        lost = {"none"} & row.keys() if is_edge(decision) else set()
+        assert allowed[decision] == {choice: p for choice, p in row.items() if choice not in lost}, decision
+    choices = derive(space, shares, size, Rules(exclude_none=True))
+    assert choices == {decision: max(row, key=row.__getitem__) for decision, row in allowed.items()}
+
+
+def test_every_published_genotype_without_an_empty_edge_can_be_derived_without_none() -> None:
+    derived = []
+    for published in all_published():
+        genotype, space = published.genotype, load_space(published.genotype.space)
+        if any(choice == "none" for name, choice in genotype.choices.items() if is_edge(name)):
+            continue
+        sure = {
+            d.name: {choice: float(choice == genotype.choices[d.name]) for choice in d.choices}
+            for d in space.decisions(genotype.image_size)
+        }
+        assert derive(space, sure, genotype.image_size, Rules(exclude_none=True)) == genotype.choices
+        derived.append(published.name)
+    assert "autogan-a" in derived
+
+
+@pytest.mark.parametrize("space_name", load_study_config("digits").sweep["space"].choice or ())
+def test_the_digits_study_can_derive_a_generator_without_normalisation(space_name: str) -> None:
+    study = load_study_config("digits")
+    space = load_space(str(space_name))
+    shares = {d.name: softmax({c: 9.0 * (c == "none") for c in d.choices}) for d in space.decisions(8)}
+    choices = derive(space, shares, 8, Rules(exclude_none=study.derive.exclude_none))
+    assert {name for name, choice in choices.items() if choice == "none"} == {
+        name for name in choices if name.endswith(".norm")
+    }
 
 
 @settings(max_examples=60, deadline=None)
@@ -200,7 +250,7 @@ def test_the_limited_network_is_the_most_probable_within_the_limits_by_brute_for
         and (most is None or skips <= most)
         and not (exclude and "none" in choices.values())
     ]
-    found = most_probable(tiny(), "g", rules.allowed(shares), 4, rules)
+    found = most_probable(tiny(), "g", rules.allowed(shares, tiny().decisions(4)), 4, rules)
     if not within:
         assert found is None
         with pytest.raises(ValueError, match="no connected network 'g' obeys"):
@@ -221,7 +271,7 @@ def test_the_smallest_network_under_rules_is_that_of_brute_force(
 ) -> None:
     table, index = {"params": (PARAMS, 1), "macs": (MACS, 2)}[quantity]
     rules = Rules(exclude, {} if most is None else {"g": most}, {("g", quantity): Limit(math.inf, table)})
-    rows = rules.allowed(drawn(tiny(), 4, 0))
+    rows = rules.allowed(drawn(tiny(), 4, 0), tiny().decisions(4))
     wanted = min(
         one[index]
         for one in every()
