@@ -24,7 +24,6 @@ from torch.optim import Adam
 from autogan_ray.config.sections import OptimConfig, RetrainConfig
 from autogan_ray.config.study import TrialConfig
 from autogan_ray.nets.gan import Shape
-from autogan_ray.spaces.connectivity import dead_ends
 from autogan_ray.spaces.part import Decision
 from autogan_ray.spaces.space import SearchSpace
 from autogan_ray.training.data import BatchStream, ImageData, split_halves
@@ -82,7 +81,7 @@ class Logits:
     def _connected(self, soft: Tensor) -> bool:
         best = soft.argmax(dim=1).tolist()
         choices = {d.name: d.choices[index] for d, index in zip(self.decisions, best, strict=True)}
-        return not dead_ends(self.space, choices, self.image_size)
+        return not self.space.dead_ends(choices, self.image_size)
 
     def _named(self, rows: Tensor) -> Weights:
         return {d.name: row[: len(d.choices)] for d, row in zip(self.decisions, rows.unbind(), strict=True)}
@@ -156,8 +155,8 @@ class TextbookSearch(_Pair):
         optim, batch = trial.optim, trial.search.batch_size
         super().__init__(Generator(space, shape), Discriminator(space, shape), optim, optim.ema, device)
         self.trial, self.shape, self.data = trial, shape, data
-        self.logits_g = Logits(space, space.decisions_g(shape.image_size), shape.image_size, device)
-        self.logits_d = Logits(space, space.decisions_d(shape.image_size), shape.image_size, device)
+        self.logits_g = Logits(space, space.decisions(shape.image_size, "g"), shape.image_size, device)
+        self.logits_d = Logits(space, space.decisions(shape.image_size, "d"), shape.image_size, device)
         decay = optim.weight_decay_arch
         self.adam_arch_g = _adam([self.logits_g.logits], optim.lr_arch_g, optim.betas_arch, decay)
         self.adam_arch_d = _adam([self.logits_d.logits], optim.lr_arch_d, optim.betas_arch, decay)

@@ -62,7 +62,7 @@ class Cell(nn.Module):
     def forward(self, x: Tensor, skips: list[Tensor], weights: Weights) -> tuple[Tensor, Tensor]:
         """(output, skip output)."""
         values = {INPUT: x}
-        for node in self.cell.order():
+        for node in self.cell.order:
             total: Tensor | None = None
             for edge in self.plan:
                 if edge.target == node:
@@ -222,7 +222,7 @@ class Discriminator(nn.Module):
         if isinstance(part, WholePart):
             raise _whole(space)
         self.cells = nn.ModuleList()
-        for layout in part.layout_d(shape.image_size):
+        for layout in part.layout(shape.image_size):
             c_in, down = shape.image_channels if layout.first else width, layout.level < 0
             if isinstance(part, DagPart) and not layout.fixed:
                 self.cells.append(Cell(part, "d", layout, c_in, width, part.norm, choices))

@@ -17,8 +17,8 @@ from typing import Any
 from autogan_ray.base.errors import ConfigError, GenotypeError, ResultsError
 from autogan_ray.config.study import StudyConfig, assign, load_study_config, parse_override
 from autogan_ray.spaces.genotype import Genotype
+from autogan_ray.spaces.load import load_space, space_of
 from autogan_ray.spaces.published import load_genotype
-from autogan_ray.spaces.space import load_space, space_of
 
 SEARCH, RANDOM = "search", "random"
 PLAN_FILE = "plan.json"

@@ -12,9 +12,10 @@ from typing import Any
 
 from autogan_ray.base import catalog
 from autogan_ray.spaces.genotype import Genotype
+from autogan_ray.spaces.load import load_space, space_of
 from autogan_ray.spaces.part import Decision
 from autogan_ray.spaces.published import Published, Score, all_published, is_published, load_genotype, load_published
-from autogan_ray.spaces.space import SearchSpace, load_space, space_of
+from autogan_ray.spaces.space import SearchSpace
 
 Say = Callable[[str], None]
 
@@ -35,7 +36,7 @@ def say_spaces(say: Say, image_size: int, as_json: bool) -> None:
         except SpaceError:
             use = f"autogan/{name}"
             space = load_space(use)
-        decisions = (len(space.decisions_g(image_size)), len(space.decisions_d(image_size)))
+        decisions = (len(space.decisions(image_size, "g")), len(space.decisions(image_size, "d")))
         description = space.description.split(" | ")[-1]  # of G/D: what stands right of the slash is listed
         rows.append((use, *decisions, _size_text(space, image_size), description))
     if as_json:
@@ -52,11 +53,10 @@ def say_space(say: Say, name: str, image_size: int, as_json: bool) -> None:
     Raises NotFoundError, SpaceError: no such space, a file that describes none, an image size that does not fit.
     """
     from autogan_ray.cli.text import table
-    from autogan_ray.nets.cost.range import connected_size
     from autogan_ray.results.drawing import WIDTH, draw_cell
 
     space = load_space(name)
-    size, connected = space.size(image_size), connected_size(space, image_size)
+    size, connected = space.size(image_size), space.connected_size(image_size)
     cost = _cost_range(space, image_size)
     if as_json:
         say(json.dumps(space.to_dict() | {"size": size, "connected": connected, "cost": cost}, indent=2))

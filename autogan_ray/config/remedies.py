@@ -100,8 +100,8 @@ def check_space(trial: TrialConfig, space: SearchSpace, image_size: int) -> None
     """Raises ConfigError where a trial's space gives a remedy nothing to work on."""
     remedies, where = trial.remedies, f"space {space.name!r}"
     decided = {
-        "g": _open(space.decisions_g(image_size)),
-        "d": _open(space.decisions_d(image_size)) if trial.search.search_d else [],
+        "g": _open(space.decisions(image_size, "g")),
+        "d": _open(space.decisions(image_size, "d")) if trial.search.search_d else [],
     }
     both = decided["g"] + decided["d"]
     if remedies.auxiliary_skip and not any(decision.identity for decision in space.decisions(image_size)):

@@ -40,7 +40,7 @@ class DagCell(nn.Module):
         super().__init__()
         cell, lead = part.cell, f"{network}.cell{layout.number}"
         self._cell, self._c_out = cell, c_out
-        self._order = cell.order()
+        self._order = cell.order
         self._edges = part.edges(layout)
         self._levels = part.levels(layout)
         self._mode = cell.skip_modes[(layout.number - 1) % len(cell.skip_modes)]

@@ -23,8 +23,9 @@ from autogan_ray.config.study import StudyConfig
 from autogan_ray.results.retrained import RESULT, RETRAINED, read_result
 from autogan_ray.results.store import Study
 from autogan_ray.spaces.genotype import Genotype
+from autogan_ray.spaces.load import load_space, space_of
 from autogan_ray.spaces.published import is_published, load_genotype
-from autogan_ray.spaces.space import SearchSpace, load_space, space_of
+from autogan_ray.spaces.space import SearchSpace
 from autogan_ray.study.study_file import STUDY_FILE
 
 if TYPE_CHECKING:

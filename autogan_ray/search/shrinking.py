@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 
 from autogan_ray.nets.relaxation import ArchitectureParameters
-from autogan_ray.spaces.connectivity import dead_ends
 from autogan_ray.spaces.part import Decision
 from autogan_ray.spaces.space import SearchSpace
 
@@ -26,7 +25,7 @@ def shrink(logits: ArchitectureParameters, space: SearchSpace, image_size: int) 
     for _, name, choice in sorted(weakest, key=lambda found: found[0]):
         left = logits.left()
         left[name] = tuple(one for one in left[name] if one != choice)
-        if not dead_ends(space, _all_on(logits.decisions, left), image_size):
+        if not space.dead_ends(_all_on(logits.decisions, left), image_size):
             logits.drop(name, choice)
 
 

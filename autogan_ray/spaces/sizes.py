@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from autogan_ray.base.errors import SpaceError
@@ -24,6 +25,10 @@ class CellLayout:
     @property
     def first(self) -> bool:
         return self.number == 1
+
+    def lead(self, network: str) -> str:
+        """Returns what stands before the short names of the cell's decisions: ``g.cell1.``."""
+        return f"{network}.cell{self.number}."
 
 
 def generator_layout(image_size: int) -> tuple[CellLayout, ...]:
@@ -73,3 +78,9 @@ def discriminator_layout(
         CellLayout(number, -1 if number <= downs else 0, fixed=number <= fixed)
         for number in range(1, (cells or able) + 1)
     )
+
+
+def cells_in_words(layouts: Sequence[CellLayout]) -> str:
+    """Returns ``cell2..cell4`` for consecutive cells, ``cell2`` for one."""
+    first, last = layouts[0].number, layouts[-1].number
+    return f"cell{first}" if first == last else f"cell{first}..cell{last}"

@@ -11,7 +11,7 @@ from autogan_ray.base.errors import ConfigError
 from autogan_ray.cli.main import main
 from autogan_ray.config.remedies import RemediesConfig, check_space
 from autogan_ray.config.study import TrialConfig, load_study_config, sweepable
-from autogan_ray.spaces.space import load_space
+from autogan_ray.spaces.load import load_space
 
 MIXTURE = "search.relaxation=softmax"
 SWEPT = "sweep.search.relaxation={choice=['softmax','gumbel_hard']}"

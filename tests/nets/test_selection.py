@@ -15,8 +15,8 @@ from autogan_ray.nets.relaxation import ArchitectureParameters
 from autogan_ray.nets.selection import Drawn
 from autogan_ray.nets.supernet import Supernet
 from autogan_ray.search.shrinking import shrink
+from autogan_ray.spaces.load import load_space
 from autogan_ray.spaces.part import Decision
-from autogan_ray.spaces.space import load_space
 
 DECISIONS = (Decision("g.a", ("x", "y", "z")), Decision("g.b", ("x", "y")))
 

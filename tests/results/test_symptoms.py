@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from autogan_ray.results.symptoms import symptoms
-from autogan_ray.spaces.space import SearchSpace, load_space
+from autogan_ray.spaces.load import load_space
+from autogan_ray.spaces.space import SearchSpace
 
 SPACE = SearchSpace.from_dict(
     {

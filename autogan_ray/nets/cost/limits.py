@@ -65,7 +65,9 @@ def _check_cost(
 
     def least_within(others: dict[str, Limit]) -> int | None:
         held = {(network, other): one for other, one in others.items()}
-        return smallest(space, network, rows, shape.image_size, replace(rules, limits=open_ended | held), quantity)
+        held_to = replace(rules, limits=open_ended | held)
+        found = smallest(space, network, rows, shape.image_size, held_to, quantity)
+        return None if found is None else found[0]
 
     least = least_within({})
     beside = _beside(rules.exclude_none, rules.most_skips.get(network))
@@ -84,7 +86,7 @@ def _check_cost(
 
 def _equal(space: SearchSpace, shape: Shape, network: str, rules: Rules) -> dict[str, dict[str, float]]:
     """All that a network may take, each as probable as any other: for what is asked of costs alone."""
-    decisions = space.decisions_g(shape.image_size) if network == "g" else space.decisions_d(shape.image_size)
+    decisions = space.decisions(shape.image_size, network)
     return rules.allowed({d.name: dict.fromkeys(d.choices, 1.0) for d in decisions}, decisions)
 
 

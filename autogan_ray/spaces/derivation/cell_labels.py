@@ -17,7 +17,7 @@ from enum import Enum
 from autogan_ray.spaces.dag import INPUT, PLAIN, DagPart, Edge
 from autogan_ray.spaces.derivation.frontier import EMPTY, Label, frontier, joined
 from autogan_ray.spaces.part import Decision
-from autogan_ray.spaces.sizes import CellLayout, generator_layout
+from autogan_ray.spaces.sizes import CellLayout
 from autogan_ray.spaces.space import SearchSpace
 
 When = frozenset[tuple[str, str]]
@@ -70,12 +70,13 @@ def log_of(probability: float) -> float:
 
 def labels_of_cells(space: SearchSpace, network: str, image_size: int, rules: CellRules) -> list[list[Label]]:
     """A frontier for each cell in which something is decided; an empty one where a cell cannot be filled."""
-    part = space.generator if network == "g" else space.discriminator
+    part = space.networks[network]
     if isinstance(part, DagPart):
-        layouts = generator_layout(image_size) if network == "g" else part.layout_d(image_size)
-        return [_DagCell(part, network, one, rules).labels() for one in layouts if not one.fixed]
-    decisions = space.decisions_g(image_size) if network == "g" else space.decisions_d(image_size)
-    groups = itertools.groupby(decisions, key=lambda decision: decision.name.rsplit(".", 1)[0])
+        layouts = part.layout(image_size)
+        return [_DagCell(part, network, layout, rules).labels() for layout in layouts if not layout.fixed]
+    groups = itertools.groupby(
+        part.decisions(network, image_size), key=lambda decision: decision.name.rsplit(".", 1)[0]
+    )
     return [frontier(_combinations(list(group), rules)) for _, group in groups]
 
 
@@ -109,14 +110,14 @@ class _DagCell:
 
     def __init__(self, part: DagPart, network: str, layout: CellLayout, rules: CellRules) -> None:
         self._cell, self._edges = part.cell, part.edges(layout)
-        lead = f"{network}.cell{layout.number}."
+        lead = layout.lead(network)
         self._rules = rules
         self._decisions = {d.name: replace(d, name=lead + d.name) for d in part.decided(layout)}
         edges = {edge.name for edge in self._edges}
         self._skips = [decision for name, decision in self._decisions.items() if name not in edges]
 
     def labels(self) -> list[Label]:
-        rules, order = self._rules, self._cell.order()
+        rules, order = self._rules, self._cell.order
         start = [EMPTY]
         for skip in self._skips:  # searched skips between cells always run
             start = joined(start, [rules.label(skip, choice) for choice in rules.rows[skip.name]], rules.most_skips)

@@ -1,23 +1,28 @@
 """How a genotype follows from probabilities under rules: which choices are left out, and what limits hold.
 
-Without rules it is :func:`~autogan_ray.spaces.connectivity.derive_choices`. A limit on the cost of a network makes that
-network the most probable connected one (greatest sum of log-probabilities) within all its limits, exactly:
-:mod:`~autogan_ray.spaces.derivation.cell_labels` fills the cells and :mod:`~autogan_ray.spaces.derivation.frontier`
-joins them.
+Without rules it is the likeliest choice of each decision, and where a node would have no input, the fewest edges are
+filled. The published repair (AdversarialNAS) treats one node after the other; here the smallest set of edges is taken
+that gives every needed node an input. Both agree wherever a single edge is enough, which is each case of G.
+
+A limit on the cost of a network makes that network the most probable connected one (greatest sum of log-probabilities)
+within all its limits, exactly: :mod:`~autogan_ray.spaces.derivation.cell_labels` fills the cells and
+:mod:`~autogan_ray.spaces.derivation.frontier` joins them.
 """
 
 from __future__ import annotations
 
+import itertools
 import math
 import random
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from autogan_ray.spaces.connectivity import Probabilities, repaired
 from autogan_ray.spaces.derivation.cell_labels import FREE, CellRules, Prices, Rows, labels_of_cells, log_of
 from autogan_ray.spaces.derivation.frontier import Costs, Label, best, cheapest
-from autogan_ray.spaces.part import Decision
+from autogan_ray.spaces.part import Decision, Part
 from autogan_ray.spaces.space import SearchSpace
+
+Probabilities = Rows
 
 NETWORKS = ("g", "d")
 QUANTITIES = ("params", "macs")
@@ -95,12 +100,15 @@ def derive(
     for network in NETWORKS:
         own = rows_of(network, rows)
         costly = any(limited == network for limited, _ in rules.limits)
-        found = None if costly else _by_fewest_changes(space, own, image_size, rules.most_skips.get(network))
-        # The fewest changes may lead into a corner where edges have little to choose from.
-        found = found or most_probable(space, network, own, image_size, rules)
-        if found is None:
+        likeliest = None
+        if not costly:
+            most_skips = rules.most_skips.get(network)
+            likeliest = _by_fewest_changes(space.networks[network], network, own, image_size, most_skips)
+        if likeliest is None:  # the fewest changes may lead into a corner where edges have little to choose from
+            likeliest = most_probable(space, network, own, image_size, rules)
+        if likeliest is None:
             raise ValueError(f"space {space.name!r}: no connected network {network!r} obeys the rules")
-        choices |= found
+        choices |= likeliest
     return {name: choices[name] for name in probabilities}
 
 
@@ -110,18 +118,21 @@ def rows_of(network: str, rows: Rows) -> Rows:
 
 
 def _by_fewest_changes(
-    space: SearchSpace, rows: Rows, image_size: int, most_skips: int | None
+    part: Part, network: str, rows: Rows, image_size: int, most_skips: int | None
 ) -> dict[str, str] | None:
-    """None where repairs and skips that give way do not lead to a network."""
+    """Returns the likeliest choices of one network after repairs and after skips that give way.
+
+    None where these do not lead to a connected network with few enough skips.
+    """
     left = {name: dict(row) for name, row in rows.items()}
-    skip = {decision.name: decision.identity for decision in space.decisions(image_size)}
+    identity = {decision.name: decision.identity for decision in part.decisions(network, image_size)}
     while all(left.values()):
-        choices = repaired(space, left, image_size)
+        choices = _repaired(part, network, left, image_size)
         if choices is None or most_skips is None:
             return choices
         cells: dict[str, list[str]] = {}
         for name, choice in choices.items():
-            cells.setdefault(name.rsplit(".", 1)[0], []).extend([name] if choice == skip[name] else [])
+            cells.setdefault(name.rsplit(".", 1)[0], []).extend([name] if choice == identity[name] else [])
         surplus = [names for names in cells.values() if len(names) > most_skips]
         if not surplus:
             return choices
@@ -133,6 +144,42 @@ def _by_fewest_changes(
     return None
 
 
+def _repaired(part: Part, network: str, rows: Rows, image_size: int) -> dict[str, str] | None:
+    """Returns the likeliest choice of each decision of one network, with as few edges filled as its nodes need.
+
+    Of the smallest sets of empty edges that suffice, the one with the least probability of "no connection" takes its
+    likeliest operations instead. Ties between choices go to the earlier one. None where the choices that are left do
+    not suffice.
+    """
+    choices = {name: max(row, key=row.__getitem__) for name, row in rows.items()}
+    for layout in part.layout(image_size):
+        lead = layout.lead(network)
+        decided = part.decided(layout)
+        own = {decision.name: choices[lead + decision.name] for decision in decided}
+        if not part.dead_ends(layout, own):
+            continue
+        empty = [d.name for d in decided if own[d.name] == d.no_connection and len(rows[lead + d.name]) > 1]
+        operations = {name: _likeliest_but(rows[lead + name], own[name]) for name in empty}
+        for count in range(1, len(empty) + 1):
+            enough = [
+                names
+                for names in itertools.combinations(empty, count)
+                if not part.dead_ends(layout, own | {name: operations[name] for name in names})
+            ]
+            if enough:
+                filled = min(enough, key=lambda names: sum(rows[lead + name][own[name]] for name in names))
+                choices |= {lead + name: operations[name] for name in filled}
+                break
+        else:
+            return None
+    return choices
+
+
+def _likeliest_but(row: Mapping[str, float], excluded: str) -> str:
+    rest = {choice: p for choice, p in row.items() if choice != excluded}
+    return max(rest, key=rest.__getitem__)
+
+
 def most_probable(space: SearchSpace, network: str, rows: Rows, image_size: int, rules: Rules) -> dict[str, str] | None:
     """The connected choices of one network, of these rows, that obey all its limits and have the greatest sum of
     log-probabilities; None where none do."""
@@ -140,13 +187,23 @@ def most_probable(space: SearchSpace, network: str, rows: Rows, image_size: int,
     return None if found is None else found.choices()
 
 
-def smallest(space: SearchSpace, network: str, rows: Rows, image_size: int, rules: Rules, quantity: str) -> int | None:
-    """The least parameters or MACs, of which ``rules`` know the prices, of a connected network that obeys them.
+def smallest(
+    space: SearchSpace, network: str, rows: Rows, image_size: int, rules: Rules, quantity: str
+) -> tuple[int, dict[str, str]] | None:
+    """Returns the least cost of a connected network that obeys the rules, and choices that attain it.
 
-    None where none does.
+    None where no connected network does.
+
+    Args:
+        rows: the choices that may be taken; their probabilities do not matter.
+        quantity: ``params`` or ``macs``, of which ``rules`` know the prices.
     """
-    least = cheapest(_cells(space, network, rows, image_size, rules), QUANTITIES.index(quantity), rules.room(network))
-    return None if least is None else least + rules.prices(network, quantity).get(frozenset(), 0)
+    index = QUANTITIES.index(quantity)
+    least = cheapest(_cells(space, network, rows, image_size, rules), index, rules.room(network))
+    if least is None:
+        return None
+    own = least.params if quantity == "params" else least.macs
+    return own + rules.prices(network, quantity).get(frozenset(), 0), least.choices()
 
 
 def _cells(space: SearchSpace, network: str, rows: Rows, image_size: int, rules: Rules) -> list[list[Label]]:

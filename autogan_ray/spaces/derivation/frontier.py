@@ -87,13 +87,15 @@ def _add(stair: tuple[list[int], list[int]], label: Label) -> None:
     stair[0][first:last], stair[1][first:last] = [label.params], [label.macs]
 
 
-def cheapest(parts: Sequence[Sequence[Label]], quantity: int, limits: Costs) -> int | None:
-    """The least parameters (``quantity`` 0) or MACs (1) of all combinations within the limits; None: there is none."""
+def cheapest(parts: Sequence[Sequence[Label]], quantity: int, limits: Costs) -> Label | None:
+    """The combination of fewest parameters (``quantity`` 0) or MACs (1) within the limits; None: there is none."""
     labels = [EMPTY]
     for part in parts:
-        free = [one._replace(worth=0.0, skips=0) for one in part]
-        labels = [one for one in joined(labels, frontier(free)) if one.params <= limits[0] and one.macs <= limits[1]]
-    return min((one.macs if quantity else one.params for one in labels), default=None)
+        free = [label._replace(worth=0.0, skips=0) for label in part]
+        labels = [
+            label for label in joined(labels, frontier(free)) if label.params <= limits[0] and label.macs <= limits[1]
+        ]
+    return min(labels, key=lambda label: label[1 + quantity], default=None)
 
 
 def best(parts: Sequence[Sequence[Label]], limits: Costs) -> Label | None:

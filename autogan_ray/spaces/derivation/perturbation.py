@@ -8,8 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 
-from autogan_ray.spaces.connectivity import Probabilities
-from autogan_ray.spaces.derivation.derive import Rules, most_probable, rows_of
+from autogan_ray.spaces.derivation.derive import Probabilities, Rules, most_probable, rows_of
 from autogan_ray.spaces.space import SearchSpace
 
 Mixture = Mapping[str, Mapping[str, float]]

@@ -22,8 +22,8 @@ from autogan_ray.nets.gan import Discriminator, Generator, Shape
 from autogan_ray.nets.ops import batch_norm, conv, same_conv
 from autogan_ray.nets.place import One, Selection
 from autogan_ray.nets.spectral import found_together, norm_of, original, sigmas, spectral, stacked
+from autogan_ray.spaces.load import load_space
 from autogan_ray.spaces.part import Decision
-from autogan_ray.spaces.space import load_space
 
 SPACES = ["adversarialnas", "autogan", "alphagan"]
 PLAIN = ComputeConfig(merge=False, channels_last=False)
@@ -80,7 +80,7 @@ def pair(network: str, space: str, dtype: torch.dtype, norm: str | None = None, 
         made.append(configured(built.to(dtype), compute, 16))
     made[1].load_state_dict(made[0].state_dict())
     x = torch.randn(3, 16, dtype=dtype) if network == "g" else torch.randn(3, 3, 16, 16, dtype=dtype)
-    return (*made, x, whole.decisions_g(16) if network == "g" else whole.decisions_d(16))
+    return (*made, x, whole.decisions(16, "g") if network == "g" else whole.decisions(16, "d"))
 
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32], ids=str)

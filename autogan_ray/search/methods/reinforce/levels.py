@@ -52,7 +52,7 @@ def plan_levels(space: SearchSpace, image_size: int, asked: int | None, phases: 
             f"there are at most {cells} levels"
         )
     count = asked or min(max(1, sum(image_size // 2**k >= SMALLEST_PX for k in range(cells))), phases)
-    decisions = space.decisions_g(image_size)
+    decisions = space.decisions(image_size, "g")
     levels, done, begun = [], 0, 0
     for index, ends in enumerate(_ends(count, phases)):
         running = cells - (count - 1 - index)
