@@ -23,16 +23,22 @@ from autogan_ray.spaces.part import Decision, Part
 from autogan_ray.spaces.space import SearchSpace
 
 Probabilities = Rows
+"""decision -> choice -> probability."""
 
 NETWORKS = ("g", "d")
 QUANTITIES = ("params", "macs")
 MOST_REDRAWS = 50
-"""Where even so many draws break a rule, the most probable genotype of the last one is taken."""
+"""Where even so many draws break a rule, the most probable genotype of the last draw's noisy rows is taken."""
 
 
 @dataclass(frozen=True)
 class Limit:
-    """At most ``most`` in the network that ``prices`` describe (``nets/cost/prices.py``)."""
+    """A limit on the cost of a network.
+
+    Args:
+        most: of the quantity (parameters, MACs of one image), at most.
+        prices: of that quantity and network (``nets/cost/prices.py``).
+    """
 
     most: float
     prices: Prices
@@ -66,16 +72,17 @@ class Rules:
         }
 
     def prices(self, network: str, quantity: str) -> Prices:
+        """Returns the prices of what is limited; none where it is not."""
         limit = self.limits.get((network, quantity))
         return limit.prices if limit else FREE
 
     def room(self, network: str) -> Costs:
-        """(parameters, MACs) that are left for what is decided; infinite where there is no limit."""
-        found = [
+        """Returns (parameters, MACs) that are left for what is decided; infinite where there is no limit."""
+        params, macs = (
             limit.most - limit.prices.get(frozenset(), 0) if limit else math.inf
             for limit in (self.limits.get((network, quantity)) for quantity in QUANTITIES)
-        ]
-        return found[0], found[1]
+        )
+        return params, macs
 
 
 NO_RULES = Rules()
@@ -84,36 +91,43 @@ NO_RULES = Rules()
 def derive(
     space: SearchSpace, probabilities: Probabilities, image_size: int, rules: Rules = NO_RULES
 ) -> dict[str, str]:
-    """decision -> choice: the genotype of these probabilities that obeys the rules.
+    """Returns decision -> choice: the genotype of these probabilities that obeys the rules.
 
-    * No rules: the likeliest choices, a starved node repaired by the fewest changes.
+    * No rules: the likeliest choices, a node without input repaired by the fewest changes.
     * ``exclude_none``: every edge of a DAG takes its likeliest operation.
     * Skips: as long as a cell has more than it may, its least probable ``skip`` gives way to the next likeliest choice
       there (P-DARTS, Chen et al. 2019).
     * A limit on cost: the most probable connected genotype of that network within its limits, skips included.
 
-    The rows may lack choices: those are not taken. Raises ValueError where no connected network obeys the rules; of
-    whole rows that cannot be where ``nets/cost/limits.py`` let them pass.
+    Args:
+        probabilities: of all decisions of both networks; a choice that is missing is not taken.
+
+    Raises:
+        ValueError: no connected network obeys the rules. With all choices there, that cannot be where
+            ``nets/cost/limits.py`` let the rules pass.
     """
     rows = rules.allowed(probabilities, space.decisions(image_size))
     choices: dict[str, str] = {}
     for network in NETWORKS:
-        own = rows_of(network, rows)
-        costly = any(limited == network for limited, _ in rules.limits)
-        likeliest = None
-        if not costly:
-            most_skips = rules.most_skips.get(network)
-            likeliest = _by_fewest_changes(space.networks[network], network, own, image_size, most_skips)
-        if likeliest is None:  # the fewest changes may lead into a corner where edges have little to choose from
-            likeliest = most_probable(space, network, own, image_size, rules)
-        if likeliest is None:
-            raise ValueError(f"space {space.name!r}: no connected network {network!r} obeys the rules")
-        choices |= likeliest
+        choices |= _derived(space, network, rows_of(network, rows), image_size, rules)
     return {name: choices[name] for name in probabilities}
 
 
+def _derived(space: SearchSpace, network: str, rows: Rows, image_size: int, rules: Rules) -> dict[str, str]:
+    """Returns the choices of one network, of these rows."""
+    choices = None
+    if all(limited != network for limited, _ in rules.limits):
+        most_skips = rules.most_skips.get(network)
+        choices = _by_fewest_changes(space.networks[network], network, rows, image_size, most_skips)
+    if choices is None:  # limits on cost; or the fewest changes led where edges have little to choose from
+        choices = most_probable(space, network, rows, image_size, rules)
+    if choices is None:
+        raise ValueError(f"space {space.name!r}: no connected network {network!r} obeys the rules")
+    return choices
+
+
 def rows_of(network: str, rows: Rows) -> Rows:
-    """Those of one network."""
+    """Returns the rows of one network."""
     return {name: row for name, row in rows.items() if name.startswith(f"{network}.")}
 
 
@@ -181,10 +195,12 @@ def _likeliest_but(row: Mapping[str, float], excluded: str) -> str:
 
 
 def most_probable(space: SearchSpace, network: str, rows: Rows, image_size: int, rules: Rules) -> dict[str, str] | None:
-    """The connected choices of one network, of these rows, that obey all its limits and have the greatest sum of
-    log-probabilities; None where none do."""
-    found = best(_cells(space, network, rows, image_size, rules), rules.room(network))
-    return None if found is None else found.choices()
+    """Returns the connected choices of one network, of these rows, that obey its rules and are most probable.
+
+    Their sum of log-probabilities is the greatest. None where no connected choices obey the rules.
+    """
+    label = best(_cells(space, network, rows, image_size, rules), rules.room(network))
+    return None if label is None else label.choices()
 
 
 def smallest(
@@ -212,7 +228,7 @@ def _cells(space: SearchSpace, network: str, rows: Rows, image_size: int, rules:
 
 
 def obeys(space: SearchSpace, network: str, choices: Mapping[str, str], image_size: int, rules: Rules) -> bool:
-    """Whether the choices of one network are connected and within the rules."""
+    """Returns whether the choices of one network are connected and within the rules."""
     rows = rules.allowed({name: {choice: 1.0} for name, choice in choices.items()}, space.decisions(image_size))
     return most_probable(space, network, rows, image_size, rules) is not None
 
@@ -220,19 +236,19 @@ def obeys(space: SearchSpace, network: str, choices: Mapping[str, str], image_si
 def candidates(
     space: SearchSpace, probabilities: Probabilities, image_size: int, rules: Rules, count: int, rng: random.Random
 ) -> list[dict[str, str]]:
-    """:func:`derive`'s genotype and behind it the others, no two equal, among ``count`` draws of G's choices.
+    """Returns :func:`derive`'s genotype and behind it the different genotypes among ``count`` draws of G's choices.
 
-    A draw takes each decision's choice with its probability (of those that may be taken); one that is disconnected or
-    breaks a rule is drawn again. D's choices are :func:`derive`'s throughout, as nothing of D is scored.
+    A draw takes each decision's choice with its probability (of those that may be taken); a draw that is disconnected
+    or breaks a rule is repeated. D's choices are :func:`derive`'s throughout, as nothing of D is scored.
     """
     likeliest = derive(space, probabilities, image_size, rules)
     rows = rows_of("g", rules.allowed(probabilities, space.decisions(image_size)))
-    found = [likeliest]
+    genotypes = [likeliest]
     for _ in range(count):
         drawn = likeliest | _draw(space, rows, image_size, rules, rng)
-        if drawn not in found:
-            found.append(drawn)
-    return found
+        if drawn not in genotypes:
+            genotypes.append(drawn)
+    return genotypes
 
 
 def _draw(space: SearchSpace, rows: Rows, image_size: int, rules: Rules, rng: random.Random) -> dict[str, str]:
@@ -242,7 +258,7 @@ def _draw(space: SearchSpace, rows: Rows, image_size: int, rules: Rules, rng: ra
         choices = {name: max(row, key=row.__getitem__) for name, row in noisy.items()}
         if obeys(space, "g", choices, image_size, rules):
             return choices
-    return derive(space, noisy, image_size, rules)
+    return _derived(space, "g", noisy, image_size, rules)
 
 
 def _noisy(row: Mapping[str, float], rng: random.Random) -> dict[str, float]:

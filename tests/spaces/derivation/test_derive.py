@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from autogan_ray.config.study import load_study_config
-from autogan_ray.spaces.derivation.cell_labels import When
+from autogan_ray.spaces.derivation.cell_labels import CellRules, When, labels_of_cells
 from autogan_ray.spaces.derivation.derive import (
     NO_RULES,
     Limit,
@@ -26,7 +26,7 @@ from autogan_ray.spaces.derivation.derive import (
     obeys,
     smallest,
 )
-from autogan_ray.spaces.derivation.frontier import Label, best, frontier
+from autogan_ray.spaces.derivation.frontier import Label, best, frontier, joined
 from autogan_ray.spaces.load import load_space
 from autogan_ray.spaces.published import all_published
 from autogan_ray.spaces.space import SearchSpace
@@ -374,3 +374,50 @@ def test_limits_that_almost_no_draw_meets_still_give_networks_within_them() -> N
     for choices in candidates(tiny(), shares, 4, rules, 3, random.Random(0)):
         assert cost(choices, PARAMS) == least
     assert derive(tiny(), shares, 4, replace(rules, exclude_none=True))["g.cell1.a"] == "skip"
+
+
+def test_where_no_draw_of_g_meets_its_limit_a_searched_d_does_not_matter() -> None:
+    space = load_space("adversarialnas")
+    cells = {d.name: d.no_connection for d in space.decisions(8, "g")}
+    prices = {frozenset({(d.name, c)}): 1 for d in space.decisions(8, "g") for c in d.choices if c != cells[d.name]}
+    tight = Rules(limits={("g", "params"): Limit(sum(cut is None for cut in cells.values()) + 4, prices)})
+    shares = drawn(space, 8, 0, lean_none=-9.0)
+    for choices in candidates(space, shares, 8, tight, 2, random.Random(0)):
+        space.check(space.genotype(choices, 8))
+        assert obeys(space, "g", {name: c for name, c in choices.items() if name[0] == "g"}, 8, tight)
+
+
+def test_the_worked_example_of_the_frontiers_of_three_edges() -> None:
+    def edge(name: str, skip: float, conv: float) -> list[Label]:
+        return [Label(skip, 0, 0, 0, (name, "skip")), Label(conv, 0, 5, 0, (name, "conv"))]
+
+    edges = [edge("e0", -2.0, -1.0), edge("e1", -1.0, -3.0), edge("e2", -4.0, -1.0)]
+    assert [label.choices() for label in frontier(edges[1])] == [{"e1": "skip"}]
+    both = joined(edges[0], edges[1])
+    assert [(label.worth, label.macs) for label in both] == [(-2, 5), (-3, 0)]
+    assert [(label.worth, label.macs) for label in joined(both, edges[2])] == [(-3, 10), (-4, 5), (-7, 0)]
+    within = best(edges, (math.inf, 7))
+    assert within is not None and within.choices() == {"e0": "skip", "e1": "skip", "e2": "conv"}
+
+
+def test_the_worked_example_of_the_labels_of_a_cell_of_three_edges() -> None:
+    cell = {
+        "nodes": ["up", "a", "out"],
+        "output": "out",
+        "edges": [
+            {"name": "u0", "from": "in", "to": "up", "choices": "double"},
+            {"name": "e0", "from": "up", "to": "a", "choices": "some"},
+            {"name": "e1", "from": "a", "to": "out", "choices": "some"},
+            {"name": "e2", "from": "up", "to": "out", "choices": "firm"},
+        ],
+    }
+    lists = {"double": ["nearest"], "some": ["none", "conv_3x3"], "firm": ["skip", "conv_3x3"]}
+    generator = {"kind": "dag", "choices": lists, "cell": cell}
+    values = {"name": "example", "generator": generator, "discriminator": {"kind": "autogan_fixed"}}
+    probabilities = {"e0": (0.4, 0.6), "e1": (0.7, 0.3), "e2": (0.2, 0.8), "u0": (1.0,)}
+    space = SearchSpace.from_dict(values)
+    decisions = space.decisions(4, "g")
+    rows = {d.name: dict(zip(d.choices, probabilities[d.name[-2:]], strict=True)) for d in decisions}
+    macs = {frozenset({(d.name, "conv_3x3")}): 5 for d in decisions}
+    labels = labels_of_cells(space, "g", 4, CellRules(rows, {}, macs))[0]
+    assert [(round(math.exp(label.worth), 3), label.macs) for label in labels] == [(0.336, 5), (0.084, 0)]
