@@ -16,7 +16,7 @@ WIDTH = 100
 
 
 def draw(genotype: Genotype) -> str:
-    """Both networks, cell by cell; decisions keep the space's order."""
+    """Returns a genotype as text, both networks cell by cell; decisions keep the space's order."""
     lines = [f"{genotype.space}, {genotype.image_size} px, genotype {genotype.genotype_id}"]
     for title, pairs in (("generator", genotype.generator), ("discriminator", genotype.discriminator)):
         lines.append(f"  {title}" + ("" if pairs else ": fixed"))
@@ -57,7 +57,7 @@ def _dag_lines(part: DagPart, layouts: Sequence[CellLayout]) -> tuple[str, list[
 
 
 def _node_lines(part: DagPart) -> list[str]:
-    """The input and every node in topological order, each with the edges that enter it."""
+    """Returns lines on the input and every node in topological order, each with the edges that enter it."""
     cell = part.cell
     levels = part.levels(CellLayout(2, part.output_level))
     source = "the cell before; in cell1 " + ("z" if part.output_level > 0 else "the image")
@@ -74,12 +74,12 @@ def _node_lines(part: DagPart) -> list[str]:
         ]
         said = [_side(levels[node]), *(text for holds, text in roles if holds)]
         lines.append(_row(node, "; ".join(said)))
-        lines += [f"    {_arrow(edge)}" for edge in cell.edges if edge.target == node]
+        lines += [f"    {_edge(edge)}" for edge in cell.edges if edge.target == node]
     return lines
 
 
 def _other_lines(part: DagPart, layouts: Sequence[CellLayout]) -> list[str]:
-    """What single cells have otherwise, the skips, and the lists of operations."""
+    """Returns lines on what single cells have otherwise, the skips, and the lists of operations."""
     cell, lines = part.cell, []
     if part.first_block:
         lines.append(_row("cell1", "the first block of AutoGAN's D instead, nothing is decided"))
@@ -108,7 +108,7 @@ def _skip_way(part: DagPart, layouts: Sequence[CellLayout]) -> str:
     return f"resized ({', '.join(modes)}), then a 1x1 convolution"
 
 
-def _arrow(edge: Edge) -> str:
+def _edge(edge: Edge) -> str:
     note = "" if edge.activation else ", no ReLU before"
     return f"{edge.source} --{edge.name}--> {edge.target}  {edge.choices}{note}"
 
@@ -122,6 +122,6 @@ def _row(name: str, text: str) -> str:
 
 
 def _wrapped(lead: str, text: str) -> str:
-    """``lead`` and text, broken at spaces to the width; later lines begin below the text's."""
+    """Returns ``lead`` and text, broken at spaces to the width; later lines begin below the text's."""
     indent = " " * (len(lead) + 1)
     return textwrap.fill(text, WIDTH, initial_indent=f"{lead} ", subsequent_indent=indent, break_long_words=False)

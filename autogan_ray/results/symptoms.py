@@ -20,7 +20,7 @@ GAP = 3.0
 COLLAPSE = 2.0
 """A score over the best before it; of the trainings in NAS-GAN-Bench-101 one in ten collapses late."""
 ONE_SIDED = 2 / 3
-"""Share of a network's edges in one choice that carries no weights."""
+"""Fraction of a network's edges that took the same choice without weights, above which it has collapsed."""
 
 
 def symptoms(records: Sequence[Record], planned: int, space: SearchSpace) -> list[str]:
@@ -59,7 +59,7 @@ def _vanished(last: Record) -> Iterator[str]:
 
 
 def _one_sided(last: Record, space: SearchSpace) -> Iterator[str]:
-    """Collapse to skips or to ``none`` (threads on DARTS: skips win as they learn nothing and so never disturb)."""
+    """Collapse to skips or to "no connection" (threads on DARTS: skips learn nothing, so never disturb, and win)."""
     decisions = space.decisions(last["genotype"]["image_size"])
     for network in ("generator", "discriminator"):
         chosen = last["genotype"][network]

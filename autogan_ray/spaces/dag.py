@@ -1,6 +1,6 @@
 """A network of a search space whose cells are DAGs, as a file writes it.
 
-Everything about a part that can be wrong is found here, when the file is read: unknown operations, nodes that
+Everything about a part that can be wrong is said here, when the file is read: unknown operations, nodes that
 nothing reaches, cycles, edges whose operations do not fit the image side.
 """
 
@@ -27,7 +27,7 @@ Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
 
 
 class Edge(Value):
-    """One decision of a DAG cell: which operation carries ``source`` to ``target``."""
+    """An edge of a DAG cell, which is a decision: which operation carries ``source`` to ``target``."""
 
     name: Name
     source: str = Field(alias="from")
@@ -39,7 +39,7 @@ class Edge(Value):
 
 
 class EdgeChange(Value):
-    """What the first cell has otherwise."""
+    """What an edge of the first cell has otherwise than in later cells; None: nothing."""
 
     choices: str | None = None
     activation: bool | None = None
@@ -95,7 +95,7 @@ class Cell(Value):
 
     @cached_property
     def order(self) -> tuple[str, ...]:
-        """Nodes so that every edge leads forward. Raises ValueError naming a cycle."""
+        """The nodes in an order in which every edge leads forward. Raises ValueError naming a cycle."""
         graph: dict[str, set[str]] = {node: set() for node in self.nodes}
         for edge in self.edges:
             if edge.source != INPUT:
@@ -107,6 +107,7 @@ class Cell(Value):
 
     @property
     def needed(self) -> frozenset[str]:
+        """Nodes into which an edge must lead in every genotype."""
         return frozenset((*self.required, self.output))
 
 
@@ -252,9 +253,9 @@ class DagPart(Part):
         return math.prod(self._connected(layout) for layout in self.layout(image_size) if not layout.fixed)
 
     def _connected(self, layout: CellLayout) -> int:
-        """Of one cell: a product over the nodes, summed over the sets of dead nodes (those that no edge enters).
+        """Returns the same for one cell: a product over the nodes, summed over the sets of dead nodes.
 
-        A genotype is connected where no edge that is kept leaves a dead node and no needed node is dead. So once the
+        A node is dead where no edge enters it. A genotype is connected where no edge that is kept leaves a dead node and no needed node is dead. So once the
         dead nodes are named, the edges into each node are chosen without the others: all "no connection" where it is
         dead, and else in any way that keeps at least one.
         """
@@ -279,7 +280,7 @@ class DagPart(Part):
         return total * math.prod(skips)
 
     def levels(self, layout: CellLayout) -> dict[str, int]:
-        """node -> how often its image side is doubled against the input (negative: halved).
+        """Returns node -> how often its image side is doubled against the input (negative: halved).
 
         Raises ValueError where two paths to a node disagree.
         """

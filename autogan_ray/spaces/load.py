@@ -28,7 +28,7 @@ class _Document(Value):
 
 
 def load_space(name: str | Path) -> SearchSpace:
-    """A search space by shipped name, by path, or combined as ``G/D``.
+    """Returns a search space by shipped name, by path, or combined as ``G/D``.
 
     Raises:
         NotFoundError: a name that is not shipped or a file that does not exist.
@@ -44,7 +44,7 @@ def load_space(name: str | Path) -> SearchSpace:
 
 
 def _split_pair(text: str) -> tuple[str, str] | None:
-    """``G/D`` where G is a shipped name or a TOML file; None for a single name or path."""
+    """Returns the halves of ``G/D`` where G is a shipped name or a TOML file; None for a single name or path."""
     shipped = catalog.names("space")
     for at in (index for index, letter in enumerate(text) if letter == "/"):
         left, right = text[:at], text[at + 1 :]
@@ -83,7 +83,7 @@ def _combined(name: str, first: _Document, second: _Document, asked: str) -> Sea
 
 
 def space_of(genotype: Genotype) -> SearchSpace:
-    """The shipped space that a genotype names. Raises NotFoundError saying how to give a user's own."""
+    """Returns the shipped space that a genotype names. Raises NotFoundError saying how to give a user's own."""
     try:
         return load_space(genotype.space)
     except NotFoundError as error:
