@@ -255,9 +255,9 @@ class DagPart(Part):
     def _connected(self, layout: CellLayout) -> int:
         """Returns the same for one cell: a product over the nodes, summed over the sets of dead nodes.
 
-        A node is dead where no edge enters it. A genotype is connected where no edge that is kept leaves a dead node and no needed node is dead. So once the
-        dead nodes are named, the edges into each node are chosen without the others: all "no connection" where it is
-        dead, and else in any way that keeps at least one.
+        A node is dead where no edge enters it. A genotype is connected where no edge that is kept leaves a dead node
+        and no needed node is dead. So once the dead nodes are named, the edges into each node are chosen without the
+        others: all "no connection" where it is dead, and else in any way that keeps at least one edge.
         """
         edges, decided = self.edges(layout), {d.name: d for d in self.decided(layout)}
         ways = {edge.name: len(decided[edge.name].choices) if edge.name in decided else 1 for edge in edges}
