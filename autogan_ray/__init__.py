@@ -13,8 +13,9 @@ if TYPE_CHECKING:
     from autogan_ray.results.store import load_study
     from autogan_ray.retraining.generator_file import load_generator
     from autogan_ray.spaces.genotype import Genotype
+    from autogan_ray.spaces.load import load_space
     from autogan_ray.spaces.published import load_genotype
-    from autogan_ray.spaces.space import SearchSpace, load_space
+    from autogan_ray.spaces.space import SearchSpace
 
 __all__ = [
     "Genotype",
@@ -34,7 +35,7 @@ _MODULES = {
     "build_generator": "autogan_ray.nets.derived",
     "load_generator": "autogan_ray.retraining.generator_file",
     "load_genotype": "autogan_ray.spaces.published",
-    "load_space": "autogan_ray.spaces.space",
+    "load_space": "autogan_ray.spaces.load",
     "load_study": "autogan_ray.results.store",
 }
 """Public name -> the module that defines it."""

@@ -14,8 +14,9 @@ from autogan_ray.config.sections import RetrainConfig
 from autogan_ray.config.study import StudyConfig, TrialConfig, assign, load_study_config, sweepable
 from autogan_ray.nets.shape import Shape
 from autogan_ray.spaces.blocks import FixedPart
+from autogan_ray.spaces.load import load_space
 from autogan_ray.spaces.published import load_genotype
-from autogan_ray.spaces.space import SearchSpace, load_space
+from autogan_ray.spaces.space import SearchSpace
 from autogan_ray.training.data import ImageData, load_data
 
 RELAXATIONS = ("softmax", "gumbel", "gumbel_hard")

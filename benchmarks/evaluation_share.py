@@ -35,7 +35,7 @@ from autogan_ray.metrics.moments import Moments
 from autogan_ray.metrics.scores import Statistics, kernel_distance
 from autogan_ray.search.loop import SearchLoop
 from autogan_ray.search.scoring import supernet_due
-from autogan_ray.spaces.space import load_space
+from autogan_ray.spaces.load import load_space
 from autogan_ray.study.plan import proposable_spaces
 from autogan_ray.training.data import ImageData
 

@@ -67,7 +67,7 @@ def search_loop(asked: dict[str, Any], seed: int) -> Any:
     from autogan_ray.config.overrides import parse_override
     from autogan_ray.config.study import load_study_config
     from autogan_ray.search.loop import SearchLoop
-    from autogan_ray.spaces.space import load_space
+    from autogan_ray.spaces.load import load_space
     from autogan_ray.training.data import ImageData
 
     study = load_study_config(asked["study"], dict(parse_override(one) for one in asked["set"]))

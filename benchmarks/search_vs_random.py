@@ -37,7 +37,8 @@ from versus_work import Runner, executor
 from autogan_ray.base.errors import UserError
 from autogan_ray.config.study import StudyConfig
 from autogan_ray.metrics.study import Measure, prepare
-from autogan_ray.spaces.space import SearchSpace, load_space
+from autogan_ray.spaces.load import load_space
+from autogan_ray.spaces.space import SearchSpace
 
 
 class _Mistake(click.ClickException):

@@ -28,8 +28,8 @@ import versus_stats as stats
 
 from autogan_ray.base.errors import UserError
 from autogan_ray.results.store import Study, load_study
+from autogan_ray.spaces.load import load_space
 from autogan_ray.spaces.operations import OPERATIONS
-from autogan_ray.spaces.space import load_space
 
 DEALS = 2000
 _FREE = ("seed", "name", "description", "study_id")

@@ -19,8 +19,8 @@ from autogan_ray.base.files import replace_text
 from autogan_ray.config.overrides import parse_override
 from autogan_ray.config.study import StudyConfig, assign, load_study_config
 from autogan_ray.spaces.genotype import Genotype
+from autogan_ray.spaces.load import load_space, space_of
 from autogan_ray.spaces.published import load_genotype
-from autogan_ray.spaces.space import load_space, space_of
 
 SEARCH, RANDOM = "search", "random"
 PLAN_FILE = "plan.json"

@@ -16,7 +16,6 @@ import versus_stats as stats
 from versus_plan import RANDOM, SEARCH, Plan, Task
 
 from autogan_ray.results.decidedness import decidedness
-from autogan_ray.spaces.operations import NONE, SKIP
 from autogan_ray.spaces.space import SearchSpace
 
 Row = dict[str, Any]
@@ -99,11 +98,11 @@ def _network(arm: str, index: int, genotype: Mapping[str, Any], tasks: Sequence[
         "cpu_s": [found["cpu_s"] for found in there.values() if not found["resumed"]],
         "commit": next((found["commit"] for found in there.values()), None),
     }
-    for name, operation in (("none", NONE), ("skip", SKIP)):
-        for network in ("g", "d"):
-            row[f"{name}_{network}"] = sum(
-                choice == operation and decision.startswith(f"{network}.") for decision, choice in choices.items()
-            )
+    decisions = SearchSpace.from_dict(tasks[0].settings["space"]).decisions(genotype["image_size"])
+    for network in ("g", "d"):
+        edges = [(d, choices[d.name]) for d in decisions if d.edge and d.network == network]
+        row[f"none_{network}"] = sum(choice == d.no_connection for d, choice in edges)
+        row[f"skip_{network}"] = sum(choice == d.identity for d, choice in edges)
     first = next((found["row"] for found in there.values()), {})
     return row | {name: first.get(name) for name in ("genotype_id", "params_g", "params_d", "macs_g", "macs_d")}
 

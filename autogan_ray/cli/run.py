@@ -324,6 +324,7 @@ def _print_summary(folder: Path) -> bool:
     from autogan_ray.results.symptoms import symptoms
     from autogan_ray.results.trial_log import TrialLogs
     from autogan_ray.spaces.genotype import Genotype
+    from autogan_ray.study.study_file import read_spaces
 
     logs = TrialLogs(folder)
     study = load_study(folder)
@@ -335,7 +336,8 @@ def _print_summary(folder: Path) -> bool:
         return False
     click.echo(f"\nbest: trial {best.trial_id}, {decidedness(best.best['decisions'])}")
     click.echo(draw(Genotype.from_dict(best.best["genotype"])))
-    for symptom in symptoms(best.records, int(study.studies["max_evaluations"].iloc[0])):
+    space = read_spaces(folder)[best.about["config"]["space"]]
+    for symptom in symptoms(best.records, int(study.studies["max_evaluations"].iloc[0]), space):
         click.echo(f"warning: {symptom}")
     click.echo(f"\ntables in {folder}; go on with")
     click.echo(f"  python studies/retrain.py {folder}")

@@ -17,8 +17,9 @@ from autogan_ray.cli.text import table
 
 if TYPE_CHECKING:
     from autogan_ray.spaces.genotype import Genotype
+    from autogan_ray.spaces.part import Decision
     from autogan_ray.spaces.published import Published, Score
-    from autogan_ray.spaces.space import Decision, SearchSpace
+    from autogan_ray.spaces.space import SearchSpace
 
 
 @click.command()
@@ -37,7 +38,7 @@ def _print_spaces(image_size: int, as_json: bool) -> None:
     """Prints every shipped space; a space that has no generator is combined with the generator of ``autogan``."""
     from autogan_ray.base import catalog
     from autogan_ray.base.errors import SpaceError
-    from autogan_ray.spaces.space import load_space
+    from autogan_ray.spaces.load import load_space
 
     rows = []
     for name in catalog.names("space"):
@@ -46,7 +47,7 @@ def _print_spaces(image_size: int, as_json: bool) -> None:
         except SpaceError:
             use = f"autogan/{name}"
             space = load_space(use)
-        decisions = (len(space.decisions_g(image_size)), len(space.decisions_d(image_size)))
+        decisions = (len(space.decisions(image_size, "g")), len(space.decisions(image_size, "d")))
         description = space.description.split(" | ")[-1]  # of G/D: the description of what is listed here
         rows.append((use, *decisions, _count_text(space.size(image_size)), description))
     if as_json:
@@ -62,12 +63,11 @@ def _print_space(name: str, image_size: int, as_json: bool) -> None:
 
     Raises NotFoundError, SpaceError: there is no such space, or its file is wrong, or the image size does not fit.
     """
-    from autogan_ray.nets.cost.range import connected_size
     from autogan_ray.results.drawing import WIDTH, draw_cell
-    from autogan_ray.spaces.space import load_space
+    from autogan_ray.spaces.load import load_space
 
     space = load_space(name)
-    size, connected = space.size(image_size), connected_size(space, image_size)
+    size, connected = space.size(image_size), space.connected_size(image_size)
     cost = _cost_range(space, image_size)
     if as_json:
         click.echo(json.dumps(space.to_dict() | {"size": size, "connected": connected, "cost": cost}, indent=2))
@@ -208,7 +208,7 @@ def _cost(genotype: Genotype, channels_g: int, channels_d: int, latent_dim: int)
     """Parameters and multiply-accumulates of one image for both networks, where images have three channels."""
     from autogan_ray.nets.cost.count import genotype_cost
     from autogan_ray.nets.shape import Shape
-    from autogan_ray.spaces.space import space_of
+    from autogan_ray.spaces.load import space_of
 
     shape = Shape(genotype.image_size, 3, channels_g, channels_d, latent_dim)
     cost = genotype_cost(space_of(genotype), shape, genotype)
@@ -239,8 +239,8 @@ def _print_genotype(
     image size or the length of z.
     """
     from autogan_ray.results.drawing import draw
+    from autogan_ray.spaces.load import space_of
     from autogan_ray.spaces.published import is_published, load_genotype, load_published
-    from autogan_ray.spaces.space import space_of
 
     published = load_published(name) if is_published(name) else None
     wide, narrow, length = _widths(published) if published else (256, 128, 120)

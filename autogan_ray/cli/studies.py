@@ -89,6 +89,7 @@ def _show_trial(results: Path, trial: str, as_json: bool) -> None:
     from autogan_ray.results.symptoms import symptoms
     from autogan_ray.results.trial_log import TrialLogs
     from autogan_ray.spaces.genotype import Genotype
+    from autogan_ray.study.study_file import read_spaces
 
     study = load_study(results)
     logs = {log.trial_id: log for log in TrialLogs(results)}
@@ -107,8 +108,11 @@ def _show_trial(results: Path, trial: str, as_json: bool) -> None:
     titles = ("evaluation", "kimg", f"{metric} derived", "supernet", "entropy G", "entropy D", "genotype")
     rows = [[r[c] if isinstance(r[c], str) else number(r[c]) for c in columns] for r in log.records]
     click.echo(table(titles, rows))
-    for symptom in symptoms(log.records, int(study.studies["max_evaluations"].iloc[0])):
-        click.echo(f"warning: {symptom}")
+    planned = int(study.studies["max_evaluations"].iloc[0])
+    if log.records:
+        space = read_spaces(results)[log.about["config"]["space"]]
+        for symptom in symptoms(log.records, planned, space):
+            click.echo(f"warning: {symptom}")
     if log.best is not None:
         click.echo(f"\nbest at evaluation {log.best['evaluation']}, {decidedness(log.best['decisions'])}")
         click.echo(draw(Genotype.from_dict(log.best["genotype"])))

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from autogan_ray.base.errors import ConfigError
 from autogan_ray.config.sections import RemediesConfig, TrialSections
-from autogan_ray.spaces.operations import SKIP
-from autogan_ray.spaces.space import Decision, SearchSpace
+from autogan_ray.spaces.part import Decision
+from autogan_ray.spaces.space import SearchSpace
 
 SPACE_READS = ("space", "search.search_d", *(f"remedies.{name}" for name in RemediesConfig.model_fields))
 """The settings that ``check_space`` reads."""
@@ -26,13 +26,13 @@ def check_space(trial: TrialSections, space: SearchSpace, image_size: int) -> No
     """
     remedies, where = trial.remedies, f"space {space.name!r}"
     searched = {
-        "g": _with_choices(space.decisions_g(image_size)),
-        "d": _with_choices(space.decisions_d(image_size)) if trial.search.search_d else [],
+        "g": _with_choices(space.decisions(image_size, "g")),
+        "d": _with_choices(space.decisions(image_size, "d")) if trial.search.search_d else [],
     }
     both = searched["g"] + searched["d"]
-    if remedies.auxiliary_skip and not any(SKIP in decision.choices for decision in space.decisions(image_size)):
+    if remedies.auxiliary_skip and not any(decision.identity for decision in space.decisions(image_size)):
         raise ConfigError(
-            f"remedies.auxiliary_skip = {remedies.auxiliary_skip}: no decision of {where} has the choice {SKIP!r}; "
+            f"remedies.auxiliary_skip = {remedies.auxiliary_skip}: no decision of {where} has the choice 'skip'; "
             "set it to 0, or take another space"
         )
     for network, decisions in searched.items():

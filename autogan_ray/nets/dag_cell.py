@@ -39,7 +39,7 @@ class DagCell(nn.Module):
     ) -> None:
         super().__init__()
         cell, lead = part.cell, f"{network}.cell{layout.number}"
-        self.order = cell.order()
+        self.order = cell.order
         self.output, self.skip_in, self.skip_out = cell.output, cell.skip_in, cell.skip_out or cell.output
         self._c_out, self._graph, self._levels = c_out, part.edges(layout), part.levels(layout)
         self._resize = cell.skip_modes[(layout.number - 1) % len(cell.skip_modes)]

@@ -11,7 +11,8 @@ from autogan_ray.base.errors import ConfigError, GenotypeError
 from autogan_ray.nets.gan import Discriminator, Generator
 from autogan_ray.nets.shape import Shape
 from autogan_ray.spaces.genotype import Genotype
-from autogan_ray.spaces.space import SearchSpace, space_of
+from autogan_ray.spaces.load import space_of
+from autogan_ray.spaces.space import SearchSpace
 
 
 def build_generator(

@@ -116,7 +116,7 @@ class Generator(nn.Module):
         self.stochastic = False
         self.running: int | None = None
         self.whole: MixedOp | None = None
-        ops = MixedOpBuilder(space.decisions_g(shape.image_size), choices)
+        ops = MixedOpBuilder(space.decisions(shape.image_size, "g"), choices)
         if isinstance(part, WholePart):
             self.whole = ops.build("g.whole.network", partial(_whole_g, shape=shape))
             self.stochastic = "stylegan2" in self.whole.choices
@@ -181,13 +181,13 @@ class Discriminator(nn.Module):
     def __init__(self, space: SearchSpace, shape: Shape, choices: Choices | None) -> None:
         super().__init__()
         part, width, side = space.discriminator, shape.channels_d, shape.image_size
-        ops = MixedOpBuilder(space.decisions_d(shape.image_size), choices)
+        ops = MixedOpBuilder(space.decisions(shape.image_size, "d"), choices)
         self.whole: MixedOp | None = None
         if isinstance(part, WholePart):
             self.whole = ops.build("d.whole.network", partial(_whole_d, shape=shape))
             return
         self.cells = nn.ModuleList()
-        for layout in part.layout_d(shape.image_size):
+        for layout in part.layout(shape.image_size):
             c_in = shape.image_channels if layout.first else width
             if isinstance(part, DagPart) and not layout.fixed:
                 self.cells.append(DagCell(part, "d", layout, c_in, width, part.norm, ops))

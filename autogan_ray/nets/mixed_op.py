@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from autogan_ray.nets.ops import Zero
 from autogan_ray.nets.relaxation import Selection, SingleChoice, auxiliary_weight, choices_left
-from autogan_ray.spaces.space import Decision
+from autogan_ray.spaces.part import Decision
 
 
 class Nested(nn.Module):

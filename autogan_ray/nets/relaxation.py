@@ -15,8 +15,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from autogan_ray.spaces.operations import SKIP
-from autogan_ray.spaces.space import Decision
+from autogan_ray.spaces.part import Decision
 
 MOST_REDRAWS = 50
 """Where even so many draws are disconnected, the last one runs: its empty nodes are zeros and no gradient flows."""
@@ -64,9 +63,10 @@ def choices_left(selection: Selection, decision: Decision) -> Sequence[int]:
 
 def auxiliary_weight(selection: Selection, decision: Decision) -> float:
     """b of the auxiliary skip of a decision's mixed operation; 0 where it has none."""
-    if not isinstance(selection, MixtureSelection) or not selection.auxiliary or SKIP not in decision.choices:
+    skip = decision.identity
+    if not isinstance(selection, MixtureSelection) or not selection.auxiliary or skip is None:
         return 0.0
-    return selection.auxiliary if decision.choices.index(SKIP) in choices_left(selection, decision) else 0.0
+    return selection.auxiliary if decision.choices.index(skip) in choices_left(selection, decision) else 0.0
 
 
 class ArchitectureParameters:

@@ -13,10 +13,10 @@ from autogan_ray.nets.compute import configured
 from autogan_ray.nets.gan import Discriminator, Generator
 from autogan_ray.nets.relaxation import ArchitectureParameters
 from autogan_ray.nets.shape import Shape
-from autogan_ray.spaces.connectivity import dead_ends
 from autogan_ray.spaces.derivation.derive import NO_RULES, Rules, derive
 from autogan_ray.spaces.genotype import Genotype
-from autogan_ray.spaces.space import Decision, SearchSpace
+from autogan_ray.spaces.part import Decision
+from autogan_ray.spaces.space import SearchSpace
 
 DecisionTable = dict[str, dict[str, tuple[float, float]]]
 """decision -> choice -> (logit, probability)."""
@@ -54,7 +54,7 @@ class Supernet:
             discriminator = configured(Discriminator(space, shape, None).to(device), compute, shape.image_size)
 
         def connected(choices: Mapping[str, str]) -> bool:
-            return not dead_ends(space, choices, shape.image_size)
+            return not space.dead_ends(choices, shape.image_size)
 
         def logits(decisions: tuple[Decision, ...]) -> ArchitectureParameters:
             return ArchitectureParameters(decisions, rng, device=device, connected=connected)
@@ -65,8 +65,8 @@ class Supernet:
             compute,
             generator,
             discriminator,
-            logits(space.decisions_g(shape.image_size)),
-            logits(space.decisions_d(shape.image_size)),
+            logits(space.decisions(shape.image_size, "g")),
+            logits(space.decisions(shape.image_size, "d")),
             rules,
         )
 

@@ -6,17 +6,17 @@ import textwrap
 from collections.abc import Sequence
 from itertools import groupby
 
-from autogan_ray.spaces.blocks import BlockPart, DiscriminatorPart, FixedPart, GeneratorPart, WholePart
 from autogan_ray.spaces.dag import INPUT, PLAIN, DagPart, Edge
 from autogan_ray.spaces.genotype import Genotype
-from autogan_ray.spaces.sizes import CellLayout, generator_cells, generator_layout
+from autogan_ray.spaces.part import Part
+from autogan_ray.spaces.sizes import CellLayout, cells_in_words, generator_cells
 
 WIDTH = 100
 """Columns that drawings keep to."""
 
 
 def draw(genotype: Genotype) -> str:
-    """Both networks, cell by cell; decisions keep the space's order."""
+    """Returns a genotype as text, both networks cell by cell; decisions keep the space's order."""
     lines = [f"{genotype.space}, {genotype.image_size} px, genotype {genotype.genotype_id}"]
     for title, pairs in (("generator", genotype.generator), ("discriminator", genotype.discriminator)):
         lines.append(f"  {title}" + ("" if pairs else ": fixed"))
@@ -26,57 +26,38 @@ def draw(genotype: Genotype) -> str:
     return "\n".join(lines)
 
 
-def draw_cell(part: GeneratorPart | DiscriminatorPart, network: str, image_size: int) -> str:
-    """The cell of one network: nodes with the edges that enter them, skips, and what single cells have otherwise.
+def draw_cell(part: Part, network: str, image_size: int) -> str:
+    """Returns the cell of one network: what enters what, the choices, and what single cells have otherwise.
 
     Args:
         network: ``g`` or ``d``.
-
-    Raises SpaceError for an image size that no cell reaches.
+        image_size: side in pixels. Raises SpaceError for a size that no cell reaches.
     """
     title = "generator" if network == "g" else "discriminator"
-    if isinstance(part, WholePart):
-        return _wrapped(f"{title}: one hand-made network as a whole, of:", " ".join(part.networks))
-    layouts = (
-        generator_layout(image_size) if isinstance(part, BlockPart) or network == "g" else part.layout_d(image_size)
-    )
+    layouts = part.layout(image_size)
+    if not layouts:
+        choices = [choice for decision in part.decisions(network, image_size) for choice in decision.choices]
+        return _wrapped(f"{title}: one hand-made network as a whole, of:", " ".join(choices))
     sides = [generator_cells(image_size)[0] if network == "g" else image_size]
     for layout in layouts:
         sides.append(sides[-1] * 2 if layout.level > 0 else sides[-1] // 2 if layout.level < 0 else sides[-1])
     cells = "1 cell" if len(layouts) == 1 else f"{len(layouts)} cells"
-    lead = f"{title}: {cells}, {' -> '.join(map(str, sides))} px"
-    if isinstance(part, FixedPart):
-        return _wrapped(f"{lead};", "AutoGAN's blocks, nothing is decided")
-    if isinstance(part, BlockPart):
-        return "\n".join([_wrapped(f"{lead};", "each a residual block of AutoGAN"), *_block_lines(part, layouts)])
+    note, lines = _dag_lines(part, layouts) if isinstance(part, DagPart) else _lines(part, layouts)
+    return "\n".join([_wrapped(f"{title}: {cells}, {' -> '.join(map(str, sides))} px;", note), *lines])
+
+
+def _lines(part: Part, layouts: Sequence[CellLayout]) -> tuple[str, list[str]]:
+    note, rows = part.drawing(layouts)
+    return note, [_row(name, text) for name, text in rows]
+
+
+def _dag_lines(part: DagPart, layouts: Sequence[CellLayout]) -> tuple[str, list[str]]:
     notes = {"none": "no normalisation", "batch": "batch norm after convolutions", "spectral": "spectral norm"}
-    note = notes[part.norm]
-    return "\n".join([_wrapped(f"{lead};", note), *_node_lines(part), *_other_lines(part, layouts)])
-
-
-def _block_lines(part: BlockPart, layouts: Sequence[CellLayout]) -> list[str]:
-    later = "none, as there is one cell"
-    if len(layouts) > 1:
-        later = f"in {_cells(layouts[1:])}, K is the earlier cell that it comes from"
-    rows = [
-        ("conv", part.conv, "norm and ReLU stand before each convolution (pre) or after it (post)"),
-        ("norm", part.norm, "of both convolutions"),
-        ("up", part.up, "how the input, the skips and the shortcut are doubled"),
-        ("shortcut", part.shortcut, ""),
-        ("skipK", part.skip, later),
-    ]
-    return [
-        _row("in", "the cell before; in cell1 z"),
-        _row("h", "in, doubled, 3x3 convolution; later cells see it as their skip"),
-        _row("", "+ each skip that is 'yes', doubled to this side, 1x1 convolution"),
-        _row("out", "h, 3x3 convolution"),
-        _row("", "+ in, doubled, 1x1 convolution, where the shortcut is 'yes'"),
-        *(_row(name, " ".join(choices) + (f"   {what}" if what else "")) for name, choices, what in rows),
-    ]
+    return notes[part.norm], [*_node_lines(part), *_other_lines(part, layouts)]
 
 
 def _node_lines(part: DagPart) -> list[str]:
-    """The input and every node in topological order, each with the edges that enter it."""
+    """Returns lines on the input and every node in topological order, each with the edges that enter it."""
     cell = part.cell
     levels = part.levels(CellLayout(2, part.output_level))
     source = "the cell before; in cell1 " + ("z" if part.output_level > 0 else "the image")
@@ -84,7 +65,7 @@ def _node_lines(part: DagPart) -> list[str]:
         differs = "".join(f", {count} at {size} px" for size, count in part.latent_parts_at.items())
         source = f"the cell before + a part of z; in cell1 a part alone (z has as many parts as cells{differs})"
     lines = [_row(INPUT, source)]
-    for node in cell.order():
+    for node in cell.order:
         roles = [
             (node in cell.needed, "never empty"),
             (node == cell.skip_in, "skips of earlier cells are added"),
@@ -93,12 +74,12 @@ def _node_lines(part: DagPart) -> list[str]:
         ]
         said = [_side(levels[node]), *(text for holds, text in roles if holds)]
         lines.append(_row(node, "; ".join(said)))
-        lines += [f"    {_arrow(edge)}" for edge in cell.edges if edge.target == node]
+        lines += [f"    {_edge(edge)}" for edge in cell.edges if edge.target == node]
     return lines
 
 
 def _other_lines(part: DagPart, layouts: Sequence[CellLayout]) -> list[str]:
-    """What single cells have otherwise, the skips, and the lists of operations."""
+    """Returns lines on what single cells have otherwise, the skips, and the lists of operations."""
     cell, lines = part.cell, []
     if part.first_block:
         lines.append(_row("cell1", "the first block of AutoGAN's D instead, nothing is decided"))
@@ -109,7 +90,8 @@ def _other_lines(part: DagPart, layouts: Sequence[CellLayout]) -> list[str]:
     keeping = [layout for layout in layouts if layout.level == 0 and not layout.fixed]
     if keeping:
         plain = [edge.name for edge in part.edges(keeping[0]) if edge.choices == PLAIN]
-        lines.append(_row(_cells(keeping), f"the side is kept; passing their node on, undecided: {', '.join(plain)}"))
+        text = f"the side is kept; passing their node on, undecided: {', '.join(plain)}"
+        lines.append(_row(cells_in_words(keeping), text))
     if cell.skip_in is not None and len(layouts) > 1:
         given = cell.skip_out or cell.output
         lines.append(_row("skips", f"{given} of every earlier cell -> {cell.skip_in}, {_skip_way(part, layouts)}"))
@@ -126,7 +108,7 @@ def _skip_way(part: DagPart, layouts: Sequence[CellLayout]) -> str:
     return f"resized ({', '.join(modes)}), then a 1x1 convolution"
 
 
-def _arrow(edge: Edge) -> str:
+def _edge(edge: Edge) -> str:
     note = "" if edge.activation else ", no ReLU before"
     return f"{edge.source} --{edge.name}--> {edge.target}  {edge.choices}{note}"
 
@@ -135,16 +117,11 @@ def _side(level: int) -> str:
     return "the side of in" if level == 0 else f"{2**level}x the side" if level > 0 else f"1/{2**-level} of the side"
 
 
-def _cells(layouts: Sequence[CellLayout]) -> str:
-    first, last = layouts[0].number, layouts[-1].number
-    return f"cell{first}" if first == last else f"cell{first}..cell{last}"
-
-
 def _row(name: str, text: str) -> str:
     return _wrapped(f"  {name:<9}", text)
 
 
 def _wrapped(lead: str, text: str) -> str:
-    """``lead`` and text, broken at spaces to the width; later lines begin below the text's."""
+    """Returns ``lead`` and text, broken at spaces to the width; later lines begin below the text's."""
     indent = " " * (len(lead) + 1)
     return textwrap.fill(text, WIDTH, initial_indent=f"{lead} ", subsequent_indent=indent, break_long_words=False)

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from autogan_ray.results.decidedness import ENTROPY_LIMIT
-from autogan_ray.spaces.operations import NONE, SKIP
+from autogan_ray.spaces.space import SearchSpace
 
 Record = Mapping[str, Any]
 
@@ -20,21 +20,22 @@ GAP = 3.0
 COLLAPSE = 2.0
 """A score over the best before it; of the trainings in NAS-GAN-Bench-101 one in ten collapses late."""
 ONE_SIDED = 2 / 3
-"""Share of a network's edges in one choice that carries no weights."""
+"""Fraction of a network's edges that took the same choice without weights, above which it has collapsed."""
 
 
-def symptoms(records: Sequence[Record], planned: int) -> list[str]:
-    """Sentences on what the latest evaluation of a trial shows; none where nothing is known to be wrong.
+def symptoms(records: Sequence[Record], planned: int, space: SearchSpace) -> list[str]:
+    """Returns sentences on what the latest evaluation of a trial shows; none where nothing is known to be wrong.
 
     Args:
         records: of one trial, in order; those without a score (it diverged) are left to its status.
         planned: evaluations of a trial that runs to its end.
+        space: the trial's, which knows what its decisions' choices mean.
     """
     if not records or records[-1]["diverged"]:
         return []
     last = records[-1]
-    found = [*_saturated(last), *_vanished(last), *_one_sided(last), *_gap(records), *_collapse(records)]
-    return found + list(_too_slow(records, planned))
+    now = [*_saturated(last), *_vanished(last), *_one_sided(last, space)]
+    return [*now, *_gap(records), *_collapse(records), *_too_slow(records, planned)]
 
 
 def _saturated(last: Record) -> Iterator[str]:
@@ -57,18 +58,20 @@ def _vanished(last: Record) -> Iterator[str]:
             )
 
 
-def _one_sided(last: Record) -> Iterator[str]:
-    """Collapse to skips or to ``none`` (threads on DARTS: skips win as they learn nothing and so never disturb)."""
+def _one_sided(last: Record, space: SearchSpace) -> Iterator[str]:
+    """Collapse to skips or to "no connection" (threads on DARTS: skips learn nothing, so never disturb, and win)."""
+    decisions = space.decisions(last["genotype"]["image_size"])
     for network in ("generator", "discriminator"):
         chosen = last["genotype"][network]
-        tables = {name: row for name, row in last["decisions"].items() if name in chosen}
-        for choice in (SKIP, NONE):
-            able = [name for name, row in tables.items() if choice in row]
-            count = sum(chosen[name] == choice for name in able)
-            if len(able) >= 3 and count > ONE_SIDED * len(able):
+        edges = [decision for decision in decisions if decision.name in chosen]
+        for weightless in ({d.name: d.identity for d in edges}, {d.name: d.no_connection for d in edges}):
+            able = {name: choice for name, choice in weightless.items() if choice is not None}
+            taken = [choice for name, choice in able.items() if chosen[name] == choice]
+            if len(able) >= 3 and len(taken) > ONE_SIDED * len(able):
                 yield (
-                    f"the {network} has collapsed to {choice!r}: so are {count} of the {len(able)} edges that may be; "
-                    "such networks retrain badly: lower optim.lr_arch_g and lr_arch_d, or lengthen search.warmup"
+                    f"the {network} has collapsed to {taken[0]!r}: so are {len(taken)} of the {len(able)} edges that "
+                    "may be; such networks retrain badly: lower optim.lr_arch_g and lr_arch_d, or lengthen "
+                    "search.warmup"
                 )
 
 

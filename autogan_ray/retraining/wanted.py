@@ -17,8 +17,9 @@ from autogan_ray.results.retrained import RETRAINED
 from autogan_ray.results.store import Study
 from autogan_ray.retraining.job import Job
 from autogan_ray.spaces.genotype import Genotype
+from autogan_ray.spaces.load import load_space, space_of
 from autogan_ray.spaces.published import is_published, load_genotype
-from autogan_ray.spaces.space import SearchSpace, load_space, space_of
+from autogan_ray.spaces.space import SearchSpace
 from autogan_ray.study.study_file import read_spaces
 
 RANDOM = "random"

@@ -20,9 +20,7 @@ from autogan_ray.nets.gan import Generator
 from autogan_ray.nets.relaxation import Selection
 from autogan_ray.nets.supernet import Supernet, mean_entropy
 from autogan_ray.search.record import finite
-from autogan_ray.spaces.dag import DagPart
 from autogan_ray.spaces.genotype import Genotype
-from autogan_ray.spaces.operations import NONE, SKIP
 from autogan_ray.training.ema import Ema
 
 
@@ -67,12 +65,12 @@ class Scorer:
         """The fields of a record that scores, logits and genotype decide; ``derived`` is the genotype's own score."""
         net, ranked = self.net, derived if self.rank_by == "derived" else supernet
         table = net.table()
-        counted = [choice for _, choice in genotype.generator] if isinstance(net.space.generator, DagPart) else None
+        edges, chosen = [d for d in net.arch_g.decisions if d.edge], genotype.choices
         return {
             "entropy_g": finite(mean_entropy(table, "g")),
             "entropy_d": finite(mean_entropy(table, "d")),
-            "none_g": counted.count(NONE) if counted is not None else None,
-            "skip_g": counted.count(SKIP) if counted is not None else None,
+            "none_g": sum(chosen[d.name] == d.no_connection for d in edges) if edges else None,
+            "skip_g": sum(chosen[d.name] == d.identity for d in edges) if edges else None,
             "fid": DIVERGED_FID if ranked is None or ranked.fid is None else ranked.fid,
             "fid_derived": derived.fid if derived else None,
             "fid_supernet": supernet.fid if supernet else None,

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from autogan_ray.nets.relaxation import ArchitectureParameters
-from autogan_ray.spaces.connectivity import dead_ends
-from autogan_ray.spaces.operations import NONE
+from autogan_ray.spaces.part import Decision
 from autogan_ray.spaces.space import SearchSpace
 
 
@@ -26,10 +25,10 @@ def shrink(logits: ArchitectureParameters, space: SearchSpace, image_size: int) 
     for _, name, choice in sorted(weakest, key=lambda found: found[0]):
         left = logits.left()
         left[name] = tuple(one for one in left[name] if one != choice)
-        if not dead_ends(space, _all_on(left), image_size):
+        if not space.dead_ends(_all_on(logits.decisions, left), image_size):
             logits.drop(name, choice)
 
 
-def _all_on(left: Mapping[str, Sequence[str]]) -> dict[str, str]:
-    """Every decision's first choice that carries something, where it has one."""
-    return {name: next((choice for choice in choices if choice != NONE), NONE) for name, choices in left.items()}
+def _all_on(decisions: Iterable[Decision], left: Mapping[str, Sequence[str]]) -> dict[str, str]:
+    """Returns every decision's first choice that carries something, where it has one."""
+    return {d.name: next((c for c in left[d.name] if c != d.no_connection), left[d.name][0]) for d in decisions}

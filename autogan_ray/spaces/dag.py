@@ -1,19 +1,24 @@
 """A network of a search space whose cells are DAGs, as a file writes it.
 
-Everything about a part that can be wrong is found here, when the file is read: unknown operations, nodes that
+Everything about a part that can be wrong is said here, when the file is read: unknown operations, nodes that
 nothing reaches, cycles, edges whose operations do not fit the image side.
 """
 
 from __future__ import annotations
 
 import graphlib
+import itertools
+import math
+from collections.abc import Mapping
+from functools import cached_property
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, PositiveInt, model_validator
 
 from autogan_ray.base.value import Value, known_name, no_doubles
 from autogan_ray.spaces.operations import NONE, OPERATIONS
-from autogan_ray.spaces.sizes import CellLayout, discriminator_layout
+from autogan_ray.spaces.part import Decision, Part
+from autogan_ray.spaces.sizes import CellLayout, discriminator_layout, generator_cells, generator_layout
 
 INPUT = "in"
 PLAIN = ""
@@ -22,7 +27,7 @@ Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
 
 
 class Edge(Value):
-    """One decision of a DAG cell: which operation carries ``source`` to ``target``."""
+    """An edge of a DAG cell, which is a decision: which operation carries ``source`` to ``target``."""
 
     name: Name
     source: str = Field(alias="from")
@@ -34,7 +39,7 @@ class Edge(Value):
 
 
 class EdgeChange(Value):
-    """What the first cell has otherwise."""
+    """What an edge of the first cell has otherwise than in later cells; None: nothing."""
 
     choices: str | None = None
     activation: bool | None = None
@@ -78,7 +83,7 @@ class Cell(Value):
             for edge in self.edges:
                 if edge.name.startswith("skip"):
                     raise ValueError(f"edge {edge.name!r}: names that begin with 'skip' are those of the skips")
-        self.order()
+        _ = self.order  # names a cycle
         alive = _reach([(edge.source, edge.target) for edge in self.edges], INPUT)
         useful = _reach([(edge.target, edge.source) for edge in self.edges], self.output)
         for node in self.nodes:
@@ -88,8 +93,9 @@ class Cell(Value):
                 raise ValueError(f"dead node {node!r}: nothing leads from it to the output {self.output!r}")
         return self
 
+    @cached_property
     def order(self) -> tuple[str, ...]:
-        """Nodes so that every edge leads forward. Raises ValueError naming a cycle."""
+        """The nodes in an order in which every edge leads forward. Raises ValueError naming a cycle."""
         graph: dict[str, set[str]] = {node: set() for node in self.nodes}
         for edge in self.edges:
             if edge.source != INPUT:
@@ -101,10 +107,11 @@ class Cell(Value):
 
     @property
     def needed(self) -> frozenset[str]:
+        """Nodes into which an edge must lead in every genotype."""
         return frozenset((*self.required, self.output))
 
 
-class DagPart(Value):
+class DagPart(Part):
     """A network of equal cells, each a DAG whose edges are the decisions."""
 
     kind: Literal["dag"]
@@ -154,16 +161,68 @@ class DagPart(Value):
             if change.choices is not None:
                 known_name(f"first_cell.{key}: choices", change.choices, self.choices)
         for number in (1, 2):
-            self.levels(CellLayout(number, self.output_level))
+            self.levels(CellLayout(number, self.output_level))  # raises where image sides disagree
         return self
 
-    def layout_d(self, image_size: int) -> tuple[CellLayout, ...]:
-        """The cells of a discriminator made of this part."""
+    def check_role(self, network: str) -> None:
+        """Raises ValueError where a cell changes the image side in the wrong direction, or a key is the other
+        network's."""
+        if network == "g":
+            if self.output_level != 1:
+                raise ValueError("generator: a cell must double the image side on its way to the output")
+            for key in ("first_block", "cells", "halvings"):
+                if getattr(self, key) is not None:
+                    raise ValueError(f"generator: {key} is for discriminators")
+            if self.norm == "spectral":
+                raise ValueError("generator: norm 'spectral' is for discriminators; use 'none' or 'batch'")
+            return
+        if self.output_level != -1:
+            raise ValueError("discriminator: a cell must halve the image side on its way to the output")
+        if self.cell.skip_in is not None:
+            raise ValueError("discriminator: skip_in is for generators")
+        for edge in () if self.first_block else self.edges(CellLayout(1, -1)):
+            for operation in self.choices[edge.choices]:
+                if edge.source == INPUT and not OPERATIONS[operation].projects:
+                    raise ValueError(
+                        f"discriminator: first_cell.{edge.name} reads the image, so {operation!r} (which keeps "
+                        "the number of channels) cannot stand there; give it a list of convolutions"
+                    )
+
+    def layout(self, image_size: int) -> tuple[CellLayout, ...]:
+        """Returns the cells of a generator where a cell doubles the image side, else of a discriminator."""
+        if self.output_level > 0:
+            return generator_layout(image_size)
         return discriminator_layout(image_size, self.cells, self.halvings, fixed=1 if self.first_block else 0)
 
+    def latent_pieces(self, image_size: int) -> int:
+        """Returns 1, or one a cell, or what the space says for this image size."""
+        if self.latent_parts == "one":
+            return 1
+        _, cells = generator_cells(image_size)
+        return min(self.latent_parts_at.get(str(image_size), cells), cells)
+
     def edges(self, layout: CellLayout) -> tuple[Edge, ...]:
-        """The edges of one cell; those without a decision have ``PLAIN`` for their choices."""
-        return tuple(self._edge(edge, layout) for edge in self.cell.edges)
+        """Returns the edges of one cell; those without a decision have ``PLAIN`` for their choices."""
+        return self._cell(layout)[0]
+
+    def decided(self, layout: CellLayout) -> tuple[Decision, ...]:
+        """Returns the decisions of one cell, by their short names: its edges, then its searched skips."""
+        return self._cell(layout)[1]
+
+    def _cell(self, layout: CellLayout) -> tuple[tuple[Edge, ...], tuple[Decision, ...]]:
+        """Returns both, made once: a search asks at every step whether a sampled architecture is connected."""
+        if layout not in self._cells:
+            edges = tuple(self._edge(edge, layout) for edge in self.cell.edges)
+            listed = {edge.name: edge.choices for edge in edges if edge.choices != PLAIN}
+            if self.cell.skip_choices is not None:
+                listed |= {f"skip{earlier}": self.cell.skip_choices for earlier in range(1, layout.number)}
+            decided = tuple(Decision(name, self.choices[choices], edge=True) for name, choices in listed.items())
+            self._cells[layout] = edges, () if layout.fixed else decided
+        return self._cells[layout]
+
+    @cached_property
+    def _cells(self) -> dict[CellLayout, tuple[tuple[Edge, ...], tuple[Decision, ...]]]:
+        return {}
 
     def _edge(self, edge: Edge, layout: CellLayout) -> Edge:
         if layout.first and edge.name in self.first_cell:
@@ -172,23 +231,61 @@ class DagPart(Value):
             return edge.model_copy(update={"choices": PLAIN})
         return edge
 
-    def decided(self, layout: CellLayout) -> tuple[tuple[str, tuple[str, ...]], ...]:
-        """(name, choices) of each decision of one cell: its edges, then its searched skips."""
+    def dead_ends(self, layout: CellLayout, choices: Mapping[str, str]) -> list[str]:
+        """Returns the nodes of one cell that are needed or read and into which no path from the input leads.
+
+        Args:
+            choices: short name -> choice, of all decisions of the cell.
+        """
         if layout.fixed:
-            return ()
-        found = [(edge.name, self.choices[edge.choices]) for edge in self.edges(layout) if edge.choices != PLAIN]
-        if self.cell.skip_choices is not None:
-            listed = self.choices[self.cell.skip_choices]
-            found += [(f"skip{earlier}", listed) for earlier in range(1, layout.number)]
-        return tuple(found)
+            return []
+        cut = {d.name for d in self.decided(layout) if choices[d.name] == d.no_connection}
+        kept = [edge for edge in self.edges(layout) if edge.name not in cut]
+        live = {INPUT}
+        for node in self.cell.order:
+            if any(edge.target == node and edge.source in live for edge in kept):
+                live.add(node)
+        read = {edge.source for edge in kept} | self.cell.needed
+        return [node for node in self.cell.nodes if node in read and node not in live]
+
+    def connected(self, image_size: int) -> int:
+        """Returns the number of choice combinations without a dead end; counts of cells multiply."""
+        return math.prod(self._connected(layout) for layout in self.layout(image_size) if not layout.fixed)
+
+    def _connected(self, layout: CellLayout) -> int:
+        """Returns the same for one cell: a product over the nodes, summed over the sets of dead nodes.
+
+        A node is dead where no edge enters it. A genotype is connected where no edge that is kept leaves a dead node
+        and no needed node is dead. So once the dead nodes are named, the edges into each node are chosen without the
+        others: all "no connection" where it is dead, and else in any way that keeps at least one edge.
+        """
+        edges, decided = self.edges(layout), {d.name: d for d in self.decided(layout)}
+        ways = {edge.name: len(decided[edge.name].choices) if edge.name in decided else 1 for edge in edges}
+        may_be_cut = {
+            edge.name: edge.name in decided and decided[edge.name].no_connection is not None for edge in edges
+        }
+        free = [node for node in self.cell.nodes if node not in self.cell.needed]
+        total = 0
+        for dead in itertools.chain(*(itertools.combinations(free, count) for count in range(len(free) + 1))):
+            product = 1
+            for node in self.cell.nodes:
+                entering = [edge for edge in edges if edge.target == node]
+                all_cut = math.prod(may_be_cut[edge.name] for edge in entering)
+                any_way = math.prod(
+                    may_be_cut[edge.name] if edge.source in dead else ways[edge.name] for edge in entering
+                )
+                product *= all_cut if node in dead else any_way - all_cut
+            total += product
+        skips = [len(decision.choices) for name, decision in decided.items() if name not in ways]
+        return total * math.prod(skips)
 
     def levels(self, layout: CellLayout) -> dict[str, int]:
-        """node -> how often its image side is doubled against the input (negative: halved).
+        """Returns node -> how often its image side is doubled against the input (negative: halved).
 
         Raises ValueError where two paths to a node disagree.
         """
         levels = {INPUT: 0}
-        for node in self.cell.order():
+        for node in self.cell.order:
             for edge in self.edges(layout):
                 if edge.target != node:
                     continue
@@ -203,18 +300,19 @@ class DagPart(Value):
             raise ValueError(f"skip_out = {giver!r} has another image side than the output, which searched skips need")
         return levels
 
-    @property
+    @cached_property
     def output_level(self) -> int:
         """+1 where a cell doubles the image side, -1 where it halves it."""
         return self.levels(CellLayout(2, +1))[self.cell.output]
 
 
 def _reach(arrows: list[tuple[str, str]], start: str) -> set[str]:
-    found, todo = {start}, [start]
+    """Returns the nodes to which (source, target) pairs lead from one node, itself among them."""
+    reached, todo = {start}, [start]
     while todo:
         node = todo.pop()
         for source, target in arrows:
-            if source == node and target not in found:
-                found.add(target)
+            if source == node and target not in reached:
+                reached.add(target)
                 todo.append(target)
-    return found
+    return reached

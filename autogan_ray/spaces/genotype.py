@@ -17,7 +17,7 @@ from autogan_ray.base.errors import GenotypeError
 FORMAT = "autogan_ray.genotype/1"
 _KEYS = ("format", "space", "image_size", "generator", "discriminator")
 _ABOUT = "about"
-"""What a file may say beside them: source, published scores. It is no part of the value."""
+"""A file may say more under this key: source, published scores. It is no part of the value."""
 
 
 @dataclass(frozen=True)
@@ -27,8 +27,8 @@ class Genotype:
     Args:
         space: name of the space the decisions belong to, written ``G/D`` where the parts differ.
         image_size: side of the images in pixels; it fixes the number of cells.
-        generator: pairs (decision, choice), in the order of the space.
-        discriminator: likewise; empty for a fixed discriminator.
+        generator: pairs (decision, choice) of G, in the order of the space.
+        discriminator: the same of D; empty for a fixed discriminator.
     """
 
     space: str

@@ -55,30 +55,31 @@ class Published:
 
 
 def load_genotype(name: str | Path) -> Genotype:
-    """A genotype by shipped name (``autogan-a``) or by path (ending ``.json``).
+    """Returns a genotype by shipped name (``autogan-a``) or by path (ending ``.json``).
 
     Raises:
         NotFoundError: a name that is not shipped, with the nearest; or a file that does not exist.
         GenotypeError: a file that is no genotype.
     """
-    found = catalog.read("genotype", name)
+    entry = catalog.read("genotype", name)
     try:
-        return Genotype.from_json(found.text)
+        return Genotype.from_json(entry.text)
     except GenotypeError as error:
-        raise GenotypeError(f"{found.origin}: {error}") from error
+        raise GenotypeError(f"{entry.origin}: {error}") from error
 
 
 def is_published(name: str | Path) -> bool:
+    """Returns whether a genotype is shipped under this name."""
     return str(name) in catalog.names("genotype")
 
 
 def load_published(name: str) -> Published:
-    """A shipped genotype. Raises NotFoundError."""
-    found = catalog.read("genotype", name)
-    about = About.parse(json.loads(found.text)["about"], found.origin, GenotypeError)
-    return Published(name, Genotype.from_json(found.text), about)
+    """Returns a shipped genotype with what its file says. Raises NotFoundError."""
+    entry = catalog.read("genotype", name)
+    about = About.parse(json.loads(entry.text)["about"], entry.origin, GenotypeError)
+    return Published(name, Genotype.from_json(entry.text), about)
 
 
 def all_published() -> tuple[Published, ...]:
-    """Every shipped genotype, sorted by name."""
+    """Returns every shipped genotype, sorted by name."""
     return tuple(load_published(name) for name in catalog.names("genotype"))

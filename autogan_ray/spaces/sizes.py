@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from autogan_ray.base.errors import SpaceError
@@ -12,8 +13,8 @@ class CellLayout:
     """One cell of a network.
 
     Args:
-        number: from 1.
-        level: +1 where it doubles the image side, -1 where it halves it, 0 where it keeps it.
+        number: 1 for the first cell.
+        level: +1 where the cell doubles the image side, -1 where it halves it, 0 where it keeps it.
         fixed: AutoGAN's residual block stands there, and nothing is decided.
     """
 
@@ -23,18 +24,23 @@ class CellLayout:
 
     @property
     def first(self) -> bool:
+        """Whether it is the first cell of its network."""
         return self.number == 1
+
+    def lead(self, network: str) -> str:
+        """Returns what stands before the short names of the cell's decisions: ``g.cell1.``."""
+        return f"{network}.cell{self.number}."
 
 
 def generator_layout(image_size: int) -> tuple[CellLayout, ...]:
-    """Every cell of a generator doubles."""
+    """Returns the cells of a generator: each doubles the image side."""
     return tuple(CellLayout(number, +1) for number in range(1, generator_cells(image_size)[1] + 1))
 
 
 def generator_cells(image_size: int) -> tuple[int, int]:
-    """(bottom width in pixels, number of doubling cells) of a generator: 32 -> (4, 3), 48 -> (6, 3), 8 -> (2, 2).
+    """Returns (bottom width in pixels, number of doubling cells) of a generator.
 
-    Raises SpaceError for a size that no cell can double to.
+    32 -> (4, 3), 48 -> (6, 3), 8 -> (2, 2). Raises SpaceError for a size that no cell can double to.
     """
     smallest = 4 if image_size >= 16 else 2
     width, cells = image_size, 0
@@ -50,7 +56,7 @@ def generator_cells(image_size: int) -> tuple[int, int]:
 
 
 def discriminator_cells(image_size: int) -> int:
-    """Number of halving cells of a discriminator, down to a map of at least 2 px: 32 -> 4, 48 -> 4, 8 -> 2."""
+    """Returns how many cells of a discriminator halve, down to a map of at least 2 px: 32 -> 4, 48 -> 4, 8 -> 2."""
     width, cells = image_size, 0
     while width % 2 == 0 and width // 2 >= 2:
         width, cells = width // 2, cells + 1
@@ -60,10 +66,10 @@ def discriminator_cells(image_size: int) -> int:
 def discriminator_layout(
     image_size: int, cells: int | None = None, halvings: int | None = None, fixed: int = 0
 ) -> tuple[CellLayout, ...]:
-    """The cells of a discriminator.
+    """Returns the cells of a discriminator.
 
     Args:
-        cells: how many; None: as many as halve the image.
+        cells: number of cells; None: as many as halve the image.
         halvings: at most so many of the first cells halve; None: all that can.
         fixed: so many of the first cells are AutoGAN's blocks.
     """
@@ -73,3 +79,9 @@ def discriminator_layout(
         CellLayout(number, -1 if number <= downs else 0, fixed=number <= fixed)
         for number in range(1, (cells or able) + 1)
     )
+
+
+def cells_in_words(layouts: Sequence[CellLayout]) -> str:
+    """Returns ``cell2..cell4`` for consecutive cells, ``cell2`` for one."""
+    first, last = layouts[0].number, layouts[-1].number
+    return f"cell{first}" if first == last else f"cell{first}..cell{last}"

@@ -14,7 +14,8 @@ from autogan_ray.config.sections import TrialSections
 from autogan_ray.config.study import StudyConfig, check_proposals
 from autogan_ray.metrics.weights import missing_weights
 from autogan_ray.search.methods.reinforce.levels import plan_levels
-from autogan_ray.spaces.space import SearchSpace, load_space
+from autogan_ray.spaces.load import load_space
+from autogan_ray.spaces.space import SearchSpace
 from autogan_ray.training import sources
 
 

@@ -16,7 +16,7 @@ from scipy import stats as scipy_stats
 from versus_plan import Plan, load_plan, parse_arm, studies_of
 
 from autogan_ray.base.errors import ConfigError
-from autogan_ray.spaces.space import load_space
+from autogan_ray.spaces.load import load_space
 
 pytestmark = pytest.mark.timeout(100)  # this is no measure of its length: other work shares the machine
 

@@ -11,7 +11,7 @@ import two_studies
 from click.testing import CliRunner
 
 from autogan_ray.results.store import load_study, write_table
-from autogan_ray.spaces.space import load_space
+from autogan_ray.spaces.load import load_space
 
 SPACE = load_space("autogan/adversarialnas")
 

@@ -19,7 +19,7 @@ from autogan_ray.cli.options import typed_command
 from autogan_ray.config.study import load_study_config
 from autogan_ray.results.store import write_table
 from autogan_ray.results.trial_log import TrialLogs
-from autogan_ray.spaces.space import load_space
+from autogan_ray.spaces.load import load_space
 from autogan_ray.study.study_file import STUDY_FILE, check_folder
 from autogan_ray.tune.cluster import check_address
 

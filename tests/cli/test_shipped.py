@@ -17,9 +17,10 @@ from autogan_ray.nets.shape import Shape
 from autogan_ray.results.drawing import draw_cell
 from autogan_ray.spaces.blocks import BlockPart, FixedPart, WholePart
 from autogan_ray.spaces.dag import Cell, DagPart, Edge, EdgeChange
+from autogan_ray.spaces.load import load_space
 from autogan_ray.spaces.operations import OPERATIONS
 from autogan_ray.spaces.sizes import discriminator_cells, generator_cells
-from autogan_ray.spaces.space import SearchSpace, load_space
+from autogan_ray.spaces.space import SearchSpace
 
 pytestmark = pytest.mark.timeout(60)
 

@@ -12,7 +12,7 @@ from autogan_ray.cli.main import main
 from autogan_ray.config.remedies import check_space
 from autogan_ray.config.sections import RemediesConfig
 from autogan_ray.config.study import TrialConfig, load_study_config, sweepable
-from autogan_ray.spaces.space import load_space
+from autogan_ray.spaces.load import load_space
 
 MIXTURE = "search.relaxation=softmax"
 SWEPT = "sweep.search.relaxation={choice=['softmax','gumbel_hard']}"

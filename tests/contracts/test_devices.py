@@ -16,7 +16,7 @@ from autogan_ray.retraining.generator_file import GENERATOR, load_generator
 from autogan_ray.retraining.job import Job
 from autogan_ray.retraining.training import Retraining
 from autogan_ray.search.record import SearchRecord
-from autogan_ray.spaces.space import load_space
+from autogan_ray.spaces.load import load_space
 from autogan_ray.training.data import ImageData
 from tests.contracts.test_methods import KINDS, SPACES
 from tests.distant import THERE, Distant, Gpu

@@ -20,8 +20,9 @@ from autogan_ray.metrics.prepare import prepare_extractor
 from autogan_ray.nets.gan import Discriminator, Generator
 from autogan_ray.nets.shape import Shape
 from autogan_ray.spaces.genotype import Genotype
+from autogan_ray.spaces.load import space_of
 from autogan_ray.spaces.published import load_genotype
-from autogan_ray.spaces.space import SearchSpace, space_of
+from autogan_ray.spaces.space import SearchSpace
 from autogan_ray.training.data import ImageData, load_data, to_uint8
 from autogan_ray.training.loop import TrainLoop
 

@@ -15,8 +15,8 @@ from autogan_ray.nets.ops import BUILDERS, OpSpec, build_op
 from autogan_ray.nets.relaxation import one_hot
 from autogan_ray.nets.shape import Shape
 from autogan_ray.nets.supernet import Supernet
+from autogan_ray.spaces.load import load_space
 from autogan_ray.spaces.operations import OPERATIONS
-from autogan_ray.spaces.space import load_space
 from autogan_ray.training.ema import Ema
 
 NAMES = [
@@ -148,7 +148,7 @@ def test_the_supernet_generator_has_the_published_size() -> None:
     with torch.device("meta"):
         generator = Generator(load_space("adversarialnas"), Shape(32, 3, 160, 80, 120), None)
     assert count_parameters(generator) == 29_265_443
-    assert sum(len(d.choices) for d in load_space("adversarialnas").decisions_g(32)) == 123
+    assert sum(len(d.choices) for d in load_space("adversarialnas").decisions(32, "g")) == 123
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -18,7 +18,8 @@ from autogan_ray.nets.compute import compile_forward, configured
 from autogan_ray.nets.gan import Discriminator, Generator
 from autogan_ray.nets.shape import Shape
 from autogan_ray.search.loop import SearchLoop
-from autogan_ray.spaces.space import SearchSpace, load_space
+from autogan_ray.spaces.load import load_space
+from autogan_ray.spaces.space import SearchSpace
 from autogan_ray.training import steps
 from autogan_ray.training.loop import TrainLoop
 from tests.search.toys import noise_images, search_of
@@ -121,7 +122,7 @@ def test_a_mixture_whose_dilated_weights_learn_over_phases(space: SearchSpace) -
     images = torch.randn(2, 3, 16, 16)
     shares = {
         decision.name: torch.rand(len(decision.choices)).softmax(0).requires_grad_()
-        for decision in space.decisions_d(16)
+        for decision in space.decisions(16, "d")
     }
     found = []
     for network in (eager, compiled):
@@ -139,7 +140,7 @@ def test_a_mixture_is_one_graph_whatever_runs_together_in_it(name: str, network:
     """A second one is traced when the plan of a cell is there; a break would be there at every cell and step."""
     whole, shape = load_space(name), Shape(8, 1, 4, 4, 8)
     built = Generator(whole, shape, None) if network == "g" else Discriminator(whole, shape, None)
-    decisions = whole.decisions_g(8) if network == "g" else whole.decisions_d(8)
+    decisions = whole.decisions(8, "g") if network == "g" else whole.decisions(8, "d")
     x = torch.randn(2, 8) if network == "g" else torch.randn(2, 1, 8, 8)
     compile_forward(built, backend="eager")
     torch._dynamo.utils.counters.clear()

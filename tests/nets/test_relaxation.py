@@ -12,7 +12,7 @@ from scipy.stats import chisquare
 
 from autogan_ray.nets.relaxation import ArchitectureParameters, SingleChoice
 from autogan_ray.nets.supernet import mean_entropy
-from autogan_ray.spaces.space import Decision
+from autogan_ray.spaces.part import Decision
 from autogan_ray.training.steps import adam
 
 DECISIONS = (Decision("g.a", ("x", "y", "z")), Decision("g.b", ("x", "y")))

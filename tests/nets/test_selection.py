@@ -16,7 +16,8 @@ from autogan_ray.nets.relaxation import ArchitectureParameters, MixtureSelection
 from autogan_ray.nets.shape import Shape
 from autogan_ray.nets.supernet import Supernet
 from autogan_ray.search.shrinking import shrink
-from autogan_ray.spaces.space import Decision, load_space
+from autogan_ray.spaces.load import load_space
+from autogan_ray.spaces.part import Decision
 
 DECISIONS = (Decision("g.a", ("x", "y", "z")), Decision("g.b", ("x", "y")))
 
@@ -91,7 +92,7 @@ def test_a_place_computes_only_what_is_left() -> None:
     assert ran == ["x", "z"]
 
 
-SKIPPING = Decision("g.a", ("none", "skip", "y"))
+SKIPPING = Decision("g.a", ("none", "skip", "y"), edge=True)
 
 
 @pytest.mark.parametrize(("left", "extra"), [(None, 0.25), ({"g.a": (1, 2)}, 0.25), ({"g.a": (0, 2)}, 0.0)])

@@ -11,7 +11,8 @@ from torch import Tensor, nn
 
 from autogan_ray.nets.gan import Discriminator, Generator
 from autogan_ray.nets.shape import Shape
-from autogan_ray.spaces.space import SearchSpace, load_space
+from autogan_ray.spaces.load import load_space
+from autogan_ray.spaces.space import SearchSpace
 from tests.reference import adversarialnas, alphagan, autogan, eagan
 from tests.reference.common import Network
 
@@ -121,7 +122,7 @@ def randomise(network: nn.Module, rng: torch.Generator) -> None:
 def random_vectors(case: Case) -> dict[str, Tensor]:
     """For each decision of the network positive weights that add up to 1."""
     space, part = space_of(case.family), FAMILIES[case.family].part
-    decisions = space.decisions_g(case.size) if part == "g" else space.decisions_d(case.size)
+    decisions = space.decisions(case.size, "g") if part == "g" else space.decisions(case.size, "d")
     return {
         decision.name: torch.softmax(_normal((len(decision.choices),), case.rng) * 1.5, 0).requires_grad_()
         for decision in decisions

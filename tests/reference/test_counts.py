@@ -9,7 +9,7 @@ import torch
 
 from autogan_ray.nets.gan import Generator
 from autogan_ray.nets.shape import Shape
-from autogan_ray.spaces.space import load_space
+from autogan_ray.spaces.load import load_space
 from tests.reference import counts
 from tests.reference.published import autogan_choices, published_choices
 

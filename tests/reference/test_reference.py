@@ -70,7 +70,7 @@ def test_a_published_genotype_is_that_of_the_paper_and_its_networks_equal_the_re
     for part, families in (("g", SEARCHED[:3]), ("d", ("adversarialnas D", "eagan D"))):
         mine = {key: value for key, value in choices.items() if key[0] == part}
         for family in families:
-            names = {d.name for d in (*space_of(family).decisions_g(size), *space_of(family).decisions_d(size))}
+            names = {d.name for d in (*space_of(family).decisions(size, "g"), *space_of(family).decisions(size, "d"))}
             if mine and set(mine) == {key for key in names if key[0] == part}:
                 derived_distance(family, size, FIRST_SEED, mine).check()
                 break
@@ -99,7 +99,10 @@ def scaled_path(
     scales = {name: torch.ones_like(vector[0]).requires_grad_() for name, vector in random_vectors(case).items()}
     chosen = space_of(case.family).random(case.size, seed).choices
     path, vectors = {}, {}
-    for decision in (*space_of(case.family).decisions_g(case.size), *space_of(case.family).decisions_d(case.size)):
+    for decision in (
+        *space_of(case.family).decisions(case.size, "g"),
+        *space_of(case.family).decisions(case.size, "d"),
+    ):
         if decision.name in scales:
             index = decision.choices.index(chosen[decision.name])
             path[decision.name] = SingleChoice(index, scales[decision.name])

@@ -14,7 +14,7 @@ from autogan_ray.results import tables
 from autogan_ray.results.schemas import TABLES
 from autogan_ray.results.tables import Tables, mend_tables, write_tables
 from autogan_ray.results.trial_log import TrialLogs
-from autogan_ray.spaces.space import load_space
+from autogan_ray.spaces.load import load_space
 
 ABOUT = {"study_id": "s-1", "name": "s", "max_evaluations": 9, "config_json": "{}", "created_at": 1.0}
 SPACE = load_space("autogan")

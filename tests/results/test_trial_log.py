@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from autogan_ray.results.decidedness import clear_share, decidedness
+from autogan_ray.results.decidedness import clear_probability, decidedness
 from autogan_ray.results.trial_log import TrialLogs
 
 
@@ -35,4 +35,4 @@ def test_a_search_near_uniform_is_called_undecided() -> None:
     assert decidedness(uniform).undecided and decidedness(uniform).entropy == pytest.approx(1.0)
     assert not decidedness(clear).undecided and decidedness(clear).leading == 1.0
     assert not decidedness({}).undecided
-    assert [clear_share(n) for n in (2, 3, 4, 7)] == pytest.approx([0.75, 2 / 3, 0.5, 2 / 7])
+    assert [clear_probability(n) for n in (2, 3, 4, 7)] == pytest.approx([0.75, 2 / 3, 0.5, 2 / 7])

@@ -18,7 +18,7 @@ from autogan_ray.metrics.features import Extractor, ExtractorWeights
 from autogan_ray.search.loop import SearchLoop
 from autogan_ray.search.record import SearchRecord
 from autogan_ray.search.schedule import temperature
-from autogan_ray.spaces.space import load_space
+from autogan_ray.spaces.load import load_space
 from autogan_ray.training.data import ImageData
 
 TIMING = {"images_per_s", "eval_s", "peak_mem_mib"}

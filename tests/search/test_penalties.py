@@ -14,7 +14,7 @@ from autogan_ray.nets import supernet
 from autogan_ray.nets.cost.expected import ExpectedCost
 from autogan_ray.nets.relaxation import ArchitectureParameters
 from autogan_ray.search.penalties import mean_entropy, penalty, relative_cost, zero_one
-from autogan_ray.spaces.space import Decision
+from autogan_ray.spaces.part import Decision
 
 DECISIONS = (Decision("g.a", ("x", "y", "z", "w")), Decision("g.b", ("x", "y")), Decision("g.c", ("x",)))
 COST = ExpectedCost(

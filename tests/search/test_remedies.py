@@ -16,7 +16,8 @@ from autogan_ray.config.study import TrialConfig
 from autogan_ray.nets.relaxation import SingleChoice
 from autogan_ray.search.loop import SearchLoop
 from autogan_ray.search.penalties import penalty, relative_cost
-from autogan_ray.spaces.space import SearchSpace, load_space
+from autogan_ray.spaces.load import load_space
+from autogan_ray.spaces.space import SearchSpace
 from autogan_ray.training.data import ImageData
 
 STEPS = 12

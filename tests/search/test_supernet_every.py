@@ -15,7 +15,7 @@ from autogan_ray.metrics.features import Extractor, ExtractorWeights
 from autogan_ray.search.loop import SearchLoop
 from autogan_ray.search.record import SearchRecord
 from autogan_ray.search.scoring import supernet_due
-from autogan_ray.spaces.space import load_space
+from autogan_ray.spaces.load import load_space
 from autogan_ray.training.data import ImageData
 
 UNEQUAL = ("images_per_s", "eval_s", "peak_mem_mib", "fid_supernet")

@@ -15,7 +15,8 @@ from autogan_ray.config.study import TrialConfig
 from autogan_ray.metrics.evaluation import Evaluator, Protocol, RealSet
 from autogan_ray.metrics.features import Features
 from autogan_ray.search.loop import SearchLoop
-from autogan_ray.spaces.space import SearchSpace, load_space
+from autogan_ray.spaces.load import load_space
+from autogan_ray.spaces.space import SearchSpace
 from autogan_ray.training.data import ImageData
 
 

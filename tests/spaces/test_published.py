@@ -15,8 +15,8 @@ from autogan_ray.base import catalog
 from autogan_ray.base.errors import ConfigError, GenotypeError, NotFoundError
 from autogan_ray.cli.main import main
 from autogan_ray.spaces.genotype import Genotype
+from autogan_ray.spaces.load import space_of
 from autogan_ray.spaces.published import all_published, load_genotype, load_published
-from autogan_ray.spaces.space import space_of
 
 NAMES = catalog.names("genotype")
 EXPECTED = {

@@ -12,9 +12,10 @@ from hypothesis import strategies as st
 
 from autogan_ray.base import catalog
 from autogan_ray.base.errors import GenotypeError, NotFoundError, SpaceError, UserError
-from autogan_ray.spaces.connectivity import dead_ends, derive_choices
+from autogan_ray.spaces.derivation.derive import derive
 from autogan_ray.spaces.genotype import Genotype
-from autogan_ray.spaces.space import SearchSpace, load_space
+from autogan_ray.spaces.load import load_space
+from autogan_ray.spaces.space import SearchSpace
 
 NAMES = [
     *("adversarialnas", "autogan", "autogan/adversarialnas", "adversarialnas/fixed", "autogan/fixed"),
@@ -45,14 +46,14 @@ def test_sizes_are_those_of_the_papers() -> None:
 @pytest.mark.parametrize(("size", "cells_g", "cells_d"), [(8, 2, 2), (32, 3, 4), (48, 3, 4), (64, 4, 5)])
 def test_the_number_of_cells_follows_from_the_image_size(size: int, cells_g: int, cells_d: int) -> None:
     space = load_space("adversarialnas")
-    assert len(space.decisions_g(size)) == 7 * cells_g
-    assert len(space.decisions_d(size)) == 7 * cells_d
+    assert len(space.decisions(size, "g")) == 7 * cells_g
+    assert len(space.decisions(size, "d")) == 7 * cells_d
 
 
 @pytest.mark.parametrize("size", [7, 2, 1, 31, 0, 4097])
 def test_an_image_size_that_no_cell_reaches_is_refused_with_the_nearest(size: int) -> None:
     with pytest.raises(SpaceError, match="the nearest usual size is"):
-        load_space("autogan").decisions_g(size)
+        load_space("autogan").decisions(size, "g")
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -75,7 +76,7 @@ def test_every_random_set_of_probabilities_gives_a_connected_genotype(seed: int,
     for decision in space.decisions(32):
         weights = [rng.random() * (lean if choice == "none" else 1.0) for choice in decision.choices]
         shares[decision.name] = {c: w / sum(weights) for c, w in zip(decision.choices, weights, strict=True)}
-    choices = derive_choices(space, shares, 32)
+    choices = derive(space, shares, 32)
     space.check(space.genotype(choices, 32))
     for name, row in shares.items():
         best = max(row, key=row.__getitem__)
@@ -87,14 +88,14 @@ def test_a_starved_node_gets_the_edge_that_wants_none_least() -> None:
     shares = {d.name: {c: float(c == d.choices[-1]) for c in d.choices} for d in space.decisions(8)}
     shares["g.cell1.e0"] = {"none": 0.5, "skip": 0.1, "conv_3x3": 0.4}
     shares["g.cell1.e1"] = {"none": 0.9, "skip": 0.06, "conv_3x3": 0.04}
-    choices = derive_choices(space, shares, 8)
+    choices = derive(space, shares, 8)
     assert (choices["g.cell1.e0"], choices["g.cell1.e1"]) == ("conv_3x3", "none")
 
 
 def test_a_genotype_with_a_starved_node_is_refused() -> None:
     space = load_space("adversarialnas")
     choices = space.random(8, 0).choices | {"g.cell1.e0": "none", "g.cell1.e1": "none"}
-    assert dead_ends(space, choices, 8)
+    assert space.dead_ends(choices, 8)
     with pytest.raises(GenotypeError, match=r"node 'n2' of g\.cell1 has no input"):
         space.check(space.genotype(choices, 8))
 

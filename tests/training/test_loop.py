@@ -11,8 +11,9 @@ import torch
 from autogan_ray.config.sections import RetrainConfig
 from autogan_ray.nets.gan import Discriminator, Generator, Latents
 from autogan_ray.nets.shape import Shape
+from autogan_ray.spaces.load import load_space
 from autogan_ray.spaces.published import load_genotype
-from autogan_ray.spaces.space import SearchSpace, load_space
+from autogan_ray.spaces.space import SearchSpace
 from autogan_ray.training.data import ImageData
 from autogan_ray.training.loop import TrainLoop
 

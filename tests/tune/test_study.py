@@ -29,7 +29,7 @@ from autogan_ray.metrics.study import prepare
 from autogan_ray.results.schemas import TABLES
 from autogan_ray.results.trial_log import TrialLogs
 from autogan_ray.search.loop import SearchLoop
-from autogan_ray.spaces.space import load_space
+from autogan_ray.spaces.load import load_space
 from autogan_ray.tune.journal import open_journal
 
 from .conftest import ROOT, ask, command, run

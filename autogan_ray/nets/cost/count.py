@@ -16,17 +16,16 @@ from autogan_ray.spaces.space import SearchSpace
 
 
 def count_parameters(network: nn.Module) -> int:
-    """Trainable numbers; buffers and logits are none."""
+    """Returns the number of trainable numbers; buffers and logits are none."""
     return sum(parameter.numel() for parameter in network.parameters())
 
 
 def count_macs(network: nn.Module, example: Tensor, **more: Tensor) -> int:
-    """Multiply-accumulates of convolutions and linear layers in one forward pass in evaluation mode.
+    """Returns the multiply-accumulates of convolutions and linear layers in one forward pass in evaluation mode.
 
-    Of the network as written, as papers count: what is computed may be less (:mod:`autogan_ray.nets.fast.branch`).
-
-    The same numbers as half of torch's ``FlopCounterMode``, at a tenth of its time. Hand-made networks, which multiply
-    outside of such layers too, go through that counter itself.
+    They are those of the network as written, as papers count; what is computed may be less
+    (:mod:`autogan_ray.nets.fast.branch`). The numbers are half of those of torch's ``FlopCounterMode``, at a tenth of
+    its time. Hand-made networks, which multiply outside of such layers too, go through that counter itself.
 
     Args:
         example: a batch of one input, on the network's device; ``more``: what else the network takes by name.
@@ -37,14 +36,14 @@ def count_macs(network: nn.Module, example: Tensor, **more: Tensor) -> int:
 
 
 def layer_macs(network: nn.Module, example: Tensor, **more: Tensor) -> dict[str, int]:
-    """Those of each convolution and linear layer that runs, by its name in the network."""
-    found: dict[str, int] = {}
+    """Returns the multiply-accumulates of each convolution and linear layer that runs, by its name in the network."""
+    macs: dict[str, int] = {}
 
     def count(name: str, module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
         weight = module.weight
         assert isinstance(weight, Tensor)
         reading = inputs[0] if isinstance(module, nn.ConvTranspose2d) else output
-        found[name] = found.get(name, 0) + reading.numel() * weight.shape[1:].numel()
+        macs[name] = macs.get(name, 0) + reading.numel() * weight.shape[1:].numel()
 
     hooks = [
         module.register_forward_hook(partial(count, name))
@@ -60,7 +59,7 @@ def layer_macs(network: nn.Module, example: Tensor, **more: Tensor) -> dict[str,
         network.train(training)
         for hook in hooks:
             hook.remove()
-    return found
+    return macs
 
 
 def _counted_by_torch(network: nn.Module, example: Tensor, **more: Tensor) -> int:

@@ -18,20 +18,20 @@ _UNITS = {"params": "parameters", "macs": "MACs"}
 
 
 def rules_of(derive: DeriveConfig, space: SearchSpace, shape: Shape) -> Rules:
-    """Prices are looked up only where a cost is limited.
+    """Returns the rules that a trial's section ``[derive]`` sets; prices are looked up only where a cost is limited.
 
     Raises ConfigError for a limit that no connected network of the space meets beside the other rules, with the least
-    that one could be.
+    limit that a network meets.
     """
     most = {network: getattr(derive, f"max_skips_per_cell_{network}") for network in NETWORKS}
-    asked = {pair: getattr(derive, f"max_{pair[1]}_{pair[0]}") for pair in itertools.product(NETWORKS, QUANTITIES)}
+    wanted = {pair: getattr(derive, f"max_{pair[1]}_{pair[0]}") for pair in itertools.product(NETWORKS, QUANTITIES)}
     rules = Rules(derive.exclude_none, {network: count for network, count in most.items() if count is not None})
     for network in rules.most_skips:
         _check_skips(space, shape, rules, network)
-    if all(value is None for value in asked.values()):
+    if all(value is None for value in wanted.values()):
         return rules
     table = price_table(space, shape)
-    limits = {(n, q): Limit(value, table[f"{q}_{n}"]) for (n, q), value in asked.items() if value is not None}
+    limits = {(n, q): Limit(value, table[f"{q}_{n}"]) for (n, q), value in wanted.items() if value is not None}
     for network, quantity in limits:
         _check_cost(space, shape, rules, limits, network, quantity)
     return replace(rules, limits=limits)
@@ -57,21 +57,23 @@ def _check_cost(
     network: str,
     quantity: str,
 ) -> None:
-    """Of a network's limits, those before this one in the order of the settings hold already."""
+    """Raises ConfigError where no network meets this limit within those before it, which were checked already."""
     limit = limits[network, quantity]
     earlier = {q: limits[network, q] for q in QUANTITIES[: QUANTITIES.index(quantity)] if (network, q) in limits}
     open_ended = {(network, quantity): replace(limit, most=math.inf)}
     rows = _equal(space, shape, network, rules)
 
     def least_within(others: dict[str, Limit]) -> int | None:
-        held = {(network, other): one for other, one in others.items()}
-        return smallest(space, network, rows, shape.image_size, replace(rules, limits=open_ended | held), quantity)
+        held = {(network, other): other_limit for other, other_limit in others.items()}
+        within = replace(rules, limits=open_ended | held)
+        cost_and_choices = smallest(space, network, rows, shape.image_size, within, quantity)
+        return None if cost_and_choices is None else cost_and_choices[0]
 
     least = least_within({})
     beside = _beside(rules.exclude_none, rules.most_skips.get(network))
     if least is not None and least <= limit.most and earlier:
         least = least_within(earlier)
-        beside = "".join(f" within derive.max_{q}_{network} = {one.most}" for q, one in earlier.items()) + beside
+        beside = "".join(f" within derive.max_{q}_{network} = {e.most}" for q, e in earlier.items()) + beside
     assert least is not None, "the limits before this one and the skips were found possible"
     if least > limit.most:
         width = shape.channels_g if network == "g" else shape.channels_d
@@ -83,14 +85,14 @@ def _check_cost(
 
 
 def _equal(space: SearchSpace, shape: Shape, network: str, rules: Rules) -> dict[str, dict[str, float]]:
-    """All that a network may take, each as probable as any other: for what is asked of costs alone."""
-    decisions = space.decisions_g(shape.image_size) if network == "g" else space.decisions_d(shape.image_size)
-    return rules.allowed({decision.name: dict.fromkeys(decision.choices, 1.0) for decision in decisions})
+    """Returns all choices that a network may take, each as probable as any other: only costs matter here."""
+    decisions = space.decisions(shape.image_size, network)
+    return rules.allowed({d.name: dict.fromkeys(d.choices, 1.0) for d in decisions}, decisions)
 
 
 def _beside(exclude_none: bool, most_skips: int | None = None) -> str:
-    """What else narrows the choice, to be put behind a noun."""
-    found = [" without 'none'"] if exclude_none else []
+    """Returns the rules that narrow the choice besides, as words that follow a noun."""
+    words = [" without 'none'"] if exclude_none else []
     if most_skips is not None:
-        found.append(f" with at most {most_skips} skips a cell")
-    return " and".join(found)
+        words.append(f" with at most {most_skips} skips a cell")
+    return " and".join(words)

@@ -10,8 +10,7 @@ import torch
 from autogan_ray.nets.relaxation import ArchitectureParameters, Selection, one_hot
 from autogan_ray.nets.supernet import Supernet
 from autogan_ray.search.methods.base import ArchitectureMethod, Moment, Surroundings
-from autogan_ray.spaces.connectivity import dead_ends
-from autogan_ray.spaces.space import Decision
+from autogan_ray.spaces.part import Decision
 
 Path = dict[str, str]
 """decision -> choice, of one network."""
@@ -24,7 +23,7 @@ class Connected:
     net: Supernet
 
     def __call__(self, choices: Mapping[str, str]) -> bool:
-        return not dead_ends(self.net.space, choices, self.net.shape.image_size)
+        return not self.net.space.dead_ends(choices, self.net.shape.image_size)
 
 
 def uniform_path(

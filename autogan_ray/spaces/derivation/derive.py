@@ -1,33 +1,44 @@
 """How a genotype follows from probabilities under rules: which choices are left out, and what limits hold.
 
-Without rules it is :func:`~autogan_ray.spaces.connectivity.derive_choices`. A limit on the cost of a network makes that
-network the most probable connected one (greatest sum of log-probabilities) within all its limits, exactly:
-:mod:`~autogan_ray.spaces.derivation.cell_labels` fills the cells and :mod:`~autogan_ray.spaces.derivation.frontier`
-joins them.
+Without rules it is the likeliest choice of each decision, and where a node would have no input, the fewest edges are
+filled. The published repair (AdversarialNAS) treats one node after the other; here the smallest set of edges is taken
+that gives every needed node an input. Both agree wherever a single edge is enough, which is each case of G.
+
+A limit on the cost of a network makes that network the most probable connected one (greatest sum of log-probabilities)
+within all its limits, exactly: :mod:`~autogan_ray.spaces.derivation.cell_labels` fills the cells and
+:mod:`~autogan_ray.spaces.derivation.frontier` joins them.
 """
 
 from __future__ import annotations
 
+import itertools
 import math
 import random
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from autogan_ray.spaces.connectivity import Probabilities, repaired
 from autogan_ray.spaces.derivation.cell_labels import FREE, CellRules, Prices, Rows, labels_of_cells, log_of
 from autogan_ray.spaces.derivation.frontier import Costs, Label, best, cheapest
-from autogan_ray.spaces.operations import NONE, SKIP
+from autogan_ray.spaces.part import Decision, Part
 from autogan_ray.spaces.space import SearchSpace
+
+Probabilities = Rows
+"""decision -> choice -> probability."""
 
 NETWORKS = ("g", "d")
 QUANTITIES = ("params", "macs")
 MOST_REDRAWS = 50
-"""Where even so many draws break a rule, the most probable genotype of the last one is taken."""
+"""Where even so many draws break a rule, the most probable genotype of the last draw's noisy rows is taken."""
 
 
 @dataclass(frozen=True)
 class Limit:
-    """At most ``most`` in the network that ``prices`` describe (``nets/cost/prices.py``)."""
+    """A limit on the cost of a network.
+
+    Args:
+        most: of the quantity (parameters, MACs of one image), at most.
+        prices: of that quantity and network (``nets/cost/prices.py``).
+    """
 
     most: float
     prices: Prices
@@ -38,7 +49,7 @@ class Rules:
     """What a derived genotype obeys; by default nothing but that it is connected.
 
     Args:
-        exclude_none: ``none`` is not taken (DARTS, Liu et al. 2019).
+        exclude_none: no edge takes its choice "no connection" (DARTS, Liu et al. 2019).
         most_skips: network (``g``, ``d``) -> edges ``skip`` in each of its cells, at most.
         limits: (network, ``params`` or ``macs``) -> limit.
     """
@@ -47,24 +58,31 @@ class Rules:
     most_skips: Mapping[str, int] = field(default_factory=dict)
     limits: Mapping[tuple[str, str], Limit] = field(default_factory=dict)
 
-    def allowed(self, probabilities: Probabilities) -> dict[str, dict[str, float]]:
-        """The choices that may be taken, with the probabilities they had."""
+    def allowed(self, probabilities: Probabilities, decisions: Iterable[Decision]) -> dict[str, dict[str, float]]:
+        """Returns the choices that may be taken, with the probabilities they had.
+
+        Args:
+            probabilities: of any of the decisions.
+            decisions: of the space; they know which choice means "no connection".
+        """
+        cut = {d.name: d.no_connection for d in decisions} if self.exclude_none else {}
         return {
-            name: {choice: p for choice, p in row.items() if not (self.exclude_none and choice == NONE)}
+            name: {choice: p for choice, p in row.items() if choice != cut.get(name)}
             for name, row in probabilities.items()
         }
 
     def prices(self, network: str, quantity: str) -> Prices:
+        """Returns the prices of what is limited; none where it is not."""
         limit = self.limits.get((network, quantity))
         return limit.prices if limit else FREE
 
     def room(self, network: str) -> Costs:
-        """(parameters, MACs) that are left for what is decided; infinite where there is no limit."""
-        found = [
+        """Returns (parameters, MACs) that are left for what is decided; infinite where there is no limit."""
+        params, macs = (
             limit.most - limit.prices.get(frozenset(), 0) if limit else math.inf
             for limit in (self.limits.get((network, quantity)) for quantity in QUANTITIES)
-        ]
-        return found[0], found[1]
+        )
+        return params, macs
 
 
 NO_RULES = Rules()
@@ -73,72 +91,135 @@ NO_RULES = Rules()
 def derive(
     space: SearchSpace, probabilities: Probabilities, image_size: int, rules: Rules = NO_RULES
 ) -> dict[str, str]:
-    """decision -> choice: the genotype of these probabilities that obeys the rules.
+    """Returns decision -> choice: the genotype of these probabilities that obeys the rules.
 
-    * No rules: the likeliest choices, a starved node repaired by the fewest changes.
-    * ``exclude_none``: the likeliest operations.
+    * No rules: the likeliest choices, a node without input repaired by the fewest changes.
+    * ``exclude_none``: every edge of a DAG takes its likeliest operation.
     * Skips: as long as a cell has more than it may, its least probable ``skip`` gives way to the next likeliest choice
       there (P-DARTS, Chen et al. 2019).
     * A limit on cost: the most probable connected genotype of that network within its limits, skips included.
 
-    The rows may lack choices: those are not taken. Raises ValueError where no connected network obeys the rules; of
-    whole rows that cannot be where ``nets/cost/limits.py`` let them pass.
+    Args:
+        probabilities: of all decisions of both networks; a choice that is missing is not taken.
+
+    Raises:
+        ValueError: no connected network obeys the rules. With all choices there, that cannot be where
+            ``nets/cost/limits.py`` let the rules pass.
     """
-    rows = rules.allowed(probabilities)
+    rows = rules.allowed(probabilities, space.decisions(image_size))
     choices: dict[str, str] = {}
     for network in NETWORKS:
-        own = rows_of(network, rows)
-        costly = any(limited == network for limited, _ in rules.limits)
-        found = None if costly else _by_fewest_changes(space, own, image_size, rules.most_skips.get(network))
-        # The fewest changes may lead into a corner where edges have little to choose from.
-        found = found or most_probable(space, network, own, image_size, rules)
-        if found is None:
-            raise ValueError(f"space {space.name!r}: no connected network {network!r} obeys the rules")
-        choices |= found
+        choices |= _derived(space, network, rows_of(network, rows), image_size, rules)
     return {name: choices[name] for name in probabilities}
 
 
+def _derived(space: SearchSpace, network: str, rows: Rows, image_size: int, rules: Rules) -> dict[str, str]:
+    """Returns the choices of one network, of these rows."""
+    choices = None
+    if all(limited != network for limited, _ in rules.limits):
+        most_skips = rules.most_skips.get(network)
+        choices = _by_fewest_changes(space.networks[network], network, rows, image_size, most_skips)
+    if choices is None:  # limits on cost; or the fewest changes led where edges have little to choose from
+        choices = most_probable(space, network, rows, image_size, rules)
+    if choices is None:
+        raise ValueError(f"space {space.name!r}: no connected network {network!r} obeys the rules")
+    return choices
+
+
 def rows_of(network: str, rows: Rows) -> Rows:
-    """Those of one network."""
+    """Returns the rows of one network."""
     return {name: row for name, row in rows.items() if name.startswith(f"{network}.")}
 
 
 def _by_fewest_changes(
-    space: SearchSpace, rows: Rows, image_size: int, most_skips: int | None
+    part: Part, network: str, rows: Rows, image_size: int, most_skips: int | None
 ) -> dict[str, str] | None:
-    """None where repairs and skips that give way do not lead to a network."""
+    """Returns the likeliest choices of one network after repairs and after skips that give way.
+
+    None where these do not lead to a connected network with few enough skips.
+    """
     left = {name: dict(row) for name, row in rows.items()}
+    identity = {decision.name: decision.identity for decision in part.decisions(network, image_size)}
     while all(left.values()):
-        choices = repaired(space, left, image_size)
+        choices = _repaired(part, network, left, image_size)
         if choices is None or most_skips is None:
             return choices
         cells: dict[str, list[str]] = {}
         for name, choice in choices.items():
-            cells.setdefault(name.rsplit(".", 1)[0], []).extend([name] if choice == SKIP else [])
+            cells.setdefault(name.rsplit(".", 1)[0], []).extend([name] if choice == identity[name] else [])
         surplus = [names for names in cells.values() if len(names) > most_skips]
         if not surplus:
             return choices
         able = [name for name in reversed(surplus[0]) if len(left[name]) > 1]
         if not able:
             return None
-        del left[min(able, key=lambda name: left[name][SKIP])][SKIP]
+        weakest = min(able, key=lambda name: left[name][choices[name]])
+        del left[weakest][choices[weakest]]
     return None
 
 
-def most_probable(space: SearchSpace, network: str, rows: Rows, image_size: int, rules: Rules) -> dict[str, str] | None:
-    """The connected choices of one network, of these rows, that obey all its limits and have the greatest sum of
-    log-probabilities; None where none do."""
-    found = best(_cells(space, network, rows, image_size, rules), rules.room(network))
-    return None if found is None else found.choices()
+def _repaired(part: Part, network: str, rows: Rows, image_size: int) -> dict[str, str] | None:
+    """Returns the likeliest choice of each decision of one network, with as few edges filled as its nodes need.
 
-
-def smallest(space: SearchSpace, network: str, rows: Rows, image_size: int, rules: Rules, quantity: str) -> int | None:
-    """The least parameters or MACs, of which ``rules`` know the prices, of a connected network that obeys them.
-
-    None where none does.
+    Of the smallest sets of empty edges that suffice, the one with the least probability of "no connection" takes its
+    likeliest operations instead. Ties between choices go to the earlier one. None where the choices that are left do
+    not suffice.
     """
-    least = cheapest(_cells(space, network, rows, image_size, rules), QUANTITIES.index(quantity), rules.room(network))
-    return None if least is None else least + rules.prices(network, quantity).get(frozenset(), 0)
+    choices = {name: max(row, key=row.__getitem__) for name, row in rows.items()}
+    for layout in part.layout(image_size):
+        lead = layout.lead(network)
+        decided = part.decided(layout)
+        own = {decision.name: choices[lead + decision.name] for decision in decided}
+        if not part.dead_ends(layout, own):
+            continue
+        empty = [d.name for d in decided if own[d.name] == d.no_connection and len(rows[lead + d.name]) > 1]
+        operations = {name: _likeliest_but(rows[lead + name], own[name]) for name in empty}
+        for count in range(1, len(empty) + 1):
+            enough = [
+                names
+                for names in itertools.combinations(empty, count)
+                if not part.dead_ends(layout, own | {name: operations[name] for name in names})
+            ]
+            if enough:
+                filled = min(enough, key=lambda names: sum(rows[lead + name][own[name]] for name in names))
+                choices |= {lead + name: operations[name] for name in filled}
+                break
+        else:
+            return None
+    return choices
+
+
+def _likeliest_but(row: Mapping[str, float], excluded: str) -> str:
+    rest = {choice: p for choice, p in row.items() if choice != excluded}
+    return max(rest, key=rest.__getitem__)
+
+
+def most_probable(space: SearchSpace, network: str, rows: Rows, image_size: int, rules: Rules) -> dict[str, str] | None:
+    """Returns the connected choices of one network, of these rows, that obey its rules and are most probable.
+
+    Their sum of log-probabilities is the greatest. None where no connected choices obey the rules.
+    """
+    label = best(_cells(space, network, rows, image_size, rules), rules.room(network))
+    return None if label is None else label.choices()
+
+
+def smallest(
+    space: SearchSpace, network: str, rows: Rows, image_size: int, rules: Rules, quantity: str
+) -> tuple[int, dict[str, str]] | None:
+    """Returns the least cost of a connected network that obeys the rules, and choices that attain it.
+
+    None where no connected network does.
+
+    Args:
+        rows: the choices that may be taken; their probabilities do not matter.
+        quantity: ``params`` or ``macs``, of which ``rules`` know the prices.
+    """
+    index = QUANTITIES.index(quantity)
+    least = cheapest(_cells(space, network, rows, image_size, rules), index, rules.room(network))
+    if least is None:
+        return None
+    own = least.params if quantity == "params" else least.macs
+    return own + rules.prices(network, quantity).get(frozenset(), 0), least.choices()
 
 
 def _cells(space: SearchSpace, network: str, rows: Rows, image_size: int, rules: Rules) -> list[list[Label]]:
@@ -147,27 +228,27 @@ def _cells(space: SearchSpace, network: str, rows: Rows, image_size: int, rules:
 
 
 def obeys(space: SearchSpace, network: str, choices: Mapping[str, str], image_size: int, rules: Rules) -> bool:
-    """Whether the choices of one network are connected and within the rules."""
-    rows = rules.allowed({name: {choice: 1.0} for name, choice in choices.items()})
+    """Returns whether the choices of one network are connected and within the rules."""
+    rows = rules.allowed({name: {choice: 1.0} for name, choice in choices.items()}, space.decisions(image_size))
     return most_probable(space, network, rows, image_size, rules) is not None
 
 
 def candidates(
     space: SearchSpace, probabilities: Probabilities, image_size: int, rules: Rules, count: int, rng: random.Random
 ) -> list[dict[str, str]]:
-    """:func:`derive`'s genotype and behind it the others, no two equal, among ``count`` draws of G's choices.
+    """Returns :func:`derive`'s genotype and behind it the different genotypes among ``count`` draws of G's choices.
 
-    A draw takes each decision's choice with its probability (of those that may be taken); one that is disconnected or
-    breaks a rule is drawn again. D's choices are :func:`derive`'s throughout, as nothing of D is scored.
+    A draw takes each decision's choice with its probability (of those that may be taken); a draw that is disconnected
+    or breaks a rule is repeated. D's choices are :func:`derive`'s throughout, as nothing of D is scored.
     """
     likeliest = derive(space, probabilities, image_size, rules)
-    rows = rows_of("g", rules.allowed(probabilities))
-    found = [likeliest]
+    rows = rows_of("g", rules.allowed(probabilities, space.decisions(image_size)))
+    genotypes = [likeliest]
     for _ in range(count):
         drawn = likeliest | _draw(space, rows, image_size, rules, rng)
-        if drawn not in found:
-            found.append(drawn)
-    return found
+        if drawn not in genotypes:
+            genotypes.append(drawn)
+    return genotypes
 
 
 def _draw(space: SearchSpace, rows: Rows, image_size: int, rules: Rules, rng: random.Random) -> dict[str, str]:
@@ -177,7 +258,7 @@ def _draw(space: SearchSpace, rows: Rows, image_size: int, rules: Rules, rng: ra
         choices = {name: max(row, key=row.__getitem__) for name, row in noisy.items()}
         if obeys(space, "g", choices, image_size, rules):
             return choices
-    return derive(space, noisy, image_size, rules)
+    return _derived(space, "g", noisy, image_size, rules)
 
 
 def _noisy(row: Mapping[str, float], rng: random.Random) -> dict[str, float]:

@@ -1,13 +1,27 @@
 """The most probable combination of parts within limits on cost, exactly: no torch, no search space, only labels.
 
-A *label* is one way to fill a part of a network: what it is worth (a sum of log-probabilities), what it costs, what it
-picks. A label that another one of the same part beats in worth and equals or beats in every cost can never be needed,
-so a part is a *frontier* of labels. Frontiers of parts are joined one after the other, which is exact for any number
-of limits; two bounds keep them short:
+A *label* is a way to fill a part of a network: what it is worth (a sum of log-probabilities), what it costs, what it
+picks. A label can never be needed where another label of the same part is worth as much and costs no more. What is left
+of a part's labels is its *frontier*. Frontiers of parts are joined, part after part: every pair of labels is a label of
+both parts, and the frontier of these pairs is kept. That is exact for any number of limits.
 
-* what cannot be completed within a limit by the cheapest of the other parts is dropped;
-* with prices on the costs (a Lagrangian relaxation of the limits) the best worth that any completion can have is known
-  from above, and what cannot beat the best network met so far is dropped. Everett, Operations Research 1963.
+Three edges, each with the choices ``skip`` (0 MACs) and ``conv`` (5 MACs), as labels (worth, MACs):
+
+    edge   skip      conv      frontier
+    e0     (-2, 0)   (-1, 5)   both: conv is worth more, skip costs less
+    e1     (-1, 0)   (-3, 5)   skip alone: conv is worth less and costs more
+    e2     (-4, 0)   (-1, 5)   both
+
+    e0 and e1       (-2, 5) conv skip,  (-3, 0) skip skip
+    e0, e1 and e2   (-3, 10) conv skip conv,  (-4, 5) skip skip conv,  (-7, 0) skip skip skip
+                    and not (-6, 5) conv skip skip, which costs as much as (-4, 5) and is worth less
+
+Within a limit of 7 MACs the most probable combination is then (-4, 5): ``skip``, ``skip``, ``conv``. Two bounds keep
+frontiers short while there are parts to come:
+
+* a label that the cheapest of the other parts cannot complete within a limit is dropped;
+* with prices on the costs (a Lagrangian relaxation of the limits; Everett, Operations Research 1963) the best worth
+  that any completion can have is known from above, and a label that cannot beat the best combination so far is dropped.
 """
 
 from __future__ import annotations
@@ -21,14 +35,21 @@ Costs = tuple[float, float]
 """Parameters and multiply-accumulates."""
 
 HALVINGS = 40
-"""Of the prices' common scale, for each of their mixtures: bounds need no more."""
+"""How often the common scale of both prices is halved, for each mixture of them: bounds need no more."""
 
 ROUNDING = 1e-12
 """Of sums of log-probabilities in different orders."""
 
 
 class Label(NamedTuple):
-    """``picks``: a binary tree whose leaves are (decision, choice) pairs, so that joining two labels copies nothing."""
+    """A way to fill a part of a network.
+
+    Args:
+        worth: sum of the log-probabilities of what is picked.
+        params, macs: what it costs.
+        skips: how many edges of the part are ``skip``, where these are limited.
+        picks: a binary tree whose leaves are (decision, choice) pairs, so that joining two labels copies nothing.
+    """
 
     worth: float
     params: int
@@ -38,34 +59,34 @@ class Label(NamedTuple):
 
     def choices(self) -> dict[str, str]:
         """decision -> choice."""
-        found, todo = {}, [self.picks]
+        choices, todo = {}, [self.picks]
         while todo:
             node = todo.pop()
             if node and isinstance(node[0], str):
-                found[node[0]] = node[1]
+                choices[node[0]] = node[1]
             else:
                 todo.extend(node)
-        return found
+        return choices
 
 
 EMPTY = Label(0.0, 0, 0, 0, ())
 
 
-def joined(one: Sequence[Label], other: Sequence[Label], most_skips: int | None = None) -> list[Label]:
-    """The frontier of all pairs, those with more than ``most_skips`` skips left out."""
+def joined(part: Sequence[Label], other: Sequence[Label], most_skips: int | None = None) -> list[Label]:
+    """Returns the frontier of all pairs of labels of two parts, those with more than ``most_skips`` skips left out."""
     return frontier(
         Label(a.worth + b.worth, a.params + b.params, a.macs + b.macs, a.skips + b.skips, (a.picks, b.picks))
-        for a in one
+        for a in part
         for b in other
         if most_skips is None or a.skips + b.skips <= most_skips
     )
 
 
 def frontier(labels: Iterable[Label]) -> list[Label]:
-    """Those that no other one makes needless, best worth first; of equal ones the first."""
+    """Returns the labels that no other label makes needless, best worth first; of equal labels the first."""
     kept: list[Label] = []
     stairs: dict[int, tuple[list[int], list[int]]] = {}
-    for label in sorted(labels, key=lambda one: (-one.worth, *one[1:4])):
+    for label in sorted(labels, key=lambda label: (-label.worth, *label[1:4])):
         if any(_covered(stair, label) for skips, stair in stairs.items() if skips <= label.skips):
             continue
         _add(stairs.setdefault(label.skips, ([], [])), label)
@@ -74,7 +95,11 @@ def frontier(labels: Iterable[Label]) -> list[Label]:
 
 
 def _covered(stair: tuple[list[int], list[int]], label: Label) -> bool:
-    """``stair``: parameters that rise and MACs that fall, of labels worth no less."""
+    """Returns whether a label on the stair costs no more in both quantities.
+
+    Args:
+        stair: parameters that rise and, beside them, MACs that fall, of labels that are worth no less.
+    """
     at = bisect_right(stair[0], label.params) - 1
     return at >= 0 and stair[1][at] <= label.macs
 
@@ -87,18 +112,20 @@ def _add(stair: tuple[list[int], list[int]], label: Label) -> None:
     stair[0][first:last], stair[1][first:last] = [label.params], [label.macs]
 
 
-def cheapest(parts: Sequence[Sequence[Label]], quantity: int, limits: Costs) -> int | None:
-    """The least parameters (``quantity`` 0) or MACs (1) of all combinations within the limits; None: there is none."""
+def cheapest(parts: Sequence[Sequence[Label]], quantity: int, limits: Costs) -> Label | None:
+    """Returns the combination of fewest parameters (``quantity`` 0) or MACs (1) within the limits; None for none."""
     labels = [EMPTY]
     for part in parts:
-        free = [one._replace(worth=0.0, skips=0) for one in part]
-        labels = [one for one in joined(labels, frontier(free)) if one.params <= limits[0] and one.macs <= limits[1]]
-    return min((one.macs if quantity else one.params for one in labels), default=None)
+        free = [label._replace(worth=0.0, skips=0) for label in part]
+        labels = [
+            label for label in joined(labels, frontier(free)) if label.params <= limits[0] and label.macs <= limits[1]
+        ]
+    return min(labels, key=lambda label: label[1 + quantity], default=None)
 
 
 def best(parts: Sequence[Sequence[Label]], limits: Costs) -> Label | None:
-    """The combination of one label from each part that is worth most within the limits; None where there is none."""
-    parts = [frontier(one._replace(skips=0) for one in part) for part in parts]
+    """Returns the combination of a label from each part that is worth most within the limits; None for none."""
+    parts = [frontier(label._replace(skips=0) for label in part) for part in parts]
     parts = _completable(parts, limits)
     if not all(parts):
         return None
@@ -106,35 +133,36 @@ def best(parts: Sequence[Sequence[Label]], limits: Costs) -> Label | None:
     labels = [EMPTY]
     for index, part in enumerate(parts):
         rest = parts[index + 1 :]
-        needed = [sum(min(one[1 + q] for one in later) for later in rest) for q in (0, 1)]
-        hope = sum(max(_reduced(one, prices) for one in later) for later in rest) + _value_of(limits, prices)
+        needed = [sum(min(label[1 + q] for label in later) for later in rest) for q in (0, 1)]
+        hope = sum(max(_reduced(label, prices) for label in later) for later in rest) + _value_of(limits, prices)
         floor = -math.inf if best_yet is None else best_yet.worth
         labels = [
-            one
-            for one in joined(labels, part)
-            if one.params + needed[0] <= limits[0]
-            and one.macs + needed[1] <= limits[1]
-            and _reduced(one, prices) + hope > floor - ROUNDING
+            label
+            for label in joined(labels, part)
+            if label.params + needed[0] <= limits[0]
+            and label.macs + needed[1] <= limits[1]
+            and _reduced(label, prices) + hope > floor - ROUNDING
         ]
-    found = max(labels, key=lambda one: one.worth, default=None)
-    if found is None or (best_yet is not None and best_yet.worth >= found.worth):
+    joined_best = max(labels, key=lambda label: label.worth, default=None)
+    if joined_best is None or (best_yet is not None and best_yet.worth >= joined_best.worth):
         return best_yet
-    return found
+    return joined_best
 
 
 def _completable(parts: Sequence[Sequence[Label]], limits: Costs) -> list[list[Label]]:
-    """Labels that fit beside the cheapest of every other part, each limit by itself."""
-    least = [[min(one[1 + q] for one in part) for part in parts] if all(parts) else [] for q in (0, 1)]
+    """Returns the labels that fit beside the cheapest of every other part, each limit by itself."""
+    least = [[min(label[1 + q] for label in part) for part in parts] if all(parts) else [] for q in (0, 1)]
     if not all(parts):
         return [[] for _ in parts]
     room = [[limits[q] - sum(least[q]) + least[q][index] for index in range(len(parts))] for q in (0, 1)]
     return [
-        [one for one in part if one.params <= room[0][index] and one.macs <= room[1][index]]
+        [label for label in part if label.params <= room[0][index] and label.macs <= room[1][index]]
         for index, part in enumerate(parts)
     ]
 
 
 def _reduced(label: Label, prices: Costs) -> float:
+    """Returns what a label is worth once its costs are paid for."""
     return label.worth - prices[0] * label.params - prices[1] * label.macs
 
 
@@ -143,14 +171,14 @@ def _value_of(limits: Costs, prices: Costs) -> float:
 
 
 def _relaxed(parts: Sequence[Sequence[Label]], limits: Costs) -> tuple[Costs, Label | None]:
-    """(the prices of the least upper bound found, the best combination within the limits met on the way).
+    """Returns (the prices of the least upper bound, the best combination within the limits met on the way).
 
-    At prices each part is free to take its best; the dearer, the cheaper what it takes. For a few mixtures of both
-    prices the scale is halved towards the point from which the limits hold.
+    At given prices every part is free to take its best label; the dearer the costs, the cheaper these labels. For a few
+    mixtures of both prices, their scale is halved towards the point from which the limits hold.
     """
     tried = [_at(parts, limits, (0.0, 0.0))]
     mixtures = [mix for mix in ((1.0, 0.0), (0.0, 1.0), (0.5, 0.5)) if not math.isinf(_value_of(limits, mix))]
-    spread = sum(part[0].worth - min(one.worth for one in part) for part in parts)
+    spread = sum(part[0].worth - min(label.worth for label in part) for part in parts)
     for mix in mixtures if tried[0][2] is None else ():
         low, high = 0.0, (1.0 + spread) * 1e4  # the price of a whole limit: not even a ten-thousandth is worth it
         for _ in range(HALVINGS):
@@ -158,18 +186,18 @@ def _relaxed(parts: Sequence[Sequence[Label]], limits: Costs) -> tuple[Costs, La
             prices = tuple(middle * share / max(limit, 1) for share, limit in zip(mix, limits, strict=True))
             tried.append(_at(parts, limits, (prices[0], prices[1])))
             low, high = (middle, high) if tried[-1][2] is None else (low, middle)
-    _, tightest, _ = min(tried, key=lambda one: one[0])
-    met = [one for _, _, one in tried if one is not None]
-    return tightest, max(met, key=lambda one: one.worth, default=None)
+    _, tightest, _ = min(tried, key=lambda bound_prices_label: bound_prices_label[0])
+    met = [label for _, _, label in tried if label is not None]
+    return tightest, max(met, key=lambda label: label.worth, default=None)
 
 
 def _at(parts: Sequence[Sequence[Label]], limits: Costs, prices: Costs) -> tuple[float, Costs, Label | None]:
-    taken = [max(part, key=lambda one: _reduced(one, prices)) for part in parts]
+    """Returns (upper bound, the prices, the parts' best labels at these prices where they are within the limits)."""
+    taken = [max(part, key=lambda label: _reduced(label, prices)) for part in parts]
     whole = EMPTY
-    for one in taken:
-        whole = Label(
-            whole.worth + one.worth, whole.params + one.params, whole.macs + one.macs, 0, (whole.picks, one.picks)
-        )
+    for label in taken:
+        params, macs = whole.params + label.params, whole.macs + label.macs
+        whole = Label(whole.worth + label.worth, params, macs, 0, (whole.picks, label.picks))
     fits = whole.params <= limits[0] and whole.macs <= limits[1]
-    bound = sum(_reduced(one, prices) for one in taken) + _value_of(limits, prices)
+    bound = sum(_reduced(label, prices) for label in taken) + _value_of(limits, prices)
     return bound, prices, whole if fits else None

@@ -8,12 +8,11 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 
-from autogan_ray.spaces.connectivity import Probabilities
-from autogan_ray.spaces.derivation.derive import Rules, most_probable, rows_of
+from autogan_ray.spaces.derivation.derive import Probabilities, Rules, most_probable, rows_of
 from autogan_ray.spaces.space import SearchSpace
 
 Mixture = Mapping[str, Mapping[str, float]]
-"""decision of G -> choice -> its weight in the supernet; a choice that is absent is not in it."""
+"""decision of G -> choice -> its architecture weight in the supernet; an absent choice is not in the mixture."""
 
 
 def perturbed_choices(
@@ -25,27 +24,27 @@ def perturbed_choices(
     fid: Callable[[Mixture], float | None],
     adapt: Callable[[Mixture], None] = lambda mixture: None,
 ) -> dict[str, str]:
-    """G's choices: decision -> choice.
+    """Returns G's choices: decision -> choice.
 
     Decision after decision, each choice with which the rest can still be completed by the rules is taken out of the
-    mixture in turn (the others keep their proportions), and the one without which FID is highest is kept; all later
-    mixtures have it alone. Of equal ones the more probable is kept. Where only one choice is possible, nothing is
+    mixture in turn (the others keep their proportions), and the choice without which FID is highest is kept; all later
+    mixtures have it alone. Of equal choices the more probable is kept. Where only one choice is possible, nothing is
     scored.
 
     Args:
-        order: all of G's decisions, in the order in which they are settled.
-        fid: of a mixture; None, where its images were not finite, counts as infinite.
-        adapt: called with the mixture after each settled decision.
+        order: names of all of G's decisions, in the order in which their choices are fixed.
+        fid: returns the FID of a mixture; None, where its images were not finite, counts as infinite.
+        adapt: called with the mixture after each decision.
     """
     mixture = {name: dict(row) for name, row in rows_of("g", probabilities).items()}
-    allowed = {name: dict(row) for name, row in rows_of("g", rules.allowed(probabilities)).items()}
+    allowed = rules.allowed(rows_of("g", probabilities), space.decisions(image_size))
     for name in order:
-        able = [one for one in allowed[name] if _completable(space, allowed | {name: {one: 1.0}}, image_size, rules)]
+        able = [c for c in allowed[name] if _completable(space, allowed | {name: {c: 1.0}}, image_size, rules)]
         if not able:
             raise ValueError(f"space {space.name!r}: no connected generator obeys the rules")
         worth = {
-            one: (_worse(fid(mixture | {name: _without(mixture[name], one)})), mixture[name][one])
-            for one in (able if len(able) > 1 else ())
+            choice: (_worse(fid(mixture | {name: _without(mixture[name], choice)})), mixture[name][choice])
+            for choice in (able if len(able) > 1 else ())
         }
         kept = max(worth, key=worth.__getitem__) if worth else able[0]
         mixture[name] = allowed[name] = {kept: 1.0}
@@ -54,6 +53,7 @@ def perturbed_choices(
 
 
 def _completable(space: SearchSpace, rows: Mixture, image_size: int, rules: Rules) -> bool:
+    """Returns whether a connected generator within the rules can be made of these choices."""
     # With equal probabilities only costs count, and few ways to fill a cell are worth keeping.
     equal = {name: dict.fromkeys(row, 1.0) for name, row in rows.items()}
     return most_probable(space, "g", equal, image_size, rules) is not None
@@ -64,8 +64,9 @@ def _worse(fid: float | None) -> float:
 
 
 def _without(row: Mapping[str, float], choice: str) -> dict[str, float]:
-    left = {one: p for one, p in row.items() if one != choice}
+    """Returns the weights of the other choices, in their proportions, with sum 1."""
+    left = {other: p for other, p in row.items() if other != choice}
     total = sum(left.values())
     if not total > 0:  # all the probability was the choice's
-        return {one: 1 / len(left) for one in left}
-    return {one: p / total for one, p in left.items()}
+        return {other: 1 / len(left) for other in left}
+    return {other: p / total for other, p in left.items()}

@@ -16,7 +16,8 @@ from autogan_ray.nets.cost.prices import price_table
 from autogan_ray.nets.cost.range import Range, cost_range
 from autogan_ray.nets.shape import Shape
 from autogan_ray.spaces.derivation.derive import derive, rows_of
-from autogan_ray.spaces.space import SearchSpace, load_space
+from autogan_ray.spaces.load import load_space
+from autogan_ray.spaces.space import SearchSpace
 
 SHAPE = Shape(8, 1, channels_g=6, channels_d=5, latent_dim=8)
 SPACES = ("adversarialnas", "alphagan/eagan", "autogan/fixed")

@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 
 from autogan_ray.nets.cost.count import genotype_cost
-from autogan_ray.nets.cost.range import Range, connected_size, cost_range
+from autogan_ray.nets.cost.range import Range, cost_range
 from autogan_ray.nets.shape import Shape
-from autogan_ray.spaces.connectivity import dead_ends
 from autogan_ray.spaces.genotype import Genotype
-from autogan_ray.spaces.space import SearchSpace, load_space
+from autogan_ray.spaces.load import load_space
+from autogan_ray.spaces.space import SearchSpace
 
 FIXED_D = '\n[discriminator]\nkind = "autogan_fixed"\n'
 
@@ -166,7 +166,7 @@ def genotypes(space: SearchSpace, image_size: int) -> Iterator[Genotype]:
     decisions = space.decisions(image_size)
     for pick in itertools.product(*(decision.choices for decision in decisions)):
         choices = dict(zip((decision.name for decision in decisions), pick, strict=True))
-        if not dead_ends(space, choices, image_size):
+        if not space.dead_ends(choices, image_size):
             yield space.genotype(choices, image_size)
 
 
@@ -194,7 +194,7 @@ def test_the_range_and_the_count_are_those_of_all_genotypes_of_a_tiny_space(tmp_
     shape = Shape(8, 1, channels_g=6, channels_d=5, latent_dim=8)
     found = cost_range(space, shape)
     every = list(genotypes(space, 8))
-    assert connected_size(space, 8) == len(every)
+    assert space.connected_size(8) == len(every)
     costs = [genotype_cost(space, shape, genotype) for genotype in every]
     for key, one in found.items():
         assert one.smallest.value == min(cost[key] for cost in costs), key
@@ -230,13 +230,13 @@ def test_the_share_of_connected_genotypes_is_the_share_among_random_choices(size
     space, rng = load_space("adversarialnas/eagan"), random.Random(size)
     decisions = space.decisions(size)
     drawn = [{d.name: rng.choice(d.choices) for d in decisions} for _ in range(2000)]
-    share = sum(not dead_ends(space, choices, size) for choices in drawn) / len(drawn)
-    assert connected_size(space, size) / space.size(size) == pytest.approx(share, abs=0.05)
+    share = sum(not space.dead_ends(choices, size) for choices in drawn) / len(drawn)
+    assert space.connected_size(size) / space.size(size) == pytest.approx(share, abs=0.05)
 
 
 def test_a_space_without_none_is_connected_throughout() -> None:
     for name in ("autogan", "alphagan", "handmade"):
-        assert connected_size(load_space(name), 32) == load_space(name).size(32)
+        assert load_space(name).connected_size(32) == load_space(name).size(32)
 
 
 def test_the_range_at_the_published_width_holds_the_published_networks() -> None:

@@ -25,8 +25,9 @@ from autogan_ray.nets.mixed_op import MixedOp
 from autogan_ray.nets.ops import OpSpec, SameConv2d, batch_norm, build_op, upsample
 from autogan_ray.nets.relaxation import MixtureSelection, Selection, SingleChoice
 from autogan_ray.nets.shape import Shape
+from autogan_ray.spaces.load import load_space
 from autogan_ray.spaces.operations import OPERATIONS
-from autogan_ray.spaces.space import Decision, load_space
+from autogan_ray.spaces.part import Decision
 
 NETWORKS = [
     *(("g", name) for name in ("adversarialnas", "autogan", "alphagan")),
@@ -81,7 +82,7 @@ def pair(
         made.append(configured(built.to(dtype), compute, 16))
     made[1].load_state_dict(made[0].state_dict())
     x = torch.randn(3, 16, dtype=dtype) if network == "g" else torch.randn(3, 3, 16, 16, dtype=dtype)
-    return (*made, x, whole.decisions_g(16) if network == "g" else whole.decisions_d(16))
+    return (*made, x, whole.decisions(16, "g") if network == "g" else whole.decisions(16, "d"))
 
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32], ids=str)

@@ -19,7 +19,7 @@ from autogan_ray.nets.fast.weighted_kernels import NetworkWeighting
 from autogan_ray.nets.gan import Discriminator, Generator
 from autogan_ray.nets.ops import OpSpec, build_op
 from autogan_ray.nets.shape import Shape
-from autogan_ray.spaces.space import load_space
+from autogan_ray.spaces.load import load_space
 
 OPERATIONS = ("skip", "conv_1x1", "conv_3x3", "conv_5x5", "dil_conv_3x3", "dil_conv_5x5", "sep_conv_3x3")
 WIDTHS = {"in": 3, "a": 4, "b": 4, "c": 4, "d": 4, "e": 4}
@@ -129,7 +129,7 @@ def test_a_node_is_forgotten_when_the_last_that_reads_it_has_run(monkeypatch: py
 
     monkeypatch.setattr(NodeInputs, "keep", noting)
     space = load_space("adversarialnas")
-    weights = {decision.name: torch.full((len(decision.choices),), 0.1) for decision in space.decisions_g(8)}
+    weights = {decision.name: torch.full((len(decision.choices),), 0.1) for decision in space.decisions(8, "g")}
     configured(Generator(space, Shape(8, 1, 4, 4, 16), None), ComputeConfig(), 8)(torch.randn(2, 16), weights)
     cell = [([], 0), (["n0"], 0), ([], 0), (["n2"], 0), (["n2", "n3"], 0)]
     assert kept == 2 * cell
@@ -147,7 +147,7 @@ def test_edges_between_the_same_nodes_are_one_convolution(network: str, wanted: 
     """
     space, shape, runs = load_space("adversarialnas"), Shape(16, 3, 4, 4, 16), []
     built = Generator(space, shape, None) if network == "g" else Discriminator(space, shape, None)
-    decisions = space.decisions_g(16) if network == "g" else space.decisions_d(16)
+    decisions = space.decisions(16, "g") if network == "g" else space.decisions(16, "d")
     configured(built, ComputeConfig(channels_last=True), 16)
 
     class Counting(TorchDispatchMode):

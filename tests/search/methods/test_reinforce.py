@@ -22,7 +22,9 @@ from autogan_ray.search.methods.reinforce.levels import coarse, plan_levels
 from autogan_ray.search.methods.reinforce.method import Reinforce
 from autogan_ray.search.methods.reinforce.reward import Reward
 from autogan_ray.search.methods.single_path import Connected, uniform_path
-from autogan_ray.spaces.space import Decision, SearchSpace, load_space
+from autogan_ray.spaces.load import load_space
+from autogan_ray.spaces.part import Decision
+from autogan_ray.spaces.space import SearchSpace
 from autogan_ray.training.data import to_uint8
 from tests.search.toys import noise_images, pixels, search_of, through_a_file
 
@@ -75,7 +77,7 @@ def test_a_planted_best_genotype_is_found(monkeypatch: pytest.MonkeyPatch) -> No
     planted = {"g.cell1.u": "bilinear", "g.cell1.e": "conv_3x3"}
 
     def gained(self: Reward, path: Any, judge: Any) -> float:
-        made = {d.name: d.choices[path[d.name].index] for d in space.decisions_g(4)}
+        made = {d.name: d.choices[path[d.name].index] for d in space.decisions(4, "g")}
         return float(sum(made[name] == choice for name, choice in planted.items()))
 
     monkeypatch.setattr(Reward, "of", gained)
@@ -116,7 +118,7 @@ def test_levels_double_the_image_and_share_out_all_decisions(
     space = load_space("alphagan")
     levels = plan_levels(space, size, asked, phases=65)
     assert [level.side for level in levels] == sides and [level.cells for level in levels] == cells
-    assert tuple(d for level in levels for d in level.decisions) == space.decisions_g(size)
+    assert tuple(d for level in levels for d in level.decisions) == space.decisions(size, "g")
     assert levels[-1].last_phase == 65
     if len(sides) == 3:
         assert [level.last_phase for level in levels] == [15, 36, 65]  # published: 15, 35, 65

@@ -10,18 +10,18 @@ from hypothesis import strategies as st
 
 from autogan_ray.spaces.derivation.derive import Limit, Rules, derive, obeys
 from autogan_ray.spaces.derivation.perturbation import Mixture, perturbed_choices
-from autogan_ray.spaces.space import load_space
+from autogan_ray.spaces.load import load_space
 from tests.spaces.derivation.test_derive import PARAMS, cost, drawn, tiny
 
 SPACE = load_space("adversarialnas")
-ORDER = [decision.name for decision in SPACE.decisions_g(8)]
+ORDER = [decision.name for decision in SPACE.decisions(8, "g")]
 
 
 @settings(max_examples=10, deadline=None)
 @given(st.integers(0, 2**32))
 def test_a_useful_operation_with_a_small_logit_is_selected_and_the_argmax_misses_it(seed: int) -> None:
     rng = random.Random(seed)
-    planted = {d.name: rng.choice([c for c in d.choices if c != "none"]) for d in SPACE.decisions_g(8)}
+    planted = {d.name: rng.choice([c for c in d.choices if c != "none"]) for d in SPACE.decisions(8, "g")}
     shares = {}
     for decision in SPACE.decisions(8):
         weights = {c: 0.1 if c == planted.get(decision.name) else rng.uniform(1, 2) for c in decision.choices}

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from autogan_ray.search.methods.single_path import Path
-from autogan_ray.spaces.space import Decision
+from autogan_ray.spaces.part import Decision
 from autogan_ray.training.streams import stream_seed
 
 HIDDEN = 100

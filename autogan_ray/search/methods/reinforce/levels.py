@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING
 
 from autogan_ray.base.errors import ConfigError
 from autogan_ray.spaces.blocks import WholePart
+from autogan_ray.spaces.part import Decision
 from autogan_ray.spaces.sizes import generator_cells
-from autogan_ray.spaces.space import Decision, SearchSpace
+from autogan_ray.spaces.space import SearchSpace
 
 if TYPE_CHECKING:  # a study's levels are checked before torch is wanted
     from torch import Tensor
@@ -51,7 +52,7 @@ def plan_levels(space: SearchSpace, image_size: int, asked: int | None, phases: 
             f"there are at most {cells} levels"
         )
     count = asked or min(max(1, sum(image_size // 2**k >= SMALLEST_PX for k in range(cells))), phases)
-    decisions = space.decisions_g(image_size)
+    decisions = space.decisions(image_size, "g")
     levels, done, begun = [], 0, 0
     for index, ends in enumerate(_ends(count, phases)):
         running = cells - (count - 1 - index)

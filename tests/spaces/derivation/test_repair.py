@@ -11,23 +11,22 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from autogan_ray.spaces.connectivity import derive_choices
 from autogan_ray.spaces.dag import DagPart
-from autogan_ray.spaces.sizes import CellLayout, generator_layout
-from autogan_ray.spaces.space import SearchSpace, load_space
+from autogan_ray.spaces.derivation.derive import derive
+from autogan_ray.spaces.load import load_space
+from autogan_ray.spaces.sizes import CellLayout
+from autogan_ray.spaces.space import SearchSpace
 
 NAMES = ("adversarialnas", "alphagan/eagan", "autogan/adversarialnas", "adversarialnas/eagan", "handmade")
 Shares = dict[str, dict[str, float]]
 
 
 def dag_cells(space: SearchSpace) -> Iterator[tuple[str, DagPart, CellLayout]]:
-    if isinstance(space.generator, DagPart):
-        for layout in generator_layout(32):
-            yield f"g.cell{layout.number}.", space.generator, layout
-    if isinstance(space.discriminator, DagPart):
-        for layout in space.discriminator.layout_d(32):
-            if not layout.fixed:
-                yield f"d.cell{layout.number}.", space.discriminator, layout
+    for network, part in space.networks.items():
+        if isinstance(part, DagPart):
+            for layout in part.layout(32):
+                if not layout.fixed:
+                    yield layout.lead(network), part, layout
 
 
 def holds(part: DagPart, layout: CellLayout, lead: str, empty: set[str]) -> bool:
@@ -69,12 +68,13 @@ def drawn(space: SearchSpace, seed: int, lean: float) -> Shares:
 def test_any_logits_give_a_legal_genotype_by_the_fewest_changes(seed: int, name: str, lean: float) -> None:
     space = load_space(name)
     shares = drawn(space, seed, lean)
-    choices = derive_choices(space, shares, 32)
+    choices = derive(space, shares, 32)
+    assert list(choices) == list(shares)
     space.check(space.genotype(choices, 32))
     argmax = {decision: max(row, key=row.__getitem__) for decision, row in shares.items()}
     changed = {decision for decision in choices if choices[decision] != argmax[decision]}
     for lead, part, layout in dag_cells(space):
-        names = {lead + edge for edge, _ in part.decided(layout)}
+        names = {lead + own.name for own in part.decided(layout)}
         empty = {decision for decision in names if argmax[decision] == "none"}
         here = changed & names
         assert here <= empty, "only an empty edge may be filled"
@@ -85,7 +85,7 @@ def test_any_logits_give_a_legal_genotype_by_the_fewest_changes(seed: int, name:
         for decision in here:
             rest = {choice: p for choice, p in shares[decision].items() if choice != "none"}
             assert rest[choices[decision]] == max(rest.values()), "filled with the likeliest operation"
-    outside = changed - {lead + edge for lead, part, layout in dag_cells(space) for edge, _ in part.decided(layout)}
+    outside = changed - {lead + own.name for lead, part, layout in dag_cells(space) for own in part.decided(layout)}
     assert not outside
 
 
@@ -93,7 +93,7 @@ def test_any_logits_give_a_legal_genotype_by_the_fewest_changes(seed: int, name:
 def test_equal_logits_and_certain_ones_are_no_exception(name: str) -> None:
     space = load_space(name)
     flat = {d.name: dict.fromkeys(d.choices, 1 / len(d.choices)) for d in space.decisions(32)}
-    space.check(space.genotype(derive_choices(space, flat, 32), 32))
+    space.check(space.genotype(derive(space, flat, 32), 32))
     for index in (0, -1):
         sure = {d.name: {c: float(c == d.choices[index]) for c in d.choices} for d in space.decisions(32)}
-        space.check(space.genotype(derive_choices(space, sure, 32), 32))
+        space.check(space.genotype(derive(space, sure, 32), 32))
