@@ -25,7 +25,8 @@ import torch
 from torch import Tensor, nn
 
 from autogan_ray.base.errors import UserError
-from autogan_ray.config.study import StudyConfig, TrialConfig, load_study_config, parse_override
+from autogan_ray.config.overrides import parse_override
+from autogan_ray.config.study import StudyConfig, TrialConfig, load_study_config
 from autogan_ray.metrics.classifier import Classifier
 from autogan_ray.metrics.evaluation import KID_SUBSETS, Evaluator, Protocol, RealSet
 from autogan_ray.metrics.features import Extractor, ExtractorWeights

@@ -64,7 +64,8 @@ def _steps(asked: dict[str, Any], seed: int, barrier: Any) -> tuple[float, float
 
 def search_loop(asked: dict[str, Any], seed: int) -> Any:
     """A study's search on noise of its data's shape, with its logits moving from the first step."""
-    from autogan_ray.config.study import load_study_config, parse_override
+    from autogan_ray.config.overrides import parse_override
+    from autogan_ray.config.study import load_study_config
     from autogan_ray.search.loop import SearchLoop
     from autogan_ray.spaces.space import load_space
     from autogan_ray.training.data import ImageData

@@ -56,7 +56,7 @@ from _table import table
 
 from autogan_ray.base.errors import UserError
 from autogan_ray.base.provenance import git_commit, packages_json
-from autogan_ray.config.study import parse_override
+from autogan_ray.config.overrides import parse_override
 
 TASKS = ("search", "retrain", "sample")
 LEAST_S = 0.2

@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from autogan_ray.base.errors import ConfigError, GenotypeError, ResultsError
-from autogan_ray.config.study import StudyConfig, assign, load_study_config, parse_override
+from autogan_ray.config.overrides import parse_override
+from autogan_ray.config.study import StudyConfig, assign, load_study_config
 from autogan_ray.spaces.genotype import Genotype
 from autogan_ray.spaces.published import load_genotype
 from autogan_ray.spaces.space import load_space, space_of

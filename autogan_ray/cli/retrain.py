@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 from autogan_ray.base.errors import ConfigError, ResultsError, UserError
 from autogan_ray.base.folders import check_writable
 from autogan_ray.cli.run import resolve_study
-from autogan_ray.config.study import StudyConfig, parse_override
+from autogan_ray.config.overrides import parse_override
+from autogan_ray.config.study import StudyConfig
 from autogan_ray.study.plan import driver_device, make_plan
 
 if TYPE_CHECKING:

@@ -9,7 +9,8 @@ from typing import Any
 
 from autogan_ray.base.errors import ConfigError, ResultsError
 from autogan_ray.base.folders import check_storage, check_writable
-from autogan_ray.config.study import StudyConfig, load_study_config, parse_override
+from autogan_ray.config.overrides import parse_override
+from autogan_ray.config.study import StudyConfig, load_study_config
 from autogan_ray.results.trial_log import FINISHED, TrialLogs, name_of
 from autogan_ray.study.limits import check_limits
 from autogan_ray.study.plan import (
@@ -141,7 +142,7 @@ def _run(
 
     study = plan.study
     say("preparing data, extractor and the statistics of the real images (kept for the next time)")
-    images = load_study_data(study.data, study.metrics, study.search.batch_size)
+    images = load_study_data(study.data, study.metrics, max(study.possible("search.batch_size")))
     check_sizes(plan, images.image_size)
     metrics = study.metrics
     check_extractor(metrics.extractor, images.labels is not None, metrics.weights, metrics.sha256)

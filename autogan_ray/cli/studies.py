@@ -83,7 +83,7 @@ def say_study(say: Say, results: Path, as_json: bool) -> None:
 def say_trial(say: Say, results: Path, trial: str, as_json: bool) -> None:
     """One trial: settings, curve, genotype, and whether it decided anything. Raises ResultsError for an unknown id."""
     from autogan_ray.cli.text import number, table
-    from autogan_ray.config.remedies import RemediesConfig
+    from autogan_ray.config.sections import RemediesConfig
     from autogan_ray.results.decidedness import decidedness
     from autogan_ray.results.drawing import draw
     from autogan_ray.results.store import load_study

@@ -1,64 +1,38 @@
-"""A study's configuration, from its file and the command line's overrides.
+"""A study's configuration, from its file and the command line's overrides, and whether all that it proposes is legal.
 
 ``StudyConfig`` is the file (its sections are in :mod:`autogan_ray.config.sections`); ``TrialConfig`` is what one trial
-runs: the same sections with every sweep resolved.
+runs: the same sections with a value for everything that the study sweeps.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, NonNegativeInt, TypeAdapter, ValidationError, model_validator
+from pydantic import Field, TypeAdapter, ValidationError, model_validator
 
 from autogan_ray.base import catalog
 from autogan_ray.base.errors import ConfigError, nearest
 from autogan_ray.base.value import Value, fields_at, parse_toml
-from autogan_ray.config import method_rules, remedies
-from autogan_ray.config.derive import DeriveConfig, check_sweep
-from autogan_ray.config.remedies import RemediesConfig
-from autogan_ray.config.sections import (
-    ComputeConfig,
-    DataConfig,
-    MetricsConfig,
-    ModelConfig,
-    OptimConfig,
-    RetrainConfig,
-    SearchConfig,
-    TuneConfig,
-)
-from autogan_ray.config.sweep import Domain, decided
+from autogan_ray.config.methods import READ_BY, listed, only_beside
+from autogan_ray.config.rules import RULES, Rule, long_enough
+from autogan_ray.config.sections import DataConfig, MetricsConfig, RetrainConfig, TrialSections, TuneConfig
+from autogan_ray.config.sweep import Domain, corners, in_order, undecided
 
 
-class TrialConfig(Value):
+class TrialConfig(TrialSections):
     """One trial, fully resolved: what the trainable gets and the tables record."""
 
-    space: str = "adversarialnas"
-    seed: NonNegativeInt = 0
-    model: ModelConfig = ModelConfig()
-    search: SearchConfig = SearchConfig()
-    optim: OptimConfig = OptimConfig()
-    derive: DeriveConfig = DeriveConfig()
-    compute: ComputeConfig = ComputeConfig()
-    remedies: RemediesConfig = RemediesConfig()
-
     @model_validator(mode="after")
-    def _paths_are_not_compiled(self) -> Self:
-        if self.compute.compile and self.search.relaxation_in_force not in ("softmax", "gumbel"):
-            raise ValueError(
-                "compute.compile with a search of single paths (gumbel_hard, reinforce, random): every path is another "
-                "network and would be compiled anew; leave compute.compile out, or take 'gumbel' or 'softmax'"
-            )
-        return self
-
-    @model_validator(mode="after")
-    def _remedies_fit(self) -> Self:
-        remedies.check_trial(self)
+    def _settings_fit_together(self) -> Self:
+        for rule in RULES:
+            rule.check(self)
         return self
 
 
-class StudyConfig(TrialConfig):
+class StudyConfig(TrialSections):
     """A study file."""
 
     schema_: Literal[1] = Field(alias="schema")
@@ -72,14 +46,16 @@ class StudyConfig(TrialConfig):
     """Dotted key of a trial's setting -> where Optuna may look for it."""
 
     @model_validator(mode="after")
-    def _sweep_and_grace_fit(self) -> Self:
-        for key, domain in self.sweep.items():
-            _check_sweep(self, key, domain)
-        _check_pairs(self)
-        method_rules.check(self)
-        _check_compiled(self)
-        _check_remedies(self)
-        check_sweep(self.derive, self.sweep)
+    def _every_proposal_is_legal(self) -> Self:
+        for key, domain in sorted(self.sweep.items()):
+            _check_domain(self.sweep, key, domain)
+        in_order(dict(sorted(self.sweep.items())))
+        _check_that_all_is_read(self)
+        check_proposals(self, [*RULES, long_enough(self.tune.max_evaluations, self.live_sweep)])
+        return self
+
+    @model_validator(mode="after")
+    def _trials_outlive_the_grace(self) -> Self:
         if self.tune.grace > self.tune.max_evaluations:
             raise ValueError(
                 f"tune.grace_evaluations = {self.tune.grace} is above tune.max_evaluations = "
@@ -90,7 +66,7 @@ class StudyConfig(TrialConfig):
     @property
     def live_sweep(self) -> dict[str, Domain]:
         """What a searcher proposes: the sweep without what conditions on fixed settings rule out."""
-        return decided(self.sweep, self._own)
+        return undecided(self.sweep, self._own)
 
     def _own(self, key: str) -> Any:
         if key == "search.relaxation":
@@ -98,103 +74,151 @@ class StudyConfig(TrialConfig):
         section, _, name = key.rpartition(".")
         return getattr(getattr(self, section) if section else self, name)
 
+    def possible(self, key: str) -> list[Any]:
+        """Returns the values that a setting (dotted key) can have in a trial; of numbers the least and the greatest."""
+        proposals = corners(self.live_sweep, [key])
+        return list(dict.fromkeys(proposal.get(key, self._own(key)) for proposal in proposals))
+
+    def sections(self, proposed: Mapping[str, Any]) -> TrialSections:
+        """Returns the settings of the trial that a searcher proposes (dotted key -> value)."""
+        return TrialSections.model_validate(self._values(proposed))
+
     def trial(self, proposed: Mapping[str, Any], seed: int) -> TrialConfig:
-        """The trial for a searcher's proposal (dotted key -> value), its relaxation named. Raises ConfigError."""
-        values = {name: getattr(self, name) for name in TrialConfig.model_fields if name != "seed"}
-        plain = {n: v.model_dump() if isinstance(v, Value) else v for n, v in values.items()} | {"seed": seed}
+        """Returns the trial that a searcher proposes (dotted key -> value), with its relaxation named.
+
+        Raises:
+            ConfigError: the proposal is not legal.
+        """
+        trial = TrialConfig.parse(self._values(proposed) | {"seed": seed}, "proposal", ConfigError)
+        search = trial.search.model_copy(update={"relaxation": trial.search.relaxation_in_force})
+        return trial.model_copy(update={"search": search})
+
+    def _values(self, proposed: Mapping[str, Any]) -> dict[str, Any]:
+        values = self.model_dump(include=set(TrialSections.model_fields))
         for key, value in proposed.items():
-            assign(plain, key, value)
-        trial = TrialConfig.parse(plain, "proposal", ConfigError)
-        assign(plain, "search.relaxation", trial.search.relaxation_in_force)
-        return TrialConfig.parse(plain, "proposal", ConfigError)
+            section, _, name = key.rpartition(".")
+            (values[section] if section else values)[name] = value
+        return values
 
     def to_dict(self) -> dict[str, Any]:
+        """Returns plain data as JSON has it, which ``StudyConfig.parse`` reads."""
         return self.model_dump(mode="json", by_alias=True)
 
 
+def check_proposals(study: StudyConfig, rules: Iterable[Rule]) -> None:
+    """Holds each rule to proposals that stand for all proposals of the study, or to its own settings if it sweeps none.
+
+    Costs a check for each corner of what a rule reads: see :func:`autogan_ray.config.sweep.corners`.
+
+    Raises:
+        ValueError: a rule is broken, which is named with the settings that the sweep proposes. The type is that which
+            the rule raises.
+    """
+    sweep = dict(sorted(study.live_sweep.items()))
+    for rule in rules:
+        for corner in corners(sweep, rule.reads, rule.divided):
+            trial = study.sections(corner)
+            try:
+                rule.check(trial)
+            except ValueError as error:
+                swept = [f"{key} = {corner[key]}" for key in rule.reads if key in corner]
+                if not swept:
+                    raise
+                apart = '; or keep these apart by a condition ("when")' if len(swept) > 1 else ""
+                where = f"(where the sweep proposes {', '.join(swept)})"
+                raise type(error)(f"sweep: {error}{rule.way_out or apart} {where}") from error
+
+
 ENUMERATED = ("search.method", "search.relaxation")
-"""Settings whose legal values are known, so that a condition may name one that is not among a sweep's choices."""
+"""Settings whose legal values are known, so that a condition may name a value that is not among a sweep's choices."""
 
 
-def _check_sweep(study: StudyConfig, key: str, domain: Domain) -> None:
-    """Every end of a domain must be a legal value of its setting."""
+def _check_domain(sweep: Mapping[str, Domain], key: str, domain: Domain) -> None:
+    """Raises ValueError unless the setting exists, its domain holds legal values only, and its conditions can be asked.
+
+    A condition can be asked about a setting that is fixed, or swept by choice.
+    """
     known = sweepable()
     if key not in known:
         raise ValueError(f"sweep: no setting {key!r} of a trial; {nearest(key, known)}")
-    for other, wanted in domain.when.items():
+    for other, wanted in sorted(domain.when.items()):
         if other not in known:
             raise ValueError(f"sweep.{key}: when names {other!r}, which no trial has; {nearest(other, known)}")
-        if other not in study.sweep or other in ENUMERATED:
-            _check_legal(study, other, wanted, f"sweep.{key}: when {other}")
+        _check_legal(other, wanted, f"sweep.{key}: when {other}")
+        if other not in sweep or other in ENUMERATED:
             continue
-        unknown = set(map(str, wanted)) - set(map(str, study.sweep[other].choice or ()))
+        choices = sweep[other].choice
+        if choices is None:
+            raise ValueError(f"sweep.{key}: when names {other!r}, which is swept over a range; give it a choice")
+        unknown = [value for value in wanted if value not in choices]
         if unknown:
-            raise ValueError(f"sweep.{key}: when {other} = {sorted(unknown)} is not among its choices")
-    _check_legal(study, key, domain.ends(), f"sweep.{key}")
+            raise ValueError(f"sweep.{key}: when {other} = {unknown} is not among its choices")
+    _check_legal(key, domain.ends(), f"sweep.{key}")
+    between = domain.uniform or domain.loguniform
+    if between:
+        try:
+            _check_legal(key, (between[0] + (between[1] - between[0]) / 3.14159,), "")
+        except ValueError as error:
+            raise ValueError(
+                f"sweep.{key}: uniform and loguniform propose fractions, which it does not take; use randint"
+            ) from error
 
 
-def _check_legal(study: StudyConfig, key: str, values: tuple[Any, ...], where: str) -> None:
-    section, _, name = key.rpartition(".")
-    model = type(getattr(study, section)) if section else TrialConfig
-    field = model.model_fields[name]
-    rule: TypeAdapter[Any] = TypeAdapter(Annotated[field.annotation, field])  # type: ignore[arg-type]
+def _check_legal(key: str, values: Iterable[Any], where: str) -> None:
+    """Raises ValueError for a value that the setting may not have, or that it would read as another value."""
     for value in values:
         try:
-            rule.validate_python(value)
+            read = _type_of(key).validate_python(value)
         except ValidationError as error:
-            raise ValueError(f"{where} = {value!r}: {error.errors()[0]['msg']}") from error
+            message = error.errors()[0]["msg"].removeprefix("Value error, ")
+            raise ValueError(f"{where} = {value!r}: {message}") from error
+        if read != value:
+            raise ValueError(f"{where} = {value!r}: write it as {read!r}")
 
 
-def _check_pairs(study: StudyConfig) -> None:
-    """The lowest start of a temperature must not lie under its highest end."""
-    start, end = study.sweep.get("search.temperature_start"), study.sweep.get("search.temperature_end")
-    low = min(start.ends()) if start else study.search.temperature_start
-    high = max(end.ends()) if end else study.search.temperature_end
-    if low < high:
-        raise ValueError(
-            f"sweep: temperature_start may be as low as {low} and temperature_end as high as {high}; the start must "
-            "not lie under the end"
-        )
+@cache
+def _type_of(key: str) -> TypeAdapter[Any]:
+    section, _, name = key.rpartition(".")
+    model = type(getattr(TrialSections(), section)) if section else TrialSections
+    field = model.model_fields[name]
+    return TypeAdapter(Annotated[field.annotation, field])  # type: ignore[arg-type]
 
 
-def _check_compiled(study: StudyConfig) -> None:
-    """No proposal may ask for a compiled search of single paths."""
-    compiled, relaxed = study.sweep.get("compute.compile"), study.sweep.get("search.relaxation")
-    able = True in compiled.ends() if compiled else study.compute.compile
-    if able and relaxed and "gumbel_hard" in relaxed.ends():
-        raise ValueError("sweep: compute.compile may meet search.relaxation = 'gumbel_hard', which is not compiled")
+def _check_that_all_is_read(study: StudyConfig) -> None:
+    """Raises ValueError where the sweep proposes a setting that plays no part in any trial it is proposed for."""
+    sweep = dict(sorted(study.live_sweep.items()))
+    for key in sweep:
+        if key not in READ_BY:
+            continue
+        proposed = [corner for corner in corners(sweep, [key, "search.method"]) if key in corner]
+        methods = list(dict.fromkeys(corner.get("search.method", study.search.method) for corner in proposed))
+        if methods and not set(methods) & set(READ_BY[key]):
+            raise ValueError(
+                f"sweep.{key}: it plays no part in search.method = {listed(methods)}, only in {listed(READ_BY[key])}; "
+                f"take it out of the sweep, or give it {only_beside(key)}"
+            )
 
 
-def _check_remedies(study: StudyConfig) -> None:
-    try:
-        for _ in remedies.corners(study):
-            pass
-    except ConfigError as error:
-        raise ValueError(f"sweep: {str(error).removeprefix('proposal: the document: ')}") from error
+def dotted_names(model: type[Value]) -> list[str]:
+    """Returns the dotted names of all settings of a model, section by section."""
+    names: list[str] = []
+    for name, field in model.model_fields.items():
+        is_section = isinstance(field.annotation, type) and issubclass(field.annotation, Value)
+        names += [f"{name}.{key}" for key in fields_at(model, [name])] if is_section else [field.alias or name]
+    return names
 
 
 def sweepable() -> list[str]:
-    """Dotted names of all settings of a trial."""
-    found = ["space"]
-    for section, entry in TrialConfig.model_fields.items():
-        if not (isinstance(entry.annotation, type) and issubclass(entry.annotation, Value)):
-            continue
-        found += [f"{section}.{field}" for field in fields_at(TrialConfig, [section])]
-    return found
-
-
-def settings() -> list[str]:
-    """Dotted names of all settings of a study, for ``--set`` and its messages."""
-    found = []
-    for name, field in StudyConfig.model_fields.items():
-        inner = fields_at(StudyConfig, [name]) if isinstance(field.annotation, type) else None
-        nested = isinstance(field.annotation, type) and issubclass(field.annotation, Value)
-        found += [f"{name}.{key}" for key in inner or []] if nested else [field.alias or name]
-    return found
+    """Returns the dotted names of all settings that a study can sweep: those of a trial but its seed."""
+    return [name for name in dotted_names(TrialSections) if name != "seed"]
 
 
 def assign(values: dict[str, Any], key: str, value: Any) -> None:
-    """Set a dotted key in nested dicts, in place; missing tables are made."""
+    """Sets a dotted key in nested dictionaries, in place, and makes the tables that are missing.
+
+    Raises:
+        ConfigError: a part of the key is a single value.
+    """
     *path, last = key.split(".")
     for part in path:
         values = values.setdefault(part, {})
@@ -203,35 +227,16 @@ def assign(values: dict[str, Any], key: str, value: Any) -> None:
     values[last] = value
 
 
-def parse_override(text: str) -> tuple[str, Any]:
-    """``a.b=v`` of ``--set``: v is read as TOML, and as a plain string where it is none.
-
-    Raises ConfigError for a text without ``=`` or a key that no study has.
-    """
-    key, found, raw = text.partition("=")
-    key = key.strip()
-    if not found or not key:
-        raise ConfigError(f"--set {text!r}: write it as key=value, such as --set optim.lr_g=0.001")
-    known = settings()
-    if key not in known and not key.startswith("sweep."):
-        same = [name for name in known if name.rpartition(".")[2] == key]
-        raise ConfigError(f"--set {text!r}: no setting {key!r}; {nearest(same[0] if same else key, same or known)}")
-    try:
-        return key, parse_toml(f"v = {raw.strip()}", "", ConfigError)["v"]
-    except ConfigError:
-        return key, raw.strip()
-
-
 def load_study_config(name: str | Path, overrides: Mapping[str, Any] | None = None) -> StudyConfig:
-    """A study by shipped name or path, with dotted overrides on top.
+    """Returns a study by its shipped name or its path, with the values of dotted keys replaced.
 
     Raises:
-        NotFoundError: no such study.
-        ConfigError: not TOML, unknown keys, wrong types or ranges; each finding on its own line.
+        NotFoundError: there is no such study.
+        ConfigError: the file is not TOML, or has unknown keys, wrong types or ranges; each mistake on its own line.
     """
-    found = catalog.read("study", name)
-    values = parse_toml(found.text, found.origin, ConfigError)
-    where = found.origin
+    document = catalog.read("study", name)
+    values = parse_toml(document.text, document.origin, ConfigError)
+    where = document.origin
     sweep = values.get("sweep", {})
     for key, value in (overrides or {}).items():
         if key.startswith("sweep."):
@@ -240,17 +245,17 @@ def load_study_config(name: str | Path, overrides: Mapping[str, Any] | None = No
         assign(values, key, value)
         if isinstance(sweep, dict):
             sweep.pop(key, None)  # a value fixed by hand is no longer swept
-        where = f"{found.origin} with overrides"
+        where = f"{document.origin} with overrides"
     return StudyConfig.parse(values, where, ConfigError)
 
 
 def differences(old: Mapping[str, Any], new: Mapping[str, Any], lead: str = "") -> list[str]:
-    """``key: old -> new`` for every setting in which two configurations differ, sorted."""
-    found = []
+    """Returns ``key: old -> new`` for every setting in which two configurations differ, sorted."""
+    lines: list[str] = []
     for key in sorted({*old, *new}):
         before, after = old.get(key, "(absent)"), new.get(key, "(absent)")
         if isinstance(before, Mapping) and isinstance(after, Mapping):
-            found += differences(before, after, f"{lead}{key}.")
+            lines += differences(before, after, f"{lead}{key}.")
         elif before != after:
-            found.append(f"{lead}{key}: {before!r} -> {after!r}")
-    return found
+            lines.append(f"{lead}{key}: {before!r} -> {after!r}")
+    return lines

@@ -17,7 +17,7 @@ from typing import Any
 
 import torch
 
-from autogan_ray.config.method_rules import total_steps
+from autogan_ray.config.search_length import total_steps
 from autogan_ray.config.study import TrialConfig
 from autogan_ray.metrics.evaluation import Evaluator
 from autogan_ray.nets.compute import compile_forward

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from autogan_ray.config.remedies import RemediesConfig
+from autogan_ray.config.sections import RemediesConfig
 from autogan_ray.nets.cost.expected import ExpectedCost
 from autogan_ray.nets.relaxation import ArchitectureParameters
 

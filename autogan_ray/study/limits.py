@@ -1,10 +1,10 @@
-"""Whether every network that a study may propose can be derived within its limits: asked before anything runs."""
+"""Whether every network that a study may propose can be derived within its limits, which is checked before a run."""
 
 from __future__ import annotations
 
-from autogan_ray.base.errors import ConfigError
-from autogan_ray.config.corners import corners
-from autogan_ray.config.derive import DeriveConfig
+from autogan_ray.config.rules import Rule
+from autogan_ray.config.sections import DeriveConfig, TrialSections
+from autogan_ray.config.study import check_proposals
 from autogan_ray.study.plan import Plan, image_form
 
 _LIMITS = [name for name in DeriveConfig.model_fields if name.startswith("max_")]
@@ -13,33 +13,31 @@ _COSTLY = {"g": ("channels_g", "latent_dim", "norm_g"), "d": ("channels_d", "hea
 
 
 def check_limits(plan: Plan) -> None:
-    """Hold the limits of ``[derive]`` to the smallest networks of each space, at every end of what is swept.
+    """Holds the limits of ``[derive]`` to the smallest networks of each space, at every end of what is swept.
 
-    Costs a second or so where there is a limit, and nothing where there is none. Where the data is not there yet and
-    their size is not known either, nothing is checked: each trial does it again for itself.
+    It costs a second or so where there is a limit, and nothing where there is none. Where the data set is not there yet
+    and the size of its images is not known either, nothing is checked: each trial checks it again for itself.
 
-    Raises ConfigError naming limit, value and the least that is possible.
+    Raises:
+        ConfigError: a limit cannot be met; names limit, value and the least that is possible.
     """
     study = plan.study
-    limits = [n for n in _LIMITS if getattr(study.derive, n) is not None or f"derive.{n}" in study.sweep]
-    if not limits:
-        return
-    costly = [f"model.{name}" for limit in limits for name in _COSTLY[limit[-1]]]
-    keys = ["space", "derive.exclude_none", *(f"derive.{name}" for name in limits), *costly]
     form = image_form(study)
     if form is None:
         return
-    from autogan_ray.nets.cost.limits import rules_of
-    from autogan_ray.nets.gan import Shape
 
-    for corner in corners(study.sweep, keys):
-        trial = study.trial(corner, study.seed)
+    def check(trial: TrialSections) -> None:
+        from autogan_ray.nets.cost.limits import rules_of
+        from autogan_ray.nets.gan import Shape
+
         model = trial.model
         shape = Shape(
             *form, model.channels_g, model.channels_d, model.latent_dim, norm_g=model.norm_g, head_d=model.head_d
         )
-        try:
-            rules_of(trial.derive, plan.spaces[trial.space], shape)
-        except ConfigError as error:
-            swept = ", ".join(f"{key} = {value}" for key, value in corner.items())
-            raise ConfigError(f"{error}" + (f" (where the sweep proposes {swept})" if swept else "")) from error
+        rules_of(trial.derive, plan.spaces[trial.space], shape)
+
+    for network, costly in _COSTLY.items():
+        limits = [name for name in _LIMITS if name.endswith(f"_{network}")]
+        if any(getattr(study.derive, name) is not None or f"derive.{name}" in study.sweep for name in limits):
+            derive = [f"derive.{name}" for name in ("exclude_none", *limits)]
+            check_proposals(study, [Rule(("space", *derive, *(f"model.{name}" for name in costly)), check)])

@@ -8,8 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from autogan_ray.base.errors import ConfigError
-from autogan_ray.config import remedies
-from autogan_ray.config.study import StudyConfig
+from autogan_ray.config.remedies import SPACE_READS, check_space
+from autogan_ray.config.rules import Rule
+from autogan_ray.config.sections import TrialSections
+from autogan_ray.config.study import StudyConfig, check_proposals
 from autogan_ray.metrics.weights import missing_weights
 from autogan_ray.search.methods.reinforce.levels import plan_levels
 from autogan_ray.spaces.space import SearchSpace, load_space
@@ -56,7 +58,7 @@ def make_plan(study: StudyConfig, folder: Path, gpus: int, cpus: int | None = No
     """Raises SpaceError, ConfigError, DataError or MetricError for what cannot be right on any machine."""
     spaces = {name: load_space(name) for name in proposable_spaces(study)}
     # The data's own size is not known yet; with more pixels there are no fewer decisions.
-    remedies.check_spaces(study, spaces, study.data.image_size or 32)
+    check_proposals(study, [_remedies_fit_the_space(spaces, study.data.image_size or 32)])
     root = Path(study.data.root) if study.data.root else None
     lacking = [
         sources.missing(study.data.source, root),
@@ -68,9 +70,8 @@ def make_plan(study: StudyConfig, folder: Path, gpus: int, cpus: int | None = No
 
 
 def proposable_spaces(study: StudyConfig) -> list[str]:
-    """Names of all spaces a trial of the study may have."""
-    swept = study.sweep.get("space")
-    return [str(name) for name in swept.choice or ()] if swept else [study.space]
+    """Returns the names of all spaces that a trial of the study may have."""
+    return [str(name) for name in study.possible("space")]
 
 
 def slots_of(study: StudyConfig, gpus: int, cpus: int) -> int:
@@ -112,37 +113,53 @@ def image_form(study: StudyConfig) -> tuple[int, int] | None:
 
 
 def check_sizes(plan: Plan, image_size: int) -> None:
-    """Hold every space to the images' side in pixels, which is known once they are loaded; needs no torch.
+    """Checks every space against the images' side in pixels, which is known once they are loaded; needs no torch.
 
-    Raises SpaceError or ConfigError.
+    Raises:
+        SpaceError: a space cannot be built at this size.
+        ConfigError: a setting of a trial does not fit its space at this size.
     """
-    remedies.check_spaces(plan.study, plan.spaces, image_size)
     for space in plan.spaces.values():
         space.decisions(image_size)
-        for latent_dim in _latent_dims(plan.study):
-            space.check_latent_dim(latent_dim, image_size)
-        plan_levels(space, image_size, plan.study.search.levels, phases=plan.study.search.levels or 1)
+
+    def latent_parts(trial: TrialSections) -> None:
+        plan.spaces[trial.space].check_latent_dim(trial.model.latent_dim, image_size)
+
+    def levels(trial: TrialSections) -> None:
+        count = trial.search.levels
+        plan_levels(plan.spaces[trial.space], image_size, count, phases=count or 1)
+
+    check_proposals(
+        plan.study,
+        [
+            _remedies_fit_the_space(plan.spaces, image_size),
+            Rule(("space", "model.latent_dim"), latent_parts, divided=("model.latent_dim",)),
+            Rule(("space", "search.levels"), levels),
+        ],
+    )
+
+
+def _remedies_fit_the_space(spaces: Mapping[str, SearchSpace], image_size: int) -> Rule:
+    return Rule(SPACE_READS, lambda trial: check_space(trial, spaces[trial.space], image_size))
 
 
 def check_networks(plan: Plan, image_size: int, image_channels: int) -> None:
-    """Build every space's networks once, without memory, so that what cannot be built is known before a trial.
+    """Builds the networks of every proposal once, without memory, so that mistakes are known before a trial begins.
 
-    Raises SpaceError or ConfigError.
+    Raises:
+        SpaceError: a space cannot be built for these images.
+        ConfigError: a setting of ``[model]`` does not fit a space.
     """
     import torch
 
     from autogan_ray.nets.gan import Discriminator, Generator, Shape
 
-    model = plan.study.model
-    for space in plan.spaces.values():
-        for latent_dim in _latent_dims(plan.study):
-            shape = Shape(image_size, image_channels, 1, 1, latent_dim, model.norm_g, model.head_d)
-            with torch.device("meta"):
-                Generator(space, shape, None)
-                Discriminator(space, shape, None)
+    def build(trial: TrialSections) -> None:
+        space, model = plan.spaces[trial.space], trial.model
+        shape = Shape(image_size, image_channels, 1, 1, model.latent_dim, model.norm_g, model.head_d)
+        with torch.device("meta"):
+            Generator(space, shape, None)
+            Discriminator(space, shape, None)
 
-
-def _latent_dims(study: StudyConfig) -> tuple[int, ...]:
-    """The ends of what a trial can have."""
-    swept = study.sweep.get("model.latent_dim")
-    return tuple(int(length) for length in swept.ends()) if swept else (study.model.latent_dim,)
+    reads = ("space", "model.latent_dim", "model.norm_g", "model.head_d")
+    check_proposals(plan.study, [Rule(reads, build)])

@@ -26,13 +26,14 @@ TIME = "evaluation"
 
 
 def propose(sweep: Mapping[str, Domain], trial: optuna.Trial, before: Callable[[str], None]) -> dict[str, Any]:
-    """Values for a sweep's settings, each only where its ``when`` holds; what ``trial`` has already stays.
+    """Returns values for a sweep's settings, each only where its ``when`` holds; what ``trial`` has already stays.
 
-    ``before`` is called with the name of each setting.
+    Args:
+        before: is called with the name of each setting that is about to be proposed.
     """
     proposed: dict[str, Any] = {}
     for key, domain in in_order(sweep).items():  # so that every condition finds what it asks about
-        if all(proposed.get(other) in wanted for other, wanted in domain.when.items()):
+        if domain.is_proposed(proposed):
             before(key)
             proposed[key] = _suggest(trial, key, domain)
     return proposed

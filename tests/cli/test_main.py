@@ -55,7 +55,7 @@ def assert_refused(message: str, *arguments: str) -> None:
         ("optim.lr_g = 'fast'", ["run", "smoke", "--set", "optim.lr_g=fast"]),
         ("optim.lr_d = 2", ["run", "smoke", "--set", "optim.lr_d=2"]),
         ("search.relaxation = 'gumble'", ["run", "smoke", "--set", "search.relaxation=gumble"]),
-        ("search.method = 'adversarail': input should be 'adversarial'",
+        ("search.method = 'adversarail': no such name; did you mean 'adversarial'",
          ["run", "smoke", "--set", "search.method=adversarail"]),
         ("search.relaxation = 'gumbel_hard' with search.method = 'random'",
          ["run", "smoke", "--set", "search.method=random"]),

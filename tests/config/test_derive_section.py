@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -13,10 +12,8 @@ from PIL import Image
 
 from autogan_ray.base.errors import ConfigError
 from autogan_ray.cli.main import main
-from autogan_ray.config.corners import corners
-from autogan_ray.config.derive import DeriveConfig
+from autogan_ray.config.sections import DeriveConfig
 from autogan_ray.config.study import StudyConfig, load_study_config, sweepable
-from autogan_ray.config.sweep import Domain
 
 DOCS = Path(__file__).parents[2] / "docs" / "derivation.md"
 
@@ -52,7 +49,7 @@ def refused(*settings: str, dry_run: bool = True) -> str:
         (["derive.tune_steps=5"], ["derive.tune_steps = 5 without derive.perturbation"]),
         (
             ["sweep.derive.samples={choice=[0,4]}", "sweep.derive.perturbation={choice=[true,false]}"],
-            ["sweep may propose", "derive.samples = 4 and derive.perturbation = true"],
+            ["sweep: derive.samples = 4 and derive.perturbation = true"],
         ),
         (["sweep.derive.max_params_g={choice=[0,4]}"], ["sweep.derive.max_params_g = 0"]),
         (
@@ -131,22 +128,6 @@ def test_a_sweep_may_hold_both_ways_of_choosing_where_conditions_keep_them_apart
         "derive.tune_steps": {"randint": [0, 9], "when": {"derive.perturbation": [True]}},
     }
     load_study_config("smoke", {f"sweep.{key}": value for key, value in sweep.items()})
-
-
-def test_corners_are_all_that_can_be_proposed_at_the_ends() -> None:
-    def domain(**kind: Any) -> Domain:
-        return Domain.model_validate(kind)
-
-    sweep = {
-        "c": domain(randint=(1, 5), when={"a": ["x"]}),
-        "a": domain(choice=["x", "y"]),
-        "b": domain(uniform=(0.0, 1.0), when={"beside": ["z"]}),
-        "beside": domain(choice=["z", "w"]),
-    }
-    found = [tuple(sorted(one.items())) for one in corners(sweep, ["a", "c"])]
-    assert sorted(found) == sorted([(("a", "x"), ("c", 1)), (("a", "x"), ("c", 5)), (("a", "y"),)])
-    assert list(corners(sweep, ["b"])) == [{"b": 0.0}, {}, {"b": 1.0}]
-    assert list(corners(sweep, [])) == list(corners({}, ["a"])) == [{}]
 
 
 def test_the_documentation_names_every_setting_and_its_example_is_a_legal_section() -> None:

@@ -9,7 +9,8 @@ from click.testing import CliRunner
 
 from autogan_ray.base.errors import ConfigError
 from autogan_ray.cli.main import main
-from autogan_ray.config.remedies import RemediesConfig, check_space
+from autogan_ray.config.remedies import check_space
+from autogan_ray.config.sections import RemediesConfig
 from autogan_ray.config.study import TrialConfig, load_study_config, sweepable
 from autogan_ray.spaces.space import load_space
 

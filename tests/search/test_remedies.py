@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from autogan_ray.base.errors import ConfigError
-from autogan_ray.config.remedies import RemediesConfig
+from autogan_ray.config.sections import RemediesConfig
 from autogan_ray.config.study import TrialConfig
 from autogan_ray.nets.place import One
 from autogan_ray.search.loop import SearchLoop

@@ -7,7 +7,7 @@ import math
 from dataclasses import replace
 
 from autogan_ray.base.errors import ConfigError
-from autogan_ray.config.derive import DeriveConfig
+from autogan_ray.config.sections import DeriveConfig
 from autogan_ray.nets.cost.prices import price_table
 from autogan_ray.nets.gan import Shape
 from autogan_ray.spaces.derivation.derive import NETWORKS, QUANTITIES, Limit, Rules, most_probable, smallest

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from autogan_ray.base.errors import ConfigError
-from autogan_ray.config.derive import DeriveConfig
+from autogan_ray.config.sections import DeriveConfig
 from autogan_ray.nets.cost.count import genotype_cost
 from autogan_ray.nets.cost.limits import rules_of
 from autogan_ray.nets.cost.prices import price_table

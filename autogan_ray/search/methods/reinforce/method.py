@@ -20,7 +20,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from autogan_ray.config.method_rules import phases_of, steps_g
+from autogan_ray.config.search_length import phases_of, steps_g
 from autogan_ray.metrics.evaluation import Evaluator
 from autogan_ray.nets.gan import Generator
 from autogan_ray.nets.relaxation import MOST_REDRAWS, one_hot
