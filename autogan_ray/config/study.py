@@ -49,7 +49,6 @@ class StudyConfig(TrialSections):
     def _every_proposal_is_legal(self) -> Self:
         for key, domain in sorted(self.sweep.items()):
             _check_domain(self.sweep, key, domain)
-        in_order(dict(sorted(self.sweep.items())))
         _check_that_all_is_read(self)
         check_proposals(self, [*RULES, long_enough(self.tune.max_evaluations, self.live_sweep)])
         return self
@@ -65,8 +64,12 @@ class StudyConfig(TrialSections):
 
     @property
     def live_sweep(self) -> dict[str, Domain]:
-        """What a searcher proposes: the sweep without what conditions on fixed settings rule out."""
-        return undecided(self.sweep, self._own)
+        """What a searcher proposes: the sweep without what conditions on fixed settings rule out.
+
+        It is in the order of proposals, which does not depend on the order of the file: each setting stands behind the
+        settings that its conditions ask about, and otherwise as in the sections of a study.
+        """
+        return in_order(undecided({key: self.sweep[key] for key in sweepable() if key in self.sweep}, self._own))
 
     def _own(self, key: str) -> Any:
         if key == "search.relaxation":
@@ -114,7 +117,7 @@ def check_proposals(study: StudyConfig, rules: Iterable[Rule]) -> None:
         ValueError: a rule is broken, which is named with the settings that the sweep proposes. The type is that which
             the rule raises.
     """
-    sweep = dict(sorted(study.live_sweep.items()))
+    sweep = study.live_sweep
     for rule in rules:
         for corner in corners(sweep, rule.reads, rule.divided):
             trial = study.sections(corner)
@@ -186,7 +189,7 @@ def _type_of(key: str) -> TypeAdapter[Any]:
 
 def _check_that_all_is_read(study: StudyConfig) -> None:
     """Raises ValueError where the sweep proposes a setting that plays no part in any trial it is proposed for."""
-    sweep = dict(sorted(study.live_sweep.items()))
+    sweep = study.live_sweep
     for key in sweep:
         if key not in READ_BY:
             continue

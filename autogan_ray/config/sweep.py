@@ -84,8 +84,7 @@ def _can_hold(domain: Domain | None, fixed: Any, wanted: tuple[Scalar, ...]) -> 
 def in_order(sweep: Mapping[str, Domain]) -> dict[str, Domain]:
     """Returns the sweep with every setting behind those that its conditions ask about.
 
-    Settings with equally long chains of conditions keep the order of the file. What is proposed for a setting does
-    not depend on that order.
+    Settings with equally long chains of conditions behind them keep their order.
 
     Raises:
         ValueError: conditions ask about each other in a circle.
@@ -116,7 +115,7 @@ def corners(sweep: Mapping[str, Domain], keys: Collection[str], divided: Collect
     the settings that their conditions ask about, at most doubles it.
 
     Args:
-        sweep: its conditions ask about swept settings only.
+        sweep: in the order of proposals; its conditions ask about swept settings only.
         divided: settings whose divisors count: for them, every choice, and of a range the number next to its first end
             as well (no number above 1 divides both).
     """
@@ -128,7 +127,7 @@ def corners(sweep: Mapping[str, Domain], keys: Collection[str], divided: Collect
             concerned.add(key)
             waiting += sweep[key].when
     proposals: list[dict[str, Any]] = [{}]
-    for key, domain in in_order(sweep).items():
+    for key, domain in sweep.items():
         values = list(domain.ends())
         if key in divided:
             values = sorted({*values, values[0] + 1}) if domain.randint else values

@@ -15,7 +15,7 @@ from ray.tune.experiment import Trial
 from ray.tune.search import Searcher
 
 from autogan_ray.config.study import StudyConfig
-from autogan_ray.config.sweep import Domain, in_order
+from autogan_ray.config.sweep import Domain
 from autogan_ray.results.trial_log import FINISHED, TrialLog, name_of
 from autogan_ray.training.streams import stream_seed
 from autogan_ray.tune.journal import open_journal
@@ -29,10 +29,11 @@ def propose(sweep: Mapping[str, Domain], trial: optuna.Trial, before: Callable[[
     """Returns values for a sweep's settings, each only where its ``when`` holds; what ``trial`` has already stays.
 
     Args:
+        sweep: in the order of proposals.
         before: is called with the name of each setting that is about to be proposed.
     """
     proposed: dict[str, Any] = {}
-    for key, domain in in_order(sweep).items():  # so that every condition finds what it asks about
+    for key, domain in sweep.items():
         if domain.is_proposed(proposed):
             before(key)
             proposed[key] = _suggest(trial, key, domain)

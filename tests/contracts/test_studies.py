@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -28,6 +29,42 @@ def test_a_shipped_study_survives_json_and_its_networks_can_be_built(name: str, 
     check_sizes(plan, SIZES[study.data.source][0])
     check_networks(plan, *SIZES[study.data.source])
     assert study.tune.grace >= study.tune.max_evaluations / 8
+
+
+@pytest.mark.parametrize(
+    ("message", "sweep"),
+    [
+        ("latent_dim = 9: space .* cuts z into 2 equal parts at 8 px",
+         {"model.latent_dim": {"randint": [8, 16]}, "space": {"choice": ["autogan/fixed", "adversarialnas"]}}),
+        ("latent_dim = 9: space .* cuts z into", {"model.latent_dim": {"choice": [8, 9, 16]}}),
+        ("search.levels = 5: .* at most 2 levels",
+         {"search.method": {"choice": ["reinforce", "random"]},
+          "search.levels": {"randint": [1, 5], "when": {"search.method": ["reinforce"]}}}),
+        ("remedies.auxiliary_skip = 1.0: no decision of space 'autogan/fixed' has the choice 'skip'",
+         {"space": {"choice": ["adversarialnas", "autogan/fixed"]},
+          "remedies.auxiliary_skip": {"choice": [0.0, 1.0], "when": {"derive.exclude_none": [True]}},
+          "derive.exclude_none": {"choice": [True, False], "when": {"search.method": ["adversarial"]}},
+          "search.method": {"choice": ["adversarial"]}}),
+    ],
+)  # fmt: skip
+def test_what_a_sweep_proposes_must_fit_its_spaces(message: str, sweep: dict[str, Any], tmp_path: Path) -> None:
+    changes = {"search.relaxation": "softmax", "search.controller_phases": 5, "space": "adversarialnas"}
+    if "search.method" in sweep:
+        changes["search.relaxation"] = "own"
+    study = load_study_config("smoke", changes | {f"sweep.{key}": domain for key, domain in sweep.items()})
+    with pytest.raises(ConfigError, match=message):
+        check_sizes(make_plan(study, tmp_path, 0), 8)
+
+
+def test_a_space_that_is_swept_under_a_condition_leaves_the_studys_own_possible(tmp_path: Path) -> None:
+    study = load_study_config(
+        "smoke",
+        {
+            "sweep.derive.exclude_none": {"choice": [True, False]},
+            "sweep.space": {"choice": ["adversarialnas"], "when": {"derive.exclude_none": [True]}},
+        },
+    )
+    assert set(make_plan(study, tmp_path, 0).spaces) == {"adversarialnas", "autogan/fixed"}
 
 
 @pytest.mark.parametrize("name", STUDIES)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 import time
 from pathlib import Path
 from typing import Any
@@ -60,6 +61,29 @@ def test_a_study_that_goes_on_proposes_what_it_would_have(study: StudyConfig, tm
     states = [TrialState.COMPLETE, TrialState.PRUNED, TrialState.PRUNED] * 3
     assert [trial.state for trial in journal(tmp_path / "again")] == states
     assert [trial.number for trial in journal(tmp_path / "again")] == list(range(9))
+
+
+def test_the_order_of_the_settings_in_the_file_changes_no_proposal(study: StudyConfig, tmp_path: Path) -> None:
+    values = study.to_dict()
+    values["sweep"] |= {
+        "derive.samples": {"choice": [2, 4], "when": {"derive.perturbation": [False]}},
+        "derive.perturbation": {"choice": [True, False], "when": {"search.method": ["adversarial"]}},
+        "search.method": {"choice": ["adversarial", "random"]},
+    }
+    proposed: list[list[str]] = []
+    for seed in range(4):
+        keys = list(values["sweep"])
+        random.Random(seed).shuffle(keys)
+        shuffled = StudyConfig.parse(
+            values | {"sweep": {key: values["sweep"][key] for key in keys}}, "test", ConfigError
+        )
+        search = StudySearch(shuffled, tmp_path / str(seed))
+        proposed.append([])
+        for number in range(8):
+            proposed[-1].append(search.suggest(f"a{number}")["trial"])
+            tell(search, f"a{number}", number, 3 - number % 3)
+    assert proposed[1:] == proposed[:-1]
+    assert {json.loads(trial)["derive"]["samples"] for trial in proposed[0]} >= {0, 2}
 
 
 def test_a_proposal_that_was_asked_for_before_the_driver_died_is_the_same_trial(
