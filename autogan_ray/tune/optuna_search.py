@@ -32,6 +32,11 @@ def propose(sweep: Mapping[str, Domain], trial: optuna.Trial, before: Callable[[
         sweep: in the order of proposals.
         before: is called with the name of each setting that is about to be proposed.
     """
+    for first in list(sweep)[:1]:
+        before(first)
+        # TPE draws the settings that all trials have in common together, when the first of them is asked for: here, so
+        # that it is the same draw where some of them stand in the journal already.
+        _ = trial.relative_params
     proposed: dict[str, Any] = {}
     for key, domain in sweep.items():
         if domain.is_proposed(proposed):

@@ -106,6 +106,24 @@ def test_a_proposal_that_was_asked_for_before_the_driver_died_is_the_same_trial(
         assert StudySearch(study, cut, first=1).suggest("e") == whole
 
 
+def test_wherever_the_driver_died_among_the_settings_that_tpe_proposes_the_trial_is_the_same(
+    study: StudyConfig, tmp_path: Path
+) -> None:
+    file = tmp_path / "journal"
+    search = StudySearch(study, file)
+    for number in range(5):  # more than start at random
+        search.suggest(f"a{number}")
+        tell(search, f"a{number}", number, 3)
+    begun = len(file.read_text().splitlines())
+    whole = search.suggest("b")
+    lines = file.read_text().splitlines(keepends=True)
+    assert len(lines) >= begun + 5
+    for count in range(begun, len(lines) + 1):
+        cut = tmp_path / f"cut-{count}"
+        cut.write_text("".join(lines[:count]))
+        assert StudySearch(study, cut, first=5).suggest("c") == whole, count
+
+
 def test_unfinished_trials_come_first_with_their_own_settings_and_checkpoint(
     study: StudyConfig, tmp_path: Path
 ) -> None:
