@@ -14,27 +14,27 @@ from autogan_ray.config.sections import RetrainConfig
 
 
 class Recipe(Value):
-    """A recipe file."""
+    """A recipe file: a section ``[retrain]`` with its source."""
 
     schema_: Literal[1] = Field(alias="schema")
     description: str
     source: str
     image_size: PositiveInt
-    """Side in pixels of the images it was published for."""
+    """Side in pixels of the images for which the settings were published."""
     retrain: RetrainConfig
 
 
 def load_recipe(name: str | Path) -> Recipe:
-    """A recipe by shipped name or by path (ending ``.toml``).
+    """Returns a recipe by its shipped name or by its path (ending ``.toml``).
 
     Raises:
-        NotFoundError: no such recipe.
-        ConfigError: not TOML, unknown keys, wrong types or ranges.
+        NotFoundError: there is no such recipe.
+        ConfigError: the file is not TOML, or has unknown keys, wrong types or ranges.
     """
-    found = catalog.read("recipe", name)
-    return Recipe.parse(parse_toml(found.text, found.origin, ConfigError), found.origin, ConfigError)
+    document = catalog.read("recipe", name)
+    return Recipe.parse(parse_toml(document.text, document.origin, ConfigError), document.origin, ConfigError)
 
 
 def all_recipes() -> dict[str, Recipe]:
-    """Every shipped recipe by name, sorted."""
+    """Returns every shipped recipe by its name, sorted."""
     return {name: load_recipe(name) for name in catalog.names("recipe")}

@@ -1,4 +1,4 @@
-"""What a study will need, decided and checked before Ray starts: spaces, data, weights, resources, folder."""
+"""What a study needs, resolved and checked before Ray starts: spaces, data set, weights, resources, folder."""
 
 from __future__ import annotations
 
@@ -20,13 +20,14 @@ from autogan_ray.training import sources
 
 @dataclass(frozen=True)
 class Plan:
-    """A study with all names resolved.
+    """A study with all of its names resolved.
 
     Args:
-        spaces: name -> space, every one the sweep can propose.
-        gpus: whole GPUs to use; 0 works on the CPU.
-        slots: trials side by side.
-        missing: sentences on what is not there yet.
+        spaces: name -> space, for every space that a trial may have.
+        folder: where the study's results go.
+        gpus: number of whole GPUs to use; 0 runs on the CPU.
+        slots: number of trials side by side.
+        missing: a sentence on each thing that is not there yet.
     """
 
     study: StudyConfig
@@ -38,12 +39,20 @@ class Plan:
 
 
 def default_study(gpus: int) -> str:
-    """The shipped study that suits a machine."""
+    """Returns the name of the shipped study that suits a machine with so many GPUs."""
     return "cifar10" if gpus >= 1 else "digits"
 
 
 def with_resources(study: StudyConfig, gpus: int, gpus_per_trial: float | None) -> StudyConfig:
-    """The study with its trials' share of GPUs: what was asked for, else the study's, else one each."""
+    """Returns the study with the GPUs of each trial set: to the given number, else the study's own, else one.
+
+    Args:
+        gpus: number of whole GPUs for all trials together.
+        gpus_per_trial: may be a part of one GPU; None takes the study's own.
+
+    Raises:
+        ConfigError: a trial would never start.
+    """
     share = 0.0 if gpus == 0 else gpus_per_trial or study.tune.gpus_per_trial or 1.0
     if gpus == 0 and gpus_per_trial:
         raise ConfigError(f"--gpus-per-trial {gpus_per_trial} without GPUs; give --gpus N as well")
@@ -55,9 +64,17 @@ def with_resources(study: StudyConfig, gpus: int, gpus_per_trial: float | None) 
 
 
 def make_plan(study: StudyConfig, folder: Path, gpus: int, cpus: int | None = None) -> Plan:
-    """Raises SpaceError, ConfigError, DataError or MetricError for what cannot be right on any machine."""
+    """Resolves a study's names and checks all that can be checked without its data set.
+
+    Args:
+        cpus: processors for trials; None takes those of this machine.
+
+    Raises:
+        NotFoundError, SpaceError: a space does not exist or cannot be built.
+        ConfigError, DataError, MetricError: a setting is right on no machine.
+    """
     spaces = {name: load_space(name) for name in proposable_spaces(study)}
-    # The data's own size is not known yet; with more pixels there are no fewer decisions.
+    # The size of the images is not known yet; with more pixels a space has no fewer decisions.
     check_proposals(study, [_remedies_fit_the_space(spaces, study.data.image_size or 32)])
     root = Path(study.data.root) if study.data.root else None
     lacking = [
@@ -75,7 +92,7 @@ def proposable_spaces(study: StudyConfig) -> list[str]:
 
 
 def slots_of(study: StudyConfig, gpus: int, cpus: int) -> int:
-    """How many trials fit side by side: as many as the GPUs hold, or without GPUs the processors."""
+    """Returns how many trials run side by side: as many as fit on the GPUs, or on the processors without GPUs."""
     tune = study.tune
     if tune.gpus_per_trial:
         fit = int(gpus / tune.gpus_per_trial + 1e-9)
@@ -85,19 +102,20 @@ def slots_of(study: StudyConfig, gpus: int, cpus: int) -> int:
 
 
 def gpu_shortage(gpus: int) -> str | None:
-    """Both numbers, where more GPUs are asked for than this machine has."""
+    """Returns a sentence with both numbers if ``--gpus`` is more than this machine has, else None."""
     if gpus == 0:
         return None
     import torch
 
-    there = torch.cuda.device_count()
-    return None if gpus <= there else f"GPUs: {gpus} asked for by --gpus, {there} on this machine"
+    present = torch.cuda.device_count()
+    return None if gpus <= present else f"GPUs: {gpus} asked for by --gpus, {present} on this machine"
 
 
 def driver_device(gpus: int) -> str:
-    """Where the driver extracts the features of the real images: on a GPU where a study uses GPUs and one is here.
+    """Returns the device on which the driver extracts the features of the real images.
 
-    On a processor Inception does about two images a second: hours for 50,000.
+    It is a GPU if the study uses GPUs and this machine has any: on a processor Inception does about two images a
+    second, which takes hours for 50,000.
     """
     if gpus == 0:
         return "cpu"
@@ -107,13 +125,20 @@ def driver_device(gpus: int) -> str:
 
 
 def image_form(study: StudyConfig) -> tuple[int, int] | None:
-    """(side in pixels, channels) of a study's images; None where they are not here yet. Raises DataError."""
+    """Returns (side in pixels, channels) of a study's images, or None if the data set is not here yet.
+
+    Raises:
+        DataError: the data set does not have the form that the study names.
+    """
     data = study.data
     return sources.form(data.source, data.image_size, data.channels, Path(data.root) if data.root else None)
 
 
 def check_sizes(plan: Plan, image_size: int) -> None:
-    """Checks every space against the images' side in pixels, which is known once they are loaded; needs no torch.
+    """Checks every space against the side of the images, which is known once they are loaded; needs no torch.
+
+    Args:
+        image_size: side of the images in pixels.
 
     Raises:
         SpaceError: a space cannot be built at this size.

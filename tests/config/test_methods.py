@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tomllib
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -120,3 +122,10 @@ def test_more_levels_than_the_generator_has_cells_are_refused_before_a_trial_sta
     found = study(search__method="reinforce", search__levels=3)
     with pytest.raises(ConfigError, match=r"search.levels = 3: .* at most 2 levels"):
         check_sizes(make_plan(found, tmp_path, 0), 8)
+
+
+def test_the_example_of_a_sweep_in_the_documentation_is_legal() -> None:
+    text = (Path(__file__).parents[2] / "docs" / "methods.md").read_text()
+    example = tomllib.loads(text.split("```toml\n")[1].split("```")[0])
+    live = study(**{f"sweep.{key}": domain for key, domain in example["sweep"].items()}).live_sweep
+    assert set(example["sweep"]) <= set(live)
