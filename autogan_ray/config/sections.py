@@ -101,9 +101,8 @@ class MetricsConfig(Value):
 
 class ModelConfig(Value):
     channels_g: PositiveInt = 256
-    """Width of the generator in channels."""
     channels_d: PositiveInt = 128
-    """Width of the discriminator in channels."""
+    """Widths of the networks in channels."""
     latent_dim: PositiveInt = 120
     """Length of the noise vector z."""
     norm_g: Literal["none", "batch"] | None = None
@@ -115,15 +114,12 @@ class ModelConfig(Value):
 
 class OptimConfig(Value):
     lr_g: Rate = 2e-4
-    """Learning rate of the generator's weights."""
     lr_d: Rate = 2e-4
-    """Learning rate of the discriminator's weights."""
     betas: tuple[Beta, Beta] = (0.0, 0.9)
-    """Betas of Adam for the weights of both networks."""
+    """Learning rates and betas of Adam for the weights of both networks."""
     lr_arch_g: Rate = 3e-4
-    """Learning rate of the generator's architecture parameters."""
     lr_arch_d: Rate = 3e-4
-    """Learning rate of the discriminator's architecture parameters."""
+    """Learning rates of the architecture parameters."""
     betas_arch: tuple[Beta, Beta] = (0.5, 0.999)
     """Betas of Adam for the architecture parameters of both networks."""
     weight_decay_arch: NonNegativeFloat = 0.0
@@ -144,18 +140,15 @@ class SearchConfig(Value):
     batch_size: Annotated[int, Field(ge=2)] = 60
     """Images that a step takes from each of the two halves of the data (for weights, for architectures)."""
     d_steps_per_g_step: PositiveInt = 5
-    """Steps of the discriminator for each step of the generator."""
     warmup: Annotated[float, Field(ge=0, lt=1)] = 0.1
     """Part of the search, at its beginning, during which the architecture parameters stay as they are."""
     relaxation: Relaxation | None = None
     """How architecture parameters become the weights of a mixture. None, which a file writes ``own``, takes the
     method's own: ``gumbel``, or none for a method that runs a single path."""
     temperature_start: PositiveFloat = 5.0
-    """Temperature of the Gumbel relaxation at the first step."""
     temperature_end: PositiveFloat = 0.1
-    """Temperature of the Gumbel relaxation at the last step."""
     temperature_schedule: Schedule = "exponential"
-    """How the temperature falls between the two."""
+    """Temperature of the Gumbel relaxation at the first and the last step, and how it falls in between."""
     logits_as_probabilities: bool = False
     """Gives probabilities to the Gumbel relaxation, which wants log-probabilities, as the published AdversarialNAS
     code did."""
@@ -299,7 +292,6 @@ class ComputeConfig(Value):
 
 class TuneConfig(Value):
     num_trials: PositiveInt = 16
-    """Number of trials."""
     max_evaluations: PositiveInt = 10
     """Evaluations of a trial that runs to its end, spread evenly over its kimg."""
     searcher: Literal["tpe", "random"] = "tpe"
@@ -313,7 +305,6 @@ class TuneConfig(Value):
     reduction_factor: Annotated[float, Field(gt=1)] = 3.0
     """ASHA keeps one in so many trials at each rung."""
     cpus_per_trial: PositiveFloat = 1.0
-    """CPU cores of a trial."""
     gpus_per_trial: NonNegativeFloat = 0.0
     """GPUs of a trial: a part of one GPU, or a whole number."""
     max_concurrent: PositiveInt | None = None
@@ -346,7 +337,6 @@ class RetrainConfig(Value):
     batch_size_g: Annotated[int, Field(ge=2)] | None = None
     """Generated images of a step of the generator; None takes batch_size."""
     d_steps_per_g_step: PositiveInt = 5
-    """Steps of the discriminator for each step of the generator."""
     discriminator: Literal["derived", "fixed"] = "derived"
     """``fixed`` is the AutoGAN discriminator, the published protocol."""
     channels_g: PositiveInt | None = None

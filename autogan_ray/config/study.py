@@ -156,15 +156,10 @@ def _check_domain(sweep: Mapping[str, Domain], key: str, domain: Domain) -> None
         unknown = [value for value in wanted if value not in choices]
         if unknown:
             raise ValueError(f"sweep.{key}: when {other} = {unknown} is not among its choices")
-    _check_legal(key, domain.ends(), f"sweep.{key}")
-    between = domain.uniform or domain.loguniform
-    if between:
-        try:
-            _check_legal(key, (between[0] + (between[1] - between[0]) / 3.14159,), "")
-        except ValueError as error:
-            raise ValueError(
-                f"sweep.{key}: uniform and loguniform propose fractions, which it does not take; use randint"
-            ) from error
+    low_high = domain.uniform or domain.loguniform
+    # A number in between as well: both ends may be whole and the setting take whole numbers only.
+    between = (low_high[0] + 0.618 * (low_high[1] - low_high[0]),) if low_high else ()
+    _check_legal(key, (*domain.ends(), *between), f"sweep.{key}")
 
 
 def _check_legal(key: str, values: Iterable[Any], where: str) -> None:

@@ -202,7 +202,7 @@ def test_a_study_proposes_in_the_order_of_its_sections_behind_the_conditions() -
          {"derive.samples": {"choice": [0, 2]}, "optim.lr_g": {"randint": [0, 1], "when": {"derive.samples": [3]}}}),
         ("when derive.perturbation = 'true': write it as True",
          {"optim.lr_g": {"uniform": [0.1, 0.2], "when": {"derive.perturbation": ["true"]}}}),
-        ("sweep.model.latent_dim: uniform and loguniform propose fractions, which it does not take; use randint",
+        ("sweep.model.latent_dim = 12.943999999999999: Input should be a valid integer",
          {"model.latent_dim": {"uniform": [8, 16]}}),
         ("sweep.model.latent_dim = '8': write it as 8", {"model.latent_dim": {"choice": ["8"]}}),
     ],
