@@ -87,7 +87,8 @@ def _train_all(
 ) -> list[dict[str, Any]]:
     """Run the jobs, put each one's row into ``evaluations`` as it ends, and give the results in the jobs' order."""
     from autogan_ray.cli.text import number
-    from autogan_ray.results.retrained import evaluation_row, mend_evaluations
+    from autogan_ray.results.retrained import mend_evaluations
+    from autogan_ray.results.rows import evaluation_row
     from autogan_ray.results.store import append_rows
 
     study_id = str(study.studies["study_id"].iloc[0])
