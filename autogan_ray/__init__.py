@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from autogan_ray.nets.derived import build_discriminator, build_generator
-    from autogan_ray.results.store import load_study
+    from autogan_ray.results.study_tables import load_study
     from autogan_ray.retraining.generator_file import load_generator
     from autogan_ray.spaces.genotype import Genotype
     from autogan_ray.spaces.published import load_genotype
@@ -35,7 +35,7 @@ _HOMES = {
     "load_generator": ("autogan_ray.retraining.generator_file", "load_generator"),
     "load_genotype": ("autogan_ray.spaces.published", "load_genotype"),
     "load_space": ("autogan_ray.spaces.space", "load_space"),
-    "load_study": ("autogan_ray.results.store", "load_study"),
+    "load_study": ("autogan_ray.results.study_tables", "load_study"),
 }
 
 

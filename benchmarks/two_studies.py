@@ -27,7 +27,7 @@ import numpy as np
 import versus_stats as stats
 
 from autogan_ray.base.errors import UserError
-from autogan_ray.results.store import Study, load_study
+from autogan_ray.results.study_tables import Study, load_study
 from autogan_ray.spaces.operations import OPERATIONS
 from autogan_ray.spaces.space import load_space
 

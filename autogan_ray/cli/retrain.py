@@ -16,7 +16,7 @@ from autogan_ray.study.plan import driver_device, make_plan
 
 if TYPE_CHECKING:
     from autogan_ray.metrics.study import Measure
-    from autogan_ray.results.store import Study
+    from autogan_ray.results.study_tables import Study
     from autogan_ray.retraining.job import Job
 
 Say = Callable[[str], None]
@@ -41,7 +41,7 @@ def retrain_command(
 ) -> int:
     """``retrain``: rows appended to ``evaluations``; exit code 0."""
     from autogan_ray.cli.studies import say_comparison
-    from autogan_ray.results.store import load_study
+    from autogan_ray.results.study_tables import load_study
     from autogan_ray.retraining.job import run_jobs, wanted_jobs
     from autogan_ray.retraining.training import check_networks
     from autogan_ray.study.plan import gpu_shortage

@@ -251,7 +251,7 @@ def _say_summary(say: Say, folder: Path) -> bool:
     from autogan_ray.results.decidedness import decidedness
     from autogan_ray.results.drawing import draw
     from autogan_ray.results.rows import best_trial
-    from autogan_ray.results.store import load_study
+    from autogan_ray.results.study_tables import load_study
     from autogan_ray.results.symptoms import symptoms
 
     logs = TrialLogs(folder)

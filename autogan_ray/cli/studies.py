@@ -30,7 +30,7 @@ def say_studies(say: Say, folder: Path, as_json: bool) -> None:
     One that cannot be read is told as damaged.
     """
     from autogan_ray.cli.text import number, table
-    from autogan_ray.results.store import list_studies, load_study
+    from autogan_ray.results.study_tables import list_studies, load_study
 
     rows: list[tuple[Any, ...]] = []
     damaged = []
@@ -60,7 +60,8 @@ def say_study(say: Say, results: Path, as_json: bool) -> None:
     """The trial table of a study, running or finished, and what was retrained."""
     from autogan_ray.cli.text import evaluation_table, trial_table
     from autogan_ray.results.lock import is_held
-    from autogan_ray.results.store import load_study, read_rows
+    from autogan_ray.results.store import read_rows
+    from autogan_ray.results.study_tables import load_study
     from autogan_ray.results.trial_log import TrialLogs
 
     study = load_study(results)
@@ -86,7 +87,7 @@ def say_trial(say: Say, results: Path, trial: str, as_json: bool) -> None:
     from autogan_ray.config.remedies import RemediesConfig
     from autogan_ray.results.decidedness import decidedness
     from autogan_ray.results.drawing import draw
-    from autogan_ray.results.store import load_study
+    from autogan_ray.results.study_tables import load_study
     from autogan_ray.results.symptoms import symptoms
     from autogan_ray.results.trial_log import TrialLogs
 

@@ -22,7 +22,7 @@ from autogan_ray.base.files import replace_text
 from autogan_ray.base.processes import end_with_parent
 from autogan_ray.config.study import StudyConfig
 from autogan_ray.results.retrained import RESULT, RETRAINED, read_result
-from autogan_ray.results.store import Study
+from autogan_ray.results.study_tables import Study
 from autogan_ray.spaces.genotype import Genotype
 from autogan_ray.spaces.published import is_published, load_genotype
 from autogan_ray.spaces.space import SearchSpace, load_space, space_of

@@ -51,7 +51,7 @@ def score_again(checkpoint: Path, num: int | None) -> tuple[str, float | None, i
     from autogan_ray.metrics.evaluation import Evaluator, Protocol
     from autogan_ray.metrics.features import Extractor
     from autogan_ray.metrics.study import prepare
-    from autogan_ray.results.store import load_study
+    from autogan_ray.results.study_tables import load_study
     from autogan_ray.retraining.generator_file import load_generator
 
     generator = load_generator(checkpoint)
