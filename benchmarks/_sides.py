@@ -16,9 +16,10 @@ from _textbook_loops import TextbookRetraining, TextbookSearch, textbook_samplin
 from textbook import Discriminator, Generator
 from torch import Tensor, nn
 
-from autogan_ray.metrics.evaluation import Evaluator, RealSet
+from autogan_ray.metrics.evaluation import Evaluator
 from autogan_ray.metrics.evaluation import Protocol as Scoring
 from autogan_ray.metrics.features import Extractor, Features
+from autogan_ray.metrics.scores import RealSet
 from autogan_ray.nets import gan
 from autogan_ray.search.loop import SearchLoop
 from autogan_ray.training.loop import TrainLoop

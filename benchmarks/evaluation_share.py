@@ -26,12 +26,13 @@ from torch import Tensor, nn
 
 from autogan_ray.base.errors import UserError
 from autogan_ray.config.study import StudyConfig, TrialConfig, load_study_config, parse_override
-from autogan_ray.metrics.classifier import Classifier
-from autogan_ray.metrics.evaluation import KID_SUBSETS, Evaluator, Protocol, RealSet
-from autogan_ray.metrics.features import Extractor, ExtractorWeights
-from autogan_ray.metrics.labels import CLASSIFIER, INCEPTION
+from autogan_ray.metrics.evaluation import KID_SUBSETS, Evaluator, Protocol
+from autogan_ray.metrics.extractors.base import ExtractorWeights
+from autogan_ray.metrics.extractors.classifier import classifier_network
+from autogan_ray.metrics.extractors.inception import INCEPTION
+from autogan_ray.metrics.features import Extractor
 from autogan_ray.metrics.moments import Moments
-from autogan_ray.metrics.scores import Statistics, kernel_distance
+from autogan_ray.metrics.scores import RealSet, Statistics, kernel_distance
 from autogan_ray.search.loop import SearchLoop
 from autogan_ray.search.scoring import supernet_due
 from autogan_ray.spaces.space import load_space
@@ -85,8 +86,8 @@ class Timed:
 
 def random_extractor(name: str, channels: int, device: torch.device) -> Extractor:
     """Of the right form, with the weights it was made with."""
-    if name == CLASSIFIER:
-        network: nn.Module = Classifier(channels, 10)
+    if name != INCEPTION:
+        network: nn.Module = classifier_network(channels, 10)
     else:
         from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
 
@@ -150,8 +151,8 @@ def evaluation_cost(loop: SearchLoop, study: StudyConfig, timed: Timed) -> Evalu
     images = evaluator.images(derived, latents)
     assert images is not None
     features = evaluator.extractor(images).embedding
-    settle = timed.seconds(lambda: evaluator.settle(derived, derived, latents)) / count
-    settle_mixture = timed.seconds(lambda: evaluator.settle(average, mixed, latents)) / count
+    settle = timed.seconds(lambda: evaluator.update_batch_norm(derived, derived, latents)) / count
+    settle_mixture = timed.seconds(lambda: evaluator.update_batch_norm(average, mixed, latents)) / count
     average.eval()
     moments = Moments(evaluator.real.root)
     many = torch.rand(study.metrics.n_fake_search, features.shape[1], device=timed.device)

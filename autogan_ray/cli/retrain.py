@@ -15,7 +15,7 @@ from autogan_ray.config.study import StudyConfig, parse_override
 from autogan_ray.study.plan import driver_device, make_plan
 
 if TYPE_CHECKING:
-    from autogan_ray.metrics.study import Measure
+    from autogan_ray.metrics.measure import Measure
     from autogan_ray.results.study_tables import Study
     from autogan_ray.retraining.job import Job
 
@@ -110,7 +110,7 @@ def _train_all(
 
 
 def _prepared(say: Say, study: StudyConfig, gpus: int) -> Measure:
-    from autogan_ray.metrics.study import prepare
+    from autogan_ray.metrics.measure import prepare
 
     say("preparing data, extractor and the statistics of the real images (kept for the next time)")
     return prepare(study.data, study.metrics, driver_device(gpus))

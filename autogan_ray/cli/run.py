@@ -135,7 +135,7 @@ def _run(
     about: dict[str, Any] | None,
 ) -> int:
     from autogan_ray.cli.text import header
-    from autogan_ray.metrics.weights import check_extractor
+    from autogan_ray.metrics.extractors.registry import extractor_named
     from autogan_ray.training.data import load_study_data
     from autogan_ray.tune.cluster import cluster
 
@@ -143,12 +143,11 @@ def _run(
     say("preparing data, extractor and the statistics of the real images (kept for the next time)")
     images = load_study_data(study.data, study.metrics, study.search.batch_size)
     check_sizes(plan, images.image_size)
-    metrics = study.metrics
-    check_extractor(metrics.extractor, images.labels is not None, metrics.weights, metrics.sha256)
+    extractor_named(study.metrics.extractor).check(study.metrics, labelled=images.labels is not None)
     if storage is not None:
         check_storage(storage)
     with cluster(plan, address) as dashboard:
-        from autogan_ray.metrics.study import measure_against
+        from autogan_ray.metrics.measure import measure_against
         from autogan_ray.tune.runner import Options, run_study
 
         measure = measure_against(images, study.metrics, driver_device(plan.gpus))
@@ -170,7 +169,7 @@ class _Listener:
 
     def __init__(self, plan: Plan) -> None:
         from autogan_ray.cli.text import Progress
-        from autogan_ray.metrics.labels import metric_label
+        from autogan_ray.metrics.extractors.registry import metric_label
 
         metric = metric_label(plan.study.metrics.extractor)
         self._progress = Progress(plan.study.tune.num_trials, plan.slots, metric)
@@ -247,7 +246,7 @@ def _say_failures(say: Say, logs: TrialLogs) -> None:
 def _say_summary(say: Say, folder: Path) -> bool:
     """The trials, the best genotype, and how to go on; False where no trial has a score."""
     from autogan_ray.cli.text import trial_table
-    from autogan_ray.metrics.labels import metric_label
+    from autogan_ray.metrics.extractors.registry import metric_label
     from autogan_ray.results.decidedness import decidedness
     from autogan_ray.results.drawing import draw
     from autogan_ray.results.rows import best_trial

@@ -12,7 +12,7 @@ from autogan_ray.base.errors import ResultsError, nearest
 from autogan_ray.spaces.genotype import Genotype
 
 if TYPE_CHECKING:
-    from autogan_ray.metrics.study import Measure
+    from autogan_ray.metrics.measure import Measure
 
 Say = Callable[[str], None]
 
@@ -122,10 +122,11 @@ def say_trial(say: Say, results: Path, trial: str, as_json: bool) -> None:
 def say_comparison(say: Say, folder: Path, measure: Measure, results: Sequence[dict[str, Any]], device: str) -> None:
     """What was just retrained, beside the floor, the untrained networks and the random genotypes of this budget."""
     from autogan_ray.cli.text import evaluation_table, number
-    from autogan_ray.metrics.study import floor
+    from autogan_ray.metrics.extractors.registry import metric_label
+    from autogan_ray.metrics.measure import floor
     from autogan_ray.results.store import read_rows
 
-    metric, rows = measure.extractor.label, [result["row"] for result in results]
+    metric, rows = metric_label(measure.extractor.name), [result["row"] for result in results]
     say(evaluation_table(rows, metric))
     say("")
     untrained = [r["fid_untrained"] for r in results if r["fid_untrained"] is not None]

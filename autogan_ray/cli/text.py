@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from autogan_ray.metrics.labels import metric_label
+from autogan_ray.metrics.extractors.registry import metric_label
 from autogan_ray.results.decidedness import decidedness
 from autogan_ray.results.rows import best_trial
 from autogan_ray.results.trial_log import ENDED, TrialLog

@@ -20,7 +20,6 @@ from autogan_ray.config import method_rules
 Method = Literal["adversarial", "duality_gap", "reinforce", "random"]
 Relaxation = Literal["softmax", "gumbel", "gumbel_hard"]
 Schedule = Literal["constant", "linear", "cosine", "exponential"]
-Extractor = Literal["inception-v3-compat", "classifier"]
 Rate = Annotated[float, Field(gt=0, le=1)]
 Beta = Annotated[float, Field(ge=0, lt=1)]
 
@@ -39,7 +38,8 @@ class DataConfig(Value):
 
 
 class MetricsConfig(Value):
-    extractor: Extractor = "inception-v3-compat"
+    extractor: str = "inception-v3-compat"
+    """The name of a feature extractor in :mod:`autogan_ray.metrics.extractors`."""
     weights: str | None = None
     """File of Inception weights; None takes (or downloads) torch.hub's."""
     sha256: str | None = None

@@ -29,7 +29,7 @@ from autogan_ray.spaces.space import SearchSpace, load_space, space_of
 from autogan_ray.study.study_file import STUDY_FILE
 
 if TYPE_CHECKING:
-    from autogan_ray.metrics.study import Measure
+    from autogan_ray.metrics.measure import Measure
 
 RANDOM = "random"
 BEST = "best"

@@ -49,8 +49,9 @@ def write_images(checkpoint: Path, num: int, out: Path, seed: int, label: int | 
 def score_again(checkpoint: Path, num: int | None) -> tuple[str, float | None, int]:
     """(metric's name, score, number of fakes) by the protocol of the study whose folder the checkpoint lies in."""
     from autogan_ray.metrics.evaluation import Evaluator, Protocol
+    from autogan_ray.metrics.extractors.registry import metric_label
     from autogan_ray.metrics.features import Extractor
-    from autogan_ray.metrics.study import prepare
+    from autogan_ray.metrics.measure import prepare
     from autogan_ray.results.study_tables import load_study
     from autogan_ray.retraining.generator_file import load_generator
 
@@ -64,4 +65,4 @@ def score_again(checkpoint: Path, num: int | None) -> tuple[str, float | None, i
     protocol = Protocol(metrics.n_fake_search, metrics.batch_size, metrics.bn_batches, config.seed)
     evaluator = Evaluator(Extractor(measure.extractor), measure.real, replace(protocol, n_fake=wanted), "cpu")
     score = evaluator.score(generator, generator.latents, kid=False)
-    return measure.extractor.label, score.fid, wanted
+    return metric_label(measure.extractor.name), score.fid, wanted

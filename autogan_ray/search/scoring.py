@@ -43,7 +43,7 @@ class Scorer:
         configured(network, net.compute, net.shape.image_size)
         network.running = net.generator.running  # a growing generator is scored as far as it has grown
         inherit(network, self.ema.network.state_dict())
-        self.evaluator.settle(network, network, network.latents)
+        self.evaluator.update_batch_norm(network, network, network.latents)
         return network.eval()
 
     def derived(self, genotype: Genotype | None = None) -> Score:
@@ -58,7 +58,7 @@ class Scorer:
             images: Tensor = network(z, mixture)
             return images
 
-        self.evaluator.settle(network, make, self.net.generator.latents)
+        self.evaluator.update_batch_norm(network, make, self.net.generator.latents)
         network.eval()
         wanted = selection is None and self.rank_by == "supernet"
         return self.evaluator.score(make, self.net.generator.latents, kid=wanted)

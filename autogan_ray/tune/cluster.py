@@ -34,7 +34,7 @@ _PATIENCE_S = 5.0
 
 # In the order in which they are wanted; torch comes with the first. Ray asks for the last two to hand over values.
 _NEXT = (
-    *("autogan_ray.metrics.study", "autogan_ray.tune.trainable", "autogan_ray.tune.optuna_search"),
+    *("autogan_ray.metrics.measure", "autogan_ray.tune.trainable", "autogan_ray.tune.optuna_search"),
     *("autogan_ray.tune.recorder", "autogan_ray.tune.asha", "autogan_ray.tune.ray_internals"),
     *("pydantic.v1", "pyarrow.json"),
 )

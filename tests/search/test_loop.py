@@ -13,8 +13,10 @@ import torch
 
 from autogan_ray.base.errors import ConfigError
 from autogan_ray.config.study import TrialConfig
-from autogan_ray.metrics.evaluation import DIVERGED_FID, Evaluator, Protocol, RealSet
-from autogan_ray.metrics.features import Extractor, ExtractorWeights
+from autogan_ray.metrics.evaluation import DIVERGED_FID, Evaluator, Protocol
+from autogan_ray.metrics.extractors.base import ExtractorWeights
+from autogan_ray.metrics.features import Extractor
+from autogan_ray.metrics.scores import RealSet
 from autogan_ray.search.loop import SearchLoop
 from autogan_ray.search.record import SearchRecord
 from autogan_ray.search.schedule import temperature

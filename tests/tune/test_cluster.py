@@ -23,7 +23,7 @@ from autogan_ray.tune.ray_internals import workers_at_hand
 def test_what_is_imported_ahead_is_what_a_driver_needs_next() -> None:
     script = "import sys; from autogan_ray.tune import cluster, runner; assert 'torch' not in sys.modules\n"
     script += "cluster.import_next(); before = set(sys.modules)\n"
-    script += "import torch, optuna, ray.tune, autogan_ray.metrics.study, autogan_ray.search.loop\n"
+    script += "import torch, optuna, ray.tune, autogan_ray.metrics.measure, autogan_ray.search.loop\n"
     script += "from autogan_ray.tune import asha, optuna_search, ray_internals, recorder, resume, trainable\n"
     script += "from unittest.mock import MagicMock\n"
     script += (

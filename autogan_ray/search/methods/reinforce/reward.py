@@ -8,8 +8,8 @@ from dataclasses import replace
 import numpy as np
 import torch
 
-from autogan_ray.metrics.evaluation import Evaluator, RealSet
-from autogan_ray.metrics.scores import inception_score
+from autogan_ray.metrics.evaluation import Evaluator
+from autogan_ray.metrics.scores import RealSet, inception_score
 from autogan_ray.nets.place import Selection
 from autogan_ray.search.methods.base import Surroundings
 from autogan_ray.search.methods.reinforce.levels import coarse
