@@ -26,8 +26,8 @@ from autogan_ray.config.study import TrialConfig
 from autogan_ray.nets.gan import Shape
 from autogan_ray.spaces.connectivity import dead_ends
 from autogan_ray.spaces.space import Decision, SearchSpace
-from autogan_ray.training.data import BatchStream, ImageData, split_halves
-from autogan_ray.training.streams import stream, stream_seed
+from autogan_ray.training.data import ImageData, split_halves
+from autogan_ray.training.streams import BatchStream, stream, stream_seed
 
 ENOUGH_DRAWS = 51
 

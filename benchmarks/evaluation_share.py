@@ -142,7 +142,8 @@ def evaluation_cost(loop: SearchLoop, study: StudyConfig, timed: Timed) -> Evalu
     """Each part of an evaluation by itself, through the code that a search runs."""
     evaluator, scorer, count = loop.scorer.evaluator, loop.scorer, timed.images
     latents, mixture, average = loop.net.generator.latents, loop.net.arch_g.expected(), loop.ema.network
-    derived = scorer.derived_generator()
+    genotype = scorer.net.genotype()
+    derived = scorer.derived_generator(genotype)
 
     def mixed(z: Tensor) -> Tensor:
         images: Tensor = average(z, mixture)
@@ -159,7 +160,7 @@ def evaluation_cost(loop: SearchLoop, study: StudyConfig, timed: Timed) -> Evalu
     adding = timed.seconds(lambda: [moments.add(part) for part in many.split(study.metrics.batch_size)], 1)
     rows = many.cpu()
     return EvaluationCost(
-        build=max(0.0, timed.seconds(scorer.derived_generator) - settle * count),
+        build=max(0.0, timed.seconds(lambda: scorer.derived_generator(genotype)) - settle * count),
         settle_derived_image=settle,
         settle_mixture_image=settle_mixture,
         derived_image=timed.seconds(lambda: evaluator.images(derived, latents)) / count,

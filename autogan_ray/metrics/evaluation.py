@@ -16,8 +16,7 @@ from autogan_ray.metrics.scores import RealSet, kernel_distance
 from autogan_ray.nets.derived import reestimate_batch_norm
 from autogan_ray.nets.latents import Latents
 from autogan_ray.nets.upload import uploaded
-from autogan_ray.training.data import to_uint8
-from autogan_ray.training.streams import layer_noise, stream, stream_seed
+from autogan_ray.training.streams import layer_noise, stream, stream_seed, to_uint8
 
 DIVERGED_FID = 1e9
 """Reported in place of a score that is not finite: larger than any real score, and finite, as ASHA never stops NaN."""

@@ -24,8 +24,7 @@ def write_images(checkpoint: Path, num: int, out: Path, seed: int, label: int | 
     from PIL import Image
 
     from autogan_ray.retraining.generator_file import load_generator
-    from autogan_ray.training.data import to_uint8
-    from autogan_ray.training.streams import layer_noise, stream, stream_seed
+    from autogan_ray.training.streams import layer_noise, stream, stream_seed, to_uint8
 
     generator = load_generator(checkpoint)
     classes = generator.latents.classes

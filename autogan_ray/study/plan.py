@@ -11,7 +11,7 @@ from autogan_ray.base.errors import ConfigError
 from autogan_ray.config import remedies
 from autogan_ray.config.study import StudyConfig
 from autogan_ray.metrics.extractors.registry import extractor_named
-from autogan_ray.search.methods.reinforce.levels import plan_levels
+from autogan_ray.search.methods.reinforce_parts.levels import plan_levels
 from autogan_ray.spaces.space import SearchSpace, load_space
 from autogan_ray.training import sources
 

@@ -23,8 +23,9 @@ from autogan_ray.nets.gan import Discriminator, Generator, Shape
 from autogan_ray.spaces.genotype import Genotype
 from autogan_ray.spaces.published import load_genotype
 from autogan_ray.spaces.space import SearchSpace, space_of
-from autogan_ray.training.data import ImageData, load_data, to_uint8
+from autogan_ray.training.data import ImageData, load_data
 from autogan_ray.training.loop import TrainLoop
+from autogan_ray.training.streams import to_uint8
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
 

@@ -16,7 +16,7 @@ from autogan_ray.nets.relaxation import one_hot
 from autogan_ray.nets.supernet import Supernet
 from autogan_ray.spaces.operations import OPERATIONS
 from autogan_ray.spaces.space import load_space
-from autogan_ray.training.ema import Ema
+from autogan_ray.training.steps import Ema
 
 NAMES = [
     *("adversarialnas", "autogan", "autogan/adversarialnas", "adversarialnas/fixed"),
