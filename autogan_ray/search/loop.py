@@ -85,7 +85,7 @@ class SearchLoop:
         self.trial, self.space, self.data = trial, space, data
         self.evaluations, self.supernet_every, self.device = evaluations, supernet_every, torch.device(device)
         search, optim, seed = trial.search, trial.optim, trial.seed
-        self.total_steps = total_steps(search, evaluations)
+        self.total_steps, self._relaxation = total_steps(search, evaluations), search.relaxation_in_force
 
         shape = shape_of(trial, data)
         rules = rules_of(trial.derive, space, shape)
@@ -187,6 +187,7 @@ class SearchLoop:
         further = shown * search.gap_inner_steps
         return SearchStep(
             search,
+            self._relaxation,
             self.temperature,
             rng,
             shown,

@@ -51,6 +51,7 @@ class SearchStep:
 
     Args:
         search: section ``[search]`` of the trial.
+        relaxation: in force; None where the method runs single paths.
         temperature: of the Gumbel relaxations at this step.
         rng: the step's own random stream.
         images_shown: real images shown to D before the step.
@@ -60,6 +61,7 @@ class SearchStep:
     """
 
     search: SearchConfig
+    relaxation: str | None
     temperature: float
     rng: torch.Generator
     images_shown: int
@@ -69,9 +71,8 @@ class SearchStep:
 
     def select(self, logits: ArchitectureParameters) -> Selection:
         """Draws architecture weights from the relaxation, with gradient to the logits."""
-        relaxation = self.search.relaxation_in_force
-        assert relaxation is not None, f"{self.search.method} relaxes nothing"
-        return logits.select(relaxation, self.temperature, self.rng, self.search.logits_as_probabilities)
+        assert self.relaxation is not None, f"{self.search.method} relaxes nothing"
+        return logits.select(self.relaxation, self.temperature, self.rng, self.search.logits_as_probabilities)
 
     def draw(self, logits: ArchitectureParameters) -> Selection:
         """Draws architecture weights without gradient, for steps on weights."""
