@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from autogan_ray.nets.derived import build_discriminator, build_generator
-    from autogan_ray.results.store import load_study
+    from autogan_ray.results.study_tables import load_study
     from autogan_ray.retraining.generator_file import load_generator
     from autogan_ray.spaces.genotype import Genotype
     from autogan_ray.spaces.load import load_space
@@ -36,7 +36,7 @@ _MODULES = {
     "load_generator": "autogan_ray.retraining.generator_file",
     "load_genotype": "autogan_ray.spaces.published",
     "load_space": "autogan_ray.spaces.load",
-    "load_study": "autogan_ray.results.store",
+    "load_study": "autogan_ray.results.study_tables",
 }
 """Public name -> the module that defines it."""
 

@@ -15,8 +15,9 @@ from _setups import Setup
 from torch import Tensor, nn
 
 from autogan_ray.config.sections import ComputeConfig
-from autogan_ray.metrics.evaluation import Evaluator, Protocol, RealSet
+from autogan_ray.metrics.evaluation import Evaluator, Protocol
 from autogan_ray.metrics.features import Extractor, Features
+from autogan_ray.metrics.scores import RealSet
 from autogan_ray.nets.gan import Discriminator, Generator
 from autogan_ray.search.loop import SearchLoop
 from autogan_ray.training.loop import TrainLoop

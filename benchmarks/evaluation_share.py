@@ -27,12 +27,13 @@ from torch import Tensor, nn
 from autogan_ray.base.errors import UserError
 from autogan_ray.config.overrides import parse_override
 from autogan_ray.config.study import StudyConfig, TrialConfig, load_study_config
-from autogan_ray.metrics.classifier import Classifier
-from autogan_ray.metrics.evaluation import KID_SUBSETS, Evaluator, Protocol, RealSet
-from autogan_ray.metrics.features import Extractor, ExtractorWeights
-from autogan_ray.metrics.labels import CLASSIFIER, INCEPTION
+from autogan_ray.metrics.evaluation import KID_SUBSETS, Evaluator, Protocol
+from autogan_ray.metrics.extractors.base import ExtractorWeights
+from autogan_ray.metrics.extractors.classifier import classifier_network
+from autogan_ray.metrics.extractors.inception import INCEPTION
+from autogan_ray.metrics.features import Extractor
 from autogan_ray.metrics.moments import Moments
-from autogan_ray.metrics.scores import Statistics, kernel_distance
+from autogan_ray.metrics.scores import RealSet, Statistics, kernel_distance
 from autogan_ray.search.loop import SearchLoop
 from autogan_ray.search.scoring import supernet_due
 from autogan_ray.spaces.load import load_space
@@ -86,8 +87,8 @@ class Timed:
 
 def random_extractor(name: str, channels: int, device: torch.device) -> Extractor:
     """Of the right form, with the weights it was made with."""
-    if name == CLASSIFIER:
-        network: nn.Module = Classifier(channels, 10)
+    if name != INCEPTION:
+        network: nn.Module = classifier_network(channels, 10)
     else:
         from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
 
@@ -142,7 +143,8 @@ def evaluation_cost(loop: SearchLoop, study: StudyConfig, timed: Timed) -> Evalu
     """Each part of an evaluation by itself, through the code that a search runs."""
     evaluator, scorer, count = loop.scorer.evaluator, loop.scorer, timed.images
     latents, mixture, average = loop.net.generator.latents, loop.net.arch_g.expected(), loop.ema.network
-    derived = scorer.derived_generator()
+    genotype = scorer.net.genotype()
+    derived = scorer.derived_generator(genotype)
 
     def mixed(z: Tensor) -> Tensor:
         images: Tensor = average(z, mixture)
@@ -151,15 +153,15 @@ def evaluation_cost(loop: SearchLoop, study: StudyConfig, timed: Timed) -> Evalu
     images = evaluator.images(derived, latents)
     assert images is not None
     features = evaluator.extractor(images).embedding
-    settle = timed.seconds(lambda: evaluator.settle(derived, derived, latents)) / count
-    settle_mixture = timed.seconds(lambda: evaluator.settle(average, mixed, latents)) / count
+    settle = timed.seconds(lambda: evaluator.update_batch_norm(derived, derived, latents)) / count
+    settle_mixture = timed.seconds(lambda: evaluator.update_batch_norm(average, mixed, latents)) / count
     average.eval()
     moments = Moments(evaluator.real.root)
     many = torch.rand(study.metrics.n_fake_search, features.shape[1], device=timed.device)
     adding = timed.seconds(lambda: [moments.add(part) for part in many.split(study.metrics.batch_size)], 1)
     rows = many.cpu()
     return EvaluationCost(
-        build=max(0.0, timed.seconds(scorer.derived_generator) - settle * count),
+        build=max(0.0, timed.seconds(lambda: scorer.derived_generator(genotype)) - settle * count),
         settle_derived_image=settle,
         settle_mixture_image=settle_mixture,
         derived_image=timed.seconds(lambda: evaluator.images(derived, latents)) / count,

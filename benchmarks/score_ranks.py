@@ -30,7 +30,7 @@ import numpy as np
 import versus_stats as stats
 
 from autogan_ray.base.errors import UserError
-from autogan_ray.results.store import Study, load_study
+from autogan_ray.results.study_tables import Study, load_study
 
 SCORES = ("fid_derived", "fid_supernet")
 

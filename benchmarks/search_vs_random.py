@@ -36,7 +36,8 @@ from versus_work import Runner, executor
 
 from autogan_ray.base.errors import UserError
 from autogan_ray.config.study import StudyConfig
-from autogan_ray.metrics.study import Measure, prepare
+from autogan_ray.metrics.extractors.registry import metric_label
+from autogan_ray.metrics.measure import Measure, prepare
 from autogan_ray.spaces.load import load_space
 from autogan_ray.spaces.space import SearchSpace
 
@@ -138,7 +139,7 @@ def make_plan(
         {
             "data": measure.data.digest,
             "extractor": measure.extractor.digest,
-            "label": measure.extractor.label,
+            "label": metric_label(measure.extractor.name),
             "images": len(measure.data),
             "image_size": size,
             "n_real": measure.real.statistics.count,

@@ -27,7 +27,7 @@ import numpy as np
 import versus_stats as stats
 
 from autogan_ray.base.errors import UserError
-from autogan_ray.results.store import Study, load_study
+from autogan_ray.results.study_tables import Study, load_study
 from autogan_ray.spaces.load import load_space
 from autogan_ray.spaces.operations import OPERATIONS
 

@@ -26,7 +26,7 @@ from autogan_ray.cli.text import clock, number
 from autogan_ray.config.study import StudyConfig
 from autogan_ray.metrics.evaluation import Evaluator, Protocol
 from autogan_ray.metrics.features import Extractor
-from autogan_ray.metrics.study import Measure
+from autogan_ray.metrics.measure import Measure
 from autogan_ray.nets.cost.count import genotype_cost
 from autogan_ray.retraining.job import Job
 from autogan_ray.retraining.training import Retraining

@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from autogan_ray.metrics.features import ExtractorWeights
-from autogan_ray.metrics.prepare import prepare_extractor
+from autogan_ray.config.sections import MetricsConfig
+from autogan_ray.metrics.extractors.base import ExtractorWeights
+from autogan_ray.metrics.extractors.registry import extractor_named
 from autogan_ray.training.data import ImageData, load_data
 
 
@@ -46,4 +47,4 @@ def digits(own_cache: Path) -> ImageData:
 
 @pytest.fixture(scope="session")
 def extractor_weights(digits: ImageData) -> ExtractorWeights:
-    return prepare_extractor("classifier", images=digits.images, labels=digits.labels, data_digest=digits.digest)
+    return extractor_named("classifier").prepare(digits, MetricsConfig(extractor="classifier"))

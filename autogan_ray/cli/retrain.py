@@ -17,8 +17,8 @@ from autogan_ray.cli.text import evaluation_table, number
 
 if TYPE_CHECKING:
     from autogan_ray.config.study import StudyConfig
-    from autogan_ray.metrics.study import Measure
-    from autogan_ray.results.store import Study
+    from autogan_ray.metrics.measure import Measure
+    from autogan_ray.results.study_tables import Study
     from autogan_ray.retraining.job import Job
 
 
@@ -51,7 +51,7 @@ def retrain(
 ) -> None:
     """Train genotypes from scratch and score them by the protocol of the study in RESULTS."""
     from autogan_ray.base.folders import check_writable
-    from autogan_ray.results.store import load_study
+    from autogan_ray.results.study_tables import load_study
     from autogan_ray.retraining.training import check_networks
     from autogan_ray.retraining.wanted import wanted_jobs
     from autogan_ray.study.plan import gpu_shortage
@@ -132,7 +132,7 @@ def _with_recipe(
 
 
 def _prepare(study: StudyConfig, gpus: int) -> Measure:
-    from autogan_ray.metrics.study import prepare
+    from autogan_ray.metrics.measure import prepare
     from autogan_ray.study.plan import driver_device
 
     click.echo("preparing data, extractor and the statistics of the real images (kept for the next time)")
@@ -198,10 +198,11 @@ def _train_all(
 
 def _print_comparison(folder: Path, measure: Measure, results: Sequence[dict[str, Any]], device: str) -> None:
     """Prints the new scores, and beside them all of the same recipe, the untrained networks and the floor."""
-    from autogan_ray.metrics.study import floor
+    from autogan_ray.metrics.extractors.registry import metric_label
+    from autogan_ray.metrics.measure import floor
     from autogan_ray.results.store import read_rows
 
-    metric, rows = measure.extractor.label, [result["row"] for result in results]
+    metric, rows = metric_label(measure.extractor.name), [result["row"] for result in results]
     click.echo(evaluation_table(rows, metric) + "\n")
     _print_group("searched", metric, [row for row in rows if row["source"] == "retrain"])
     recipes = {_recipe_of(row) for row in rows}

@@ -189,7 +189,7 @@ def _run(
         about: of the earlier run to go on with; None for a new study.
     """
     from autogan_ray.base.folders import check_storage
-    from autogan_ray.metrics.weights import check_extractor
+    from autogan_ray.metrics.extractors.registry import extractor_named
     from autogan_ray.study.plan import check_networks, check_sizes, driver_device
     from autogan_ray.training.data import load_study_data
     from autogan_ray.tune.cluster import cluster
@@ -198,11 +198,11 @@ def _run(
     click.echo("preparing data, extractor and the statistics of the real images (kept for the next time)")
     images = load_study_data(study.data, metrics, max(study.possible("search.batch_size")))
     check_sizes(plan, images.image_size)
-    check_extractor(metrics.extractor, images.labels is not None, metrics.weights, metrics.sha256)
+    extractor_named(metrics.extractor).check(metrics, labelled=images.labels is not None)
     if storage is not None:
         check_storage(storage)
     with cluster(plan, address) as dashboard:
-        from autogan_ray.metrics.study import measure_against
+        from autogan_ray.metrics.measure import measure_against
         from autogan_ray.tune.runner import Options, run_study
 
         measure = measure_against(images, metrics, driver_device(plan.gpus))
@@ -222,7 +222,7 @@ def _run(
 
 def _header(plan: Plan, dashboard: str | None) -> str:
     """What is about to run, where, and on which data."""
-    from autogan_ray.metrics.labels import metric_label
+    from autogan_ray.metrics.extractors.registry import metric_label
 
     study, tune = plan.study, plan.study.tune
     share = f", {tune.gpus_per_trial:g} GPU each" if plan.gpus else ", CPU only"
@@ -245,7 +245,7 @@ class _Progress:
     """Prints a line for each event of the recorder; picklable, as Ray copies its callbacks."""
 
     def __init__(self, plan: Plan) -> None:
-        from autogan_ray.metrics.labels import metric_label
+        from autogan_ray.metrics.extractors.registry import metric_label
 
         self._planned, self._slots = plan.study.tune.num_trials, plan.slots
         self._metric = metric_label(plan.study.metrics.extractor)
@@ -316,11 +316,11 @@ def _cost_estimate(plan: Plan) -> str:
 
 def _print_summary(folder: Path) -> bool:
     """Prints the trials, the best genotype, and how to go on; returns False where no trial has a score."""
-    from autogan_ray.metrics.labels import metric_label
+    from autogan_ray.metrics.extractors.registry import metric_label
     from autogan_ray.results.decidedness import decidedness
     from autogan_ray.results.drawing import draw
     from autogan_ray.results.rows import best_trial
-    from autogan_ray.results.store import load_study
+    from autogan_ray.results.study_tables import load_study
     from autogan_ray.results.symptoms import symptoms
     from autogan_ray.results.trial_log import TrialLogs
     from autogan_ray.spaces.genotype import Genotype

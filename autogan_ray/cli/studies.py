@@ -18,7 +18,7 @@ from autogan_ray.cli.text import evaluation_table, number, table, trial_table
 @options.as_json
 def list_(folder: Path | None, as_json: bool) -> None:
     """List the studies in a folder (default: results)."""
-    from autogan_ray.results.store import list_studies, load_study
+    from autogan_ray.results.study_tables import list_studies, load_study
 
     if folder is not None and not folder.is_dir():
         beside = [other.name for other in folder.absolute().parent.glob("[!.]*/")]
@@ -61,7 +61,8 @@ def show(results: Path, trial: str | None, as_json: bool) -> None:
 def _show_study(results: Path, as_json: bool) -> None:
     """Prints the trials of a study, running or finished, and the retrained networks."""
     from autogan_ray.results.lock import is_held
-    from autogan_ray.results.store import load_study, read_rows
+    from autogan_ray.results.store import read_rows
+    from autogan_ray.results.study_tables import load_study
     from autogan_ray.results.trial_log import TrialLogs
 
     study = load_study(results)
@@ -85,7 +86,7 @@ def _show_trial(results: Path, trial: str, as_json: bool) -> None:
     """Prints settings, curve, warnings and best genotype of one trial. Raises ResultsError for an unknown id."""
     from autogan_ray.results.decidedness import decidedness
     from autogan_ray.results.drawing import draw
-    from autogan_ray.results.store import load_study
+    from autogan_ray.results.study_tables import load_study
     from autogan_ray.results.symptoms import symptoms
     from autogan_ray.results.trial_log import TrialLogs
     from autogan_ray.spaces.genotype import Genotype

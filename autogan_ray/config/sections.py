@@ -25,9 +25,6 @@ from autogan_ray.base.errors import nearest
 from autogan_ray.base.value import Value
 from autogan_ray.config.methods import METHODS
 
-EXTRACTORS = ("inception-v3-compat", "classifier")
-"""Every value that ``metrics.extractor`` may have."""
-
 OWN = "own"
 """How a TOML file, which has no null, says that the relaxation is the method's own."""
 
@@ -44,7 +41,6 @@ def _one_of(names: Collection[str]) -> AfterValidator:
 
 
 Method = Annotated[str, _one_of(METHODS)]
-Extractor = Annotated[str, _one_of(EXTRACTORS)]
 Relaxation = Literal["softmax", "gumbel", "gumbel_hard"]
 Schedule = Literal["constant", "linear", "cosine", "exponential"]
 Rate = Annotated[float, Field(gt=0, le=1)]
@@ -66,8 +62,9 @@ class DataConfig(Value):
 
 
 class MetricsConfig(Value):
-    extractor: Extractor = "inception-v3-compat"
-    """The network whose features of real and generated images are compared."""
+    extractor: str = "inception-v3-compat"
+    """The name of a feature extractor in :mod:`autogan_ray.metrics.extractors`: its features of real and generated
+    images are compared."""
     weights: str | None = None
     """File with the weights of Inception; None takes the file of torch.hub, which is downloaded if need be."""
     sha256: str | None = None

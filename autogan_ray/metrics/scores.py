@@ -1,22 +1,32 @@
 """Features -> statistics -> scores: pure functions, with torch-fidelity's own where they are usable on features.
 
 Only the Frechet distance is computed here in another form (symmetric eigenvalues), equal to torch-fidelity's to 1e-6.
+To add a metric of retrained networks, write its function here and give it a row in ``FINAL_METRICS``; the columns that
+the row names belong into :mod:`autogan_ray.results.schemas`.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from autogan_ray.base.errors import MetricError
+from autogan_ray.metrics.features import Features
 
 
 @dataclass(frozen=True)
 class Statistics:
-    """Mean [D] (float32, as torch-fidelity averages) and covariance [D, D] (float64) of ``count`` feature vectors."""
+    """Mean and covariance of ``count`` feature vectors.
+
+    Args:
+        mean: [D], float32, as torch-fidelity averages.
+        covariance: [D, D], float64.
+    """
 
     mean: np.ndarray
     covariance: np.ndarray
@@ -24,33 +34,64 @@ class Statistics:
 
     @classmethod
     def of(cls, features: Tensor) -> Statistics:
-        """Args: features: float32 [N, D]. Raises MetricError for N < 2 or values that are not finite."""
+        """Computes both for features float32 [N, D]. Raises MetricError for N < 2 or values that are not finite."""
         _check(features, "features")
-        found = features.numpy()
-        return cls(np.mean(found, axis=0), np.cov(found, rowvar=False), len(found))
+        vectors = features.numpy()
+        return cls(np.mean(vectors, axis=0), np.cov(vectors, rowvar=False), len(vectors))
 
 
-def frechet_distance(one: Statistics, other: Statistics, root: Tensor | None = None) -> float:
+@dataclass(frozen=True)
+class RealSet:
+    """What is known of the real images: a picklable value, made once per study and shared by all trials.
+
+    Args:
+        statistics: of all real features.
+        root: float64 [D, rank], of their covariance: computed once, as it costs more than all the rest of a distance.
+        embedding: float32 [N, D] of at most ``KEPT`` real images, for KID and for precision and recall.
+    """
+
+    statistics: Statistics
+    root: Tensor
+    embedding: Tensor
+
+    KEPT = 10_000
+
+    @classmethod
+    def of(cls, extract: Callable[[Tensor], Features], images: np.ndarray) -> RealSet:
+        """Extracts the features of uint8 images [N, C, H, W]."""
+        features = extract(torch.from_numpy(images.copy()))
+        statistics = Statistics.of(features.embedding)
+        # A slice of its own: a view would carry all images' features through every pickle.
+        return cls(statistics, covariance_root(statistics), features.embedding[: cls.KEPT].clone())
+
+
+def frechet_distance(fake: Statistics, real: Statistics, root: Tensor | None = None) -> float:
     """|m1 - m2|^2 + tr(S1) + tr(S2) - 2 tr((S1 S2)^(1/2)) (Heusel et al. 2017, equation 6).
 
     The trace of the root is the sum of the roots of the eigenvalues of R^T S1 R with R R^T = S2, which is symmetric.
     Tiny negative results (identical sets) are kept.
 
     Args:
-        root: R, where :func:`covariance_root` of ``other`` is known already: finding it is two thirds of the cost.
+        root: R, where :func:`covariance_root` of ``real`` is known already: computing it is two thirds of the cost.
     """
-    root = covariance_root(other) if root is None else root
-    product = root_sum(root.T @ torch.from_numpy(one.covariance) @ root)
-    return between(one.mean - other.mean, float(np.trace(one.covariance)), float(np.trace(other.covariance)), product)
+    root = covariance_root(real) if root is None else root
+    product = root_sum(root.T @ torch.from_numpy(fake.covariance) @ root)
+    return between(fake.mean - real.mean, float(np.trace(fake.covariance)), float(np.trace(real.covariance)), product)
 
 
 def between(difference: np.ndarray, trace: float, other_trace: float, root_trace: float) -> float:
-    """The distance from its parts: of the means [D], of both covariances, and tr((S1 S2)^(1/2))."""
+    """Returns the distance from its parts.
+
+    Args:
+        difference: of the means, [D].
+        trace, other_trace: of both covariances.
+        root_trace: tr((S1 S2)^(1/2)).
+    """
     return float(difference @ difference) + trace + other_trace - 2 * root_trace
 
 
 def root_sum(matrix: Tensor) -> float:
-    """Sum of the roots of the eigenvalues of a symmetric positive semi-definite float64 matrix.
+    """Returns the sum of the roots of the eigenvalues of a symmetric positive semi-definite float64 matrix.
 
     The upper triangle is read: taken apart from its large end, at the bottom right in the axes of
     :func:`covariance_root`, such a graded matrix keeps the small eigenvalues, whose roots count, to many more digits.
@@ -59,12 +100,14 @@ def root_sum(matrix: Tensor) -> float:
     from scipy.linalg import eigh
 
     columns = matrix.numpy().T  # in LAPACK's order, so that nothing is copied to turn it; it is symmetric
-    found = eigh(columns, lower=False, eigvals_only=True, driver="ev", check_finite=False)
-    return float(np.sqrt(np.clip(found, 0, None)).sum())
+    eigenvalues = eigh(columns, lower=False, eigvals_only=True, driver="ev", check_finite=False)
+    return float(np.sqrt(np.clip(eigenvalues, 0, None)).sum())
 
 
 def covariance_root(statistics: Statistics) -> Tensor:
-    """R [D, rank], float64, R R^T = the covariance: eigenvectors scaled by the roots of their eigenvalues, ascending.
+    """Returns R [D, rank], float64, with R R^T = the covariance.
+
+    Its columns are the eigenvectors scaled by the roots of their eigenvalues, ascending.
 
     The rank of ``count`` features is at most ``count - 1``: columns beyond it are rounding, and left out.
     """
@@ -78,7 +121,7 @@ def covariance_root(statistics: Statistics) -> Tensor:
 def kernel_distance(
     fake: Tensor, real: Tensor, subsets: int = 100, subset_size: int = 1000, seed: int = 2020
 ) -> tuple[float, float]:
-    """KID (Binkowski et al. 2018), mean and standard deviation over subsets; unbiased, so it may be below 0.
+    """Returns KID (Binkowski et al. 2018), mean and standard deviation over subsets; unbiased, so it may be below 0.
 
     ``subset_size`` falls to the smaller set's size where that is less.
     """
@@ -87,29 +130,58 @@ def kernel_distance(
     _check(fake, "fake features")
     _check(real, "real features")
     size = min(subset_size, len(fake), len(real))
-    found = kid_features_to_metric(fake, real, kid_subsets=subsets, kid_subset_size=size, rng_seed=seed, verbose=False)
-    return float(found["kernel_inception_distance_mean"]), float(found["kernel_inception_distance_std"])
+    kid = kid_features_to_metric(fake, real, kid_subsets=subsets, kid_subset_size=size, rng_seed=seed, verbose=False)
+    return float(kid["kernel_inception_distance_mean"]), float(kid["kernel_inception_distance_std"])
 
 
 def inception_score(logits: Tensor, splits: int = 10) -> tuple[float, float]:
-    """exp(E KL(p(y|x) || p(y))) over splits (Salimans et al. 2016), mean and standard deviation."""
+    """Returns exp(E KL(p(y|x) || p(y))) over splits (Salimans et al. 2016), mean and standard deviation."""
     from torch_fidelity.metric_isc import isc_features_to_metric
 
     _check(logits, "logits")
-    found = isc_features_to_metric(logits, splits)
-    return float(found["inception_score_mean"]), float(found["inception_score_std"])
+    score = isc_features_to_metric(logits, splits)
+    return float(score["inception_score_mean"]), float(score["inception_score_std"])
 
 
 def precision_recall(fake: Tensor, real: Tensor, neighborhood: int = 3) -> tuple[float, float]:
-    """Improved precision and recall (Kynkaanniemi et al. 2019), each 0 to 1."""
+    """Returns improved precision and recall (Kynkaanniemi et al. 2019), both from 0 to 1."""
     from torch_fidelity.metric_prc import prc_features_to_metric
 
     _check(fake, "fake features")
     _check(real, "real features")
-    found = prc_features_to_metric(
+    both = prc_features_to_metric(
         fake, real, prc_neighborhood=neighborhood, prc_batch_size=2000, save_cpu_ram=True, verbose=False
     )
-    return float(found["precision"]), float(found["recall"])
+    return float(both["precision"]), float(both["recall"])
+
+
+PRC_IMAGES = 10_000
+"""Precision and recall look at no more images of either set: their cost is the product of both numbers."""
+
+FinalMetric = Callable[[Features, RealSet, int], tuple[float, ...]]
+
+FINAL_METRICS: Mapping[tuple[str, ...], FinalMetric] = MappingProxyType(
+    {
+        ("fid",): lambda fake, real, seed: (
+            frechet_distance(Statistics.of(fake.embedding), real.statistics, real.root),
+        ),
+        ("kid_mean", "kid_std"): lambda fake, real, seed: kernel_distance(fake.embedding, real.embedding, seed=seed),
+        ("is_mean", "is_std"): lambda fake, real, seed: inception_score(fake.logits),
+        ("precision", "recall"): lambda fake, real, seed: precision_recall(
+            fake.embedding[:PRC_IMAGES], real.embedding[:PRC_IMAGES]
+        ),
+    }
+)
+"""Columns of the table ``evaluations`` -> the function of fakes, real images and seed that gives their values."""
+
+
+def final_scores(fake: Features | None, real: RealSet, seed: int) -> dict[str, float | None]:
+    """Returns all scores of a retrained network by column; each is None where its images were not finite (None)."""
+    scores: dict[str, float | None] = {}
+    for columns, metric in FINAL_METRICS.items():
+        values = [None] * len(columns) if fake is None else metric(fake, real, seed)
+        scores |= zip(columns, values, strict=True)
+    return scores
 
 
 def _check(features: Tensor, what: str) -> None:

@@ -1,4 +1,4 @@
-"""Who runs a study: one process holds its folder at a time."""
+"""The lock of a study's folder: one process runs a study at a time."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from autogan_ray.base.errors import ResultsError
 
 @contextmanager
 def sole_driver(folder: Path) -> Iterator[None]:
-    """Holds a study's folder; the hold ends with the process, however it ends.
+    """Locks a study's folder while the block runs; the lock ends with the process, however that ends.
 
-    Raises ResultsError where another process holds it: two would write the same logs.
+    Raises ResultsError where another process has the lock: two processes would write the same logs.
     """
     handle = os.open(folder, os.O_RDONLY)
     try:
@@ -33,7 +33,7 @@ def sole_driver(folder: Path) -> Iterator[None]:
 
 
 def is_held(folder: Path) -> bool:
-    """Whether a process of this machine runs the study; also where a file system cannot say."""
+    """Returns whether a process of this machine runs the study; True also where the file system cannot tell."""
     handle = os.open(folder, os.O_RDONLY)
     try:
         fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)

@@ -1,13 +1,12 @@
-"""Retrained networks as they lie in a study's folder: what the table ``evaluations`` is built of."""
+"""What retrainings left in a study's folder: the ground that the table ``evaluations`` is built from."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from autogan_ray.results.rows import moment
+from autogan_ray.results.rows import Row, evaluation_row
 from autogan_ray.results.store import is_lost, write_table
 
 RESULT = "result.json"
@@ -15,29 +14,27 @@ RETRAINED = "retrain"
 
 
 def read_result(folder: Path) -> dict[str, Any] | None:
-    """What a finished retraining left in its folder; None where it is not finished, or what it left is damaged."""
+    """Returns what a finished retraining left in its folder; None where it is not finished or its file is damaged."""
     try:
-        found = json.loads((folder / RESULT).read_text(encoding="utf-8"))
+        result = json.loads((folder / RESULT).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
-    return found if isinstance(found, dict) and isinstance(found.get("row"), dict) else None
+    return result if isinstance(result, dict) and isinstance(result.get("row"), dict) else None
 
 
-def evaluation_row(result: Mapping[str, Any], study_id: str) -> dict[str, Any]:
-    """A row of ``evaluations``."""
-    row = result["row"]
-    return row | {"study_id": study_id, "timestamp": moment(row["timestamp"])}
-
-
-def retrained_rows(study: Path, study_id: str) -> list[dict[str, Any]]:
-    """Of all that is finished, in the order in which they were."""
+def retrained_rows(study: Path, study_id: str) -> list[Row]:
+    """Returns the rows of all finished retrainings, in the order in which they finished."""
     folders = [file.parent for file in (study / RETRAINED).glob(f"*/{RESULT}")]
-    rows = [evaluation_row(found, study_id) for folder in folders if (found := read_result(folder)) is not None]
+    results = [result for folder in folders if (result := read_result(folder)) is not None]
+    rows = [evaluation_row(result, study_id) for result in results]
     return sorted(rows, key=lambda row: (row["timestamp"], row["evaluation_id"]))
 
 
 def mend_evaluations(study: Path, study_id: str) -> bool:
-    """Build the table again where it is missing or damaged; whether it was. Raises ResultsError for a newer version."""
+    """Builds ``evaluations`` again where it is missing or damaged, and returns whether it was.
+
+    Raises ResultsError for a table that a newer version wrote.
+    """
     lost = is_lost(study, "evaluations")
     if lost:
         write_table(study, "evaluations", retrained_rows(study, study_id))

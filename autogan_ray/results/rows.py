@@ -1,4 +1,7 @@
-"""From trial logs to table rows: pure functions, so that tables are rebuilt, never patched."""
+"""From trial logs to table rows: pure functions, so that tables are rebuilt and never patched.
+
+Which value stands in which column is said in :mod:`autogan_ray.results.schemas`; what must be computed is here.
+"""
 
 from __future__ import annotations
 
@@ -8,78 +11,77 @@ from datetime import UTC, datetime
 from typing import Any
 
 from autogan_ray.results.drawing import draw
+from autogan_ray.results.schemas import TABLES, TIME
 from autogan_ray.results.trial_log import TrialLog
 from autogan_ray.spaces.genotype import Genotype
 
 Row = dict[str, Any]
-COSTS = ("params_g", "params_d", "macs_g", "macs_d")
-
-# Of a record, what is not a column of ``history``.
-_ELSEWHERE = {"genotype", "decisions", "diverged", "wall_s", "device", "node", "pid", *COSTS}
 
 
-def moment(seconds: float | None) -> datetime | None:
-    """Seconds since 1970 to an aware time; Arrow wants the zone said."""
+def row_of(table: str, values: Mapping[str, Any]) -> Row:
+    """Returns the values that have a column of their name in the table; seconds since 1970 become aware times."""
+    columns = TABLES[table].columns
+    return {
+        column.name: as_time(values[column.name]) if column.type == TIME else values[column.name]
+        for column in columns
+        if column.name in values
+    }
+
+
+def as_time(seconds: float | None) -> datetime | None:
+    """Converts seconds since 1970 to a time in UTC; Arrow wants the zone said."""
     return None if seconds is None else datetime.fromtimestamp(seconds, UTC)
 
 
 def trial_rows(study_id: str, logs: Iterable[TrialLog], planned: int, gpus_per_trial: float) -> list[Row]:
-    """One row a trial, scored or not."""
+    """Returns one row per trial, scored or not.
+
+    Args:
+        planned: evaluations of a trial that runs to its end.
+        gpus_per_trial: the share of GPUs that each trial holds while it runs.
+    """
     return [_trial_row(study_id, log, planned, gpus_per_trial) for log in logs]
 
 
 def _trial_row(study_id: str, log: TrialLog, planned: int, gpus: float) -> Row:
-    records, best = log.records, log.best
+    records, config = log.records, log.about.get("config", {})
     last = records[-1] if records else {}
-    config = log.about.get("config", {})
-    search, optim = config.get("search", {}), config.get("optim", {})
-    wall = last.get("wall_s")
-    return {
+    sources = {"about": log.about, "config": config, "status": log.status, "best": log.best or {}, "last": last}
+    read = {column.name: _value_at(sources, column.source) for column in TABLES["trials"].columns if column.source}
+    computed = {
         "study_id": study_id,
         "trial_id": log.trial_id,
-        "number": log.about.get("number"),
         "status": log.state,
         "evaluations": len(records),
         "planned_evaluations": planned,
         "restarts": max(0, log.status.get("starts", 0) - 1),
-        "seed": config.get("seed"),
-        "space": config.get("space"),
-        **{key: search.get(key) for key in ("method", "relaxation", "temperature_start", "temperature_end")},
-        **{key: optim.get(key) for key in ("lr_g", "lr_d", "lr_arch_g", "lr_arch_d")},
         "config_json": json.dumps(config, sort_keys=True),
-        "fid_best": best and best["fid"],
-        "fid_best_evaluation": best and best["evaluation"],
-        "fid_last": last.get("fid"),
-        "genotype_id": best and best["genotype_id"],
-        **{key: best and best.get(key) for key in COSTS},
-        "entropy_g_last": last.get("entropy_g"),
-        "entropy_d_last": last.get("entropy_d"),
-        "started_at": moment(log.status.get("started_at")),
-        "wall_s": wall,
-        "gpu_s": None if wall is None else wall * gpus,
+        "gpu_s": last["wall_s"] * gpus if last else None,
         "eval_s": sum(record["eval_s"] for record in records) if records else None,
         "peak_mem_mib": max((record["peak_mem_mib"] for record in records), default=None),
-        "node": last.get("node"),
-        "device": last.get("device"),
-        "error_type": log.status.get("error_type"),
-        "error_message": log.status.get("error_message"),
-        "checkpoint_path": log.status.get("checkpoint_path"),
     }
+    return row_of("trials", read | computed)
+
+
+def _value_at(values: Mapping[str, Any], path: str) -> Any:
+    """Follows a dotted path through nested mappings; None where it leads nowhere."""
+    found: Any = values
+    for name in path.split("."):
+        found = found.get(name) if found else None
+    return found
 
 
 def history_rows(study_id: str, logs: Iterable[TrialLog]) -> list[Row]:
-    """One row an evaluation of a trial."""
+    """Returns one row per evaluation of a trial."""
     return [
-        {"study_id": study_id, "trial_id": log.trial_id}
-        | {key: value for key, value in record.items() if key not in _ELSEWHERE}
-        | {"timestamp": moment(record["timestamp"])}
+        row_of("history", record | {"study_id": study_id, "trial_id": log.trial_id})
         for log in logs
         for record in log.records
     ]
 
 
 def decision_rows(study_id: str, logs: Iterable[TrialLog]) -> list[Row]:
-    """One row a choice of a decision at an evaluation; ``selected`` is the genotype's, after repairs."""
+    """Returns one row per choice of a decision at an evaluation; ``selected`` names the genotype's, after repairs."""
     rows = []
     for log in logs:
         for record in log.records:
@@ -102,12 +104,13 @@ def decision_rows(study_id: str, logs: Iterable[TrialLog]) -> list[Row]:
     return rows
 
 
-def genotype_rows(study_id: str, logs: Iterable[TrialLog], kept: dict[str, Row] | None = None) -> list[Row]:
-    """One row a genotype that was scored, with where it was first seen and in how many trials.
+def genotype_rows(study_id: str, logs: Iterable[TrialLog], kept: dict[str, Row]) -> list[Row]:
+    """Returns one row per genotype that was scored, with where it was first seen and in how many trials.
 
-    ``kept``: genotype -> what depends on nothing else, filled here and found at the next call.
+    Args:
+        kept: genotype id -> the columns that depend on the genotype alone. The function fills it and reads it at the
+            next call, as drawing a genotype takes longest.
     """
-    kept = {} if kept is None else kept
     rows: dict[str, Row] = {}
     seen_in: dict[str, set[str]] = {}
     for log in logs:
@@ -118,40 +121,32 @@ def genotype_rows(study_id: str, logs: Iterable[TrialLog], kept: dict[str, Row] 
                 continue
             if name not in kept:
                 kept[name] = _described(record)
-            rows[name] = kept[name] | {
-                "study_id": study_id,
-                "genotype_id": name,
-                "first_trial_id": log.trial_id,
-                "first_evaluation": record["evaluation"],
-            }
+            first = {"first_trial_id": log.trial_id, "first_evaluation": record["evaluation"]}
+            rows[name] = kept[name] | {"study_id": study_id} | first
     return [row | {"n_trials": len(seen_in[name])} for name, row in rows.items()]
 
 
 def _described(record: dict[str, Any]) -> Row:
     genotype = Genotype.from_dict(record["genotype"])
-    costs = {key: record.get(key) for key in COSTS}
-    return {"space": genotype.space, "genotype_json": genotype.to_json(), "text": draw(genotype), **costs}
+    drawn = {"space": genotype.space, "genotype_json": genotype.to_json(), "text": draw(genotype)}
+    return row_of("genotypes", record) | drawn
 
 
 def best_trial(logs: Iterable[TrialLog]) -> TrialLog | None:
-    """The trial with the best evaluation; trials that ran longer win a tie."""
+    """Returns the trial with the best evaluation, or None; trials that ran longer win a tie."""
     scored = [(log.best["fid"], -len(log.records), log) for log in logs if log.best is not None]
     return min(scored, key=lambda item: item[:2])[2] if scored else None
 
 
 def study_row(about: Mapping[str, Any], logs: Iterable[TrialLog]) -> Row:
-    """The study's own row: what ``study.json`` says, plus the best trial and the time spent so far."""
+    """Returns the study's own row: what ``study.json`` says, plus the best trial and the time spent so far."""
     logs = list(logs)
     best = best_trial(logs)
-    row = {
-        key: value
-        for key, value in about.items()
-        if key not in ("created_at", "finished_at", "gpus_per_trial", "spaces")
-    }
-    spent = [log.records[-1]["wall_s"] for log in logs if log.records]
-    return row | {
-        "created_at": moment(about.get("created_at")),
-        "finished_at": moment(about.get("finished_at")),
-        "best_trial_id": best and best.trial_id,
-        "gpu_s": sum(spent) * float(about.get("gpus_per_trial") or 0.0),
-    }
+    spent = sum(log.records[-1]["wall_s"] for log in logs if log.records)
+    gpu_s = spent * float(about.get("gpus_per_trial") or 0.0)
+    return row_of("studies", {**about, "best_trial_id": best and best.trial_id, "gpu_s": gpu_s})
+
+
+def evaluation_row(result: Mapping[str, Any], study_id: str) -> Row:
+    """Returns the row of ``evaluations`` for what a finished retraining left in its folder."""
+    return row_of("evaluations", result["row"] | {"study_id": study_id})

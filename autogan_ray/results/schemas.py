@@ -1,79 +1,42 @@
-"""The six result tables, column by column (schema 1): the interface between studies and pandas."""
+"""The six result tables (schema 1), column by column: the interface between studies and pandas.
+
+Everything there is to say of a column stands in its one line: name, type, note and where its value comes from. To add
+a column whose value is recorded already, add its line here.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
+from typing import NamedTuple
 
 import pyarrow as pa
 
+from autogan_ray.config.methods import METHODS
+
 SCHEMA_VERSION = 1
 
-_TEXT, _INT, _FLOAT, _BOOL = pa.string(), pa.int64(), pa.float64(), pa.bool_()
-_TIME = pa.timestamp("us", tz="UTC")
+TEXT, INT, FLOAT, BOOL = pa.string(), pa.int64(), pa.float64(), pa.bool_()
+TIME = pa.timestamp("us", tz="UTC")
 
-_NOTES: Mapping[str, str] = MappingProxyType(
-    {
-        # A bare name holds in every table; ``table.column`` goes before it.
-        "kimg": "thousands of real images shown to D",
-        "image_size": "height and width in pixels",
-        "n_real": "real images in the statistics that scores compare with",
-        "n_fake": "generated images behind the score",
-        "n_fake_search": "generated images a score during the search",
-        "n_fake_final": "generated images a score of a retrained network",
-        "extractor_digest": "sha256 of what decides the features",
-        "metric": "what people read for fid: it is an FID only with the extractor inception-v3-compat",
-        "reduction_factor": "of ASHA: one trial in this many goes past a rung",
-        "grace_evaluations": "no trial is stopped before this many evaluations",
-        "created_at": "UTC",
-        "started_at": "UTC",
-        "finished_at": "UTC; null while the study runs",
-        "timestamp": "UTC, when the evaluation ended",
-        "packages_json": "package name -> version",
-        "config_json": "the resolved configuration",
-        "best_trial_id": "trial with the lowest fid_best; null while no trial has a score",
-        "gpus": "GPUs given to the whole study",
-        "gpu_s": "seconds times the share of GPUs held",
-        "eval_s": "seconds spent on scoring",
-        "peak_mem_mib": "of the GPU's allocator; on the CPU resident memory of the process",
-        "trials.status": "pending, running, complete, pruned, diverged, error, interrupted",
-        "number": "order of proposal, from 0",
-        "restarts": "times the trial was resumed",
-        "attempt": "0 at first, one more after each resume",
-        "evaluation": "from 1; the time axis of ASHA",
-        "relaxation": "softmax, gumbel, gumbel_hard; null where the method runs one path at a time",
-        "trials.method": "adversarial, duality_gap, reinforce, random",
-        "trials.genotype_id": "at fid_best_evaluation",
-        "history.genotype_id": "of the moment: the argmax, or what the method (reinforce, random) has settled on",
-        "params_g": "parameters of the derived generator",
-        "params_d": "parameters of the derived discriminator",
-        "macs_g": "multiply-accumulates for one image",
-        "macs_d": "multiply-accumulates for one image",
-        "entropy_g": "0 to 1: mean over decisions of entropy / log(number of choices)",
-        "entropy_d": "0 to 1: mean over decisions of entropy / log(number of choices)",
-        "entropy_g_last": "0 to 1: mean over decisions of entropy / log(number of choices)",
-        "entropy_d_last": "0 to 1: mean over decisions of entropy / log(number of choices)",
-        "d_real": "D's mean score of real images",
-        "d_fake": "D's mean score of generated images",
-        "none_g": "decisions of G that choose 'none' in the genotype of the moment",
-        "skip_g": "decisions of G that choose a skip in the genotype of the moment",
-        "history.fid": "the score that trials are ranked by; large and finite when diverged",
-        "fid_derived": "of the argmax genotype, inherited weights, batch-norm statistics re-estimated",
-        "fid_supernet": "of the mixture at its expected weights (softmax of the logits); null between its turns",
-        "network": "g or d",
-        "probability": "0 to 1: softmax of the logits (reinforce: the controller's; random: uniform)",
-        "selected": "whether the genotype of the moment names this choice",
-        "text": "the genotype drawn for people",
-        "n_trials": "trials in which the genotype was scored",
-        "source": "retrain, random, published, user",
-        "weights": "raw or ema",
-        "is_mean": "Inception Score, over its splits",
-        "is_std": "Inception Score, over its splits",
-        "precision": "0 to 1",
-        "recall": "0 to 1",
-    }
-)
+
+class Column(NamedTuple):
+    """One column of a table.
+
+    Args:
+        name: of the column, with its unit where it has one.
+        type: of its values, which may be null unless the column belongs to the key.
+        note: unit, range or meaning where the name does not tell; ``description`` in the file's metadata.
+        source: of a column of ``trials``, the dotted path at which :func:`~autogan_ray.results.rows.trial_rows` finds
+            the value: ``config``, ``status``, ``about`` of the trial, ``best`` or ``last`` record. Without it, the
+            value stands in the record or result under the column's own name, or ``rows.py`` computes it.
+    """
+
+    name: str
+    type: pa.DataType
+    note: str = ""
+    source: str = ""
 
 
 @dataclass(frozen=True)
@@ -83,108 +46,234 @@ class Table:
     Args:
         name: also the file's: ``name.parquet``.
         description: one line for people.
+        columns: all columns in order.
         key: columns that name a row; first in the schema, never null, unique together.
-        schema: column order and types; a column's ``description`` metadata has unit or range where
-            the name does not tell.
+        schema: names, types, nullability and notes of the columns as Arrow has them.
     """
 
     name: str
     description: str
+    columns: tuple[Column, ...]
     key: tuple[str, ...]
     schema: pa.Schema
 
 
-def _table(name: str, description: str, key: str, **columns: str) -> Table:
-    """``columns``: type name -> the columns of that type; ``order``: all of them, in order."""
-    order = columns.pop("order").split()
-    types = {"text": _TEXT, "int": _INT, "float": _FLOAT, "bool": _BOOL, "time": _TIME}
-    typed = {column: types[kind] for kind, listed in columns.items() for column in listed.split()}
-    assert set(order) == set(typed), set(order) ^ set(typed)
-    keys = tuple(key.split())
-    assert order[: len(keys)] == list(keys), f"{name}: key columns come first"
-    fields = [_field(name, column, typed[column], column not in keys) for column in order]
-    return Table(name, description, keys, pa.schema(fields))
+def _table(name: str, description: str, keys: int, *columns: Column) -> Table:
+    """A table whose first ``keys`` columns are its key."""
+    fields = [
+        pa.field(
+            column.name,
+            column.type,
+            nullable=index >= keys,
+            metadata={"description": column.note} if column.note else None,
+        )
+        for index, column in enumerate(columns)
+    ]
+    return Table(name, description, columns, tuple(column.name for column in columns[:keys]), pa.schema(fields))
 
 
-def _field(table: str, column: str, kind: pa.DataType, nullable: bool) -> pa.Field:
-    note = _NOTES.get(f"{table}.{column}", _NOTES.get(column))
-    return pa.field(column, kind, nullable, metadata={"description": note} if note else None)
-
+# Notes of columns that stand in several tables.
+_ENTROPY = "0 to 1: mean over decisions of entropy / log(number of choices)"
+_MACS = "multiply-accumulates for one image"
+_PARAMS_G = "parameters of the derived generator"
+_PARAMS_D = "parameters of the derived discriminator"
+_GPU_S = "seconds times the share of GPUs held"
+_EVAL_S = "seconds spent on scoring"
+_MEMORY = "of the GPU's allocator; on the CPU resident memory of the process"
+_KIMG = "thousands of real images shown to D"
+_N_FAKE = "generated images behind the score"
+_N_REAL = "real images in the statistics that scores compare with"
+_EXTRACTOR_DIGEST = "sha256 of what decides the features"
+_CONFIG = "the resolved configuration"
+_ENDED = "UTC, when the evaluation ended"
+_EVALUATION = "from 1; the time axis of ASHA"
+_IS = "Inception Score, over its splits"
 
 _STUDIES = _table(
     "studies",
     "the study itself, one row",
-    "study_id",
-    order="study_id name status created_at finished_at dataset dataset_digest image_size n_real extractor "
-    "extractor_digest metric n_fake_search n_fake_final searcher scheduler num_trials max_evaluations "
-    "grace_evaluations reduction_factor seed gpus gpu_name git_commit packages_json config_json "
-    "command best_trial_id wall_s gpu_s",
-    text="study_id name status dataset dataset_digest extractor extractor_digest metric searcher scheduler "
-    "gpu_name git_commit packages_json config_json command best_trial_id",
-    time="created_at finished_at",
-    int="image_size n_real n_fake_search n_fake_final num_trials max_evaluations grace_evaluations seed gpus",
-    float="reduction_factor wall_s gpu_s",
+    1,
+    Column("study_id", TEXT),
+    Column("name", TEXT),
+    Column("status", TEXT),
+    Column("created_at", TIME, "UTC"),
+    Column("finished_at", TIME, "UTC; null while the study runs"),
+    Column("dataset", TEXT),
+    Column("dataset_digest", TEXT),
+    Column("image_size", INT, "height and width in pixels"),
+    Column("n_real", INT, _N_REAL),
+    Column("extractor", TEXT),
+    Column("extractor_digest", TEXT, _EXTRACTOR_DIGEST),
+    Column("metric", TEXT, "what people read for fid: it is an FID only with the extractor inception-v3-compat"),
+    Column("n_fake_search", INT, "generated images a score during the search"),
+    Column("n_fake_final", INT, "generated images a score of a retrained network"),
+    Column("searcher", TEXT),
+    Column("scheduler", TEXT),
+    Column("num_trials", INT),
+    Column("max_evaluations", INT),
+    Column("grace_evaluations", INT, "no trial is stopped before this many evaluations"),
+    Column("reduction_factor", FLOAT, "of ASHA: one trial in this many goes past a rung"),
+    Column("seed", INT),
+    Column("gpus", INT, "GPUs given to the whole study"),
+    Column("gpu_name", TEXT),
+    Column("git_commit", TEXT),
+    Column("packages_json", TEXT, "package name -> version"),
+    Column("config_json", TEXT, _CONFIG),
+    Column("command", TEXT),
+    Column("best_trial_id", TEXT, "trial with the lowest fid_best; null while no trial has a score"),
+    Column("wall_s", FLOAT),
+    Column("gpu_s", FLOAT, _GPU_S),
 )
+
 _TRIALS = _table(
     "trials",
     "one row a trial",
-    "study_id trial_id",
-    order="study_id trial_id number status evaluations planned_evaluations restarts seed space method "
-    "relaxation temperature_start temperature_end lr_g lr_d lr_arch_g lr_arch_d config_json fid_best "
-    "fid_best_evaluation fid_last genotype_id params_g params_d macs_g macs_d entropy_g_last "
-    "entropy_d_last started_at wall_s gpu_s eval_s peak_mem_mib node device error_type error_message "
-    "checkpoint_path",
-    text="study_id trial_id status space method relaxation config_json genotype_id node device error_type "
-    "error_message checkpoint_path",
-    int="number evaluations planned_evaluations restarts seed fid_best_evaluation params_g params_d macs_g macs_d",
-    float="temperature_start temperature_end lr_g lr_d lr_arch_g lr_arch_d fid_best fid_last entropy_g_last "
-    "entropy_d_last wall_s gpu_s eval_s peak_mem_mib",
-    time="started_at",
+    2,
+    Column("study_id", TEXT),
+    Column("trial_id", TEXT),
+    Column("number", INT, "order of proposal, from 0", source="about.number"),
+    Column("status", TEXT, "pending, running, complete, pruned, diverged, error, interrupted"),
+    Column("evaluations", INT),
+    Column("planned_evaluations", INT),
+    Column("restarts", INT, "times the trial was resumed"),
+    Column("seed", INT, source="config.seed"),
+    Column("space", TEXT, source="config.space"),
+    Column("method", TEXT, ", ".join(METHODS), source="config.search.method"),
+    Column(
+        "relaxation",
+        TEXT,
+        "softmax, gumbel, gumbel_hard; null where the method runs one path at a time",
+        source="config.search.relaxation",
+    ),
+    Column("temperature_start", FLOAT, source="config.search.temperature_start"),
+    Column("temperature_end", FLOAT, source="config.search.temperature_end"),
+    Column("lr_g", FLOAT, source="config.optim.lr_g"),
+    Column("lr_d", FLOAT, source="config.optim.lr_d"),
+    Column("lr_arch_g", FLOAT, source="config.optim.lr_arch_g"),
+    Column("lr_arch_d", FLOAT, source="config.optim.lr_arch_d"),
+    Column("config_json", TEXT, _CONFIG),
+    Column("fid_best", FLOAT, source="best.fid"),
+    Column("fid_best_evaluation", INT, source="best.evaluation"),
+    Column("fid_last", FLOAT, source="last.fid"),
+    Column("genotype_id", TEXT, "at fid_best_evaluation", source="best.genotype_id"),
+    Column("params_g", INT, _PARAMS_G, source="best.params_g"),
+    Column("params_d", INT, _PARAMS_D, source="best.params_d"),
+    Column("macs_g", INT, _MACS, source="best.macs_g"),
+    Column("macs_d", INT, _MACS, source="best.macs_d"),
+    Column("entropy_g_last", FLOAT, _ENTROPY, source="last.entropy_g"),
+    Column("entropy_d_last", FLOAT, _ENTROPY, source="last.entropy_d"),
+    Column("started_at", TIME, "UTC", source="status.started_at"),
+    Column("wall_s", FLOAT, source="last.wall_s"),
+    Column("gpu_s", FLOAT, _GPU_S),
+    Column("eval_s", FLOAT, _EVAL_S),
+    Column("peak_mem_mib", FLOAT, _MEMORY),
+    Column("node", TEXT, source="last.node"),
+    Column("device", TEXT, source="last.device"),
+    Column("error_type", TEXT, source="status.error_type"),
+    Column("error_message", TEXT, source="status.error_message"),
+    Column("checkpoint_path", TEXT, source="status.checkpoint_path"),
 )
+
 _HISTORY = _table(
     "history",
     "one row an evaluation of a trial",
-    "study_id trial_id evaluation",
-    order="study_id trial_id evaluation attempt kimg step_g timestamp temperature loss_g loss_d loss_arch_g "
-    "loss_arch_d entropy_g entropy_d grad_norm_arch_g grad_norm_arch_d d_real d_fake none_g skip_g "
-    "fid fid_derived fid_supernet kid n_fake genotype_id images_per_s eval_s peak_mem_mib",
-    text="study_id trial_id genotype_id",
-    int="evaluation attempt step_g none_g skip_g n_fake",
-    time="timestamp",
-    float="kimg temperature loss_g loss_d loss_arch_g loss_arch_d entropy_g entropy_d grad_norm_arch_g "
-    "grad_norm_arch_d d_real d_fake fid fid_derived fid_supernet kid images_per_s eval_s peak_mem_mib",
+    3,
+    Column("study_id", TEXT),
+    Column("trial_id", TEXT),
+    Column("evaluation", INT, _EVALUATION),
+    Column("attempt", INT, "0 at first, one more after each resume"),
+    Column("kimg", FLOAT, _KIMG),
+    Column("step_g", INT),
+    Column("timestamp", TIME, _ENDED),
+    Column("temperature", FLOAT),
+    Column("loss_g", FLOAT),
+    Column("loss_d", FLOAT),
+    Column("loss_arch_g", FLOAT),
+    Column("loss_arch_d", FLOAT),
+    Column("entropy_g", FLOAT, _ENTROPY),
+    Column("entropy_d", FLOAT, _ENTROPY),
+    Column("grad_norm_arch_g", FLOAT),
+    Column("grad_norm_arch_d", FLOAT),
+    Column("d_real", FLOAT, "D's mean score of real images"),
+    Column("d_fake", FLOAT, "D's mean score of generated images"),
+    Column("none_g", INT, "decisions of G that choose 'none' in the genotype of the moment"),
+    Column("skip_g", INT, "decisions of G that choose a skip in the genotype of the moment"),
+    Column("fid", FLOAT, "the score that trials are ranked by; large and finite when diverged"),
+    Column("fid_derived", FLOAT, "of the argmax genotype, inherited weights, batch-norm statistics re-estimated"),
+    Column(
+        "fid_supernet", FLOAT, "of the mixture at its expected weights (softmax of the logits); null between its turns"
+    ),
+    Column("kid", FLOAT),
+    Column("n_fake", INT, _N_FAKE),
+    Column("genotype_id", TEXT, "of the moment: the argmax, or what the method (reinforce, random) has settled on"),
+    Column("images_per_s", FLOAT),
+    Column("eval_s", FLOAT, _EVAL_S),
+    Column("peak_mem_mib", FLOAT, _MEMORY),
 )
+
 _DECISIONS = _table(
     "decisions",
     "one row a choice of a decision at an evaluation",
-    "study_id trial_id evaluation network decision choice",
-    order="study_id trial_id evaluation network decision choice logit probability selected",
-    text="study_id trial_id network decision choice",
-    int="evaluation",
-    float="logit probability",
-    bool="selected",
+    6,
+    Column("study_id", TEXT),
+    Column("trial_id", TEXT),
+    Column("evaluation", INT, _EVALUATION),
+    Column("network", TEXT, "g or d"),
+    Column("decision", TEXT),
+    Column("choice", TEXT),
+    Column("logit", FLOAT),
+    Column("probability", FLOAT, "0 to 1: softmax of the logits (reinforce: the controller's; random: uniform)"),
+    Column("selected", BOOL, "whether the genotype of the moment names this choice"),
 )
+
 _GENOTYPES = _table(
     "genotypes",
     "one row a genotype that was scored",
-    "study_id genotype_id",
-    order="study_id genotype_id space genotype_json text params_g params_d macs_g macs_d first_trial_id "
-    "first_evaluation n_trials",
-    text="study_id genotype_id space genotype_json text first_trial_id",
-    int="params_g params_d macs_g macs_d first_evaluation n_trials",
+    2,
+    Column("study_id", TEXT),
+    Column("genotype_id", TEXT),
+    Column("space", TEXT),
+    Column("genotype_json", TEXT),
+    Column("text", TEXT, "the genotype drawn for people"),
+    Column("params_g", INT, _PARAMS_G),
+    Column("params_d", INT, _PARAMS_D),
+    Column("macs_g", INT, _MACS),
+    Column("macs_d", INT, _MACS),
+    Column("first_trial_id", TEXT),
+    Column("first_evaluation", INT),
+    Column("n_trials", INT, "trials in which the genotype was scored"),
 )
+
 _EVALUATIONS = _table(
     "evaluations",
     "one row a scoring of a retrained network",
-    "study_id evaluation_id",
-    order="study_id evaluation_id source trial_id genotype_id name seed kimg weights n_fake n_real "
-    "extractor extractor_digest fid kid_mean kid_std is_mean is_std precision recall params_g macs_g "
-    "wall_s checkpoint_path samples_path timestamp",
-    text="study_id evaluation_id source trial_id genotype_id name weights extractor extractor_digest "
-    "checkpoint_path samples_path",
-    int="seed n_fake n_real params_g macs_g",
-    float="kimg fid kid_mean kid_std is_mean is_std precision recall wall_s",
-    time="timestamp",
+    2,
+    Column("study_id", TEXT),
+    Column("evaluation_id", TEXT),
+    Column("source", TEXT, "retrain, random, published, user"),
+    Column("trial_id", TEXT),
+    Column("genotype_id", TEXT),
+    Column("name", TEXT),
+    Column("seed", INT),
+    Column("kimg", FLOAT, _KIMG),
+    Column("weights", TEXT, "raw or ema"),
+    Column("n_fake", INT, _N_FAKE),
+    Column("n_real", INT, _N_REAL),
+    Column("extractor", TEXT),
+    Column("extractor_digest", TEXT, _EXTRACTOR_DIGEST),
+    Column("fid", FLOAT),
+    Column("kid_mean", FLOAT),
+    Column("kid_std", FLOAT),
+    Column("is_mean", FLOAT, _IS),
+    Column("is_std", FLOAT, _IS),
+    Column("precision", FLOAT, "0 to 1"),
+    Column("recall", FLOAT, "0 to 1"),
+    Column("params_g", INT, _PARAMS_G),
+    Column("macs_g", INT, _MACS),
+    Column("wall_s", FLOAT),
+    Column("checkpoint_path", TEXT),
+    Column("samples_path", TEXT),
+    Column("timestamp", TIME, _ENDED),
 )
 
 TABLES: Mapping[str, Table] = MappingProxyType(

@@ -1,17 +1,14 @@
-"""Writing tables whole and atomically; reading them, and a study made of them."""
+"""Writes and reads the table files of a study, each whole and in one step."""
 
 from __future__ import annotations
 
 import io
-import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -24,11 +21,11 @@ _VERSION = "schema_version"
 
 
 class LostTable(ResultsError):
-    """A table that is not there, or damaged."""
+    """A table is missing or damaged."""
 
 
 def write_table(folder: Path, name: str, rows: Sequence[Row], provenance: Mapping[str, str] | None = None) -> Path:
-    """Replace ``folder/name.parquet`` in one step: a reader finds the old table or the new one.
+    """Replaces ``folder/name.parquet`` in one step: a reader finds the old table or the new one.
 
     Columns that a row lacks are null. A failure leaves the old table as it was, and no temporary file.
 
@@ -47,24 +44,24 @@ def write_table(folder: Path, name: str, rows: Sequence[Row], provenance: Mappin
 
 
 def arrow_rows(name: str, rows: Sequence[Row]) -> pa.Table:
-    """Rows of a table, checked, as :func:`write_arrow` takes them. Raises as :func:`write_table` does."""
+    """Checks rows and converts them to what :func:`write_arrow` takes. Raises as :func:`write_table` does."""
     assert name in TABLES, f"no table {name!r}; {nearest(name, TABLES)}"
     table = TABLES[name]
     return pa.Table.from_pydict(_columns(table, rows), schema=table.schema)
 
 
 def write_arrow(folder: Path, name: str, rows: pa.Table, provenance: Mapping[str, str] | None = None) -> Path:
-    """:func:`write_table` for what :func:`arrow_rows` gave, in one piece or joined: keys are not looked at again."""
+    """Writes what :func:`arrow_rows` returned, in one piece or concatenated; keys are not checked again."""
     arrow = rows.replace_schema_metadata({_VERSION: str(SCHEMA_VERSION), **(provenance or {})})
     folder.mkdir(parents=True, exist_ok=True)
-    target = _file(folder, name)
+    target = table_file(folder, name)
     with replacing(target) as handle:
         pq.write_table(arrow, handle)
     return target
 
 
 def _columns(table: Table, rows: Sequence[Row]) -> dict[str, list[Any]]:
-    """Column by column, checked for what Arrow lets pass: it drops unknown columns, allows doubled keys, and so on."""
+    """Returns name -> values, checked for what Arrow lets pass: unknown columns, doubled keys, and so on."""
     known = set(table.schema.names)
     unknown = sorted(set().union(*rows) - known)
     assert not unknown, f"{table.name}: unknown columns {unknown}; {nearest(unknown[0], known)}"
@@ -95,67 +92,61 @@ def _key(table: Table, row: Row) -> tuple[Any, ...]:
 
 
 def append_rows(folder: Path, name: str, rows: Sequence[Row], provenance: Mapping[str, str] | None = None) -> Path:
-    """Add rows; one with the key of an older row takes its place. One writer at a time.
+    """Adds rows to a table; a row with the key of an older row takes its place. Only one process may write at a time.
 
-    ``provenance`` is laid over what the file has. Raises as ``write_table`` does, and ResultsError
-    where the table on disk is damaged or of a newer schema: it is then left alone.
+    Entries of ``provenance`` are added to those of the file. Raises as ``write_table`` does, and ResultsError where the
+    table on disk is damaged or of a newer schema: it is then left alone.
     """
     assert name in TABLES, f"no table {name!r}; {nearest(name, TABLES)}"
     table = TABLES[name]
     fresh = {_key(table, row) for row in rows}
     kept = [row for row in read_rows(folder, name) if _key(table, row) not in fresh]
-    earlier = read_provenance(folder, name) if _file(folder, name).exists() else {}
+    earlier = read_provenance(folder, name) if table_file(folder, name).exists() else {}
     return write_table(folder, name, [*kept, *rows], earlier | dict(provenance or {}))
 
 
-def read_table(folder: Path, name: str) -> pd.DataFrame:
-    """A table just as ``pd.read_parquet`` gives it, at one moment even while it is being replaced.
-
-    Raises:
-        ResultsError: no such table; not a study's folder; damaged; written by a newer version.
-    """
-    if not _file(folder, "studies").is_file():
-        hint = _hint(folder)
-        raise ResultsError(f"{str(folder)!r} is not a study's folder: it has no studies.parquet{hint}")
-    return _load(folder, name).to_pandas()
-
-
 def read_rows(folder: Path, name: str) -> list[dict[str, Any]]:
-    """The rows as plain dicts; an absent table has none. Raises ResultsError as ``read_table`` does."""
-    if name in TABLES and not _file(folder, name).exists():
+    """Returns the rows as plain dicts; an absent table has none. Raises ResultsError as :func:`load_table` does."""
+    if name in TABLES and not table_file(folder, name).exists():
         return []
-    return _load(folder, name).to_pylist()
+    return load_table(folder, name).to_pylist()
 
 
 def is_lost(folder: Path, name: str) -> bool:
-    """Whether a table is not there, or damaged. Raises ResultsError for one that a newer version wrote."""
+    """Returns whether a table is missing or damaged. Raises ResultsError for a table that a newer version wrote."""
     try:
-        _load(folder, name)
+        load_table(folder, name)
     except LostTable:
         return True
     return False
 
 
 def read_provenance(folder: Path, name: str) -> dict[str, str]:
-    """What ``write_table`` was told of the table's origin. Raises ResultsError as ``read_table`` does."""
-    found = _metadata(_load(folder, name))
-    return {key: value for key, value in found.items() if key != _VERSION}
+    """Returns the ``provenance`` that the table was written with. Raises ResultsError as :func:`load_table` does."""
+    metadata = _metadata(load_table(folder, name))
+    return {key: value for key, value in metadata.items() if key != _VERSION}
 
 
-def _file(folder: Path, name: str) -> Path:
+def table_file(folder: Path, name: str) -> Path:
     return folder / f"{name}.parquet"
 
 
 def _metadata(table: pa.Table) -> dict[str, str]:
-    found = table.schema.metadata or {}
-    return {key.decode(errors="replace"): value.decode(errors="replace") for key, value in found.items()}
+    metadata = table.schema.metadata or {}
+    return {key.decode(errors="replace"): value.decode(errors="replace") for key, value in metadata.items()}
 
 
-def _load(folder: Path, name: str) -> pa.Table:
-    """The table, by one ``open``: pyarrow opens a path twice, and breaks where it is replaced in between."""
+def load_table(folder: Path, name: str) -> pa.Table:
+    """Reads a table as it is at one moment, even while it is being replaced.
+
+    The file is opened once: pyarrow would open it twice, and break where it is replaced in between.
+
+    Raises ResultsError for an unknown table or one that a newer version wrote, LostTable for one that is missing or
+    damaged.
+    """
     if name not in TABLES:
         raise ResultsError(f"no table {name!r}; {nearest(name, TABLES)}")
-    file = _file(folder, name)
+    file = table_file(folder, name)
     try:
         data = file.read_bytes()
     except FileNotFoundError as error:
@@ -173,87 +164,3 @@ def _load(folder: Path, name: str) -> pa.Table:
     if int(version) > SCHEMA_VERSION:
         raise ResultsError(f"{file} has schema {version}; this autogan-ray reads up to {SCHEMA_VERSION}: update it")
     return table
-
-
-def _hint(folder: Path) -> str:
-    """Where studies are: in the folder itself, else beside it."""
-    for place in (folder, folder.absolute().parent):
-        names = [found.name for found in list_studies(place)]
-        if names:
-            return f"; in {str(place)!r} there are studies, {nearest(folder.name, names)}"
-    return ""
-
-
-def list_studies(folder: Path, name: str = "*") -> list[Path]:
-    """Sub-folders (of that name) that hold a study, by name; none where the folder is missing."""
-    return sorted(file.parent for file in folder.glob(f"{name}/studies.parquet")) if folder.is_dir() else []
-
-
-@dataclass(frozen=True)
-class Study:
-    """A study's tables as DataFrames, read anew at each access, so that a running study can be followed."""
-
-    folder: Path
-
-    @property
-    def studies(self) -> pd.DataFrame:
-        return read_table(self.folder, "studies")
-
-    @property
-    def trials(self) -> pd.DataFrame:
-        return read_table(self.folder, "trials")
-
-    @property
-    def history(self) -> pd.DataFrame:
-        return read_table(self.folder, "history")
-
-    @property
-    def decisions(self) -> pd.DataFrame:
-        return read_table(self.folder, "decisions")
-
-    @property
-    def genotypes(self) -> pd.DataFrame:
-        return read_table(self.folder, "genotypes")
-
-    @property
-    def evaluations(self) -> pd.DataFrame:
-        return read_table(self.folder, "evaluations")
-
-    @property
-    def name(self) -> str:
-        return str(self._own("name"))
-
-    @property
-    def config(self) -> dict[str, Any]:
-        """The study's configuration as it was run. Raises ResultsError where it was not recorded."""
-        text = self._own("config_json")
-        try:
-            found = json.loads(text) if isinstance(text, str) else None
-        except json.JSONDecodeError:
-            found = None
-        if not isinstance(found, dict):
-            raise ResultsError(f"study {str(self.folder)!r} has no configuration in config_json")
-        return found
-
-    @property
-    def best(self) -> pd.Series:
-        """The row of ``trials`` with the best evaluation. Raises ResultsError while there is none."""
-        best_id = self._own("best_trial_id")
-        trials = self.trials
-        found = trials[trials["trial_id"] == best_id]
-        if found.empty:  # also where best_id is null: it equals nothing
-            raise ResultsError(f"study {str(self.folder)!r} has no best trial yet: none has a score")
-        return found.iloc[0]
-
-    def _own(self, column: str) -> Any:
-        studies = self.studies
-        if studies.empty:
-            raise ResultsError(f"{self.folder / 'studies.parquet'} has no row")
-        return studies[column].iloc[0]
-
-
-def load_study(folder: str | Path) -> Study:
-    """A study by its folder, finished or running. Raises ResultsError where there is none."""
-    study = Study(Path(folder))
-    _ = study.studies
-    return study

@@ -1,4 +1,4 @@
-"""The driver's writer: all six tables of a study from its trial logs."""
+"""Builds all six tables of a study from its trial logs; the driver alone writes them."""
 
 from __future__ import annotations
 
@@ -9,40 +9,44 @@ from typing import Any
 
 import pyarrow as pa
 
-from autogan_ray.results import rows as build
 from autogan_ray.results.retrained import mend_evaluations, retrained_rows
+from autogan_ray.results.rows import Row, decision_rows, genotype_rows, history_rows, study_row, trial_rows
 from autogan_ray.results.schemas import TABLES
 from autogan_ray.results.store import arrow_rows, is_lost, write_arrow, write_table
 from autogan_ray.results.trial_log import TrialLog, TrialLogs
 
-Builder = Callable[[str, Iterable[TrialLog]], list[build.Row]]
+Builder = Callable[[str, Iterable[TrialLog]], list[Row]]
 
-# By far the most rows, and those of a trial change with its records alone.
-_OF_RECORDS: Mapping[str, Builder] = {"history": build.history_rows, "decisions": build.decision_rows}
+_OF_RECORDS: Mapping[str, Builder] = {"history": history_rows, "decisions": decision_rows}
+"""Tables with by far the most rows; those of a trial depend on its records alone."""
 
 
 class Tables:
-    """Rebuilds the tables of a study folder; what was built of a trial is kept until it has other records."""
+    """Rebuilds the tables of a study folder; the rows of a trial are kept in memory until it has other records."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._kept: dict[tuple[str, str], tuple[list[dict[str, Any]], pa.Table]] = {}
-        self._genotypes: dict[str, build.Row] = {}
+        self._kept: dict[tuple[str, str], tuple[list[Row], pa.Table]] = {}
+        self._genotypes: dict[str, Row] = {}
 
     def write(self, about: Mapping[str, Any], logs: TrialLogs) -> None:
-        """Replace all tables. ``about``: what ``study.json`` holds."""
+        """Replaces all tables.
+
+        Args:
+            about: the content of ``study.json``.
+        """
         folder, listed, study_id = self._folder, list(logs), about["study_id"]
         provenance = {key: str(about.get(key)) for key in ("study_id", "git_commit", "packages_json", "command")}
         planned, share = int(about["max_evaluations"]), float(about.get("gpus_per_trial") or 0)
         rows = {
-            "trials": build.trial_rows(study_id, listed, planned, share),
-            "genotypes": build.genotype_rows(study_id, listed, self._genotypes),
-            "studies": [build.study_row(about, listed)],
+            "trials": trial_rows(study_id, listed, planned, share),
+            "genotypes": genotype_rows(study_id, listed, self._genotypes),
+            "studies": [study_row(about, listed)],
         }
         for name in _OF_RECORDS:
             write_arrow(folder, name, self._of_records(name, study_id, listed), provenance)
-        for name, found in rows.items():
-            write_table(folder, name, found, provenance)
+        for name, listed_rows in rows.items():
+            write_table(folder, name, listed_rows, provenance)
         if not (folder / "evaluations.parquet").exists():
             write_table(folder, "evaluations", retrained_rows(folder, study_id), provenance)
 
@@ -51,7 +55,7 @@ class Tables:
         for log in logs:
             records = log.records
             before, part = self._kept.get((name, log.trial_id), ([], None))
-            # A record that is told again is another object; one that was told is never altered.
+            # A record that arrives again is another object, and a record is never altered.
             same = len(before) == len(records) and all(map(operator.is_, before, records))
             if part is None or not same:
                 part = arrow_rows(name, _OF_RECORDS[name](study_id, [log]))
@@ -61,14 +65,14 @@ class Tables:
 
 
 def write_tables(folder: Path, about: Mapping[str, Any], logs: TrialLogs) -> None:
-    """Build all tables of a study folder once. ``about``: what ``study.json`` holds."""
+    """Builds all tables of a study folder once. ``about`` is the content of ``study.json``."""
     Tables(folder).write(about, logs)
 
 
 def mend_tables(folder: Path, about: Mapping[str, Any], logs: TrialLogs) -> list[str]:
-    """Build tables again where one is missing or damaged; gives the names of those that were.
+    """Builds the tables again where one is missing or damaged, and returns the names of the lost tables.
 
-    Raises ResultsError for a table of a newer version.
+    Raises ResultsError for a table that a newer version wrote.
     """
     lost = [name for name in TABLES if is_lost(folder, name)]
     if mend_evaluations(folder, about["study_id"]) and len(lost) == 1:

@@ -1,7 +1,8 @@
-"""What the driver knows of one trial, as lines that are only ever added: the ground all tables are rebuilt from.
+"""What the driver knows of a trial, in a file of lines that only grows: the ground all tables are rebuilt from.
 
-A line has a ``kind``: ``trial`` (what it is), ``evaluation`` (a search record), ``status`` (what became of it). The
-last line of a kind, or of a kind and evaluation number, holds; so a line that is written twice does no harm.
+A line has a ``kind``: ``trial`` (its number and configuration), ``evaluation`` (a search record), ``status`` (what
+became of the trial). The last line of a kind, or of a kind and evaluation number, holds; so a line that is written
+twice does no harm.
 """
 
 from __future__ import annotations
@@ -16,18 +17,18 @@ from autogan_ray.base.json_lines import append_line, read_lines
 
 FOLDER = "trials"
 FINISHED = frozenset({"complete", "pruned", "diverged"})
-"""Trials that ended in another way, an error included, are taken up again when a study goes on."""
+"""Trials that ended in another way, an error included, go on when a study is resumed."""
 ENDED = FINISHED | {"error", "interrupted"}
 
 
 def name_of(number: int) -> str:
-    """Our own id of a trial: Ray's is random, and two equal studies should have equal tables."""
+    """Returns our own id of a trial: Ray's is random, and two equal studies should have equal tables."""
     return f"t{number:04d}"
 
 
 @dataclass
 class TrialLog:
-    """State after all lines so far."""
+    """The state of a trial after all lines so far."""
 
     trial_id: str
     about: dict[str, Any] = field(default_factory=dict)
@@ -40,7 +41,7 @@ class TrialLog:
         elif line["kind"] == "evaluation":
             number = line["record"]["evaluation"]
             known = self.evaluations.get(number)
-            # A resumed trial sends its earlier records again: the first telling stands, unless it was repeated work.
+            # A resumed trial sends its earlier records again: the first copy stands, unless the work was repeated.
             if known is None or line["record"]["attempt"] >= known["attempt"]:
                 self.evaluations[number] = line["record"]
         else:
@@ -48,17 +49,17 @@ class TrialLog:
 
     @property
     def number(self) -> int:
-        """What :func:`name_of` made the id from."""
+        """The number that :func:`name_of` made the id from."""
         return int(self.trial_id[1:])
 
     @property
     def records(self) -> list[dict[str, Any]]:
-        """In order of evaluation."""
+        """All records in order of evaluation."""
         return [self.evaluations[number] for number in sorted(self.evaluations)]
 
     @property
     def best(self) -> dict[str, Any] | None:
-        """The record of the best finite score; the earlier one at a tie."""
+        """The record of the best finite score, the earlier record at a tie; None while there is no score."""
         scored = [record for record in self.records if not record["diverged"]]
         return min(scored, key=lambda record: record["fid"], default=None)
 
@@ -68,7 +69,7 @@ class TrialLog:
 
 
 class TrialLogs:
-    """All trials of a study folder, kept in memory and on disk at once; a file of another name is none of them."""
+    """The logs of all trials of a study folder, in memory and on disk at once; files of other names are ignored."""
 
     def __init__(self, study_folder: Path) -> None:
         self._folder = study_folder / FOLDER
@@ -90,7 +91,7 @@ class TrialLogs:
         return self._logs.setdefault(trial_id, TrialLog(trial_id))
 
     def add(self, trial_id: str, kind: str, **values: Any) -> TrialLog:
-        """Write a line, then apply it."""
+        """Writes a line to the trial's file, then applies it."""
         line = {"kind": kind, **values}
         self._folder.mkdir(parents=True, exist_ok=True)
         append_line(self._folder / f"{trial_id}.jsonl", line)

@@ -25,8 +25,7 @@ def write_images(checkpoint: Path, num: int, out: Path, seed: int, label: int | 
     from PIL import Image
 
     from autogan_ray.retraining.generator_file import load_generator
-    from autogan_ray.training.data import to_uint8
-    from autogan_ray.training.streams import layer_noise, stream, stream_seed
+    from autogan_ray.training.streams import layer_noise, stream, stream_seed, to_uint8
 
     generator = load_generator(checkpoint)
     classes = generator.latents.classes
@@ -58,9 +57,10 @@ def score_again(checkpoint: Path, num: int | None) -> tuple[str, float | None, i
     Raises ResultsError: ``checkpoint`` is no generator of this project, or lies in no study's folder.
     """
     from autogan_ray.metrics.evaluation import Evaluator, Protocol
+    from autogan_ray.metrics.extractors.registry import metric_label
     from autogan_ray.metrics.features import Extractor
-    from autogan_ray.metrics.study import prepare
-    from autogan_ray.results.store import load_study
+    from autogan_ray.metrics.measure import prepare
+    from autogan_ray.results.study_tables import load_study
     from autogan_ray.retraining.generator_file import load_generator
 
     generator = load_generator(checkpoint)
@@ -72,4 +72,4 @@ def score_again(checkpoint: Path, num: int | None) -> tuple[str, float | None, i
     protocol = Protocol.of(study, num or study.metrics.n_fake_final)
     evaluator = Evaluator(Extractor(measure.extractor), measure.real, protocol, "cpu")
     score = evaluator.score(generator, generator.latents, kid=False)
-    return measure.extractor.label, score.fid, protocol.n_fake
+    return metric_label(measure.extractor.name), score.fid, protocol.n_fake

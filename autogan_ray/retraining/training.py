@@ -15,14 +15,8 @@ from torch import Tensor, nn
 from autogan_ray.base.errors import ConfigError
 from autogan_ray.metrics.evaluation import Evaluator, Protocol
 from autogan_ray.metrics.features import Extractor
-from autogan_ray.metrics.scores import (
-    Statistics,
-    frechet_distance,
-    inception_score,
-    kernel_distance,
-    precision_recall,
-)
-from autogan_ray.metrics.study import Measure
+from autogan_ray.metrics.measure import Measure
+from autogan_ray.metrics.scores import final_scores
 from autogan_ray.nets.cost.count import genotype_cost
 from autogan_ray.nets.gan import Discriminator, Generator, Latents
 from autogan_ray.nets.shape import Shape
@@ -33,9 +27,6 @@ from autogan_ray.training.checkpoint import STATE, load_state, save_state
 from autogan_ray.training.data import ImageData
 from autogan_ray.training.loop import TrainLoop
 from autogan_ray.training.streams import layer_noise, stream_seed
-
-PRECISION_RECALL_IMAGES = 10_000
-"""Precision and recall take at most so many real and so many fake images: every pair of them is compared."""
 
 
 def shape_of(job: Job, data: ImageData) -> Shape:
@@ -117,7 +108,7 @@ class Retraining:
 
     def _ready_to_score(self, network: nn.Module) -> nn.Module:
         """The network in evaluation mode, with its batch-norm statistics estimated anew."""
-        self.evaluator.settle(network, network, self.latents)
+        self.evaluator.update_batch_norm(network, network, self.latents)
         return network.eval()
 
     def _row(self, generator: nn.Module) -> dict[str, Any]:
@@ -127,7 +118,7 @@ class Retraining:
         (folder / "genotype.json").write_text(job.genotype.to_json(), encoding="utf-8")
         save_grid(folder / "samples.png", self.sample(generator, 64))
         cost = genotype_cost(job.space, self.shape, job.genotype)
-        scores = self._scores(generator)
+        fakes = self.final.features(generator, self.latents)
         return {
             "evaluation_id": job.evaluation_id,
             "source": job.source,
@@ -141,7 +132,7 @@ class Retraining:
             "n_real": measure.real.statistics.count,
             "extractor": measure.extractor.name,
             "extractor_digest": measure.extractor.digest,
-            **scores,
+            **final_scores(fakes, measure.real, job.study.seed),
             "params_g": cost["params_g"],
             "macs_g": cost["macs_g"],
             "wall_s": self.loop.spent_s,
@@ -149,22 +140,6 @@ class Retraining:
             "samples_path": str(folder / "samples.png"),
             "timestamp": time.time(),
         }
-
-    def _scores(self, generator: nn.Module) -> dict[str, float | None]:
-        features = self.final.features(generator, self.latents)
-        names = ("fid", "kid_mean", "kid_std", "is_mean", "is_std", "precision", "recall")
-        if features is None:
-            return dict.fromkeys(names)
-        fake, real = features.embedding, self.measure.real
-        precision, recall = precision_recall(fake[:PRECISION_RECALL_IMAGES], real.embedding[:PRECISION_RECALL_IMAGES])
-        values = (
-            frechet_distance(Statistics.of(fake), real.statistics, real.root),
-            *kernel_distance(fake, real.embedding, seed=self.job.study.seed),
-            *inception_score(features.logits),
-            precision,
-            recall,
-        )
-        return dict(zip(names, values, strict=True))
 
     @torch.no_grad()
     def sample(self, generator: nn.Module, count: int) -> Tensor:

@@ -14,7 +14,7 @@ from typing import Any
 from autogan_ray.base.errors import ConfigError, GenotypeError, NotFoundError, ResultsError, nearest
 from autogan_ray.config.study import StudyConfig
 from autogan_ray.results.retrained import RETRAINED
-from autogan_ray.results.store import Study
+from autogan_ray.results.study_tables import Study
 from autogan_ray.retraining.job import Job
 from autogan_ray.spaces.genotype import Genotype
 from autogan_ray.spaces.load import load_space, space_of

@@ -16,7 +16,7 @@ import torch
 from autogan_ray.base.errors import ResultsError
 from autogan_ray.base.files import replace_text
 from autogan_ray.base.processes import end_with_parent
-from autogan_ray.metrics.study import Measure
+from autogan_ray.metrics.measure import Measure
 from autogan_ray.results.retrained import RESULT, read_result
 from autogan_ray.retraining.job import Job
 from autogan_ray.retraining.training import Retraining

@@ -1,4 +1,4 @@
-"""The genotype of an evaluation and its score: one derivation each time, by the rules alone or by scores too."""
+"""Chooses the genotype of an evaluation: one derivation each time, by the rules alone or by scores too."""
 
 from __future__ import annotations
 
@@ -21,15 +21,17 @@ from autogan_ray.training.streams import stream_seed
 
 
 @dataclass(frozen=True)
-class Deriver:
-    """Says which genotype stands for the supernet at an evaluation, as ``[derive]`` of the trial asks.
+class GenotypeChooser:
+    """Chooses the genotype that stands for the supernet at an evaluation, as ``[derive]`` of the trial says.
 
     What is random in it is a function of the trial's seed and the number of the evaluation, so a resumed search
     derives what an uninterrupted one does.
 
     Args:
+        scorer: scores genotypes.
+        trial: the resolved configuration.
         evaluations: of a search that runs to its end.
-        tuner: for steps of the weights between two decisions; it leaves them as they were.
+        tuner: makes steps of the weights between two decisions, and undoes them.
     """
 
     scorer: Scorer
@@ -37,18 +39,18 @@ class Deriver:
     evaluations: int
     tuner: WeightTuner
 
-    def at(self, evaluation: int, finite: bool = True) -> tuple[Genotype, Score | None]:
-        """The genotype and the score of its generator with inherited weights.
+    def choose(self, evaluation: int, finite: bool = True) -> tuple[Genotype, Score | None]:
+        """Returns the genotype and the score of its generator with inherited weights.
 
         Args:
             evaluation: its number, from 1. ``perturbation`` acts at the last one.
             finite: False for a search that diverged, in which nothing is scored.
         """
-        asked, net = self.trial.derive, self.scorer.net
-        if finite and asked.samples:
+        settings, net = self.trial.derive, self.scorer.net
+        if finite and settings.samples:
             return self._best_sample(evaluation)
         genotype = net.genotype()
-        if finite and asked.perturbation and evaluation == self.evaluations:
+        if finite and settings.perturbation and evaluation == self.evaluations:
             genotype = self._perturbed(evaluation)
         return genotype, self.scorer.derived(genotype) if finite else None
 
@@ -56,7 +58,7 @@ class Deriver:
         return random.Random(stream_seed(self.trial.seed, "derivation", evaluation))
 
     def _best_sample(self, evaluation: int) -> tuple[Genotype, Score]:
-        """Of equal scores the first stands, which is that of the likeliest genotype where it is among them."""
+        """Samples genotypes and returns the best; the first of equal scores, as the likeliest genotype comes first."""
         net = self.scorer.net
         size, count = net.shape.image_size, self.trial.derive.samples
         drawn = candidates(net.space, net.probabilities(), size, net.rules, count, self._rng(evaluation))
@@ -69,7 +71,7 @@ class Deriver:
         size, probabilities = net.shape.image_size, net.probabilities()
         order = [decision.name for decision in net.arch_g.decisions]
         self._rng(evaluation).shuffle(order)
-        with self.tuner.borrowed():
+        with self.tuner.restored():
             choices = perturbed_choices(
                 net.space,
                 probabilities,
@@ -83,13 +85,13 @@ class Deriver:
 
 
 def selection_of(net: Supernet, mixture: Mixture) -> Selection:
-    """A mixture of G's choices as weights of its places; a choice that is alone runs alone."""
-    found: dict[str, torch.Tensor | SingleChoice] = {}
+    """Converts a mixture of G's choices to architecture weights; a choice that is alone runs alone."""
+    selection: dict[str, torch.Tensor | SingleChoice] = {}
     for decision in net.arch_g.decisions:
         row = mixture[decision.name]
         if len(row) == 1:
-            found[decision.name] = SingleChoice(decision.choices.index(next(iter(row))))
+            selection[decision.name] = SingleChoice(decision.choices.index(next(iter(row))))
         else:
-            shares = [row.get(choice, 0.0) for choice in decision.choices]
-            found[decision.name] = torch.tensor(shares, device=net.arch_g.logits.device)
-    return found
+            weights = [row.get(choice, 0.0) for choice in decision.choices]
+            selection[decision.name] = torch.tensor(weights, device=net.arch_g.logits.device)
+    return selection

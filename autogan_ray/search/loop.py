@@ -1,8 +1,8 @@
 """The search loop: plain Python that yields a record at each evaluation and knows nothing of Ray.
 
-The alternation is that of AdversarialNAS: at each step D's architecture, then D's weights; at every n-th step also
-G's, then G's weights. What moves an architecture is the method's (``method.py``). Architectures learn from one half of
-the data, weights from the other, disjoint one.
+The alternation is that of AdversarialNAS (Gao et al., CVPR 2020, algorithm 1): at each step D's architecture, then D's
+weights; at every n-th step also G's architecture, then G's weights. How an architecture moves is the method's business
+(``methods/``). Architectures learn from one half of the data, weights from the other.
 
 Every random number is a function of (seed, images shown), so a search that is saved and loaded goes on as if it had
 never stopped, bit for bit on the CPU.
@@ -13,9 +13,11 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Iterator, Mapping
+from contextlib import nullcontext
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from autogan_ray.config.search_length import total_steps
 from autogan_ray.config.study import TrialConfig
@@ -25,22 +27,33 @@ from autogan_ray.nets.cost.limits import rules_of
 from autogan_ray.nets.shape import Shape
 from autogan_ray.nets.supernet import Supernet
 from autogan_ray.nets.upload import uploaded
-from autogan_ray.search.choosing import Deriver
+from autogan_ray.search.choosing import GenotypeChooser
 from autogan_ray.search.dynamic_reset import start_anew
-from autogan_ray.search.methods.base import ArchitectureUpdate, Batches, Moment, Surroundings
-from autogan_ray.search.methods.registry import METHODS
-from autogan_ray.search.record import Means, SearchRecord
-from autogan_ray.search.remedies import Treatment
-from autogan_ray.search.schedule import temperature
+from autogan_ray.search.methods.base import ArchitectureUpdate, SearchContext, SearchStep, temperature
+from autogan_ray.search.methods.registry import method_named
+from autogan_ray.search.record import MEANS, SearchRecord, finite
+from autogan_ray.search.remedies import Remedies
 from autogan_ray.search.scoring import Scorer, supernet_due
 from autogan_ray.search.tuning import WeightTuner
 from autogan_ray.spaces.space import SearchSpace
-from autogan_ray.training.data import BatchStream, ImageData, split_halves
-from autogan_ray.training.ema import Ema
-from autogan_ray.training.feed import Feed
+from autogan_ray.training.data import ImageData, split_halves
 from autogan_ray.training.memory import peak_memory_mib
-from autogan_ray.training.steps import adam, discriminator_step, frozen, generator_step
-from autogan_ray.training.streams import layer_noise, stream, stream_seed
+from autogan_ray.training.steps import Ema, adam, discriminator_step, generator_step, with_selection
+from autogan_ray.training.streams import BatchStream, Feed, layer_noise, stream, stream_seed
+
+
+def shape_of(trial: TrialConfig, data: ImageData) -> Shape:
+    """Returns the fixed parts of a trial's networks, for a data set."""
+    model = trial.model
+    return Shape(
+        data.image_size,
+        data.channels,
+        model.channels_g,
+        model.channels_d,
+        model.latent_dim,
+        model.norm_g,
+        model.head_d,
+    )
 
 
 class SearchLoop:
@@ -54,6 +67,7 @@ class SearchLoop:
         evaluations: how many evaluations the whole search is divided into.
         rank_by: ``derived`` or ``supernet``, the score that becomes ``fid``.
         supernet_every: the mixture is scored at every n-th evaluation, n this number, and at the last.
+        device: on which to search.
     """
 
     def __init__(
@@ -69,34 +83,36 @@ class SearchLoop:
         device: torch.device | str = "cpu",
     ) -> None:
         self.trial, self.space, self.data = trial, space, data
-        self.evaluations, self.device = evaluations, torch.device(device)
-        self._feed = Feed(data, self.device)
-        self.supernet_every = supernet_every
-        search, optim = trial.search, trial.optim
-        shape = Shape.of(trial.model, data.image_size, data.channels)
+        self.evaluations, self.supernet_every, self.device = evaluations, supernet_every, torch.device(device)
+        search, optim, seed = trial.search, trial.optim, trial.seed
+        self.total_steps, self._relaxation = total_steps(search, evaluations), search.relaxation_in_force
+
+        shape = shape_of(trial, data)
         rules = rules_of(trial.derive, space, shape)
-        rng = stream(trial.seed, "initial weights")
+        rng = stream(seed, "initial weights")
         self.net = Supernet.build(space, shape, rng, self.device, trial.compute, rules)
         self.ema = Ema(self.net.generator, optim.ema)
         if trial.compute.compile:
             compile_forward(self.net.generator, self.net.discriminator)
-        self.scorer = Scorer(self.net, self.ema, evaluator, rank_by)
         self._adam_g = adam([*self.net.generator.parameters()], optim.lr_g, optim.betas)
         self._adam_d = adam([*self.net.discriminator.parameters()], optim.lr_d, optim.betas)
-        weights, held_out = split_halves(len(data), stream_seed(trial.seed, "halves") % 2**32)
-        self._weight_stream = BatchStream(weights, search.batch_size, stream_seed(trial.seed, "weight batches"))
-        self._arch_stream = BatchStream(held_out, search.batch_size, stream_seed(trial.seed, "architecture batches"))
-        tuner = WeightTuner(self.net, self.ema, trial, data, weights, self.device)
-        self.deriver = Deriver(self.scorer, trial, evaluations, tuner)
-        self.total_steps = total_steps(search, evaluations)
-        self.treatment = Treatment(self.net, trial, self.total_steps)
-        self._more_stream = BatchStream(held_out, search.batch_size, stream_seed(trial.seed, "further batches"))
-        around = Surroundings(self.net, trial, self.ema, data, evaluator, self.total_steps)
-        self.method = METHODS[search.method](around)
+
+        self._feed, size = Feed(data, self.device), search.batch_size
+        weights, held_out = split_halves(len(data), stream_seed(seed, "halves") % 2**32)
+        self._weight_stream = BatchStream(weights, size, stream_seed(seed, "weight batches"))
+        self._arch_stream = BatchStream(held_out, size, stream_seed(seed, "architecture batches"))
+        self._more_stream = BatchStream(held_out, size, stream_seed(seed, "further batches"))
+
+        self.remedies = Remedies(self.net, trial, self.total_steps) if trial.remedies.on else None
+        context = SearchContext(self.net, trial, self.ema, data, evaluator, self.total_steps)
+        self.method = method_named(search.method)(context)
+        self.scorer = Scorer(self.net, self.ema, evaluator, rank_by)
+        tuner = WeightTuner(self.net, self.ema, trial, self._feed, weights, self.device)
+        self.chooser = GenotypeChooser(self.scorer, trial, evaluations, tuner)
+
         self.step_d = self.step_g = self.evaluation = 0
-        self._means = Means()
-        self._clock = time.perf_counter()
-        self._clock_images = 0
+        self._means = RunningMeans()
+        self._clock, self._clock_images = time.perf_counter(), 0
 
     @property
     def images_shown(self) -> int:
@@ -108,18 +124,8 @@ class SearchLoop:
         """Whether the logits are still frozen."""
         return self.step_d < self.trial.search.warmup * self.total_steps
 
-    @property
-    def temperature(self) -> float:
-        search = self.trial.search
-        return temperature(
-            search.temperature_schedule,
-            search.temperature_start,
-            search.temperature_end,
-            self.step_d / self.total_steps,
-        )
-
     def records(self) -> Iterator[SearchRecord]:
-        """Run to the end, or until something is not finite; one record an evaluation."""
+        """Runs to the end, or until something is not finite; yields a record at each evaluation."""
         self._clock, self._clock_images = time.perf_counter(), self.images_shown
         while self.evaluation < self.evaluations:
             until = round(self.total_steps * (self.evaluation + 1) / self.evaluations)
@@ -131,136 +137,148 @@ class SearchLoop:
                 return
 
     def step(self) -> None:
-        """One step of D (logits, weights) and, every n-th time, of G (logits, weights)."""
-        with self.treatment.during(self.step_d):
-            if not self.net.generator.stochastic:
-                return self._step()
-            with layer_noise(stream_seed(self.trial.seed, "layer noise", self.images_shown), self.device):
-                self._step()
+        """Makes one step of the search, with the trial's remedies and the layers' own noise around it."""
+        noise = stream_seed(self.trial.seed, "layer noise", self.images_shown)
+        with (
+            self.remedies.during(self.step_d) if self.remedies else nullcontext(),
+            layer_noise(noise, self.device) if self.net.generator.stochastic else nullcontext(),
+        ):
+            self._alternate()
 
-    def _step(self) -> None:
-        search, moment = self.trial.search, self.moment()
-        steps_g = (self.step_d + 1) % search.d_steps_per_g_step == 0
-        self.method.begin(self.net, moment)
-        real = None if self.warming_up else self._gathered(self._arch_stream, self.images_shown)
-        if real is not None:
-            self._note("d", self.method.update_d(self.net, moment, real, self._latents(moment.rng)))
-        loss_d, loss_g = self._step_weights_d(moment), None
-        if steps_g:
-            if real is not None:
-                self._note("g", self.method.update_g(self.net, moment, real, self._latents(moment.rng)))
-            loss_g = self._step_weights_g(moment)
+    def _alternate(self) -> None:
+        """One pass through the loop of algorithm 1."""
+        net, method, step, loss_g = self.net, self.method, self.current_step(), None
+        method.begin_step(step)
+        held_out = None if self.warming_up else self._images(self._arch_stream, self.images_shown)
+
+        # D's architecture, on held-out images.
+        if held_out is not None:
+            self._note("d", method.update_d(step, held_out, step.latents()))
+
+        # D's weights.
+        real, z = method.as_seen_by_d(step.training_images()), step.latents()
+        generator = with_selection(net.generator, method.draw_g(step))
+        discriminator = with_selection(net.discriminator, method.draw_d(step))
+        loss_d = discriminator_step(generator, discriminator, self._adam_d, real, z)
+        self._means.add(loss_d=loss_d.loss, d_real=loss_d.real, d_fake=loss_d.fake)
+
+        if (self.step_d + 1) % self.trial.search.d_steps_per_g_step == 0:
+            # G's architecture, on held-out images.
+            if held_out is not None:
+                self._note("g", method.update_g(step, held_out, step.latents()))
+
+            # G's weights.
+            discriminator = with_selection(net.discriminator, method.draw_d(step))
+            generator = with_selection(net.generator, method.draw_g(step))
+            loss_g = generator_step(generator, discriminator, self._adam_g, step.latents(), [net.discriminator])
+            self.ema.update()
+            self._means.add(loss_g=loss_g)
             self.step_g += 1
-        if self.method.told(loss_d, loss_g):
-            assert self._adam_g is not None and self._adam_d is not None
+
+        if method.end_step(loss_d.loss, loss_g):
             rng = stream(self.trial.seed, "weights anew", self.images_shown)
-            start_anew(self.net, self.ema, [self._adam_g, self._adam_d], rng)
+            start_anew(net, self.ema, [self._adam_g, self._adam_d], rng)
         self.step_d += 1
 
-    def moment(self) -> Moment:
-        """The point the search is at, with its random stream at the beginning."""
-        shown, inner, batch_size = self.images_shown, self.trial.search.gap_inner_steps, self.trial.search.batch_size
+    def current_step(self) -> SearchStep:
+        """Returns the step that the search has come to, with its random stream at the beginning."""
+        shown, search = self.images_shown, self.trial.search
         rng = stream(self.trial.seed, "step", shown)
-        batches = Batches(
-            training=lambda: self._gathered(self._weight_stream, shown),
-            held_out=lambda index: self._gathered(self._more_stream, shown * inner + index * batch_size),
-            latents=lambda: self._latents(rng),
+        further = shown * search.gap_inner_steps
+        return SearchStep(
+            search,
+            self._relaxation,
+            self.temperature,
+            rng,
+            shown,
+            training_images=lambda: self._images(self._weight_stream, shown),
+            held_out_images=lambda index: self._images(self._more_stream, further + index * search.batch_size),
+            latents=lambda: uploaded(self.net.generator.latents.draw(search.batch_size, rng), self.device),
         )
-        return Moment(self.trial.search, self.temperature, rng, shown, batches)
 
-    def _gathered(self, batches: BatchStream, images_shown: int) -> torch.Tensor:
-        return self._feed.batch(batches.indices_at(images_shown))
+    @property
+    def temperature(self) -> float:
+        """Temperature of the Gumbel relaxations at this step."""
+        search, progress = self.trial.search, self.step_d / self.total_steps
+        return temperature(search.temperature_schedule, search.temperature_start, search.temperature_end, progress)
 
-    def _latents(self, rng: torch.Generator) -> torch.Tensor:
-        return uploaded(self.net.generator.latents.draw(self.trial.search.batch_size, rng), self.device)
-
-    def _step_weights_d(self, moment: Moment) -> torch.Tensor:
-        net = self.net
-        real = self.method.seen(self._gathered(self._weight_stream, self.images_shown))
-        with torch.no_grad():
-            fake = net.generator(self._latents(moment.rng), self.method.draw(net.arch_g, moment))
-        chosen = self.method.draw(net.arch_d, moment)
-        assert self._adam_d is not None
-        result = discriminator_step(lambda x: net.discriminator(x, chosen), self._adam_d, real, fake)
-        self._means.add(loss_d=result.loss, d_real=result.real, d_fake=result.fake)
-        return result.loss
-
-    def _step_weights_g(self, moment: Moment) -> torch.Tensor:
-        net = self.net
-        chosen_d, chosen_g = self.method.draw(net.arch_d, moment), self.method.draw(net.arch_g, moment)
-        assert self._adam_g is not None
-        with frozen(net.discriminator):
-            loss = generator_step(
-                lambda x: net.discriminator(x, chosen_d),
-                lambda z: net.generator(z, chosen_g),
-                self._adam_g,
-                self._latents(moment.rng),
-            )
-        self.ema.update()
-        self._means.add(loss_g=loss)
-        return loss
+    def _images(self, batches: BatchStream, position: int) -> Tensor:
+        return self._feed.batch(batches.indices_at(position))
 
     def _note(self, network: str, update: ArchitectureUpdate | None) -> None:
         if update is not None:
             self._means.add(**{f"loss_arch_{network}": update.loss, f"grad_norm_arch_{network}": update.grad_norm})
 
     def evaluate(self) -> SearchRecord:
-        """Score the genotype of the moment and, in its turn, the mixture; training goes on as if nothing had been."""
-        spent = time.perf_counter() - self._clock
-        speed = (self.images_shown - self._clock_images) / max(spent, 1e-9)
-        start = time.perf_counter()
+        """Scores the present genotype and, in its turn, the mixture; training goes on as if nothing had happened."""
+        now = time.perf_counter()
+        speed = (self.images_shown - self._clock_images) / max(now - self._clock, 1e-9)
         self.evaluation += 1
-        finite = all(
-            value is None or math.isfinite(value) for value in map(self._means.mean, ("loss_g", "loss_d", "d_fake"))
-        )
-        genotype, derived = self.deriver.at(self.evaluation, finite)
+        losses = [self._means.mean(name) for name in ("loss_g", "loss_d", "d_fake")]
+        sound = all(value is None or math.isfinite(value) for value in losses)
+        genotype, derived = self.chooser.choose(self.evaluation, sound)
         due = supernet_due(self.evaluation, self.evaluations, self.supernet_every)
-        supernet = self.scorer.supernet() if finite and due else None
-        record = self._record(self.scorer.told(genotype, derived, supernet), speed, start)
-        self._means.clear()
-        self._clock, self._clock_images = time.perf_counter(), self.images_shown
-        return record
-
-    def _record(self, scored: dict[str, Any], speed: float, start: float) -> SearchRecord:
-        """What is known by counting beside what was scored."""
-        return SearchRecord(
+        supernet = self.scorer.supernet() if sound and due else None
+        means: dict[str, Any] = {name: finite(self._means.mean(name)) for name in MEANS}
+        record = SearchRecord(
             evaluation=self.evaluation,
             kimg=self.images_shown / 1000,
             step_g=self.step_g,
             temperature=self.temperature,
-            **self._means.told(),
-            **scored,
+            **means,
+            **self.scorer.fields(genotype, derived, supernet),
             images_per_s=speed,
-            eval_s=time.perf_counter() - start,
+            eval_s=time.perf_counter() - now,
             peak_mem_mib=peak_memory_mib(self.device),
         )
+        self._means = RunningMeans()
+        self._clock, self._clock_images = time.perf_counter(), self.images_shown
+        return record
 
     def state_dict(self) -> dict[str, Any]:
-        """Everything with state, between two steps; tensors and plain values only."""
-        assert self._adam_g is not None and self._adam_d is not None
-        return {
-            "generator": self.net.generator.state_dict(),
-            "discriminator": self.net.discriminator.state_dict(),
-            "ema": self.ema.state_dict(),
-            "logits_g": self.net.arch_g.state_dict(),
-            "logits_d": self.net.arch_d.state_dict(),
-            "adam_g": self._adam_g.state_dict(),
-            "adam_d": self._adam_d.state_dict(),
-            "method": self.method.state_dict(),
-            "counters": {"step_d": self.step_d, "step_g": self.step_g, "evaluation": self.evaluation},
-            "means": self._means.state_dict(),
+        """Returns everything with state, between two steps; tensors and plain values only."""
+        return {name: part.state_dict() for name, part in self._stateful().items()} | {
+            "counters": {"step_d": self.step_d, "step_g": self.step_g, "evaluation": self.evaluation}
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        assert self._adam_g is not None and self._adam_d is not None
-        self.net.generator.load_state_dict(state["generator"])
-        self.net.discriminator.load_state_dict(state["discriminator"])
-        self.ema.load_state_dict(state["ema"])
-        self.net.arch_g.load_state_dict(state["logits_g"])
-        self.net.arch_d.load_state_dict(state["logits_d"])
-        self._adam_g.load_state_dict(state["adam_g"])
-        self._adam_d.load_state_dict(state["adam_d"])
-        self.method.load_state_dict(state["method"])
+        for name, part in self._stateful().items():
+            part.load_state_dict(state[name])
         for name, value in state["counters"].items():
             setattr(self, name, value)
-        self._means.load_state_dict(state["means"])
+
+    def _stateful(self) -> dict[str, Any]:
+        return {
+            "generator": self.net.generator,
+            "discriminator": self.net.discriminator,
+            "ema": self.ema,
+            "logits_g": self.net.arch_g,
+            "logits_d": self.net.arch_d,
+            "adam_g": self._adam_g,
+            "adam_d": self._adam_d,
+            "method": self.method,
+            "means": self._means,
+        }
+
+
+class RunningMeans:
+    """Running means of 0-dim tensors by name, kept on the device so that no step waits for it."""
+
+    def __init__(self) -> None:
+        self._sums: dict[str, Tensor] = {}
+        self._counts: dict[str, int] = {}
+
+    def add(self, **values: Tensor) -> None:
+        for name, value in values.items():
+            self._sums[name] = self._sums[name] + value if name in self._sums else value
+            self._counts[name] = self._counts.get(name, 0) + 1
+
+    def mean(self, name: str) -> float | None:
+        """Returns None where nothing was added under the name."""
+        return float(self._sums[name]) / self._counts[name] if name in self._sums else None
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"sums": dict(self._sums), "counts": dict(self._counts)}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        self._sums, self._counts = dict(state["sums"]), dict(state["counts"])

@@ -1,6 +1,6 @@
 """What remedies add to the loss of the logits: functions of the logits alone, whatever the search method.
 
-All are finite, and so are their gradients, where choices were dropped and their probability is exactly 0.
+They are finite, and so are their gradients, where choices were dropped and their probability is exactly 0.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ def penalty(
     progress: float,
     costs: Mapping[str, ExpectedCost],
 ) -> Tensor:
-    """Sum over both networks, 0-dim; neither's part depends on the other's logits.
+    """Returns the sum over both networks, 0-dim; the part of a network depends on its own logits alone.
 
     Args:
         progress: 0 at the end of the warm-up, 1 at the end of the search.
@@ -40,7 +40,7 @@ def penalty(
 
 
 def mean_entropy(logits: ArchitectureParameters) -> Tensor:
-    """Mean over decisions of entropy / log(number of choices at the beginning), 0 to 1; 0 where nothing is decided.
+    """Returns the mean over decisions of entropy / log(number of choices at first), 0 to 1; 0 without decisions.
 
     The gradient pushes to the choice that leads already, and is 0 at uniform probabilities.
     """
@@ -55,7 +55,7 @@ def mean_entropy(logits: ArchitectureParameters) -> Tensor:
 
 
 def zero_one(logits: ArchitectureParameters) -> Tensor:
-    """-mean((p - 0.5)^2) over all choices of decisions with more than one, -0.25 to 0."""
+    """Returns -mean((p - 0.5)^2) over all choices of decisions with more than one, -0.25 to 0."""
     number = sum(len(decision.choices) for decision in logits.decisions if len(decision.choices) > 1)
     if not number:
         return logits.logits.new_zeros(())
@@ -64,5 +64,5 @@ def zero_one(logits: ArchitectureParameters) -> Tensor:
 
 
 def relative_cost(logits: ArchitectureParameters, cost: ExpectedCost) -> Tensor:
-    """Expected cost over that at uniform probabilities: 1 at the beginning."""
+    """Returns the expected cost over the cost at uniform probabilities: 1 at the beginning."""
     return cost(logits.log_probabilities().exp()) / cost.uniform

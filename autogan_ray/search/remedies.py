@@ -1,6 +1,6 @@
 """Applies the remedies of a trial around the steps of its search, whatever its method.
 
-All of it is a function of the step and of the logits, so a search that is saved and loaded goes on exactly.
+What they do follows from the step and the logits, so a search that is saved and loaded goes on exactly.
 """
 
 from __future__ import annotations
@@ -21,10 +21,12 @@ from autogan_ray.search.penalties import penalty
 from autogan_ray.search.shrinking import shrink
 
 
-class Treatment:
-    """Of one search.
+class Remedies:
+    """The remedies of one search.
 
     Args:
+        net: the supernet.
+        trial: the resolved configuration.
         total_steps: of D, in the whole search.
 
     Raises ConfigError where the space gives a remedy nothing to work on.
@@ -40,12 +42,12 @@ class Treatment:
             for network, weight in weights.items()
             if weight
         }
-        # The first step at or behind each part of the search, and the last one for a part that none is behind.
+        # The first step at or behind each part of the search; the last step where there is none behind it.
         self._shrink_steps = [min(math.ceil(part * total_steps), total_steps - 1) for part in self._settings.shrink_at]
 
     @contextmanager
     def during(self, step: int) -> Iterator[None]:
-        """Around one step, numbered from 0."""
+        """Applies the remedies to the step, numbered from 0, that the block makes."""
         for _ in range(self._shrink_steps.count(step)):
             self._shrink()
         with self._auxiliary_skips(self.auxiliary(step)), self._penalised(step):
@@ -53,7 +55,7 @@ class Treatment:
 
     @contextmanager
     def _auxiliary_skips(self, b: float) -> Iterator[None]:
-        """Inside, mixtures are drawn with them; what is drawn between steps, to be scored, has none."""
+        """Draws mixtures with auxiliary skips while the block runs; mixtures that are scored have none."""
         both = self._net.arch_g, self._net.arch_d
         for logits in both:
             logits.auxiliary = b
@@ -65,7 +67,7 @@ class Treatment:
 
     @contextmanager
     def _penalised(self, step: int) -> Iterator[None]:
-        """Inside, whatever optimiser moves logits, and however their gradient came about, the penalty's is added."""
+        """Adds the penalty's gradient to that of the logits while the block runs, whichever optimiser moves them."""
         if not self._settings.penalised:
             yield
             return
@@ -76,11 +78,11 @@ class Treatment:
             hook.remove()
 
     def auxiliary(self, step: int) -> float:
-        """b of the auxiliary skip: from the setting at the first step to 0 at the last."""
+        """Returns b of the auxiliary skip: the setting at the first step, 0 at the last."""
         return self._settings.auxiliary_skip * (1 - step / (self._total - 1)) if self._total > 1 else 0.0
 
     def _progress(self, step: int) -> float:
-        """0 at the end of the warm-up, 1 at the last step."""
+        """Returns 0 at the end of the warm-up, 1 at the last step."""
         start = self._search.warmup * self._total
         return min(1.0, max(0.0, (step - start) / max(1.0, self._total - 1 - start)))
 
@@ -99,7 +101,7 @@ class Treatment:
         with torch.enable_grad():
             loss = penalty(net.arch_g, net.arch_d, self._settings, self._progress(step), self._costs)
         if loss.requires_grad:
-            for one, grad in zip(logits, torch.autograd.grad(loss, logits, allow_unused=True), strict=True):
+            for parameter, grad in zip(logits, torch.autograd.grad(loss, logits, allow_unused=True), strict=True):
                 if grad is not None:
-                    one.grad = grad if one.grad is None else one.grad + grad
+                    parameter.grad = grad if parameter.grad is None else parameter.grad + grad
         return None

@@ -1,4 +1,4 @@
-"""What an evaluation of a search finds: the scores of the genotype of the moment and of the mixture, and its decisions.
+"""What an evaluation of a search scores: the derived network and the mixture.
 
 Training goes on afterwards as if nothing had happened: only the average's batch-norm statistics are touched, which
 hold no state.
@@ -21,48 +21,60 @@ from autogan_ray.nets.relaxation import Selection
 from autogan_ray.nets.supernet import Supernet, mean_entropy
 from autogan_ray.search.record import finite
 from autogan_ray.spaces.genotype import Genotype
-from autogan_ray.training.ema import Ema
+from autogan_ray.training.steps import Ema
 
 
 @dataclass(frozen=True)
 class Scorer:
-    """Scores a supernet's averaged generator. ``rank_by``: ``derived`` or ``supernet``, which becomes ``fid``."""
+    """Scores a supernet's averaged generator.
+
+    Args:
+        net, ema: the supernet, and the average of its generator's weights.
+        evaluator: scores generators.
+        rank_by: ``derived`` or ``supernet``, the score that becomes ``fid``.
+    """
 
     net: Supernet
     ema: Ema
     evaluator: Evaluator
-    rank_by: str = "derived"
+    rank_by: str
 
-    def derived_generator(self, genotype: Genotype | None = None) -> Generator:
-        """A genotype (None: that of the moment) with the supernet's averaged weights, batch norms re-estimated."""
-        net, chosen = self.net, genotype or self.net.genotype()
+    def derived_generator(self, genotype: Genotype) -> Generator:
+        """Returns a genotype's generator with the supernet's averaged weights, batch norms re-estimated."""
+        net = self.net
         with torch.random.fork_rng(devices=[]):  # building a network draws its initial weights
-            network = Generator(net.space, net.shape, chosen.choices).to(net.arch_g.logits.device)
+            network = Generator(net.space, net.shape, genotype.choices).to(net.arch_g.logits.device)
         configured(network, net.compute, net.shape.image_size)
         network.running = net.generator.running  # a growing generator is scored as far as it has grown
         inherit(network, self.ema.network.state_dict())
-        self.evaluator.settle(network, network, network.latents)
+        self.evaluator.update_batch_norm(network, network, network.latents)
         return network.eval()
 
-    def derived(self, genotype: Genotype | None = None) -> Score:
+    def derived(self, genotype: Genotype) -> Score:
+        """Scores a genotype's generator."""
         network = self.derived_generator(genotype)
         return self.evaluator.score(network, network.latents, kid=self.rank_by == "derived")
 
     def supernet(self, selection: Selection | None = None) -> Score:
-        """Of the mixture at its expected weights, or at the weights given, and then without KID."""
+        """Scores the mixture at its expected weights, or at the weights of a selection, and then without KID."""
         network, mixture = self.ema.network, self.net.arch_g.expected() if selection is None else selection
 
         def make(z: Tensor) -> Tensor:
             images: Tensor = network(z, mixture)
             return images
 
-        self.evaluator.settle(network, make, self.net.generator.latents)
+        self.evaluator.update_batch_norm(network, make, self.net.generator.latents)
         network.eval()
         wanted = selection is None and self.rank_by == "supernet"
         return self.evaluator.score(make, self.net.generator.latents, kid=wanted)
 
-    def told(self, genotype: Genotype, derived: Score | None, supernet: Score | None) -> dict[str, Any]:
-        """The fields of a record that scores, logits and genotype decide; ``derived`` is the genotype's own score."""
+    def fields(self, genotype: Genotype, derived: Score | None, supernet: Score | None) -> dict[str, Any]:
+        """Returns the fields of a record that follow from the scores, the logits and the genotype.
+
+        Args:
+            derived: score of the genotype.
+            supernet: score of the mixture.
+        """
         net, ranked = self.net, derived if self.rank_by == "derived" else supernet
         table = net.table()
         edges, chosen = [d for d in net.arch_g.decisions if d.edge], genotype.choices
@@ -84,5 +96,5 @@ class Scorer:
 
 
 def supernet_due(evaluation: int, last: int, every: int) -> bool:
-    """Whether the mixture is scored at an evaluation, 1 to ``last``: a function of its number, as a resume needs."""
+    """Returns whether the mixture is scored at an evaluation, 1 to ``last``: by its number alone, as a resume needs."""
     return evaluation % every == 0 or evaluation == last

@@ -10,25 +10,26 @@ from autogan_ray.spaces.space import SearchSpace
 
 
 def shrink(logits: ArchitectureParameters, space: SearchSpace, image_size: int) -> None:
-    """Drop the least likely choice of each decision that has more than one left, the surest first.
+    """Drops the least likely choice of each decision that has more than one left, the least likely of all first.
 
-    A choice stays where its loss would leave a node without input even with every edge on that still can be: then the
-    repair of a derivation, which turns edges on, finds a network for whatever the logits say. Of equally likely
-    choices the last one goes, as the first one is derived.
+    A choice stays where its loss would leave a node without input even with every edge on that can be: so the repair of
+    a derivation, which turns edges on, has a network for whatever the logits say. Of equally likely choices the last
+    is dropped, as the first is derived.
     """
     table = logits.table()
     weakest: list[tuple[float, str, str]] = []
     for name, choices in logits.left().items():
         if len(choices) > 1:
-            choice = min(reversed(choices), key=lambda one: table[name][one][1])
+            row = table[name]
+            choice = min(reversed(choices), key=lambda choice: row[choice][1])
             weakest.append((table[name][choice][1], name, choice))
-    for _, name, choice in sorted(weakest, key=lambda found: found[0]):
+    for _, name, choice in sorted(weakest, key=lambda entry: entry[0]):
         left = logits.left()
-        left[name] = tuple(one for one in left[name] if one != choice)
+        left[name] = tuple(other for other in left[name] if other != choice)
         if not space.dead_ends(_all_on(logits.decisions, left), image_size):
             logits.drop(name, choice)
 
 
 def _all_on(decisions: Iterable[Decision], left: Mapping[str, Sequence[str]]) -> dict[str, str]:
-    """Returns every decision's first choice that carries something, where it has one."""
+    """Returns each decision's first choice that is a connection, where it has such a choice."""
     return {d.name: next((c for c in left[d.name] if c != d.no_connection), left[d.name][0]) for d in decisions}

@@ -1,4 +1,4 @@
-"""Steps of a supernet's weights on loan: after them everything is as it was."""
+"""Steps of a supernet's weights that are undone afterwards."""
 
 from __future__ import annotations
 
@@ -13,40 +13,34 @@ from autogan_ray.config.study import TrialConfig
 from autogan_ray.nets.relaxation import Selection
 from autogan_ray.nets.supernet import Supernet
 from autogan_ray.nets.upload import uploaded
-from autogan_ray.training.data import BatchStream, ImageData, gather
-from autogan_ray.training.ema import Ema
-from autogan_ray.training.steps import adam, discriminator_step, frozen, generator_step
-from autogan_ray.training.streams import layer_noise, stream, stream_seed
+from autogan_ray.training.steps import Ema, adam, discriminator_step, generator_step, with_selection
+from autogan_ray.training.streams import BatchStream, Feed, layer_noise, stream, stream_seed
 
 
 class WeightTuner:
-    """Trains a supernet's weights while G's choices are settled one by one (DARTS-PT tunes between decisions).
+    """Trains a supernet's weights while G's decisions are made one by one (DARTS-PT tunes between decisions).
 
-    It is the averaged weights of G that go on, as these are what is scored. Optimisers begin anew, at the search's
-    rates; D stays the mixture at its expected weights, and both networks take as many steps.
+    The averaged weights of G are trained, as these are scored. Optimisers begin anew, at the search's rates; D stays
+    the mixture at its expected weights, and both networks take as many steps.
 
     Args:
-        indices: images for the weights, as in the search.
+        net, ema: the supernet, and the average of its generator's weights.
+        trial: the resolved configuration.
+        feed: serves the images.
+        indices: of the images that weights learn from, as in the search.
+        device: of the networks.
     """
 
     def __init__(
-        self,
-        net: Supernet,
-        ema: Ema,
-        trial: TrialConfig,
-        data: ImageData,
-        indices: np.ndarray,
-        device: torch.device | str,
+        self, net: Supernet, ema: Ema, trial: TrialConfig, feed: Feed, indices: np.ndarray, device: torch.device
     ) -> None:
-        self._net, self._ema, self._trial, self._data = net, ema, trial, data
-        self._device = torch.device(device)
-        batch = trial.search.batch_size
-        self._stream = BatchStream(indices, batch, stream_seed(trial.seed, "tuning batches"))
+        self._net, self._ema, self._trial, self._feed, self._device = net, ema, trial, feed, device
+        self._stream = BatchStream(indices, trial.search.batch_size, stream_seed(trial.seed, "tuning batches"))
         self._done = 0
 
     @contextmanager
-    def borrowed(self) -> Iterator[None]:
-        """Weights, averages and batch-norm statistics are what they were, once this is left."""
+    def restored(self) -> Iterator[None]:
+        """Restores weights, averages and batch-norm statistics when the block ends; :meth:`tune` is for inside it."""
         if not self._trial.derive.tune_steps:
             yield
             return
@@ -65,7 +59,7 @@ class WeightTuner:
                 network.zero_grad(set_to_none=True)
 
     def tune(self, selection: Selection) -> None:
-        """``derive.tune_steps`` steps with these weights of G's choices; only inside of :meth:`borrowed`."""
+        """Makes ``derive.tune_steps`` steps at these architecture weights of G."""
         for _ in range(self._trial.derive.tune_steps):
             noise = stream_seed(self._trial.seed, "tuning layer noise", self._done)
             with layer_noise(noise, self._device):
@@ -73,17 +67,12 @@ class WeightTuner:
             self._done += 1
             self._ema.network.load_state_dict(self._net.generator.state_dict())
 
-    def _step(self, chosen_g: Selection) -> None:
+    def _step(self, selection_g: Selection) -> None:
         net, batch = self._net, self._trial.search.batch_size
-        chosen_d = net.arch_d.expected()
+        generator = with_selection(net.generator, selection_g)
+        discriminator = with_selection(net.discriminator, net.arch_d.expected())
         rng = stream(self._trial.seed, "tuning z", self._done)
         z_d, z_g = (uploaded(net.generator.latents.draw(batch, rng), self._device) for _ in range(2))
-        real = uploaded(gather(self._data, self._stream.indices_at(self._done * batch)), self._device)
-        assert self._adam_g is not None and self._adam_d is not None
-        with torch.no_grad():
-            fake = net.generator(z_d, chosen_g)
-        discriminator_step(lambda x: net.discriminator(x, chosen_d), self._adam_d, real, fake)
-        with frozen(net.discriminator):
-            generator_step(
-                lambda x: net.discriminator(x, chosen_d), lambda z: net.generator(z, chosen_g), self._adam_g, z_g
-            )
+        real = self._feed.batch(self._stream.indices_at(self._done * batch))
+        discriminator_step(generator, discriminator, self._adam_d, real, z_d)
+        generator_step(generator, discriminator, self._adam_g, z_g, [net.discriminator])

@@ -12,8 +12,8 @@ from autogan_ray.config.remedies import SPACE_READS, check_space
 from autogan_ray.config.rules import Rule
 from autogan_ray.config.sections import TrialSections
 from autogan_ray.config.study import StudyConfig, check_proposals
-from autogan_ray.metrics.weights import missing_weights
-from autogan_ray.search.methods.reinforce.levels import plan_levels
+from autogan_ray.metrics.extractors.registry import extractor_named
+from autogan_ray.search.methods.reinforce_parts.levels import plan_levels
 from autogan_ray.spaces.load import load_space
 from autogan_ray.spaces.space import SearchSpace
 from autogan_ray.training import sources
@@ -80,7 +80,7 @@ def make_plan(study: StudyConfig, folder: Path, gpus: int, cpus: int | None = No
     root = Path(study.data.root) if study.data.root else None
     lacking = [
         sources.missing(study.data.source, root),
-        missing_weights(study.metrics.extractor, study.metrics.weights),
+        extractor_named(study.metrics.extractor).missing(study.metrics),
         gpu_shortage(gpus),
     ]
     slots = slots_of(study, gpus, cpus or os.cpu_count() or 1)

@@ -14,12 +14,12 @@ from autogan_ray.base import provenance
 from autogan_ray.base.errors import ResultsError, UserError
 from autogan_ray.base.files import replace_text
 from autogan_ray.config.study import StudyConfig, differences
-from autogan_ray.metrics.labels import metric_label
+from autogan_ray.metrics.extractors.registry import metric_label
 from autogan_ray.spaces.space import SearchSpace
 from autogan_ray.study.plan import Plan
 
 if TYPE_CHECKING:
-    from autogan_ray.metrics.study import Measure
+    from autogan_ray.metrics.measure import Measure
 
 STUDY_FILE = "study.json"
 

@@ -1,4 +1,4 @@
-"""Checkpoints: one file of tensors and plain values with its digest beside it; loading executes no code."""
+"""Checkpoints: a file of tensors and plain values with its digest beside it; loading executes no code."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ DIGEST = "state.sha256"
 
 
 def save_state(folder: Path, state: dict[str, Any]) -> None:
-    """Write ``state`` to ``folder/state.pt`` and its sha256 beside it; each file appears whole or not at all."""
+    """Writes ``state`` to ``folder/state.pt`` and its sha256 beside it; each file appears whole or not at all."""
     folder.mkdir(parents=True, exist_ok=True)
     with replacing(folder / STATE) as handle:
         torch.save(state, handle)
@@ -26,17 +26,17 @@ def save_state(folder: Path, state: dict[str, Any]) -> None:
 
 
 def load_state(folder: Path) -> dict[str, Any]:
-    """The state, on the CPU: modules and optimisers copy it to where they are (Adam keeps its step counts here).
+    """Returns the state, on the CPU: modules and optimisers copy it to their device (Adam keeps its step counts here).
 
     Raises ResultsError where the checkpoint is missing, torn, or not what its digest says.
     """
     file, digest_file = folder / STATE, folder / DIGEST
     if not file.is_file() or not digest_file.is_file():
         raise ResultsError(f"checkpoint {str(folder)!r}: {STATE} or {DIGEST} is missing")
-    found, expected = hashlib.sha256(file.read_bytes()).hexdigest(), digest_file.read_text().strip()
-    if found != expected:
+    digest, expected = hashlib.sha256(file.read_bytes()).hexdigest(), digest_file.read_text().strip()
+    if digest != expected:
         raise ResultsError(
-            f"checkpoint {str(file)!r}: its sha256 begins {found[:12]}, {DIGEST} says {expected[:12]}; it is torn or "
+            f"checkpoint {str(file)!r}: its sha256 begins {digest[:12]}, {DIGEST} says {expected[:12]}; it is torn or "
             "altered"
         )
     return torch.load(file, map_location="cpu", weights_only=True)

@@ -16,20 +16,21 @@ from autogan_ray.config.sections import ComputeConfig, RetrainConfig
 from autogan_ray.nets.compute import compile_forward, configured
 from autogan_ray.nets.gan import Discriminator, Generator
 from autogan_ray.nets.upload import uploaded
-from autogan_ray.training.data import BatchStream, ImageData
-from autogan_ray.training.ema import Ema
-from autogan_ray.training.feed import Feed
-from autogan_ray.training.steps import adam, discriminator_step, frozen, generator_step
-from autogan_ray.training.streams import layer_noise, stream, stream_seed
+from autogan_ray.training.data import ImageData
+from autogan_ray.training.steps import Ema, Network, adam, discriminator_step, generator_step
+from autogan_ray.training.streams import BatchStream, Feed, layer_noise, stream, stream_seed
 
 
 class TrainLoop:
     """Adversarial training with hinge loss and EMA; exact under save and load, like the search.
 
     Args:
-        build: makes both networks; called with the global generator seeded for this run.
-        data: all of it is trained on.
-        compute: how; None takes the defaults.
+        build: makes both networks; it is called with the global generator seeded for this run.
+        config: the recipe.
+        data: all images are trained on.
+        seed: of initial weights, batches and z.
+        device: on which to train.
+        compute: how networks are computed; None takes the defaults.
     """
 
     def __init__(
@@ -52,10 +53,8 @@ class TrainLoop:
         self.ema = Ema(self.generator, config.ema)
         if compute.compile:
             compile_forward(self.generator, self.discriminator)
-        adam_g = adam([*self.generator.parameters()], config.lr_g, config.betas)
-        adam_d = adam([*self.discriminator.parameters()], config.lr_d, config.betas)
-        assert adam_g is not None and adam_d is not None
-        self._adam_g, self._adam_d = adam_g, adam_d
+        self._adam_g = adam([*self.generator.parameters()], config.lr_g, config.betas)
+        self._adam_d = adam([*self.discriminator.parameters()], config.lr_d, config.betas)
         self._stream = BatchStream(np.arange(len(data)), config.batch_size, stream_seed(seed, "batches"))
         self.total_steps = max(config.evaluations, math.ceil(config.kimg * 1000 / config.batch_size))
         self.step_d = self.evaluation = 0
@@ -72,7 +71,10 @@ class TrainLoop:
         return self.images_shown / 1000
 
     def run(self, score: Callable[[nn.Module], float | None]) -> bool:
-        """Train up to the next evaluation, score the averaged weights, keep them if best. False when all is done."""
+        """Trains up to the next evaluation, scores the averaged weights and keeps them where they are the best so far.
+
+        Returns False, and does nothing, where all evaluations are done.
+        """
         if self.evaluation >= self.config.evaluations:
             return False
         start = time.perf_counter()
@@ -87,7 +89,7 @@ class TrainLoop:
         return True
 
     def step(self) -> None:
-        """One step of D and, every n-th time, one of G."""
+        """Makes one step of D and, at every n-th step, one step of G."""
         if not self.generator.stochastic:
             return self._step()
         with layer_noise(stream_seed(self.seed, "layer noise", self.images_shown), self.device):
@@ -99,18 +101,17 @@ class TrainLoop:
         indices = self._stream.indices_at(self.images_shown)
         real = self._feed.batch(indices)
         z = uploaded(latents.draw(config.batch_size, rng), self.device)
-        with torch.no_grad():
-            fake = self.generator(z)
-        discriminator_step(self._scores(self._real_classes(indices), latents.classes_of(z)), self._adam_d, real, fake)
+        judged = self._bound(self._real_classes(indices), latents.classes_of(z))
+        discriminator_step(self.generator, judged, self._adam_d, real, z)
         self.step_d += 1
         if self.step_d % config.d_steps_per_g_step == 0:
             z = uploaded(latents.draw(config.batch_size_g or config.batch_size, rng), self.device)
-            with frozen(self.discriminator):
-                generator_step(self._scores(latents.classes_of(z)), self.generator, self._adam_g, z)
+            judged = self._bound(latents.classes_of(z))
+            generator_step(self.generator, judged, self._adam_g, z, constant=[self.discriminator])
             self.ema.update()
 
-    def _scores(self, *classes: Tensor | None) -> Callable[[Tensor], Tensor]:
-        """D as a function of images alone: their classes, in the order of the images, are bound to it."""
+    def _bound(self, *classes: Tensor | None) -> Network:
+        """Returns D as a function of images alone: their classes, in the order of the images, are bound to it."""
         if not self.generator.latents.classes:
             return self.discriminator
         bound = torch.cat([part for part in classes if part is not None])
@@ -124,7 +125,7 @@ class TrainLoop:
         return uploaded(self.generator.latents.one_hot(labels), self.device)
 
     def state_dict(self) -> dict[str, Any]:
-        """Everything with state, between two evaluations."""
+        """Returns everything with state, between two evaluations."""
         return {
             "generator": self.generator.state_dict(),
             "discriminator": self.discriminator.state_dict(),

@@ -14,9 +14,9 @@ _RESET_PEAK = "5"  # see proc_pid_clear_refs(5): the peak becomes what is reside
 
 
 def peak_memory_mib(device: torch.device) -> float:
-    """Peak memory in MiB since :func:`forget_peak`, or since the process began.
+    """Returns the peak memory in MiB since :func:`forget_peak`, or since the process began.
 
-    Of the GPU's allocator; on the CPU resident memory of this process, its libraries included.
+    It is that of the GPU's allocator; on the CPU the resident memory of this process, its libraries included.
     """
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device) / 2**20
@@ -27,9 +27,9 @@ def peak_memory_mib(device: torch.device) -> float:
 
 
 def forget_peak(device: torch.device) -> bool:
-    """Give back what is no longer used, and count peaks from here; False where this system cannot (not Linux).
+    """Frees unused memory and counts peaks from here; returns False where this system cannot (not Linux).
 
-    What an earlier run left to the C allocator would count as resident, so that is handed back as well.
+    What an earlier run left to the C allocator would count as resident, so it is given back to the system as well.
     """
     gc.collect()
     if device.type == "cuda":

@@ -1,4 +1,4 @@
-"""Where images come from: one reader a source, each giving uint8 [N, C, H, W] and labels or None."""
+"""Where images come from: a reader for each source, which returns uint8 [N, C, H, W] and labels or None."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ STL_SIZE = 48
 
 
 def data_root() -> Path:
-    """$AUTOGAN_RAY_DATA, or the user's cache."""
+    """Returns $AUTOGAN_RAY_DATA, or the user's cache."""
     return Path(os.environ.get("AUTOGAN_RAY_DATA") or Path.home() / ".cache" / "autogan_ray" / "data")
 
 
 def split_source(source: str) -> tuple[str, Path | None]:
-    """(kind, path or None). Raises DataError for a source that is none."""
+    """Splits a source into (kind, path or None). Raises DataError for an unknown source."""
     kind, _, path = source.partition(":")
     if kind in ("imagefolder", "parquet"):
         if not path:
@@ -47,7 +47,7 @@ def split_source(source: str) -> tuple[str, Path | None]:
 
 
 def missing(source: str, root: Path | None = None) -> str | None:
-    """What is not there and how to get it, without loading or fetching; None where all is there.
+    """Says what is not on this machine and how to get it, without loading it; None where all is there.
 
     Raises DataError for an unknown source.
     """
@@ -65,9 +65,9 @@ def missing(source: str, root: Path | None = None) -> str | None:
 
 
 def form(source: str, image_size: int | None, channels: int | None, root: Path | None) -> tuple[int, int] | None:
-    """(side in pixels, channels) of the images that :func:`read_source` gives, by the first image at most.
+    """Returns (side in pixels, channels) of the images of a source, for which it reads one image at most.
 
-    None where that is not there yet. Raises DataError.
+    It returns None where the images are not there yet. Raises DataError.
     """
     known = {"digits": (8, 1), "cifar10": (32, 3), "stl10": (STL_SIZE, 3)}.get(source)
     if known is None and missing(source, root) is None:
@@ -78,7 +78,7 @@ def form(source: str, image_size: int | None, channels: int | None, root: Path |
 def read_source(
     source: str, image_size: int | None, channels: int | None, root: Path | None, download: bool, limit: int | None
 ) -> Arrays:
-    """See :func:`autogan_ray.training.data.load_data`."""
+    """Reads images and labels as :func:`autogan_ray.training.data.load_data` describes."""
     kind, path = split_source(source)
     if limit is not None and limit < 1:
         raise DataError(f"data.limit = {limit}; at least 1 image is wanted")
@@ -102,9 +102,9 @@ def _digits() -> Arrays:
 
 
 def _digits_table() -> np.ndarray:
-    """float64 [1797, 65]: 64 pixels of 0 to 16 and the digit, from scikit-learn's file without importing the library.
+    """Returns float64 [1797, 65]: 64 pixels of 0 to 16 and the digit, read from scikit-learn's file.
 
-    Its import takes most of a second of a study's start; where its files lie otherwise, the library is asked.
+    The library is imported only where its files lie elsewhere: that takes most of a second of a study's start.
     """
     package = importlib.util.find_spec("sklearn")
     for place in package.submodule_search_locations or () if package else ():
@@ -113,8 +113,8 @@ def _digits_table() -> np.ndarray:
             return np.loadtxt(file, delimiter=",")
     from sklearn.datasets import load_digits
 
-    found = load_digits()
-    return np.column_stack([found.data, found.target])
+    digits = load_digits()
+    return np.column_stack([digits.data, digits.target])
 
 
 def _torchvision(kind: str, root: Path, download: bool) -> Arrays:
@@ -122,17 +122,16 @@ def _torchvision(kind: str, root: Path, download: bool) -> Arrays:
 
     try:
         if kind == "cifar10":
-            found: Any = datasets.CIFAR10(str(root), train=True, download=download)
-            return found.data.transpose(0, 3, 1, 2), np.asarray(found.targets, np.int64)
-        found = datasets.STL10(str(root), split="train+unlabeled", download=download)
-        return found.data, None  # most of them have no label
+            cifar: Any = datasets.CIFAR10(str(root), train=True, download=download)
+            return cifar.data.transpose(0, 3, 1, 2), np.asarray(cifar.targets, np.int64)
+        return datasets.STL10(str(root), split="train+unlabeled", download=download).data, None  # most have no label
     except (RuntimeError, OSError) as error:  # urllib's errors are OSErrors
         hint = missing(kind, root) or f"the files in {root} are damaged; remove them"
         raise DataError(f"data {kind!r} cannot be read: {error}; {hint}") from error
 
 
 def _folder(path: Path, source: str) -> Iterator[tuple[str, bytes, int | None]]:
-    """(name, encoded bytes, label) of all images, in the order of their relative paths."""
+    """Yields (name, encoded bytes, label) of all images, in the order of their relative paths."""
     if not path.is_dir():
         raise DataError(f"data {source!r}: {path} is not a folder")
     files = sorted(file for file in path.rglob("*") if file.suffix.lower() in ENDINGS)
@@ -146,7 +145,7 @@ def _folder(path: Path, source: str) -> Iterator[tuple[str, bytes, int | None]]:
 
 
 def _parquet(path: Path, source: str) -> Iterator[tuple[str, bytes, int | None]]:
-    """(name, encoded bytes, label) of all rows, a batch of rows at a time, so that memory stays bounded."""
+    """Yields (name, encoded bytes, label) of all rows; it reads them in batches, so that memory is bounded."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -222,7 +221,7 @@ def _decode(encoded: bytes, name: str) -> Image:
 
 
 def _pixels(image: Image, size: int, channels: int) -> np.ndarray:
-    """uint8 [C, size, size]: centre-cropped to a square, then resized with antialiasing where it must be."""
+    """Returns uint8 [C, size, size]: cropped to the central square, then resized with antialiasing where necessary."""
     from PIL import Image as Pillow
 
     image = image.convert("L" if channels == 1 else "RGB")
@@ -236,13 +235,12 @@ def _pixels(image: Image, size: int, channels: int) -> np.ndarray:
 
 
 def _fitted(images: np.ndarray, image_size: int | None, channels: int | None) -> np.ndarray:
-    """Arrays of a known set, resized or turned grey or coloured where the study asks for it."""
+    """Returns the images of a known set, resized or turned grey or coloured where the study wants it."""
     from PIL import Image as Pillow
 
     size, there = image_size or images.shape[2], images.shape[1]
     wanted = channels or there
     if (size, wanted) == (images.shape[2], there):
         return images
-    return np.stack(
-        [_pixels(Pillow.fromarray(one[0] if there == 1 else one.transpose(1, 2, 0)), size, wanted) for one in images]
-    )
+    pictures = (image[0] if there == 1 else image.transpose(1, 2, 0) for image in images)
+    return np.stack([_pixels(Pillow.fromarray(picture), size, wanted) for picture in pictures])

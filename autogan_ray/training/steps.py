@@ -1,12 +1,13 @@
-"""One step of D and one step of G, shared by the search (weights and logits alike) and by retraining.
+"""The training step of a GAN, shared by the search (weights and logits alike), by its methods and by retraining.
 
-What is updated is decided by the optimiser that is handed in; what is not to be touched is frozen around the step, so
-no gradient is computed for it.
+The optimiser decides what is updated. Weights that are not to move are frozen around the step, so that no gradient is
+computed for them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import copy
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from weakref import WeakKeyDictionary
@@ -14,49 +15,83 @@ from weakref import WeakKeyDictionary
 import torch
 from torch import Tensor, nn
 from torch.autograd.graph import increment_version
+from torch.nn.functional import relu
 from torch.optim import Adam, Optimizer
 
-from autogan_ray.training.losses import hinge_d, hinge_g
+from autogan_ray.nets.relaxation import Selection
 
-Images = Tensor
-Scores = Callable[[Images], Tensor]
+Network = Callable[[Tensor], Tensor]
+"""A generator (z -> images) or a discriminator (images -> scores [B]) as a function of its input alone."""
+
+
+def hinge_d(real: Tensor, fake: Tensor) -> Tensor:
+    """Returns mean(relu(1 - D(x))) + mean(relu(1 + D(G(z)))) from scores [B] (Lim and Ye 2017; Miyato et al. 2018,
+    equation 16)."""
+    return relu(1 - real).mean() + relu(1 + fake).mean()
+
+
+def hinge_g(fake: Tensor) -> Tensor:
+    """Returns -mean(D(G(z))) from scores [B] (equation 17); it does not saturate."""
+    return -fake.mean()
 
 
 @dataclass(frozen=True)
 class DiscriminatorLoss:
-    """All three are 0-dim tensors on the device: reading them waits for it, so that is left to the caller."""
+    """Loss of D and its mean scores of real images and fakes: 0-dim tensors on the device.
+
+    To read them waits for the device, so that is left to the caller.
+    """
 
     loss: Tensor
     real: Tensor
     fake: Tensor
 
 
-def discriminator_step(score: Scores, optimizer: Optimizer, real: Images, fake: Images) -> DiscriminatorLoss:
-    """One hinge step on D. Real and fake go through D in one pass, so with one draw of its architecture."""
-    scores = score(torch.cat([real, fake]))
+def discriminator_step(
+    generator: Network, discriminator: Network, optimizer: Optimizer, real: Tensor, z: Tensor
+) -> DiscriminatorLoss:
+    """SingleChoice hinge step of D on real images [B, C, H, W] and on fakes that G makes of z.
+
+    Real images and fakes go through D in one pass, so with one sampled architecture.
+    """
+    with torch.no_grad():
+        fake = generator(z)
+    scores = discriminator(torch.cat([real, fake]))
     on_real, on_fake = scores[: len(real)], scores[len(real) :]
     loss = hinge_d(on_real, on_fake)
     _descend(loss, optimizer)
     return DiscriminatorLoss(loss.detach(), on_real.detach().mean(), on_fake.detach().mean())
 
 
-def generator_step(score: Scores, make: Callable[[Tensor], Images], optimizer: Optimizer, z: Tensor) -> Tensor:
-    """One step on G; returns the loss, 0-dim, detached."""
-    loss = hinge_g(score(make(z)))
-    _descend(loss, optimizer)
+def generator_step(
+    generator: Network, discriminator: Network, optimizer: Optimizer, z: Tensor, constant: Sequence[nn.Module]
+) -> Tensor:
+    """SingleChoice step of G on images that it makes of z; returns the loss, 0-dim, detached.
+
+    Args:
+        constant: networks, D among them, whose weights take no gradient.
+    """
+    with frozen(*constant):
+        loss = hinge_g(discriminator(generator(z)))
+        _descend(loss, optimizer)
     return loss.detach()
 
 
 def _descend(loss: Tensor, optimizer: Optimizer) -> None:
     optimizer.zero_grad(set_to_none=True)
-    if loss.requires_grad:  # a path of a supernet that is all "none" depends on nothing
+    if loss.requires_grad:  # a sampled architecture that is all "none" depends on nothing
         loss.backward()
         optimizer.step()
 
 
+def with_selection(network: nn.Module, selection: Selection) -> Network:
+    """Returns a supernet as a function of its input alone, at fixed architecture weights."""
+    return lambda x: network(x, selection)
+
+
 @contextmanager
 def frozen(*networks: nn.Module) -> Iterator[None]:
-    """No gradients for these networks' weights inside."""
+    """Computes no gradients for the weights of these networks while the block runs."""
     weights = [weight for network in networks for weight in _weights(network)]
     for weight in weights:
         weight.requires_grad_(False)
@@ -71,20 +106,65 @@ _KNOWN: WeakKeyDictionary[nn.Module, list[nn.Parameter]] = WeakKeyDictionary()
 
 
 def _weights(network: nn.Module) -> list[nn.Parameter]:
-    """Looked for once, as an optimiser does: in the thousand modules of a supernet that takes a tenth of a step."""
+    """Lists the weights once: in the thousand modules of a supernet that takes a tenth of a step."""
     if network not in _KNOWN:
         _KNOWN[network] = list(network.parameters())
     return _KNOWN[network]
 
 
-def adam(
-    parameters: list[nn.Parameter], lr: float, betas: tuple[float, float], weight_decay: float = 0.0
-) -> Adam | None:
-    """Adam, one kernel for all weights; None where there is nothing to optimise (a fixed network has no logits)."""
-    wanted = [parameter for parameter in parameters if parameter.numel() > 0]
-    if not wanted:
-        return None
-    optimizer = Adam(wanted, lr=lr, betas=betas, weight_decay=weight_decay, fused=True)
-    # torch's fused kernel writes without counting it, and who keeps what it made of a weight could not tell.
-    optimizer.register_step_post_hook(lambda *_: increment_version(wanted))
+def adam(parameters: list[nn.Parameter], lr: float, betas: tuple[float, float], weight_decay: float = 0.0) -> Adam:
+    """Returns Adam with one kernel for all weights."""
+    optimizer = Adam(parameters, lr=lr, betas=betas, weight_decay=weight_decay, fused=True)
+    # torch's fused kernel writes without counting it, and who keeps what it made of a weight could not notice.
+    optimizer.register_step_post_hook(lambda *_: increment_version(parameters))
     return optimizer
+
+
+class Ema:
+    """The exponential moving average of a network's weights: avg <- decay * avg + (1 - decay) * weight.
+
+    It starts at the initial weights. ``network`` is a full copy that holds the average. Only ``parameters()`` are
+    averaged: logits are no parameters of any network, and batch-norm buffers are scratch space of evaluations, which
+    re-estimate them. The singular vectors of spectral norms are copied as they are.
+
+    Args:
+        network: whose weights, the same tensors to the end, are averaged.
+        decay: from 0 to 1.
+    """
+
+    def __init__(self, network: nn.Module, decay: float) -> None:
+        self.decay = decay
+        self.network = copy.deepcopy(network).requires_grad_(False)
+        self._vectors = _weight_buffers(self.network)
+        # Listed once: a supernet has a thousand modules.
+        self._averages: list[Tensor] = [*self.network.parameters()]
+        self._live: list[Tensor] = [*network.parameters()]
+        buffers = dict(network.named_buffers())
+        self._live_vectors = [buffers[name] for name in self._vectors]
+
+    @torch.no_grad()
+    def update(self) -> None:
+        """Takes the present weights into the average; to be called after each step of the network."""
+        torch._foreach_lerp_(self._averages, self._live, 1 - self.decay)
+        if self._vectors:
+            torch._foreach_copy_([*self._vectors.values()], self._live_vectors)
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """Returns name -> averaged parameter, or singular vector."""
+        averages = {name: parameter.detach() for name, parameter in self.network.named_parameters()}
+        return averages | self._vectors
+
+    @torch.no_grad()
+    def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
+        for name, value in self.state_dict().items():
+            value.copy_(state[name])
+
+
+def _weight_buffers(network: nn.Module) -> dict[str, Tensor]:
+    """Returns the buffers that belong to the weights: all but the statistics of batch norms."""
+    return {
+        f"{lead}.{name}": buffer
+        for lead, module in network.named_modules()
+        if not isinstance(module, nn.modules.batchnorm._BatchNorm)
+        for name, buffer in module.named_buffers(recurse=False)
+    }

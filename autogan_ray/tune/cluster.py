@@ -34,7 +34,7 @@ _CONNECT_S = 5.0
 
 # In the order in which a study needs them. The first brings torch; Ray needs the last two to serialise values.
 _IMPORTED_AHEAD = (
-    *("autogan_ray.metrics.study", "autogan_ray.tune.trainable", "autogan_ray.tune.optuna_search"),
+    *("autogan_ray.metrics.measure", "autogan_ray.tune.trainable", "autogan_ray.tune.optuna_search"),
     *("autogan_ray.tune.recorder", "autogan_ray.tune.asha", "autogan_ray.tune.ray_internals"),
     *("pydantic.v1", "pyarrow.json"),
 )

@@ -20,7 +20,7 @@ from autogan_ray.study.plan import Plan
 from autogan_ray.study.study_file import kept_if_refused, new_about, write_about
 
 if TYPE_CHECKING:
-    from autogan_ray.metrics.study import Measure
+    from autogan_ray.metrics.measure import Measure
     from autogan_ray.tune.recorder import Listener, Recorder
 
 EXPERIMENT = "tune"

@@ -19,8 +19,10 @@ from ray import tune
 
 from autogan_ray.base.errors import ConfigError, ResultsError
 from autogan_ray.config.study import StudyConfig, TrialConfig
-from autogan_ray.metrics.evaluation import Evaluator, Protocol, RealSet
-from autogan_ray.metrics.features import Extractor, ExtractorWeights
+from autogan_ray.metrics.evaluation import Evaluator, Protocol
+from autogan_ray.metrics.extractors.base import ExtractorWeights
+from autogan_ray.metrics.features import Extractor
+from autogan_ray.metrics.scores import RealSet
 from autogan_ray.search.loop import SearchLoop
 from autogan_ray.spaces.space import SearchSpace
 from autogan_ray.training.checkpoint import load_state, save_state

@@ -10,7 +10,8 @@ import pytest
 import two_studies
 from click.testing import CliRunner
 
-from autogan_ray.results.store import load_study, write_table
+from autogan_ray.results.store import write_table
+from autogan_ray.results.study_tables import load_study
 from autogan_ray.spaces.load import load_space
 
 SPACE = load_space("autogan/adversarialnas")

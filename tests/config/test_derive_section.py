@@ -78,7 +78,7 @@ def test_a_mistake_is_refused_with_its_setting_and_value(settings: list[str], me
 
 
 def test_an_impossible_limit_ends_a_run_before_data_or_ray_are_touched(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("autogan_ray.metrics.study.prepare", lambda *_, **__: pytest.fail("data were prepared"))
+    monkeypatch.setattr("autogan_ray.metrics.measure.prepare", lambda *_, **__: pytest.fail("data were prepared"))
     assert "the smallest generator" in refused("derive.max_params_g=10", dry_run=False)
 
 

@@ -11,7 +11,7 @@ import torch
 from torch.utils._pytree import tree_map
 
 from autogan_ray.config.study import load_study_config
-from autogan_ray.metrics.study import prepare
+from autogan_ray.metrics.measure import prepare
 from autogan_ray.retraining.generator_file import GENERATOR, load_generator
 from autogan_ray.retraining.job import Job
 from autogan_ray.retraining.training import Retraining

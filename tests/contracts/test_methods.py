@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 import torch
 
-from autogan_ray.config import methods
+from autogan_ray.config.methods import METHODS
 from autogan_ray.search.loop import SearchLoop
-from autogan_ray.search.methods.registry import METHODS
+from autogan_ray.search.methods.base import ArchitectureMethod
+from autogan_ray.search.methods.registry import method_named
 from autogan_ray.training.data import ImageData
 from tests.search.toys import assert_same, cloned, noise_images, search_of, through_a_file
 
@@ -35,8 +36,10 @@ def search(data: ImageData, kind: str, space: str, **changes: Any) -> SearchLoop
     return search_of(data, space=space, **KINDS[kind] | {"kimg": 0.016} | changes)
 
 
-def test_every_method_is_tested_here_and_known_to_the_rules() -> None:
-    assert set(METHODS) == set(methods.METHODS) == {kind["method"] for kind in KINDS.values()}
+def test_every_method_of_the_configuration_has_its_file_and_is_tested_here() -> None:
+    methods = set(METHODS)
+    assert methods == {kind["method"] for kind in KINDS.values()}
+    assert all(issubclass(method_named(name), ArchitectureMethod) for name in methods)
 
 
 @pytest.mark.parametrize("space", SPACES)
@@ -48,7 +51,7 @@ def test_a_search_runs_leaves_no_trace_of_its_evaluations_and_goes_on_from_a_sav
     loop.step()
     saved = cloned(loop.state_dict())
     noise, modes = torch.random.get_rng_state(), [m.training for m in loop.net.generator.modules()]
-    scores = loop.scorer.derived(), loop.scorer.supernet()
+    scores = loop.scorer.derived(loop.net.genotype()), loop.scorer.supernet()
     assert all(score.fid is not None and math.isfinite(score.fid) for score in scores)
     assert_same(loop.state_dict(), saved)
     assert torch.equal(noise, torch.random.get_rng_state())
@@ -90,9 +93,9 @@ def test_an_update_of_an_architecture_moves_no_weight_and_asks_no_weight_for_a_g
     networks = (net.generator, net.discriminator, loop.ema.network)
     before = [p.detach().clone() for network in networks for p in network.parameters()]
     logits = net.arch_g.logits.detach().clone(), net.arch_d.logits.detach().clone()
-    moment = loop.moment()
-    loop.method.begin(net, moment)
-    loop.method.update_d(net, moment, real, z), loop.method.update_g(net, moment, real, z)
+    step = loop.current_step()
+    loop.method.begin_step(step)
+    loop.method.update_d(step, real, z), loop.method.update_g(step, real, z)
     after = [p for network in networks for p in network.parameters()]
     assert all(torch.equal(one, other) for one, other in zip(before, after, strict=True))
     assert all(p.grad is None for p in after)
@@ -115,7 +118,7 @@ def test_no_logit_moves_during_the_warm_up(data: ImageData, kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", ["reinforce", "random"])
-def test_methods_of_one_path_run_the_same_path_in_both_steps_on_weights(data: ImageData, kind: str) -> None:
+def test_methods_of_single_paths_run_the_same_architecture_in_both_steps_on_weights(data: ImageData, kind: str) -> None:
     loop = search(data, kind, "autogan/adversarialnas")
     seen: list[tuple[str, dict[str, Any]]] = []
     for name, network in (("g", loop.net.generator), ("d", loop.net.discriminator)):

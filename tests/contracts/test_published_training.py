@@ -13,18 +13,20 @@ import torch
 from PIL import Image
 
 from autogan_ray.base import catalog
-from autogan_ray.config.sections import RetrainConfig
-from autogan_ray.metrics.evaluation import Evaluator, Protocol, RealSet
-from autogan_ray.metrics.features import Extractor, ExtractorWeights
-from autogan_ray.metrics.prepare import prepare_extractor
-from autogan_ray.nets.gan import Discriminator, Generator
-from autogan_ray.nets.shape import Shape
+from autogan_ray.config.sections import MetricsConfig, RetrainConfig
+from autogan_ray.metrics.evaluation import Evaluator, Protocol
+from autogan_ray.metrics.extractors.base import ExtractorWeights
+from autogan_ray.metrics.extractors.registry import extractor_named
+from autogan_ray.metrics.features import Extractor
+from autogan_ray.metrics.scores import RealSet
+from autogan_ray.nets.gan import Discriminator, Generator, Shape
 from autogan_ray.spaces.genotype import Genotype
 from autogan_ray.spaces.load import space_of
 from autogan_ray.spaces.published import load_genotype
 from autogan_ray.spaces.space import SearchSpace
-from autogan_ray.training.data import ImageData, load_data, to_uint8
+from autogan_ray.training.data import ImageData, load_data
 from autogan_ray.training.loop import TrainLoop
+from autogan_ray.training.streams import to_uint8
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
 
@@ -60,7 +62,7 @@ def coloured(grey: ImageData, tmp_path_factory: pytest.TempPathFactory) -> Image
 
 
 def evaluator_of(data: ImageData) -> Evaluator:
-    weights = prepare_extractor("classifier", images=data.images, labels=data.labels, data_digest=data.digest)
+    weights = extractor_named("classifier").prepare(data, MetricsConfig(extractor="classifier"))
     extractor = Extractor(weights)
     return Evaluator(extractor, RealSet.of(extractor, data.images), Protocol(256, 64, 2), "cpu")
 
@@ -93,7 +95,7 @@ def test_two_hundred_steps_bring_a_generator_nearer_to_the_digits(
     latents = loop.generator.latents
 
     def score(network: torch.nn.Module) -> float | None:
-        evaluator.settle(network, network, latents)
+        evaluator.update_batch_norm(network, network, latents)
         return evaluator.score(network.eval(), latents, kid=False).fid
 
     untrained = score(loop.ema.network)
@@ -136,7 +138,7 @@ def test_a_class_conditional_generator_makes_what_is_asked_for(
     extractor = Extractor(extractor_weights)
     evaluator = Evaluator(extractor, RealSet.of(extractor, digits.images), Protocol(64, 64, 4), "cpu")
     latents, network, hits = loop.generator.latents, loop.ema.network, []
-    evaluator.settle(network, network, latents)
+    evaluator.update_batch_norm(network, network, latents)
     for label in range(10):
         z = latents.draw(40, torch.Generator().manual_seed(label), label=label)
         with torch.no_grad():

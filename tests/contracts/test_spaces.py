@@ -17,7 +17,7 @@ from autogan_ray.nets.shape import Shape
 from autogan_ray.nets.supernet import Supernet
 from autogan_ray.spaces.load import load_space
 from autogan_ray.spaces.operations import OPERATIONS
-from autogan_ray.training.ema import Ema
+from autogan_ray.training.steps import Ema
 
 NAMES = [
     *("adversarialnas", "autogan", "autogan/adversarialnas", "adversarialnas/fixed"),

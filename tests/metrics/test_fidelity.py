@@ -14,9 +14,11 @@ from torch_fidelity.feature_extractor_base import FeatureExtractorBase
 from torch_fidelity.registry import FEATURE_EXTRACTORS_REGISTRY
 
 from autogan_ray.base.errors import MetricError
-from autogan_ray.metrics.evaluation import Evaluator, Protocol, RealSet
-from autogan_ray.metrics.features import Extractor, ExtractorWeights
+from autogan_ray.metrics.evaluation import Evaluator, Protocol
+from autogan_ray.metrics.extractors.base import ExtractorWeights
+from autogan_ray.metrics.features import Extractor
 from autogan_ray.metrics.scores import (
+    RealSet,
     Statistics,
     frechet_distance,
     inception_score,
@@ -180,10 +182,12 @@ def test_an_evaluation_of_nonsense_has_no_score(extractor: Extractor, digits: Im
     assert evaluator.score(lambda z: z.view(-1, 1, 8, 8) * torch.nan, Latents(64)).fid is None
 
 
-def test_an_evaluation_draws_no_global_random_number(extractor: Extractor, digits: ImageData) -> None:
+def test_an_evaluation_draws_no_global_random_number(
+    extractor: Extractor, extractor_weights: ExtractorWeights, digits: ImageData
+) -> None:
     evaluator = Evaluator(extractor, RealSet.of(extractor, digits.images), Protocol(64, 32, 2), "cpu")
     before, numpy_before = torch.random.get_rng_state(), np.random.get_state()[1].copy()
     evaluator.score(lambda z: torch.tanh(z.view(-1, 1, 8, 8)) + 0 * torch.rand(()), Latents(64))
-    Extractor(extractor.weights)
+    Extractor(extractor_weights)
     assert torch.equal(before, torch.random.get_rng_state())
     assert np.array_equal(numpy_before, np.random.get_state()[1])

@@ -11,13 +11,14 @@ import torch
 from torch import Tensor
 from torch_fidelity.metric_fid import fid_features_to_statistics, fid_statistics_to_metric
 
-from autogan_ray.metrics import study as study_module
-from autogan_ray.metrics.classifier import Classifier
-from autogan_ray.metrics.evaluation import Evaluator, Protocol, RealSet
-from autogan_ray.metrics.features import Extractor, ExtractorWeights, Features, Gathered
-from autogan_ray.metrics.labels import INCEPTION
+from autogan_ray.metrics.evaluation import Evaluator, Protocol
+from autogan_ray.metrics.extractors.base import ExtractorWeights
+from autogan_ray.metrics.extractors.classifier import classifier_network
+from autogan_ray.metrics.extractors.inception import INCEPTION
+from autogan_ray.metrics.features import Extractor, Features, Gathered
+from autogan_ray.metrics.measure import real_set
 from autogan_ray.metrics.moments import Moments
-from autogan_ray.metrics.scores import Statistics, covariance_root, frechet_distance, root_sum
+from autogan_ray.metrics.scores import RealSet, Statistics, covariance_root, frechet_distance, root_sum
 from autogan_ray.nets.gan import Latents
 from autogan_ray.training.data import ImageData
 
@@ -151,11 +152,12 @@ def test_gathered_features_must_be_as_many_as_announced() -> None:
 @pytest.mark.parametrize("channels", [1, 3])
 def test_a_classifiers_features_are_those_of_its_float64_form_to_a_millionth(channels: int) -> None:
     torch.manual_seed(0)
-    network = Classifier(channels, 10)
+    network = classifier_network(channels, 10)
     weights = ExtractorWeights("classifier", "of this test", saved(network.state_dict()), channels, 10)
     images = torch.randint(0, 256, (20, channels, 16, 16), dtype=torch.uint8)
     with torch.no_grad():
-        wanted = network.double()(images.double() / 127.5 - 1)
+        features = network.double().body(images.double() / 127.5 - 1)
+        wanted = features, network.head(features)
     found = Extractor(weights)(images)
     for one, other in ((found.embedding, wanted[0]), (found.logits, wanted[1])):
         assert float((one - other).norm() / other.norm()) < 1e-6
@@ -200,7 +202,7 @@ def test_a_real_set_ships_the_features_it_keeps_and_no_others(
 def test_the_root_is_found_once_a_study_and_kept_beside_the_statistics(
     digits: ImageData, extractor_weights: ExtractorWeights, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real = study_module._real_set(digits, extractor_weights, 300, "cpu")
+    real = real_set(digits, extractor_weights, 300, "cpu")
     monkeypatch.setattr(RealSet, "of", None)  # nothing is extracted or taken apart again
-    again = study_module._real_set(digits, extractor_weights, 300, "cpu")
+    again = real_set(digits, extractor_weights, 300, "cpu")
     assert torch.equal(real.root, again.root) and torch.equal(real.root, covariance_root(again.statistics))

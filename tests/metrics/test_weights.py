@@ -11,10 +11,10 @@ import pytest
 import torch
 
 from autogan_ray.base.errors import MetricError
-from autogan_ray.metrics.classifier import train_classifier
-from autogan_ray.metrics.features import Extractor, state_digest
-from autogan_ray.metrics.prepare import prepare_extractor
-from autogan_ray.metrics.weights import missing_weights
+from autogan_ray.config.sections import MetricsConfig
+from autogan_ray.metrics.extractors.classifier import state_digest, train_classifier
+from autogan_ray.metrics.extractors.registry import extractor_named, metric_label
+from autogan_ray.metrics.features import Extractor
 from autogan_ray.training.data import ImageData
 
 
@@ -44,23 +44,29 @@ def test_grey_images_repeated_to_three_channels_have_the_same_features(
     assert torch.equal(extractor(images).embedding, extractor(images.expand(-1, 3, -1, -1)).embedding)
 
 
-def test_a_damaged_cache_is_trained_again(digits: ImageData, tmp_path: Path) -> None:
-    ask: dict[str, Any] = {"images": digits.images[:300], "labels": digits.labels[:300], "data_digest": "x"}
-    first = prepare_extractor("classifier", cache=tmp_path, **ask)
+@pytest.mark.parametrize("damage", ["torn", "a flipped bit"])
+def test_a_classifier_whose_cached_file_is_damaged_is_trained_again(
+    digits: ImageData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, damage: str
+) -> None:
+    monkeypatch.setenv("AUTOGAN_RAY_CACHE", str(tmp_path))
+    data = ImageData.of("some digits", digits.images[:300].copy(), digits.labels[:300].copy())
+    classifier, metrics = extractor_named("classifier"), MetricsConfig(extractor="classifier")
+    first = classifier.prepare(data, metrics)
     (file,) = tmp_path.glob("classifier-*.pt")
-    file.write_bytes(file.read_bytes()[:1000])
-    assert prepare_extractor("classifier", cache=tmp_path, **ask).digest == first.digest
+    content = bytearray(file.read_bytes())
+    content[len(content) // 2] ^= 1
+    file.write_bytes(content[:1000] if damage == "torn" else content)
+    assert classifier.prepare(data, metrics).digest == first.digest
     start = file.stat().st_mtime_ns
-    prepare_extractor("classifier", cache=tmp_path, **ask)
-    assert file.stat().st_mtime_ns == start  # taken from the cache
+    assert classifier.prepare(data, metrics) == first
+    assert file.stat().st_mtime_ns == start  # read from the cache
 
 
 def test_a_classifier_wants_labels_and_an_extractor_a_known_name(digits: ImageData) -> None:
-    ask: dict[str, Any] = {"images": digits.images, "labels": None, "data_digest": "x"}
     with pytest.raises(MetricError, match="learns from labels"):
-        prepare_extractor("classifier", **ask)
+        extractor_named("classifier").prepare(ImageData.of("no labels", digits.images), MetricsConfig())
     with pytest.raises(MetricError, match="did you mean 'classifier'"):
-        prepare_extractor("clasifier", **ask)
+        extractor_named("clasifier")
 
 
 @pytest.fixture(scope="module")
@@ -89,9 +95,7 @@ def inception_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def ask_inception(file: Path, sha256: str | None, digits: ImageData) -> Any:
-    return prepare_extractor(
-        "inception-v3-compat", images=digits.images, labels=None, data_digest="x", weights=file, sha256=sha256
-    )
+    return extractor_named("inception-v3-compat").prepare(digits, MetricsConfig(weights=str(file), sha256=sha256))
 
 
 @pytest.mark.slow
@@ -99,7 +103,7 @@ def ask_inception(file: Path, sha256: str | None, digits: ImageData) -> Any:
 def test_inception_is_read_from_a_file_and_gives_its_features(inception_file: Path, digits: ImageData) -> None:
     digest = hashlib.sha256(inception_file.read_bytes()).hexdigest()
     weights = ask_inception(inception_file, digest[:10], digits)
-    assert weights.digest == digest and weights.label == "FID"
+    assert weights.digest == digest and metric_label(weights.name) == "FID"
     before = torch.random.get_rng_state()
     features = Extractor(weights)(torch.from_numpy(digits.images[:2].copy()))
     assert features.embedding.shape == (2, 2048) and features.logits.shape == (2, 1008)
@@ -110,7 +114,7 @@ def test_inception_weights_that_are_wrong_are_refused(tmp_path: Path, digits: Im
     file = tmp_path / "w.pth"
     with pytest.raises(MetricError, match="does not exist"):
         ask_inception(file, None, digits)
-    assert "does not exist" in str(missing_weights("inception-v3-compat", file))
+    assert "does not exist" in str(extractor_named("inception-v3-compat").missing(MetricsConfig(weights=str(file))))
     torch.save({"weight": torch.zeros(2)}, file)
     with pytest.raises(MetricError, match=r"expected 6726825d.*metrics\.sha256"):
         ask_inception(file, None, digits)

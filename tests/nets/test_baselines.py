@@ -20,8 +20,9 @@ from autogan_ray.nets.cost.count import count_macs, count_parameters
 from autogan_ray.nets.derived import reestimate_batch_norm
 from autogan_ray.nets.ops import upsample
 from autogan_ray.spaces.sizes import discriminator_cells, generator_cells
-from autogan_ray.training.data import ImageData, gather
-from autogan_ray.training.steps import adam, discriminator_step, frozen, generator_step
+from autogan_ray.training.data import ImageData
+from autogan_ray.training.steps import adam, discriminator_step, generator_step
+from autogan_ray.training.streams import gather
 
 WIDTH, LATENT, CLASSES = 8, 12, 10
 ONE_HOT = torch.eye(CLASSES).repeat(20, 1)
@@ -278,7 +279,7 @@ def test_averaged_weights_are_divided_by_their_own_spectral_norms() -> None:
 def test_sixty_steps_stay_finite_and_bring_the_mean_image_nearer(name_g: str, name_d: str, digits: ImageData) -> None:
     generator, discriminator, losses = built("g", name_g), built("d", name_d), []
     adam_g, adam_d = (adam([*network.parameters()], 2e-3, (0.0, 0.9)) for network in (generator, discriminator))
-    assert adam_g is not None and adam_d is not None and digits.labels is not None
+    assert digits.labels is not None
     mean = gather(digits, np.arange(len(digits))).mean(dim=0)
 
     def scores(*labels: Tensor) -> Callable[[Tensor], Tensor]:
@@ -292,8 +293,7 @@ def test_sixty_steps_stay_finite_and_bring_the_mean_image_nearer(name_g: str, na
     for _ in range(60):
         (z,), chosen = inputs("g", generator, 20), torch.randint(len(digits), (20,)).numpy()
         labels, real = torch.eye(CLASSES)[digits.labels[chosen]], gather(digits, chosen)
-        found = discriminator_step(scores(labels, ONE_HOT[:20]), adam_d, real, generator(z).detach())
-        with frozen(discriminator):
-            losses += [found.loss, generator_step(scores(ONE_HOT[:20]), generator, adam_g, z)]
+        found = discriminator_step(generator, scores(labels, ONE_HOT[:20]), adam_d, real, z)
+        losses += [found.loss, generator_step(generator, scores(ONE_HOT[:20]), adam_g, z, [discriminator])]
     assert torch.isfinite(torch.stack(losses)).all()
     assert distance() < 0.85 * before

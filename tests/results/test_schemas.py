@@ -9,8 +9,8 @@ import sys
 import pyarrow as pa
 import pytest
 
-from autogan_ray.results import schemas
 from autogan_ray.results.schemas import SCHEMA_VERSION, TABLES
+from autogan_ray.search.record import SearchRecord
 
 KEYS = {
     "studies": ["study_id"],
@@ -110,10 +110,10 @@ def test_units_and_ranges_are_in_the_fields_metadata() -> None:
     assert TABLES["studies"].schema.field("name").metadata is None
 
 
-def test_no_note_is_for_a_column_that_does_not_exist() -> None:
-    columns = {column for listed in COLUMNS.values() for column, _ in listed}
-    columns |= {f"{table}.{column}" for table, listed in COLUMNS.items() for column, _ in listed}
-    assert set(schemas._NOTES) <= columns
+def test_every_column_of_the_history_has_a_value_in_the_record_of_an_evaluation() -> None:
+    recorded = {field.name for field in dataclasses.fields(SearchRecord)} | {"genotype_id"}
+    recorded |= {"study_id", "trial_id", "attempt", "timestamp"}  # what the trial and the driver add
+    assert set(TABLES["history"].schema.names) <= recorded
 
 
 def test_reading_a_study_needs_neither_torch_nor_ray() -> None:

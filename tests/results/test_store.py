@@ -20,9 +20,10 @@ from hypothesis import strategies as st
 
 from autogan_ray.base import files
 from autogan_ray.base.errors import ResultsError
-from autogan_ray.results import store
+from autogan_ray.results import study_tables
 from autogan_ray.results.schemas import TABLES
-from autogan_ray.results.store import append_rows, read_provenance, read_rows, read_table, write_table
+from autogan_ray.results.store import append_rows, read_provenance, read_rows, write_table
+from autogan_ray.results.study_tables import read_table
 
 Row = dict[str, Any]
 TIME = pa.timestamp("us", tz="UTC")
@@ -230,17 +231,17 @@ def test_a_damaged_table_an_unreadable_and_a_missing_one(tmp_path: Path) -> None
 
 
 def test_a_folder_that_is_no_study_is_named_with_the_studies_near_it(tmp_path: Path) -> None:
-    assert store.list_studies(tmp_path / "none") == [] == store.list_studies(tmp_path)
+    assert study_tables.list_studies(tmp_path / "none") == [] == study_tables.list_studies(tmp_path)
     write_table(tmp_path / "digist", "trials", [])  # a table alone is no study
     expected = [study_at(tmp_path / "cifar10"), study_at(tmp_path / "digits")]
     study_at(tmp_path / "digits" / "inner")
-    assert store.list_studies(tmp_path) == expected
+    assert study_tables.list_studies(tmp_path) == expected
     with pytest.raises(ResultsError, match=r"digist' is not a study's folder.*did you mean 'digits'"):
         read_table(tmp_path / "digist", "trials")
     with pytest.raises(ResultsError, match="known: cifar10, digits"):
-        store.load_study(tmp_path)  # the folder of studies itself
+        study_tables.load_study(tmp_path)  # the folder of studies itself
     with pytest.raises(ResultsError, match=r"no studies\.parquet$"):
-        store.load_study(tmp_path / "far" / "away")
+        study_tables.load_study(tmp_path / "far" / "away")
 
 
 @given(batches=st.lists(rows_of("evaluations", st.sampled_from("ab")), max_size=3))
@@ -265,9 +266,9 @@ def test_a_study_shows_its_tables_and_follows_them(tmp_path: Path) -> None:
     folder = study_at(tmp_path / "digits", **about)
     for name in set(TABLES) - {"studies"}:
         write_table(folder, name, [])
-    study = store.load_study(str(folder))
+    study = study_tables.load_study(str(folder))
     assert (study, study.folder, study.name, study.config) == (
-        store.Study(folder),
+        study_tables.Study(folder),
         folder,
         "digits",
         {"seed": 7},
@@ -284,11 +285,11 @@ def test_a_study_shows_its_tables_and_follows_them(tmp_path: Path) -> None:
 def test_what_a_study_does_not_have_is_said(tmp_path: Path) -> None:
     write_table(study_at(tmp_path), "trials", [trial("t")])
     with pytest.raises(ResultsError, match="no best trial yet: none has a score"):
-        _ = store.load_study(tmp_path).best
+        _ = study_tables.load_study(tmp_path).best
     for text in (None, "{", "[1]"):
         study_at(tmp_path, config_json=text)
         with pytest.raises(ResultsError, match="no configuration in config_json"):
-            _ = store.load_study(tmp_path).config
+            _ = study_tables.load_study(tmp_path).config
     write_table(tmp_path, "studies", [])
     with pytest.raises(ResultsError, match=r"studies\.parquet has no row"):
-        _ = store.load_study(tmp_path).name
+        _ = study_tables.load_study(tmp_path).name

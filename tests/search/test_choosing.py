@@ -80,12 +80,12 @@ def told(record: SearchRecord) -> dict[str, Any]:
 
 
 @pytest.fixture
-def scored(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Genotype | None, float | None]]:
+def scored(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Genotype, float | None]]:
     """Every genotype scored, with its FID."""
-    seen: list[tuple[Genotype | None, float | None]] = []
+    seen: list[tuple[Genotype, float | None]] = []
     plain = Scorer.derived
 
-    def derived(scorer: Scorer, genotype: Genotype | None = None) -> Score:
+    def derived(scorer: Scorer, genotype: Genotype) -> Score:
         score = plain(scorer, genotype)
         seen.append((genotype, score.fid))
         return score
@@ -106,7 +106,7 @@ RULES: dict[str, dict[str, Any]] = {
 
 @pytest.mark.parametrize("name", RULES)
 def test_what_is_recorded_is_what_was_scored_and_a_resumed_search_derives_the_same(
-    data: ImageData, scored: list[tuple[Genotype | None, float | None]], name: str
+    data: ImageData, scored: list[tuple[Genotype, float | None]], name: str
 ) -> None:
     straight = loop_of(data, RULES[name])
     whole = []
@@ -127,7 +127,7 @@ def test_what_is_recorded_is_what_was_scored_and_a_resumed_search_derives_the_sa
 
 
 def test_samples_never_lose_to_the_argmax_and_sometimes_win(
-    data: ImageData, scored: list[tuple[Genotype | None, float | None]]
+    data: ImageData, scored: list[tuple[Genotype, float | None]]
 ) -> None:
     won = 0
     for seed in range(3):
@@ -136,7 +136,7 @@ def test_samples_never_lose_to_the_argmax_and_sometimes_win(
             loop.step()
         for evaluation in (1, 2):
             scored.clear()
-            genotype, score = loop.deriver.at(evaluation)
+            genotype, score = loop.chooser.choose(evaluation)
             argmax = loop.net.genotype()
             assert scored[0][0] == argmax and 2 <= len(scored) <= 5
             assert score is not None and score.fid == min(fid for _, fid in scored if fid is not None)
@@ -147,13 +147,13 @@ def test_samples_never_lose_to_the_argmax_and_sometimes_win(
 
 
 def test_draws_depend_on_the_seed_and_the_evaluation(
-    data: ImageData, scored: list[tuple[Genotype | None, float | None]]
+    data: ImageData, scored: list[tuple[Genotype, float | None]]
 ) -> None:
     loop = loop_of(data, {"samples": 4})
 
-    def drawn(evaluation: int) -> list[Genotype | None]:
+    def drawn(evaluation: int) -> list[Genotype]:
         scored.clear()
-        loop.deriver.at(evaluation)
+        loop.chooser.choose(evaluation)
         return [genotype for genotype, _ in scored]
 
     assert drawn(1) == drawn(1) != drawn(2)
@@ -187,7 +187,7 @@ def _share(weights: Any, index: int) -> float:
     return float(weights[index]) if isinstance(weights, Tensor) else float(weights.index == index)
 
 
-def test_a_mixture_becomes_weights_of_the_places_that_the_networks_understand(data: ImageData) -> None:
+def test_a_mixture_becomes_architecture_weights_that_the_networks_understand(data: ImageData) -> None:
     loop = loop_of(data, {})
     net = loop.net
     mixture = {name: row for name, row in net.probabilities().items() if name.startswith("g.")}
@@ -218,8 +218,8 @@ def test_tuning_moves_the_scored_weights_and_gives_them_back(data: ImageData, fa
         score = loop.scorer.supernet(selection).fid
     before = snapshot(*networks)
     try:
-        with loop.deriver.tuner.borrowed():
-            loop.deriver.tuner.tune(selection)
+        with loop.chooser.tuner.restored():
+            loop.chooser.tuner.tune(selection)
             assert loop.scorer.supernet(selection).fid != score
             assert not all(map(torch.equal, before, snapshot(*networks)))
             if fails:
@@ -238,14 +238,14 @@ def test_deriving_leaves_the_search_as_it_was(data: ImageData, name: str) -> Non
     for index in range(4):
         quiet.step(), asked.step()
         if index == 1:
-            asked.deriver.at(2)
+            asked.chooser.choose(2)
     assert torch.equal(before, torch.random.get_rng_state())
     pairs = [snapshot(loop.net.generator, loop.net.discriminator, loop.ema.network) for loop in (quiet, asked)]
     assert all(map(torch.equal, *pairs))
     assert torch.equal(quiet.net.arch_g.logits, asked.net.arch_g.logits)
 
 
-def test_a_diverged_search_scores_nothing(data: ImageData, scored: list[tuple[Genotype | None, float | None]]) -> None:
+def test_a_diverged_search_scores_nothing(data: ImageData, scored: list[tuple[Genotype, float | None]]) -> None:
     loop = loop_of(data, {"samples": 3, "max_params_g": 400})
     with torch.no_grad():
         loop.net.arch_g.logits.fill_(torch.nan), next(loop.net.generator.parameters()).fill_(torch.nan)

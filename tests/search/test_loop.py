@@ -13,11 +13,13 @@ import torch
 
 from autogan_ray.base.errors import ConfigError
 from autogan_ray.config.study import TrialConfig
-from autogan_ray.metrics.evaluation import DIVERGED_FID, Evaluator, Protocol, RealSet
-from autogan_ray.metrics.features import Extractor, ExtractorWeights
+from autogan_ray.metrics.evaluation import DIVERGED_FID, Evaluator, Protocol
+from autogan_ray.metrics.extractors.base import ExtractorWeights
+from autogan_ray.metrics.features import Extractor
+from autogan_ray.metrics.scores import RealSet
 from autogan_ray.search.loop import SearchLoop
+from autogan_ray.search.methods.base import temperature
 from autogan_ray.search.record import SearchRecord
-from autogan_ray.search.schedule import temperature
 from autogan_ray.spaces.load import load_space
 from autogan_ray.training.data import ImageData
 
@@ -104,7 +106,7 @@ def test_a_search_with_evaluations_equals_one_without(digits: ImageData, evaluat
         quiet.step(), scored.step()
         if index % 3 == 0:
             modes = [module.training for module in scored.net.generator.modules()]
-            scored.scorer.derived(), scored.scorer.supernet()
+            scored.scorer.derived(scored.net.genotype()), scored.scorer.supernet()
             assert modes == [module.training for module in scored.net.generator.modules()]
     assert torch.equal(before, torch.random.get_rng_state())
     assert_same(quiet.state_dict(), scored.state_dict())
@@ -126,12 +128,12 @@ def test_a_step_on_logits_moves_no_weight_and_a_step_on_weights_no_logit(
 ) -> None:
     loop = loop_of(evaluator, digits)
     weights = {k: v.clone() for k, v in loop.net.generator.named_parameters()}
-    moment = loop.moment()
-    loop.method.update_g(loop.net, moment, torch.randn(8, 1, 8, 8), torch.randn(8, 8))
+    loop.method.update_g(loop.current_step(), torch.randn(8, 1, 8, 8), torch.randn(8, 8))
     assert all(torch.equal(weights[k], v) for k, v in loop.net.generator.named_parameters())
     assert all(p.requires_grad for p in loop.net.discriminator.parameters())
     logits = loop.net.arch_g.logits.detach().clone()
-    loop._step_weights_g(moment)
+    assert loop.warming_up
+    loop.step(), loop.step()
     assert torch.equal(logits, loop.net.arch_g.logits)
     assert not all(torch.equal(weights[k], v) for k, v in loop.net.generator.named_parameters())
 

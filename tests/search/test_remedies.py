@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import io
-from contextlib import nullcontext
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -16,6 +14,7 @@ from autogan_ray.config.study import TrialConfig
 from autogan_ray.nets.relaxation import SingleChoice
 from autogan_ray.search.loop import SearchLoop
 from autogan_ray.search.penalties import penalty, relative_cost
+from autogan_ray.search.remedies import Remedies
 from autogan_ray.spaces.load import load_space
 from autogan_ray.spaces.space import SearchSpace
 from autogan_ray.training.data import ImageData
@@ -104,11 +103,11 @@ def test_a_search_that_is_saved_and_loaded_goes_on_exactly(
 
 
 @pytest.mark.parametrize("relaxation", ["softmax", "gumbel_hard"])
-def test_with_all_off_a_search_is_bit_for_bit_one_without_any(digits: ImageData, relaxation: str) -> None:
-    one, other = (loop_of(digits, {}, relaxation=relaxation) for _ in range(2))
-    bare: Any = SimpleNamespace(during=lambda step: nullcontext())
-    other.treatment = bare
-    assert_same(steps(one, 6).state_dict(), steps(other, 6).state_dict())
+def test_remedies_that_are_all_off_change_no_bit_of_a_search(digits: ImageData, relaxation: str) -> None:
+    without, idle = (loop_of(digits, {}, relaxation=relaxation) for _ in range(2))
+    assert without.remedies is None
+    idle.remedies = Remedies(idle.net, idle.trial, idle.total_steps)
+    assert_same(steps(without, 6).state_dict(), steps(idle, 6).state_dict())
 
 
 def test_the_auxiliary_skip_falls_to_nothing_and_is_never_scored(digits: ImageData) -> None:
@@ -129,14 +128,15 @@ def test_the_auxiliary_skip_falls_to_nothing_and_is_never_scored(digits: ImageDa
         assert set(seen) == {0.5 * (1 - step / (STEPS - 1))}
         assert loop.net.arch_g.auxiliary == loop.net.arch_d.auxiliary == 0
     assert set(seen) == {0}  # the last step
-    with loop.treatment.during(0):
+    assert loop.remedies is not None
+    with loop.remedies.during(0):
         assert loop.net.arch_g.auxiliary == 0.5
         z, expected, drawn = torch.ones(2, 8), loop.net.arch_g.expected(), loop.net.arch_g.select
         plain = loop.net.generator(z, {**expected})
         assert torch.equal(loop.net.generator(z, expected), plain)
         mixture = drawn("softmax", 1.0, torch.Generator())
         assert not torch.equal(loop.net.generator(z, mixture), plain)
-    with loop.treatment.during(STEPS - 1):
+    with loop.remedies.during(STEPS - 1):
         mixture = loop.net.arch_g.select("softmax", 1.0, torch.Generator())
         assert torch.equal(loop.net.generator(z, mixture), loop.net.generator(z, {**mixture}))
 
@@ -156,8 +156,9 @@ def test_the_gradient_of_a_step_is_the_losses_and_the_penaltys(
             with torch.no_grad():  # away from even decisions, where the zero-one loss has no gradient
                 arch.logits.copy_(torch.randn(arch.logits.shape, generator=torch.Generator().manual_seed(1)))
         steps(loop, 3)  # the warm-up
-    net = treated.net
-    wanted = penalty(net.arch_g, net.arch_d, RemediesConfig(**settings), 0.0, treated.treatment._costs)
+    net, remedies = treated.net, treated.remedies
+    assert remedies is not None
+    wanted = penalty(net.arch_g, net.arch_d, RemediesConfig(**settings), 0.0, remedies._costs)
     logits = net.arch_g.logits if network == "g" else net.arch_d.logits
     (grad,) = torch.autograd.grad(wanted, [logits])
     plain.step(), treated.step()
@@ -167,8 +168,9 @@ def test_the_gradient_of_a_step_is_the_losses_and_the_penaltys(
 
 
 def test_the_entropys_weight_grows_from_the_end_of_the_warm_up_to_the_last_step(digits: ImageData) -> None:
-    treatment = loop_of(digits, {"entropy_weight": 0.5}).treatment
-    found = [treatment._progress(step) for step in range(STEPS)]
+    remedies = loop_of(digits, {"entropy_weight": 0.5}).remedies
+    assert remedies is not None
+    found = [remedies._progress(step) for step in range(STEPS)]
     assert found == pytest.approx([0.0] * 4 + [step / 8 for step in range(1, 9)])
 
 
@@ -177,7 +179,8 @@ def test_a_cost_whose_weight_drowns_the_losses_falls(digits: ImageData, relaxati
     loop = loop_of(digits, {"cost_weight_g": 1e4, "cost_weight_d": 1e4}, warmup=0.0, relaxation=relaxation)
     steps(loop, STEPS)
     for network, arch in (("g", loop.net.arch_g), ("d", loop.net.arch_d)):
-        assert float(relative_cost(arch, loop.treatment._costs[network]).detach()) < 0.95
+        assert loop.remedies is not None
+        assert float(relative_cost(arch, loop.remedies._costs[network]).detach()) < 0.95
 
 
 def test_decisions_lose_their_weakest_choice_at_the_steps_asked_for(digits: ImageData) -> None:

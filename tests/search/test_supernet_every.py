@@ -10,8 +10,10 @@ import torch
 
 from autogan_ray.base.errors import ConfigError
 from autogan_ray.config.study import TrialConfig, load_study_config
-from autogan_ray.metrics.evaluation import Evaluator, Protocol, RealSet
-from autogan_ray.metrics.features import Extractor, ExtractorWeights
+from autogan_ray.metrics.evaluation import Evaluator, Protocol
+from autogan_ray.metrics.extractors.base import ExtractorWeights
+from autogan_ray.metrics.features import Extractor
+from autogan_ray.metrics.scores import RealSet
 from autogan_ray.search.loop import SearchLoop
 from autogan_ray.search.record import SearchRecord
 from autogan_ray.search.scoring import supernet_due

@@ -12,8 +12,9 @@ from torch.nn import functional
 
 from autogan_ray.base.errors import ConfigError
 from autogan_ray.config.study import TrialConfig
-from autogan_ray.metrics.evaluation import Evaluator, Protocol, RealSet
+from autogan_ray.metrics.evaluation import Evaluator, Protocol
 from autogan_ray.metrics.features import Features
+from autogan_ray.metrics.scores import RealSet
 from autogan_ray.search.loop import SearchLoop
 from autogan_ray.spaces.load import load_space
 from autogan_ray.spaces.space import SearchSpace

@@ -18,7 +18,8 @@ from PIL import Image
 from autogan_ray.base.errors import DataError
 from autogan_ray.training import sources
 from autogan_ray.training.checkpoint import load_state, save_state
-from autogan_ray.training.data import BatchStream, ImageData, check_enough, gather, load_data, split_halves, to_uint8
+from autogan_ray.training.data import ImageData, check_enough, load_data, split_halves
+from autogan_ray.training.streams import BatchStream, gather, to_uint8
 
 
 def encoded(seed: int, size: int = 8, mode: str = "RGB") -> bytes:

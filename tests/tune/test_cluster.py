@@ -23,7 +23,7 @@ from autogan_ray.tune.ray_internals import trials_in_cluster_processes
 def test_everything_that_a_driver_needs_next_is_imported_ahead() -> None:
     script = "import sys; from autogan_ray.tune import cluster, runner; assert 'torch' not in sys.modules\n"
     script += "cluster.import_ahead(); before = set(sys.modules)\n"
-    script += "import torch, optuna, ray.tune, autogan_ray.metrics.study, autogan_ray.search.loop\n"
+    script += "import torch, optuna, ray.tune, autogan_ray.metrics.measure, autogan_ray.search.loop\n"
     script += "from autogan_ray.tune import asha, optuna_search, ray_internals, recorder, resume, trainable\n"
     script += "from unittest.mock import MagicMock\n"
     script += (

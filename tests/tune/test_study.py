@@ -25,7 +25,7 @@ from autogan_ray.base.errors import ConfigError
 from autogan_ray.config.study import StudyConfig, TrialConfig
 from autogan_ray.metrics.evaluation import Evaluator, Protocol
 from autogan_ray.metrics.features import Extractor
-from autogan_ray.metrics.study import prepare
+from autogan_ray.metrics.measure import prepare
 from autogan_ray.results.schemas import TABLES
 from autogan_ray.results.trial_log import TrialLogs
 from autogan_ray.search.loop import SearchLoop

@@ -1,10 +1,15 @@
-"""The contract of a search method: which architecture a step runs, how it moves, and the state that takes."""
+"""The contract of a search method: which architecture a step runs, how it moves, and the state that this takes.
+
+To add a method, write ``search/methods/<name>.py`` with a subclass of :class:`ArchitectureMethod` named ``METHOD``, and
+give ``<name>`` its row in the configuration's table of methods.
+"""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -15,14 +20,16 @@ from autogan_ray.metrics.evaluation import Evaluator
 from autogan_ray.nets.relaxation import ArchitectureParameters, Selection
 from autogan_ray.nets.supernet import Supernet
 from autogan_ray.training.data import ImageData
-from autogan_ray.training.ema import Ema
+from autogan_ray.training.steps import Ema
 
 
 @dataclass(frozen=True)
-class Surroundings:
-    """What a method may look at when it is made. It moves logits, and never weights.
+class SearchContext:
+    """What a method may read during a search.
 
     Args:
+        net: the supernet; a method moves its architecture parameters, and never its weights.
+        trial: the resolved configuration.
         ema: of G's weights; its batch-norm statistics are scratch space.
         data: the images, both halves.
         evaluator: scores generators, for methods that learn from scores.
@@ -38,96 +45,115 @@ class Surroundings:
 
 
 @dataclass(frozen=True)
-class Batches:
-    """More of what a step learns from, gathered when it is asked for; all of it follows from (seed, images shown).
+class SearchStep:
+    """One step of a search: its relaxation, its random stream and its batches, all functions of (seed, images shown).
 
     Args:
-        training: real images of the half that weights learn from, those of this step.
-        held_out: the n-th further batch of the half that logits learn from.
-        latents: fresh z.
+        search: section ``[search]`` of the trial.
+        relaxation: in force; None where the method runs single paths.
+        temperature: of the Gumbel relaxations at this step.
+        rng: the step's own random stream.
+        images_shown: real images shown to D before the step.
+        training_images: returns the step's real images from the half that weights learn from.
+        held_out_images: returns the n-th further batch from the half that logits learn from.
+        latents: draws fresh z from ``rng``.
     """
 
-    training: Callable[[], Tensor]
-    held_out: Callable[[int], Tensor]
-    latents: Callable[[], Tensor]
-
-
-@dataclass(frozen=True)
-class Moment:
-    """One point of a search: the relaxation in force, the step's own random stream, its further batches."""
-
     search: SearchConfig
+    relaxation: str | None
     temperature: float
     rng: torch.Generator
     images_shown: int
-    batches: Batches
+    training_images: Callable[[], Tensor]
+    held_out_images: Callable[[int], Tensor]
+    latents: Callable[[], Tensor]
 
     def select(self, logits: ArchitectureParameters) -> Selection:
-        """A draw of the relaxation, with gradient to the logits."""
-        relaxation = self.search.relaxation_in_force
-        assert relaxation is not None, f"{self.search.method} relaxes nothing"
-        return logits.select(relaxation, self.temperature, self.rng, self.search.logits_as_probabilities)
+        """Draws architecture weights from the relaxation, with gradient to the logits."""
+        assert self.relaxation is not None, f"{self.search.method} relaxes nothing"
+        return logits.select(self.relaxation, self.temperature, self.rng, self.search.logits_as_probabilities)
 
     def draw(self, logits: ArchitectureParameters) -> Selection:
-        """The same without gradient: for steps on weights."""
+        """Draws architecture weights without gradient, for steps on weights."""
         with torch.no_grad():
             return self.select(logits)
 
 
+def temperature(schedule: str, start: float, end: float, progress: float) -> float:
+    """Returns the temperature of the Gumbel relaxations, ``start`` at progress 0 and ``end`` at progress 1.
+
+    ``exponential``: start * (end / start) ** progress (the published AdversarialNAS schedule, 5 to 0.1);
+    ``linear``; ``cosine``: end + (start - end) * (1 + cos(pi * progress)) / 2; ``constant``: start.
+    """
+    progress = min(max(progress, 0.0), 1.0)
+    if schedule == "constant":
+        return start
+    if schedule == "linear":
+        return start + (end - start) * progress
+    if schedule == "cosine":
+        return end + (start - end) * (1 + math.cos(math.pi * progress)) / 2
+    assert schedule == "exponential", schedule
+    return float(start * (end / start) ** progress)
+
+
 @dataclass(frozen=True)
 class ArchitectureUpdate:
-    """What one update tells: loss and norm of the logits' gradient, 0-dim tensors."""
+    """The loss of an architecture and the norm of its gradient at one update, 0-dim tensors."""
 
     loss: Tensor
     grad_norm: Tensor
 
+    @classmethod
+    def of(cls, loss: Tensor, logits: ArchitectureParameters) -> ArchitectureUpdate:
+        """Reads the norm from the latest gradient of a network's logits."""
+        grad = logits.logits.grad
+        return cls(loss.detach(), torch.zeros(()) if grad is None else grad.detach().norm())
+
 
 class ArchitectureMethod:
-    """A method that moves nothing; each real one, a file of its own listed in ``methods.py``, overrides what it must.
+    """A method that moves nothing; each real method overrides what it must.
 
-    A step of the loop calls ``begin``; after the warm-up ``update_d``; ``draw`` for D's step on weights; and, in every
-    n-th step, after the warm-up ``update_g``, and ``draw`` for G's step on weights; at its end ``told``.
+    A step of the search calls ``begin_step``; after the warm-up ``update_d``; ``draw_g`` and ``draw_d`` for D's step on
+    weights; at every n-th step also, after the warm-up, ``update_g``, then ``draw_d`` and ``draw_g`` for G's step on
+    weights; at its end ``end_step``.
     """
 
-    def begin(self, net: Supernet, moment: Moment) -> None:
-        """Before anything else of a step."""
+    def __init__(self, context: SearchContext) -> None:
+        self.context, self.net = context, context.net
 
-    def draw(self, logits: ArchitectureParameters, moment: Moment) -> Selection:
-        """What a step on weights runs in the network of these logits, without gradient to them."""
-        return moment.draw(logits)
+    def begin_step(self, step: SearchStep) -> None:
+        """Is called before anything else of a step."""
 
-    def seen(self, real: Tensor) -> Tensor:
-        """Real images [B, C, H, W] as D is to see them: a growing G is compared with images as coarse as its own."""
+    def draw_g(self, step: SearchStep) -> Selection:
+        """Returns what a step on weights runs in G, without gradient to the logits."""
+        return step.draw(self.net.arch_g)
+
+    def draw_d(self, step: SearchStep) -> Selection:
+        """Returns what a step on weights runs in D, without gradient to the logits."""
+        return step.draw(self.net.arch_d)
+
+    def as_seen_by_d(self, real: Tensor) -> Tensor:
+        """Returns real images [B, C, H, W] as D sees them: a growing G is compared with images as coarse as its own."""
         return real
 
-    def update_d(self, net: Supernet, moment: Moment, real: Tensor, z: Tensor) -> ArchitectureUpdate | None:
-        """One step on D's logits from held-out images [B, C, H, W]; None where it moves none."""
+    def update_d(self, step: SearchStep, real: Tensor, z: Tensor) -> ArchitectureUpdate | None:
+        """Makes one step on D's logits from held-out images [B, C, H, W]; returns None where it moves none."""
         return None
 
-    def update_g(self, net: Supernet, moment: Moment, real: Tensor, z: Tensor) -> ArchitectureUpdate | None:
-        """One step on G's logits from held-out images [B, C, H, W]; None where it moves none."""
+    def update_g(self, step: SearchStep, real: Tensor, z: Tensor) -> ArchitectureUpdate | None:
+        """Makes one step on G's logits from held-out images [B, C, H, W]; returns None where it moves none."""
         return None
 
-    def told(self, loss_d: Tensor, loss_g: Tensor | None) -> bool:
-        """The step's losses of both networks' weights, 0-dim (G's: None where it made no step).
+    def end_step(self, loss_d: Tensor, loss_g: Tensor | None) -> bool:
+        """Is called with the losses of both networks' weights, 0-dim; G's is None where G made no step.
 
-        True asks the loop to start both networks' weights, their optimisers and the average anew.
+        Returns whether both networks' weights, their optimisers and the average are to start anew.
         """
         return False
 
     def state_dict(self) -> dict[str, Any]:
-        """All that outlives a step, but for the logits: tensors and plain values."""
+        """Returns all that outlives a step, except the logits: tensors and plain values."""
         return {}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """What ``state_dict`` gave."""
-
-
-class MethodFactory(Protocol):
-    def __call__(self, around: Surroundings) -> ArchitectureMethod: ...
-
-
-def grad_norm(logits: ArchitectureParameters) -> Tensor:
-    """Of the latest gradient of a network's logits, 0-dim."""
-    grad = logits.logits.grad
-    return torch.zeros(()) if grad is None else grad.detach().norm()
+        """Takes what ``state_dict`` returned."""

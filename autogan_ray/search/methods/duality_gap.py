@@ -19,82 +19,73 @@ from torch import Tensor, nn
 
 from autogan_ray.nets.gan import Discriminator, Generator
 from autogan_ray.nets.relaxation import Selection, SingleChoice
-from autogan_ray.nets.supernet import Supernet
-from autogan_ray.search.methods.base import ArchitectureUpdate, Moment, Surroundings
-from autogan_ray.search.methods.gradient import GradientMethod, descend, update_of
-from autogan_ray.training.losses import hinge_d
-from autogan_ray.training.steps import adam, discriminator_step, frozen, generator_step
+from autogan_ray.search.methods.base import ArchitectureUpdate, SearchContext, SearchStep
+from autogan_ray.search.methods.gradient import GradientMethod, descend
+from autogan_ray.training.steps import adam, discriminator_step, frozen, generator_step, hinge_d, with_selection
 
 
 class DualityGap(GradientMethod):
     """Both networks' logits descend the same gap.
 
-    The opponents live in two copies of the networks, which are overwritten before each use and hold no state.
+    The opponents are two copies of the networks, which are overwritten before each use and hold no state.
     """
 
-    def __init__(self, around: Surroundings) -> None:
-        super().__init__(around)
-        self._optim, self._steps = around.trial.optim, around.trial.search.gap_inner_steps
-        self._worst_g: Generator = copy.deepcopy(around.net.generator)
-        self._worst_d: Discriminator = copy.deepcopy(around.net.discriminator)
+    def __init__(self, context: SearchContext) -> None:
+        super().__init__(context)
+        self._worst_g: Generator = copy.deepcopy(self.net.generator)
+        self._worst_d: Discriminator = copy.deepcopy(self.net.discriminator)
 
-    def update_d(self, net: Supernet, moment: Moment, real: Tensor, z: Tensor) -> ArchitectureUpdate | None:
+    def update_d(self, step: SearchStep, real: Tensor, z: Tensor) -> ArchitectureUpdate | None:
+        net = self.net
         if self._adam_d is None:
             return None
-        gap = self.gap(net, moment, real, z, moment.draw(net.arch_g), moment.select(net.arch_d))
+        gap = self.gap(step, real, z, step.draw(net.arch_g), step.select(net.arch_d))
         descend(gap, self._adam_d, net.arch_d)
-        return update_of(gap, net.arch_d)
+        return ArchitectureUpdate.of(gap, net.arch_d)
 
-    def update_g(self, net: Supernet, moment: Moment, real: Tensor, z: Tensor) -> ArchitectureUpdate | None:
+    def update_g(self, step: SearchStep, real: Tensor, z: Tensor) -> ArchitectureUpdate | None:
+        net = self.net
         if self._adam_g is None:
             return None
-        gap = self.gap(net, moment, real, z, moment.select(net.arch_g), moment.draw(net.arch_d))
+        gap = self.gap(step, real, z, step.select(net.arch_g), step.draw(net.arch_d))
         descend(gap, self._adam_g, net.arch_g)
-        return update_of(gap, net.arch_g)
+        return ArchitectureUpdate.of(gap, net.arch_g)
 
-    def gap(
-        self, net: Supernet, moment: Moment, real: Tensor, z: Tensor, chosen_g: Selection, chosen_d: Selection
-    ) -> Tensor:
-        """The gap of the networks that run ``chosen_g`` and ``chosen_d``, on real images [B, C, H, W] and z [B, L].
+    def gap(self, step: SearchStep, real: Tensor, z: Tensor, chosen_g: Selection, chosen_d: Selection) -> Tensor:
+        """Returns the gap of the networks at two selections, on real images [B, C, H, W] and z [B, L].
 
-        0-dim, with gradient to the logits behind the two selections.
+        It is 0-dim, with gradient to the logits behind the selections.
         """
-        still_g, still_d = constant(chosen_g), constant(chosen_d)
-        self._train_opponents(net, moment, still_g, still_d)
+        net, constant_g, constant_d = self.net, constant(chosen_g), constant(chosen_d)
+        self._train_opponents(step, constant_g, constant_d)
         with frozen(net.generator, net.discriminator, self._worst_g, self._worst_d):
-            worst_d = value(self._worst_d, still_d, real, net.generator(z, chosen_g))
+            worst_d = value(self._worst_d, constant_d, real, net.generator(z, chosen_g))
             with torch.no_grad():
-                worst_fake = self._worst_g(z, still_g)
+                worst_fake = self._worst_g(z, constant_g)
             worst_g = value(net.discriminator, chosen_d, real, worst_fake)
         return worst_d - worst_g
 
-    def _train_opponents(self, net: Supernet, moment: Moment, still_g: Selection, still_d: Selection) -> None:
-        """D' learns against the G that is, G' against the D that is; fresh Adam each, as published."""
-        optim = self._optim
+    def _train_opponents(self, step: SearchStep, chosen_g: Selection, chosen_d: Selection) -> None:
+        """Trains D' against the present G, and G' against the present D, with a fresh Adam each, as published."""
+        net, optim = self.net, self.context.trial.optim
         adam_g = _restart(self._worst_g, net.generator, optim.lr_g, optim.betas)
         adam_d = _restart(self._worst_d, net.discriminator, optim.lr_d, optim.betas)
-        with frozen(net.discriminator):
-            for step in range(self._steps):
-                with torch.no_grad():
-                    fake = net.generator(moment.batches.latents(), still_g)
-                held_out = moment.batches.held_out(step)
-                discriminator_step(lambda x: self._worst_d(x, still_d), adam_d, held_out, fake)
-                generator_step(
-                    lambda x: net.discriminator(x, still_d),
-                    lambda z: self._worst_g(z, still_g),
-                    adam_g,
-                    moment.batches.latents(),
-                )
+        generator, discriminator = with_selection(net.generator, chosen_g), with_selection(net.discriminator, chosen_d)
+        worst_g, worst_d = with_selection(self._worst_g, chosen_g), with_selection(self._worst_d, chosen_d)
+        for index in range(step.search.gap_inner_steps):
+            z = step.latents()
+            discriminator_step(generator, worst_d, adam_d, step.held_out_images(index), z)
+            generator_step(worst_g, discriminator, adam_g, step.latents(), [net.discriminator])
 
 
 def value(network: nn.Module, chosen: Selection, real: Tensor, fake: Tensor) -> Tensor:
-    """V(G, D), 0-dim: what D has to gain from real [B, C, H, W] against fake images; at most 0."""
+    """Returns V(G, D), 0-dim, at most 0: minus the hinge loss of D on real and fake images [B, C, H, W]."""
     scores = network(torch.cat([real, fake]), chosen)
     return -hinge_d(scores[: len(real)], scores[len(real) :])
 
 
 def constant(chosen: Selection) -> Selection:
-    """The same weights of choices, without gradient to the logits."""
+    """Returns the same architecture weights without gradient to the logits."""
     return {
         name: SingleChoice(weights.index) if isinstance(weights, SingleChoice) else weights.detach()
         for name, weights in chosen.items()
@@ -103,10 +94,11 @@ def constant(chosen: Selection) -> Selection:
 
 @torch.no_grad()
 def _restart(copied: nn.Module, live: nn.Module, lr: float, betas: tuple[float, float]) -> torch.optim.Adam:
-    """Weights and buffers as they are now, and a fresh optimiser."""
+    """Copies the live network's weights and buffers, and returns a fresh optimiser of the copy."""
     torch._foreach_copy_([*copied.parameters()], [*live.parameters()])
-    for mine, current in zip(copied.buffers(), live.buffers(), strict=True):
-        mine.copy_(current)
-    found = adam([*copied.parameters()], lr, betas)
-    assert found is not None
-    return found
+    for buffer, current in zip(copied.buffers(), live.buffers(), strict=True):
+        buffer.copy_(current)
+    return adam([*copied.parameters()], lr, betas)
+
+
+METHOD = DualityGap

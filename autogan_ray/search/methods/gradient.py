@@ -1,4 +1,4 @@
-"""What the methods that follow a gradient share: one Adam for each network's logits."""
+"""What the methods that follow a gradient have in common: Adam for the logits of each network."""
 
 from __future__ import annotations
 
@@ -9,21 +9,22 @@ import torch
 from torch import Tensor
 
 from autogan_ray.nets.relaxation import ArchitectureParameters
-from autogan_ray.search.methods.base import ArchitectureMethod, ArchitectureUpdate, Surroundings, grad_norm
+from autogan_ray.search.methods.base import ArchitectureMethod, SearchContext
 from autogan_ray.training.steps import adam
 
 
 class GradientMethod(ArchitectureMethod):
-    """A method of gradients. An optimiser is None where a network has no decisions, or D is not searched."""
+    """A method of gradients. An optimiser is None where a network has no decisions, or where D is not searched."""
 
-    def __init__(self, around: Surroundings) -> None:
-        net, optim = around.net, around.trial.optim
+    def __init__(self, context: SearchContext) -> None:
+        super().__init__(context)
+        optim = context.trial.optim
 
         def optimiser(logits: ArchitectureParameters, lr: float) -> torch.optim.Adam | None:
             return adam([logits.logits], lr, optim.betas_arch, optim.weight_decay_arch) if len(logits) else None
 
-        self._adam_g = optimiser(net.arch_g, optim.lr_arch_g)
-        self._adam_d = optimiser(net.arch_d, optim.lr_arch_d) if around.trial.search.search_d else None
+        self._adam_g = optimiser(self.net.arch_g, optim.lr_arch_g)
+        self._adam_d = optimiser(self.net.arch_d, optim.lr_arch_d) if context.trial.search.search_d else None
 
     def state_dict(self) -> dict[str, Any]:
         return {
@@ -38,13 +39,9 @@ class GradientMethod(ArchitectureMethod):
 
 
 def descend(loss: Tensor, optimizer: torch.optim.Optimizer, logits: ArchitectureParameters) -> None:
-    """One step of these logits alone: no other tensor gets a gradient."""
+    """Makes one step on these logits alone: no other tensor gets a gradient."""
     optimizer.zero_grad(set_to_none=True)
-    if loss.requires_grad:  # a path that is all "none" depends on nothing
+    if loss.requires_grad:  # a sampled architecture that is all "none" depends on nothing
         (logits.logits.grad,) = torch.autograd.grad(loss, [logits.logits], allow_unused=True)
         if logits.logits.grad is not None:
             optimizer.step()
-
-
-def update_of(loss: Tensor, logits: ArchitectureParameters) -> ArchitectureUpdate:
-    return ArchitectureUpdate(loss.detach(), grad_norm(logits))

@@ -1,16 +1,13 @@
-"""The methods there are: name -> factory. ``search.method`` of a study names one."""
+"""Finds the method that ``search.method`` of a study names: ``METHOD`` of ``search/methods/<name>.py``."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from types import MappingProxyType
+from importlib import import_module
 
-from autogan_ray.search.methods.adversarial import Adversarial
-from autogan_ray.search.methods.base import MethodFactory
-from autogan_ray.search.methods.duality_gap import DualityGap
-from autogan_ray.search.methods.random import Random
-from autogan_ray.search.methods.reinforce.method import Reinforce
+from autogan_ray.search.methods.base import ArchitectureMethod
 
-METHODS: Mapping[str, MethodFactory] = MappingProxyType(
-    {"adversarial": Adversarial, "duality_gap": DualityGap, "reinforce": Reinforce, "random": Random}
-)
+
+def method_named(name: str) -> type[ArchitectureMethod]:
+    """Returns the class of a method that the configuration knows."""
+    method: type[ArchitectureMethod] = import_module(f"autogan_ray.search.methods.{name}").METHOD
+    return method

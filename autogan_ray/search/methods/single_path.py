@@ -1,65 +1,57 @@
-"""Single paths: one choice at each decision, drawn so that a network comes out."""
+"""Single paths: methods that sample one architecture per step, one choice at each decision, so that it is connected."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 
 import torch
 
-from autogan_ray.nets.relaxation import ArchitectureParameters, Selection, one_hot
+from autogan_ray.nets.relaxation import Selection, one_hot
 from autogan_ray.nets.supernet import Supernet
-from autogan_ray.search.methods.base import ArchitectureMethod, Moment, Surroundings
+from autogan_ray.search.methods.base import ArchitectureMethod, SearchContext, SearchStep
 from autogan_ray.spaces.part import Decision
 
 Path = dict[str, str]
-"""decision -> choice, of one network."""
+"""decision -> choice, of one network: a sampled architecture."""
 
 
-@dataclass(frozen=True)
-class Connected:
-    """Whether choices (of one network, or of both) form a network."""
-
-    net: Supernet
-
-    def __call__(self, choices: Mapping[str, str]) -> bool:
-        return not self.net.space.dead_ends(choices, self.net.shape.image_size)
+def connected(net: Supernet, choices: Mapping[str, str]) -> bool:
+    """Returns whether choices (of one network, or of both) form a network without dead ends."""
+    return not net.space.dead_ends(choices, net.shape.image_size)
 
 
-def uniform_path(
-    decisions: tuple[Decision, ...], connected: Callable[[Mapping[str, str]], bool], rng: torch.Generator
-) -> Path:
-    """Drawn uniformly from the connected ones, by rejection."""
+def uniform_path(net: Supernet, decisions: tuple[Decision, ...], rng: torch.Generator) -> Path:
+    """Draws uniformly from the connected architectures of one network, by rejection."""
     while True:
         drawn = [int(torch.randint(len(decision.choices), (), generator=rng)) for decision in decisions]
         path = {decision.name: decision.choices[index] for decision, index in zip(decisions, drawn, strict=True)}
-        if connected(path):
+        if connected(net, path):
             return path
 
 
 class SinglePath(ArchitectureMethod):
-    """One architecture of each network a step: D's step on weights and G's run the same, as in AutoGAN.
+    """Samples one architecture of each network per step: D's step on weights and G's run the same, as in AutoGAN.
 
-    The logits of both networks become 0 here, which is what is drawn at first: uniform shares.
+    The logits of both networks become 0, as architectures are sampled uniformly at first.
     """
 
-    def __init__(self, around: Surroundings) -> None:
-        self._connected = Connected(around.net)
-        for logits in (around.net.arch_g, around.net.arch_d):
+    def __init__(self, context: SearchContext) -> None:
+        super().__init__(context)
+        for logits in (self.net.arch_g, self.net.arch_d):
             with torch.no_grad():
                 logits.logits.zero_()
-        self._drawn: dict[int, Selection] = {}
 
-    def path_g(self, net: Supernet, moment: Moment) -> Path:
-        """G's architecture of a step."""
-        return uniform_path(net.arch_g.decisions, self._connected, moment.rng)
+    def path_g(self, step: SearchStep) -> Path:
+        """Samples G's architecture of a step."""
+        return uniform_path(self.net, self.net.arch_g.decisions, step.rng)
 
-    def begin(self, net: Supernet, moment: Moment) -> None:
-        path_d = uniform_path(net.arch_d.decisions, self._connected, moment.rng)
-        self._drawn = {
-            id(net.arch_g): one_hot(self.path_g(net, moment), net.arch_g.decisions),
-            id(net.arch_d): one_hot(path_d, net.arch_d.decisions),
-        }
+    def begin_step(self, step: SearchStep) -> None:
+        path_d = uniform_path(self.net, self.net.arch_d.decisions, step.rng)
+        self._selection_g = one_hot(self.path_g(step), self.net.arch_g.decisions)
+        self._selection_d = one_hot(path_d, self.net.arch_d.decisions)
 
-    def draw(self, logits: ArchitectureParameters, moment: Moment) -> Selection:
-        return self._drawn[id(logits)]
+    def draw_g(self, step: SearchStep) -> Selection:
+        return self._selection_g
+
+    def draw_d(self, step: SearchStep) -> Selection:
+        return self._selection_d

@@ -7,7 +7,7 @@ the finite differences of equation 8: these need a step size of their own, and l
 
 The virtual step is plain gradient descent; xi is the learning rate of the network's weights, as DARTS sets it, for it
 is the step the weights are about to take. (That they take it with Adam, which scales it, DARTS ignores as well.) Only
-the network whose logits move steps ahead, on its own loss; its opponent stands still. One draw of each network's
+the network whose logits move steps ahead, on its own loss; its opponent stays as it is. One draw of each network's
 architecture serves both losses.
 """
 
@@ -21,34 +21,39 @@ from torch.func import functional_call
 
 from autogan_ray.nets.relaxation import Selection
 from autogan_ray.nets.supernet import Supernet
-from autogan_ray.search.methods.base import Moment
-from autogan_ray.training.losses import hinge_d, hinge_g
-from autogan_ray.training.steps import frozen
+from autogan_ray.search.methods.base import SearchStep
+from autogan_ray.training.steps import frozen, hinge_d, hinge_g
 
 Weights = dict[str, Tensor]
 Call = Callable[[Weights, Tensor], Tensor]
 
 
-def unrolled_loss_d(net: Supernet, moment: Moment, real: Tensor, z: Tensor, xi: float) -> Tensor:
-    """D's hinge loss on held-out images [B, C, H, W] after its virtual step; with gradient to D's logits alone."""
+def unrolled_loss_d(net: Supernet, step: SearchStep, real: Tensor, z: Tensor, xi: float) -> Tensor:
+    """Returns D's hinge loss on held-out images [B, C, H, W] after its virtual step.
+
+    It has gradient to D's logits alone. ``xi`` is the length of the virtual step.
+    """
     with torch.no_grad():
-        chosen_g = moment.draw(net.arch_g)
-        fake, train_fake = net.generator(z, chosen_g), net.generator(moment.batches.latents(), chosen_g)
-    call = _called(net.discriminator, moment.select(net.arch_d))
+        chosen_g = step.draw(net.arch_g)
+        fake, train_fake = net.generator(z, chosen_g), net.generator(step.latents(), chosen_g)
+    call = _called(net.discriminator, step.select(net.arch_d))
 
     def loss(weights: Weights, real: Tensor, fake: Tensor) -> Tensor:
         scores = call(weights, torch.cat([real, fake]))
         return hinge_d(scores[: len(real)], scores[len(real) :])
 
-    train_real = moment.batches.training()
+    train_real = step.training_images()
     ahead = stepped(net.discriminator, lambda weights: loss(weights, train_real, train_fake), xi)
     return loss(ahead, real, fake)
 
 
-def unrolled_loss_g(net: Supernet, moment: Moment, z: Tensor, xi: float) -> Tensor:
-    """G's hinge loss of images from z after its virtual step on those of other z; with gradient to G's logits alone."""
-    chosen_d, train_z = moment.draw(net.arch_d), moment.batches.latents()
-    call = _called(net.generator, moment.select(net.arch_g))
+def unrolled_loss_g(net: Supernet, step: SearchStep, z: Tensor, xi: float) -> Tensor:
+    """Returns G's hinge loss of images from z after its virtual step on images of other z.
+
+    It has gradient to G's logits alone. ``xi`` is the length of the virtual step.
+    """
+    chosen_d, train_z = step.draw(net.arch_d), step.latents()
+    call = _called(net.generator, step.select(net.arch_g))
 
     def loss(weights: Weights, z: Tensor) -> Tensor:
         return hinge_g(net.discriminator(call(weights, z), chosen_d))
@@ -59,15 +64,15 @@ def unrolled_loss_g(net: Supernet, moment: Moment, z: Tensor, xi: float) -> Tens
 
 
 def stepped(network: nn.Module, loss: Callable[[Weights], Tensor], xi: float) -> Weights:
-    """The network's weights after one step of gradient descent on ``loss``, as functions of whatever that depends on.
+    """Returns the weights after one step of gradient descent on ``loss``, as functions of all that the loss depends on.
 
-    Weights that the loss does not depend on (another path's) stay as they are.
+    Weights that the loss does not depend on (those of operations that did not run) stay as they are.
     """
     weights = {name: weight.detach().requires_grad_() for name, weight in network.named_parameters()}
-    found = loss(weights)
-    if not found.requires_grad:
+    value = loss(weights)
+    if not value.requires_grad:
         return weights
-    slopes = torch.autograd.grad(found, [*weights.values()], create_graph=True, allow_unused=True)
+    slopes = torch.autograd.grad(value, [*weights.values()], create_graph=True, allow_unused=True)
     return {
         name: weight if slope is None else weight - xi * slope
         for (name, weight), slope in zip(weights.items(), slopes, strict=True)

@@ -12,7 +12,7 @@ from torch import Tensor
 from autogan_ray.nets.relaxation import ArchitectureParameters
 from autogan_ray.search.loop import SearchLoop
 from autogan_ray.search.methods import unrolled
-from autogan_ray.search.methods.base import Batches, Moment
+from autogan_ray.search.methods.base import SearchStep
 from autogan_ray.search.methods.duality_gap import DualityGap
 from autogan_ray.spaces.space import SearchSpace
 from autogan_ray.training.data import ImageData
@@ -21,8 +21,8 @@ from tests.search.toys import noise_images, search_of
 XI = 0.3
 
 
-def exact(space: str, method: str, **changes: object) -> tuple[SearchLoop, Moment, Tensor, Tensor]:
-    """A search in float64 with statistics that stand still, one moment of it, held-out images and z."""
+def exact(space: str, method: str, **changes: object) -> tuple[SearchLoop, SearchStep, Tensor, Tensor]:
+    """A search in float64 with statistics that stand still, one step of it, held-out images and z."""
     loop = search_of(noise_images(), method, space, relaxation="softmax", **changes)
     for network in (loop.net.generator, loop.net.discriminator):
         network.double().eval()
@@ -31,8 +31,8 @@ def exact(space: str, method: str, **changes: object) -> tuple[SearchLoop, Momen
         logits.logits.data = torch.randn(logits.logits.shape, generator=rng, dtype=torch.float64) * 0.5
     real, train_real = torch.rand(2, 3, 1, 8, 8, generator=rng, dtype=torch.float64) * 2 - 1
     z, train_z = torch.randn(2, 3, 4, generator=rng, dtype=torch.float64)
-    batches = Batches(lambda: train_real, lambda index: train_real, lambda: train_z)
-    return loop, Moment(loop.trial.search, 1.0, rng, 0, batches), real, z
+    batches = lambda: train_real, lambda index: train_real, lambda: train_z
+    return loop, SearchStep(loop.trial.search, "softmax", 1.0, rng, 0, *batches), real, z
 
 
 def assert_slopes(logits: ArchitectureParameters, gradient: Tensor, loss: Callable[[], Tensor]) -> None:
@@ -56,12 +56,12 @@ def hinge(scores_real: Tensor, scores_fake: Tensor) -> Tensor:
 
 @pytest.mark.parametrize("network", ["g", "d"])
 def test_the_unrolled_gradient_is_that_of_the_loss_after_the_virtual_step(network: str) -> None:
-    loop, moment, real, z = exact("autogan/adversarialnas" if network == "d" else "autogan", "adversarial")
+    loop, step, real, z = exact("autogan/adversarialnas" if network == "d" else "autogan", "adversarial")
     net = loop.net
 
     def after_the_step() -> Tensor:
         """Equation 7 by hand: weights moved in place along their gradient, then moved back."""
-        chosen_g, chosen_d = moment.draw(net.arch_g), moment.draw(net.arch_d)
+        chosen_g, chosen_d = step.draw(net.arch_g), step.draw(net.arch_d)
 
         def loss(real: Tensor, z: Tensor) -> Tensor:
             fake = net.generator(z, chosen_g)
@@ -72,9 +72,7 @@ def test_the_unrolled_gradient_is_that_of_the_loss_after_the_virtual_step(networ
         moving = net.generator if network == "g" else net.discriminator
         weights = [*moving.parameters()]
         kept = [weight.detach().clone() for weight in weights]
-        slopes = torch.autograd.grad(
-            loss(moment.batches.training(), moment.batches.latents()), weights, allow_unused=True
-        )
+        slopes = torch.autograd.grad(loss(step.training_images(), step.latents()), weights, allow_unused=True)
         with torch.no_grad():
             for weight, slope in zip(weights, slopes, strict=True):
                 weight -= XI * (0 if slope is None else slope)
@@ -85,14 +83,14 @@ def test_the_unrolled_gradient_is_that_of_the_loss_after_the_virtual_step(networ
 
     logits = net.arch_g if network == "g" else net.arch_d
     if network == "g":
-        loss = unrolled.unrolled_loss_g(net, moment, z, XI)
+        loss = unrolled.unrolled_loss_g(net, step, z, XI)
     else:
-        loss = unrolled.unrolled_loss_d(net, moment, real, z, XI)
+        loss = unrolled.unrolled_loss_d(net, step, real, z, XI)
     (gradient,) = torch.autograd.grad(loss, [logits.logits])
     assert loss.item() == pytest.approx(after_the_step().item(), rel=1e-9)
     assert_slopes(logits, gradient, after_the_step)
     if network == "g":  # the term of second order is there: without it the gradient is another
-        still = -net.discriminator(net.generator(z, moment.select(net.arch_g)), moment.draw(net.arch_d)).mean()
+        still = -net.discriminator(net.generator(z, step.select(net.arch_g)), step.draw(net.arch_d)).mean()
         (still_gradient,) = torch.autograd.grad(still, [logits.logits])
         assert (still_gradient - gradient).norm() > 1e-2 * gradient.norm()
 
@@ -100,18 +98,18 @@ def test_the_unrolled_gradient_is_that_of_the_loss_after_the_virtual_step(networ
 @pytest.mark.parametrize("network", ["g", "d"])
 def test_the_gradient_of_the_duality_gap_is_that_of_its_formula_at_constant_opponents(network: str) -> None:
     optim = {"lr_g": 1e-3, "lr_d": 1e-3}
-    loop, moment, real, z = exact("adversarialnas", "duality_gap", optim=optim, gap_inner_steps=2)
+    loop, step, real, z = exact("adversarialnas", "duality_gap", optim=optim, gap_inner_steps=2)
     net, method = loop.net, loop.method
     assert isinstance(method, DualityGap)
     worst_g, worst_d = method._worst_g.double().eval(), method._worst_d.double().eval()
     moves_g = network == "g"
-    chosen_g = (moment.select if moves_g else moment.draw)(net.arch_g)
-    chosen_d = (moment.draw if moves_g else moment.select)(net.arch_d)
-    gap = method.gap(net, moment, real, z, chosen_g, chosen_d)
-    still_g, still_d = moment.draw(net.arch_g), moment.draw(net.arch_d)
+    chosen_g = (step.select if moves_g else step.draw)(net.arch_g)
+    chosen_d = (step.draw if moves_g else step.select)(net.arch_d)
+    gap = method.gap(step, real, z, chosen_g, chosen_d)
+    still_g, still_d = step.draw(net.arch_g), step.draw(net.arch_d)
 
     def formula() -> Tensor:
-        fake, now_d = net.generator(z, moment.draw(net.arch_g)), moment.draw(net.arch_d)
+        fake, now_d = net.generator(z, step.draw(net.arch_g)), step.draw(net.arch_d)
         most = -hinge(worst_d(real, still_d), worst_d(fake, still_d))
         least = -hinge(net.discriminator(real, now_d), net.discriminator(worst_g(z, still_g), now_d))
         return most - least
@@ -126,13 +124,13 @@ def test_opponents_that_learn_longer_leave_a_wider_gap() -> None:
     gaps = []
     for steps in (1, 20):
         optim = {"lr_g": 3e-3, "lr_d": 3e-3}
-        loop, moment, *_ = exact("adversarialnas", "duality_gap", optim=optim, gap_inner_steps=steps)
+        loop, step, *_ = exact("adversarialnas", "duality_gap", optim=optim, gap_inner_steps=steps)
         assert isinstance(loop.method, DualityGap)
         loop.method._worst_g.double().eval(), loop.method._worst_d.double().eval()
-        chosen = moment.draw(loop.net.arch_g), moment.draw(loop.net.arch_d)
+        chosen = step.draw(loop.net.arch_g), step.draw(loop.net.arch_d)
         # On the images and z they learn from, so that learning must widen it.
-        training, latents = moment.batches.training(), moment.batches.latents()
-        gaps.append(float(loop.method.gap(loop.net, moment, training, latents, *chosen)))
+        training, latents = step.training_images(), step.latents()
+        gaps.append(float(loop.method.gap(step, training, latents, *chosen)))
     assert gaps[1] > gaps[0] > 0
 
 

@@ -15,17 +15,17 @@ from autogan_ray.base.errors import ConfigError
 from autogan_ray.metrics.scores import Statistics, frechet_distance, inception_score
 from autogan_ray.nets.gan import Generator
 from autogan_ray.nets.relaxation import one_hot
-from autogan_ray.search.dynamic_reset import RestDetector
+from autogan_ray.search.dynamic_reset import PlateauDetector
 from autogan_ray.search.loop import SearchLoop
-from autogan_ray.search.methods.reinforce.controller import NOWHERE, Controller
-from autogan_ray.search.methods.reinforce.levels import coarse, plan_levels
-from autogan_ray.search.methods.reinforce.method import Reinforce
-from autogan_ray.search.methods.reinforce.reward import Reward
-from autogan_ray.search.methods.single_path import Connected, uniform_path
+from autogan_ray.search.methods.reinforce import Reinforce
+from autogan_ray.search.methods.reinforce_parts.controller import BEGINNING, Controller
+from autogan_ray.search.methods.reinforce_parts.levels import coarse, plan_levels
+from autogan_ray.search.methods.reinforce_parts.reward import Reward
+from autogan_ray.search.methods.single_path import connected, uniform_path
 from autogan_ray.spaces.load import load_space
 from autogan_ray.spaces.part import Decision
 from autogan_ray.spaces.space import SearchSpace
-from autogan_ray.training.data import to_uint8
+from autogan_ray.training.streams import to_uint8
 from tests.search.toys import noise_images, pixels, search_of, through_a_file
 
 TWO = (Decision("g.cell1.a", ("x", "y", "z")), Decision("g.cell1.b", ("p", "q")))
@@ -41,14 +41,14 @@ def test_the_controller_draws_as_often_as_it_says_and_knows_how_likely_that_was(
     controller, rng = Controller(TWO, seed=0), torch.Generator().manual_seed(0)
     with torch.no_grad():
         controller.decoders[0].bias.copy_(torch.tensor([1.0, 0.0, -1.0]))
-        found = controller.sample([NOWHERE] * 3000, rng)
+        found = controller.sample([BEGINNING] * 3000, rng)
     counts = Counter(path["g.cell1.a"] for path in found.paths)
-    shares = found.shares["g.cell1.a"][0].double()
+    shares = found.probabilities["g.cell1.a"][0].double()
     assert chisquare([counts[c] for c in "xyz"], 3000 * (shares / shares.sum()).numpy()).pvalue > 1e-3
     for index in range(5):
         product = entropy = 0.0
         for decision in TWO:
-            row = found.shares[decision.name][index]
+            row = found.probabilities[decision.name][index]
             product += math.log(row[decision.choices.index(found.paths[index][decision.name])])
             entropy -= sum(float(p) * math.log(p) for p in row)
         assert float(found.log_probability[index]) == pytest.approx(product, abs=1e-5)
@@ -57,11 +57,13 @@ def test_the_controller_draws_as_often_as_it_says_and_knows_how_likely_that_was(
 
 def test_a_later_choice_depends_on_an_earlier_one_and_on_where_the_sequence_starts() -> None:
     controller, rng = Controller(TWO, seed=0), torch.Generator().manual_seed(0)
-    found = controller.sample([NOWHERE] * 60, rng)
-    rows = {path["g.cell1.a"]: tuple(found.shares["g.cell1.b"][i].tolist()) for i, path in enumerate(found.paths)}
+    found = controller.sample([BEGINNING] * 60, rng)
+    rows = {
+        path["g.cell1.a"]: tuple(found.probabilities["g.cell1.b"][i].tolist()) for i, path in enumerate(found.paths)
+    }
     assert len(rows) == len(set(rows.values())) == 3
     behind = controller.sample([found.start(0)], rng)
-    assert not torch.equal(behind.shares["g.cell1.a"][0], found.shares["g.cell1.a"][0])
+    assert not torch.equal(behind.probabilities["g.cell1.a"][0], found.probabilities["g.cell1.a"][0])
     assert behind.paths[0].keys() == found.paths[0].keys()
 
 
@@ -76,7 +78,7 @@ def test_a_planted_best_genotype_is_found(monkeypatch: pytest.MonkeyPatch) -> No
     space = SearchSpace.from_dict({"name": "two"} | parts)
     planted = {"g.cell1.u": "bilinear", "g.cell1.e": "conv_3x3"}
 
-    def gained(self: Reward, path: Any, judge: Any) -> float:
+    def gained(self: Reward, path: Any, evaluator: Any) -> float:
         made = {d.name: d.choices[path[d.name].index] for d in space.decisions(4, "g")}
         return float(sum(made[name] == choice for name, choice in planted.items()))
 
@@ -86,7 +88,7 @@ def test_a_planted_best_genotype_is_found(monkeypatch: pytest.MonkeyPatch) -> No
     )
     shares = [row[planted[name]][1] for name, row in loop.net.table().items()]
     assert shares == pytest.approx([1 / 3, 1 / 3], abs=0.1)
-    update = method.update_g(loop.net, loop.moment(), torch.zeros(4, 1, 4, 4), torch.zeros(4, 4))
+    update = method.update_g(loop.current_step(), torch.zeros(4, 1, 4, 4), torch.zeros(4, 4))
     assert update is not None and -2 <= update.loss < -1  # minus the mean reward, which began at 2/3
     assert loop.net.genotype().choices == planted
     assert all(row[planted[name]][1] > 0.8 for name, row in loop.net.table().items())
@@ -139,9 +141,9 @@ def test_a_generator_grows_and_the_next_level_starts_from_the_best_of_the_one_be
     small = loop.net.generator(z, path)
     squares = small[:, :, ::2, ::2].repeat_interleave(2, 2).repeat_interleave(2, 3)
     assert small.shape == (2, 1, 16, 16) and torch.equal(small, squares)
-    assert (
-        torch.allclose(method.seen(squares), squares) and method.seen(torch.rand(1, 1, 16, 16))[0, 0, :2, :2].std() == 0
-    )
+    noise = torch.rand(1, 1, 16, 16)
+    assert torch.allclose(method.as_seen_by_d(squares), squares)
+    assert method.as_seen_by_d(noise)[0, 0, :2, :2].std() == 0
     later = [p for name, p in loop.net.generator.named_parameters() if name.startswith("cells.1.")]
     before = [p.detach().clone() for p in later]
     while method._phase == 0:
@@ -152,7 +154,7 @@ def test_a_generator_grows_and_the_next_level_starts_from_the_best_of_the_one_be
     assert all(set(prefix) == {d.name for d in method._levels[0].decisions} for prefix in prefixes)
     assert loop.net.genotype().choices.items() >= prefixes[0].items()
     for seed in range(5):
-        drawn = method._draw(torch.Generator().manual_seed(seed)).paths[0]
+        drawn = method._sample(torch.Generator().manual_seed(seed)).paths[0]
         assert set(drawn) == {d.name for d in loop.net.arch_g.decisions}
         assert any(drawn.items() >= prefix.items() for prefix in prefixes)
     shares = loop.net.arch_g.table()["g.cell1.up"]
@@ -170,7 +172,7 @@ def test_a_search_saved_at_its_second_level_goes_on_the_same() -> None:
     one.step(), other.step()
     assert torch.equal(one.net.arch_g.logits, other.net.arch_g.logits)
     assert one.net.genotype() == other.net.genotype()
-    assert one.scorer.derived() == other.scorer.derived()
+    assert one.scorer.derived(one.net.genotype()) == other.scorer.derived(other.net.genotype())
 
 
 def test_coarse_images_have_the_means_of_their_squares() -> None:
@@ -184,12 +186,14 @@ def test_rewards_are_the_scores_of_the_averaged_generators_path() -> None:
     data = noise_images()
     for kind in ("fid", "is"):
         loop, method = reinforce(reward=kind)
-        reward = Reward(method._around, 8)
-        judge = reward.at(seed=5)
+        reward = Reward(method.context, 8)
+        evaluator = reward.evaluator(seed=5)
         path = one_hot(loop.space.random(8, 1).choices, loop.net.arch_g.decisions)
         network = loop.ema.network.train()
         with torch.no_grad():
-            images = torch.cat([to_uint8(network(z, path)) for z in judge.protocol.latents(network.latents).split(24)])
+            images = torch.cat(
+                [to_uint8(network(z, path)) for z in evaluator.protocol.latents(network.latents).split(24)]
+            )
         features = pixels(images)
         fid = frechet_distance(
             Statistics.of(features.embedding), Statistics.of(pixels(torch.tensor(data.images)).embedding)
@@ -197,37 +201,37 @@ def test_rewards_are_the_scores_of_the_averaged_generators_path() -> None:
         wanted = -math.log(fid) if kind == "fid" else inception_score(features.logits)[0]
         network.eval()
         assert len(images) == 20
-        assert reward.of(path, judge) == pytest.approx(wanted, rel=1e-6)
+        assert reward.of(path, evaluator) == pytest.approx(wanted, rel=1e-6)
         assert not network.training
         with torch.no_grad():
             network.to_image[2].bias.fill_(math.nan)
-        assert reward.of(path, judge) is None
+        assert reward.of(path, evaluator) is None
 
 
-def test_training_at_rest_is_told_by_the_variance_of_a_window() -> None:
+def test_training_has_stalled_where_the_losses_of_a_window_hardly_vary() -> None:
     rng = np.random.default_rng(0)
     for spread in (0.02, 0.05):
         losses = rng.normal(1, spread, 50)
-        detector = RestDetector(50, 1e-3)
+        detector = PlateauDetector(50, 1e-3)
         for loss in losses:
             detector.add("d", torch.tensor(loss))
             detector.add("g", torch.tensor(rng.normal(0, 1)))
-        assert detector.at_rest == (np.var(losses) < 1e-3) == (spread == 0.02)
-    never = RestDetector(0, 1e-3)
+        assert detector.reached == (np.var(losses) < 1e-3) == (spread == 0.02)
+    never = PlateauDetector(0, 1e-3)
     for _ in range(100):
         never.add("d", torch.tensor(1.0))
-    assert not never.at_rest
+    assert not never.reached
 
 
 def test_weights_start_anew_after_the_next_phase_of_the_controller_and_the_controller_does_not() -> None:
     loop, method = reinforce(reset_window=1, reset_variance=1e-3, controller_phases=2, kimg=0.016)
-    loop.step()  # one loss alone has no variance: at rest
-    assert method._rest.at_rest and method._phase == 0
+    loop.step()  # a single loss has no variance: training counts as stalled
+    assert method._plateau.reached and method._phase == 0
     controller = [p.detach().clone() for p in method._controller.parameters()]
-    assert loop._adam_g is not None and len(loop._adam_g.state) > 0
+    assert len(loop._adam_g.state) > 0
     moved = [p.detach().clone() for p in loop.net.generator.parameters()]
     loop.step()
-    assert method._phase == 1 and not method._rest.at_rest
+    assert method._phase == 1 and not method._plateau.reached
     assert len(loop._adam_g.state) == 0
     weights = [*loop.net.generator.parameters()]
     changes = [(a - b).abs().max() for a, b in zip(weights, moved, strict=True) if a.ndim == 4]
@@ -237,7 +241,7 @@ def test_weights_start_anew_after_the_next_phase_of_the_controller_and_the_contr
     assert max(steps) <= 3 * loop.trial.optim.lr_controller
 
 
-def test_the_random_control_has_uniform_shares_and_the_genotype_of_its_seed() -> None:
+def test_the_random_control_has_uniform_probabilities_and_the_genotype_of_its_seed() -> None:
     for seed in (0, 3):
         loop = search_of(noise_images(), "random", "adversarialnas", seed=seed)
         assert loop.net.genotype() == loop.space.random(8, seed)
@@ -248,10 +252,9 @@ def test_the_random_control_has_uniform_shares_and_the_genotype_of_its_seed() ->
 
 
 def test_paths_are_uniform_among_the_connected_ones() -> None:
-    net = search_of(noise_images(), "random", "adversarialnas/fixed").net
-    connected, rng = Connected(net), torch.Generator().manual_seed(0)
-    paths = [uniform_path(net.arch_g.decisions, connected, rng) for _ in range(1000)]
-    assert all(connected(path) for path in paths)
+    net, rng = search_of(noise_images(), "random", "adversarialnas/fixed").net, torch.Generator().manual_seed(0)
+    paths = [uniform_path(net, net.arch_g.decisions, rng) for _ in range(1000)]
+    assert all(connected(net, path) for path in paths)
     ups = Counter(path["g.cell1.u0"] for path in paths)
     assert chisquare(list(ups.values())).pvalue > 1e-3  # up-sampling never disconnects
     pairs = Counter((path["g.cell1.e0"] == "none") + (path["g.cell1.e1"] == "none") for path in paths)
@@ -261,7 +264,7 @@ def test_paths_are_uniform_among_the_connected_ones() -> None:
 
 def test_a_growing_generator_is_scored_as_far_as_it_has_grown() -> None:
     loop, _ = reinforce(16)
-    network = loop.scorer.derived_generator()
+    network = loop.scorer.derived_generator(loop.net.genotype())
     assert isinstance(network, Generator) and network.running == 1
     images = network(torch.randn(2, 4))
     assert torch.equal(images[..., ::2, ::2], images[..., 1::2, 1::2])

@@ -1,8 +1,8 @@
-"""AutoGAN's controller: an LSTM that names one choice after another (Gong et al., ICCV 2019; after Zoph and Le, 2017).
+"""AutoGAN's controller: an LSTM that samples one choice after another (Gong et al., ICCV 2019; Zoph and Le, 2017).
 
-The published one decides the block genes of AutoGAN's cells; this one takes any list of decisions, one token each, in
-the order of the space. Sizes as published: one LSTM cell of 100 units, an embedding over all choices, one linear
-decoder a decision. It works on the CPU, so that what is drawn does not depend on the device.
+The published controller decides the block genes of AutoGAN's cells; this controller takes any list of decisions, a
+token for each, in the order of the space. Sizes are as published: one LSTM cell of 100 units, an embedding over all
+choices, a linear decoder per decision. It runs on the CPU, so that what is sampled does not depend on the device.
 """
 
 from __future__ import annotations
@@ -22,42 +22,47 @@ HIDDEN = 100
 
 @dataclass(frozen=True)
 class Start:
-    """Where a sequence begins: choices of earlier cells, and the LSTM's state (h, c), each [HIDDEN], behind them."""
+    """The beginning of a sequence: choices of earlier cells, and the LSTM's state (h, c), both [HIDDEN], after them."""
 
     path: Path
     h: Tensor
     c: Tensor
 
 
-NOWHERE = Start({}, torch.zeros(HIDDEN), torch.zeros(HIDDEN))
+BEGINNING = Start({}, torch.zeros(HIDDEN), torch.zeros(HIDDEN))
 
 
 @dataclass(frozen=True)
 class Sample:
-    """Architectures drawn together.
+    """N architectures that were sampled together.
 
     Args:
-        paths: of each: its start's choices and the drawn ones.
-        log_probability: [N] of the drawn choices, with gradient to the controller.
+        paths: the choices of each start, followed by the sampled choices.
+        log_probability: [N] of the sampled choices, with gradient to the controller.
         entropy: [N], summed over the decisions.
-        shares: decision -> [N, choices], the probabilities each token was drawn with.
+        probabilities: decision -> [N, choices], with which each token was sampled.
         h, c: [N, HIDDEN], the state behind the last token.
     """
 
     paths: list[Path]
     log_probability: Tensor
     entropy: Tensor
-    shares: dict[str, Tensor]
+    probabilities: dict[str, Tensor]
     h: Tensor
     c: Tensor
 
     def start(self, index: int) -> Start:
-        """Of a next controller, behind one of these architectures."""
+        """Returns where a next controller goes on from the architecture with this number."""
         return Start(self.paths[index], self.h[index].detach().clone(), self.c[index].detach().clone())
 
 
 class Controller(nn.Module):
-    """Args: decisions: at least one; seed: of the initial weights."""
+    """Samples architectures.
+
+    Args:
+        decisions: at least one.
+        seed: of the initial weights.
+    """
 
     def __init__(self, decisions: Sequence[Decision], seed: int) -> None:
         super().__init__()
@@ -71,20 +76,20 @@ class Controller(nn.Module):
             self.decoders = nn.ModuleList(nn.Linear(HIDDEN, count) for count in counts)
 
     def sample(self, starts: Sequence[Start], rng: torch.Generator) -> Sample:
-        """One architecture behind each start."""
+        """Samples an architecture behind each start."""
         h, c = torch.stack([start.h for start in starts]), torch.stack([start.c for start in starts])
         token_input = torch.zeros(len(starts), HIDDEN)
         log_probability, entropy = torch.zeros(len(starts)), torch.zeros(len(starts))
         paths = [dict(start.path) for start in starts]
-        shares: dict[str, Tensor] = {}
+        probabilities: dict[str, Tensor] = {}
         for decision, offset, decoder in zip(self._decisions, self._offsets, self.decoders, strict=True):
             h, c = self.cell(token_input, (h, c))
             log_p = torch.log_softmax(decoder(h), dim=1)
             drawn = torch.multinomial(log_p.detach().exp(), 1, generator=rng)
             log_probability = log_probability + log_p.gather(1, drawn).squeeze(1)
             entropy = entropy - (log_p.exp() * log_p).sum(1)
-            shares[decision.name] = log_p.detach().exp()
+            probabilities[decision.name] = log_p.detach().exp()
             for path, index in zip(paths, drawn.flatten().tolist(), strict=True):
                 path[decision.name] = decision.choices[index]
             token_input = self.embedding(drawn.squeeze(1) + offset)
-        return Sample(paths, log_probability, entropy, shares, h, c)
+        return Sample(paths, log_probability, entropy, probabilities, h, c)

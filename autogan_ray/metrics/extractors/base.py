@@ -1,0 +1,86 @@
+"""The contract of a feature extractor: how its weights are obtained, and how images become features.
+
+A file per extractor stands beside this one, and a row per extractor in ``registry.py``. These files import torch only
+where features are computed, so that plans and listings start at once.
+"""
+
+from __future__ import annotations
+
+import io
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from autogan_ray.config.sections import MetricsConfig
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from autogan_ray.training.data import ImageData
+
+
+@dataclass(frozen=True)
+class ExtractorWeights:
+    """The weights of an extractor as a picklable value, so that a remote worker needs no files.
+
+    Args:
+        name: of the extractor.
+        digest: sha256 of what decides the features (the weights file, or the classifier's parameters).
+        state: a saved ``state_dict``.
+        image_channels: of the images that the network takes, 1 or 3.
+        classes: length of the logits.
+    """
+
+    name: str
+    digest: str
+    state: bytes
+    image_channels: int = 3
+    classes: int = 1008
+
+
+class FeatureExtractor(ABC):
+    """One kind of features; ``name`` is how ``metrics.extractor`` of a study names it."""
+
+    name: str
+
+    @property
+    def label(self) -> str:
+        """How people read a Frechet distance over these features; "FID" is Inception's alone."""
+        return f"FD ({self.name})"
+
+    def missing(self, metrics: MetricsConfig) -> str | None:
+        """Says what is not on this machine and how to get it; None where a study can start."""
+        return None
+
+    @abstractmethod
+    def check(self, metrics: MetricsConfig, labelled: bool) -> None:
+        """Raises MetricError for data or files that cannot serve; files that are not there are no error here.
+
+        Args:
+            labelled: whether the data set has labels.
+        """
+
+    @abstractmethod
+    def prepare(self, data: ImageData, metrics: MetricsConfig) -> ExtractorWeights:
+        """Returns the weights, fetched or trained where necessary. Raises MetricError."""
+
+    @abstractmethod
+    def build(self, weights: ExtractorWeights) -> nn.Module:
+        """Returns the network with its weights, on the CPU."""
+
+    @abstractmethod
+    def extract(self, network: Any, images: Tensor) -> tuple[Tensor, Tensor]:
+        """Returns the features [B, D] and logits [B, classes] of uint8 images [B, 1 or 3, H, W].
+
+        Args:
+            network: from :meth:`build`, on the device of the images.
+        """
+
+
+def saved_state(state: dict[str, Tensor]) -> bytes:
+    """Saves a ``state_dict`` to bytes."""
+    import torch
+
+    buffer = io.BytesIO()
+    torch.save(state, buffer)
+    return buffer.getvalue()

@@ -1,0 +1,117 @@
+"""Inception v3 as torch-fidelity has it: the extractor of the published FID. Its weights are a file or a download."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import pickle
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from autogan_ray.base.errors import MetricError
+from autogan_ray.config.sections import MetricsConfig
+from autogan_ray.metrics.extractors.base import ExtractorWeights, FeatureExtractor, saved_state
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from autogan_ray.training.data import ImageData
+
+INCEPTION = "inception-v3-compat"
+FILE = "weights-inception-2015-12-05-6726825d.pth"
+URL = f"https://github.com/toshas/torch-fidelity/releases/download/v0.2.0/{FILE}"
+SHA256 = "6726825d"
+
+
+class InceptionFeatures(FeatureExtractor):
+    """Features [B, 2048] and logits [B, 1008] of images of any size; a grey image is repeated to three channels."""
+
+    name = INCEPTION
+    label = "FID"
+
+    def missing(self, metrics: MetricsConfig) -> str | None:
+        file = weights_file(metrics)
+        if file.is_file():
+            return None
+        if metrics.weights:
+            return f"extractor weights: {file} does not exist"
+        return (
+            f"extractor weights: {file} does not exist; it is downloaded when the study starts, or get it from "
+            f"{URL} and give its place by --set metrics.weights=PATH"
+        )
+
+    def check(self, metrics: MetricsConfig, labelled: bool) -> None:
+        file = weights_file(metrics)
+        if file.is_file():
+            _read(file, metrics.sha256)
+
+    def prepare(self, data: ImageData, metrics: MetricsConfig) -> ExtractorWeights:
+        """Raises MetricError for weights that are missing, torn, of another digest or of another network."""
+        import torch
+
+        file = weights_file(metrics)
+        if not file.is_file():
+            if metrics.weights:
+                raise MetricError(str(self.missing(metrics)))
+            _download(file)
+        content, digest = _read(file, metrics.sha256)
+        try:
+            state = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+        except (RuntimeError, pickle.UnpicklingError, EOFError, ValueError, KeyError) as error:
+            reason = str(error).splitlines()[0]
+            raise MetricError(f"extractor weights {file}: not a file of weights: {reason}") from error
+        _check_network(state, file)
+        return ExtractorWeights(self.name, digest, saved_state(state))
+
+    def build(self, weights: ExtractorWeights) -> nn.Module:
+        from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
+
+        network: nn.Module = FeatureExtractorInceptionV3(
+            self.name, ["2048", "logits_unbiased"], feature_extractor_weights_path=io.BytesIO(weights.state)
+        )
+        return network
+
+    def extract(self, network: Any, images: Tensor) -> tuple[Tensor, Tensor]:
+        features: tuple[Tensor, Tensor] = network(images.expand(-1, 3, -1, -1))
+        return features
+
+
+def weights_file(metrics: MetricsConfig) -> Path:
+    """Returns the file that the study names, or else torch.hub's place for it."""
+    if metrics.weights:
+        return Path(metrics.weights).expanduser()
+    import torch
+
+    return Path(torch.hub.get_dir()) / "checkpoints" / FILE
+
+
+def _read(file: Path, sha256: str | None) -> tuple[bytes, str]:
+    """Returns (content, digest); the digest must begin as ``sha256``, or else as the published digest does."""
+    content, wanted = file.read_bytes(), sha256 or SHA256
+    digest = hashlib.sha256(content).hexdigest()
+    if not digest.startswith(wanted.lower()):
+        raise MetricError(
+            f"extractor weights {file}: sha256 is {digest[:16]}..., expected {wanted}...; the file is torn or another "
+            "one. Remove it to download it again, or name its digest by --set metrics.sha256=... if it is meant"
+        )
+    return content, digest
+
+
+def _check_network(state: Any, file: Path) -> None:
+    wanted = {"Conv2d_1a_3x3.conv.weight": (32, 3, 3, 3), "fc.weight": (1008, 2048)}
+    for name, shape in wanted.items():
+        if not isinstance(state, dict) or name not in state or tuple(state[name].shape) != shape:
+            raise MetricError(f"extractor weights {file}: no {name} of shape {shape}: not Inception v3's weights")
+
+
+def _download(file: Path) -> None:
+    import torch
+
+    file.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        torch.hub.download_url_to_file(URL, str(file), progress=False)
+    except OSError as error:
+        raise MetricError(
+            f"extractor weights cannot be downloaded from {URL}: {error}; fetch the file elsewhere and give its place "
+            "by --set metrics.weights=PATH, or use --set metrics.extractor=classifier for labelled data"
+        ) from error

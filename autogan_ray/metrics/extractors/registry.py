@@ -1,0 +1,27 @@
+"""The extractors: ``metrics.extractor`` of a study names one of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+from autogan_ray.base.errors import MetricError, nearest
+from autogan_ray.metrics.extractors.base import FeatureExtractor
+from autogan_ray.metrics.extractors.classifier import ClassifierFeatures
+from autogan_ray.metrics.extractors.inception import InceptionFeatures
+
+EXTRACTORS: Mapping[str, FeatureExtractor] = MappingProxyType(
+    {extractor.name: extractor for extractor in (InceptionFeatures(), ClassifierFeatures())}
+)
+
+
+def extractor_named(name: str) -> FeatureExtractor:
+    """Returns an extractor by name. Raises MetricError for an unknown name."""
+    if name not in EXTRACTORS:
+        raise MetricError(f"metrics.extractor = {name!r} is not an extractor; {nearest(name, EXTRACTORS)}")
+    return EXTRACTORS[name]
+
+
+def metric_label(extractor: str) -> str:
+    """Returns how people read a Frechet distance over an extractor's features: "FID", or "FD (classifier)"."""
+    return extractor_named(extractor).label

@@ -1,0 +1,73 @@
+"""What all scores of a study are taken against: data, extractor and real statistics, prepared once by the driver."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+
+from autogan_ray.config.sections import DataConfig, MetricsConfig
+from autogan_ray.metrics.cache import cached
+from autogan_ray.metrics.extractors.base import ExtractorWeights
+from autogan_ray.metrics.extractors.registry import extractor_named
+from autogan_ray.metrics.features import Extractor
+from autogan_ray.metrics.scores import RealSet, Statistics, frechet_distance
+from autogan_ray.training.data import ImageData, load_study_data, split_halves
+
+_FORMAT = "real-v2"
+
+
+@dataclass(frozen=True)
+class Measure:
+    """What every score of a study is taken against.
+
+    Args:
+        data: all images of the study.
+        extractor: the weights of its feature extractor.
+        real: the statistics of its real images.
+    """
+
+    data: ImageData
+    extractor: ExtractorWeights
+    real: RealSet
+
+
+def prepare(
+    data: DataConfig, metrics: MetricsConfig, device: torch.device | str = "cpu", search_batch: int | None = None
+) -> Measure:
+    """Loads the data (:func:`load_study_data`), then calls :func:`measure_against`."""
+    return measure_against(load_study_data(data, metrics, search_batch), metrics, device)
+
+
+def measure_against(images: ImageData, metrics: MetricsConfig, device: torch.device | str = "cpu") -> Measure:
+    """Prepares the extractor and the statistics of the first ``metrics.n_real`` images. Raises MetricError."""
+    weights = extractor_named(metrics.extractor).prepare(images, metrics)
+    return Measure(images, weights, real_set(images, weights, metrics.n_real or len(images), device))
+
+
+def floor(measure: Measure, device: torch.device | str = "cpu") -> float:
+    """Returns the Frechet distance between both halves of the real images: what a perfect generator would score."""
+    extractor = Extractor(measure.extractor, device)
+    halves = [
+        Statistics.of(extractor(torch.from_numpy(measure.data.images[half])).embedding)
+        for half in split_halves(len(measure.data), 0)
+    ]
+    return frechet_distance(halves[0], halves[1])
+
+
+def real_set(data: ImageData, weights: ExtractorWeights, count: int, device: torch.device | str) -> RealSet:
+    """Returns what is known of the first ``count`` images, from the cache where the same was computed before."""
+
+    def extracted() -> dict[str, object]:
+        real = RealSet.of(Extractor(weights, device), data.images[:count])
+        return {
+            "mean": torch.from_numpy(real.statistics.mean),
+            "covariance": torch.from_numpy(real.statistics.covariance),
+            "count": real.statistics.count,
+            "root": real.root,
+            "embedding": real.embedding,
+        }
+
+    kept = cached("real", f"{_FORMAT} {data.digest} {count} {weights.digest}", extracted)
+    statistics = Statistics(kept["mean"].numpy(), kept["covariance"].numpy(), kept["count"])
+    return RealSet(statistics, kept["root"], kept["embedding"])

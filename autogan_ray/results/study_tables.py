@@ -1,0 +1,113 @@
+"""A study as its tables show it: one DataFrame per table, read from the study's folder."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from autogan_ray.base.errors import ResultsError, nearest
+from autogan_ray.results.store import load_table, table_file
+
+
+@dataclass(frozen=True)
+class Study:
+    """A study's tables as DataFrames, read anew at each access, so that a running study can be followed.
+
+    Args:
+        folder: of the study.
+    """
+
+    folder: Path
+
+    @property
+    def studies(self) -> pd.DataFrame:
+        return read_table(self.folder, "studies")
+
+    @property
+    def trials(self) -> pd.DataFrame:
+        return read_table(self.folder, "trials")
+
+    @property
+    def history(self) -> pd.DataFrame:
+        return read_table(self.folder, "history")
+
+    @property
+    def decisions(self) -> pd.DataFrame:
+        return read_table(self.folder, "decisions")
+
+    @property
+    def genotypes(self) -> pd.DataFrame:
+        return read_table(self.folder, "genotypes")
+
+    @property
+    def evaluations(self) -> pd.DataFrame:
+        return read_table(self.folder, "evaluations")
+
+    @property
+    def name(self) -> str:
+        return str(self._own("name"))
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """The study's configuration as it was run. Raises ResultsError where none was recorded."""
+        text = self._own("config_json")
+        try:
+            config = json.loads(text) if isinstance(text, str) else None
+        except json.JSONDecodeError:
+            config = None
+        if not isinstance(config, dict):
+            raise ResultsError(f"study {str(self.folder)!r} has no configuration in config_json")
+        return config
+
+    @property
+    def best(self) -> pd.Series:
+        """The row of ``trials`` with the best evaluation. Raises ResultsError while there is none."""
+        best_id = self._own("best_trial_id")
+        trials = self.trials
+        best = trials[trials["trial_id"] == best_id]
+        if best.empty:  # also where best_id is null, which equals nothing
+            raise ResultsError(f"study {str(self.folder)!r} has no best trial yet: none has a score")
+        return best.iloc[0]
+
+    def _own(self, column: str) -> Any:
+        studies = self.studies
+        if studies.empty:
+            raise ResultsError(f"{self.folder / 'studies.parquet'} has no row")
+        return studies[column].iloc[0]
+
+
+def load_study(folder: str | Path) -> Study:
+    """Opens a study by its folder, finished or running. Raises ResultsError where the folder holds no study."""
+    study = Study(Path(folder))
+    _ = study.studies
+    return study
+
+
+def read_table(folder: Path, name: str) -> pd.DataFrame:
+    """Reads a table just as ``pd.read_parquet`` does, at one moment even while it is being replaced.
+
+    Raises ResultsError for an unknown table, a folder that is no study's, a damaged table, or one that a newer version
+    wrote.
+    """
+    if not table_file(folder, "studies").is_file():
+        hint = _hint(folder)
+        raise ResultsError(f"{str(folder)!r} is not a study's folder: it has no studies.parquet{hint}")
+    return load_table(folder, name).to_pandas()
+
+
+def _hint(folder: Path) -> str:
+    """Names studies in the folder itself, else beside it, for the error message; empty where there are none."""
+    for place in (folder, folder.absolute().parent):
+        names = [study.name for study in list_studies(place)]
+        if names:
+            return f"; in {str(place)!r} there are studies, {nearest(folder.name, names)}"
+    return ""
+
+
+def list_studies(folder: Path, name: str = "*") -> list[Path]:
+    """Returns the sub-folders (of that name) that hold a study, sorted; none where the folder is missing."""
+    return sorted(file.parent for file in folder.glob(f"{name}/studies.parquet")) if folder.is_dir() else []
