@@ -118,40 +118,36 @@ def covariance_root(statistics: Statistics) -> Tensor:
     return (vectors[:, kept] * values[kept].sqrt()).contiguous()
 
 
-def kernel_distance(
-    fake: Tensor, real: Tensor, subsets: int = 100, subset_size: int = 1000, seed: int = 2020
-) -> tuple[float, float]:
+def kernel_distance(fake: Tensor, real: Tensor, subsets: int = 100, seed: int = 2020) -> tuple[float, float]:
     """Returns KID (Binkowski et al. 2018), mean and standard deviation over subsets; unbiased, so it may be below 0.
 
-    ``subset_size`` falls to the smaller set's size where that is less.
+    A subset has 1000 images, as published, or as many as the smaller set has.
     """
     from torch_fidelity.metric_kid import kid_features_to_metric
 
     _check(fake, "fake features")
     _check(real, "real features")
-    size = min(subset_size, len(fake), len(real))
+    size = min(1000, len(fake), len(real))
     kid = kid_features_to_metric(fake, real, kid_subsets=subsets, kid_subset_size=size, rng_seed=seed, verbose=False)
     return float(kid["kernel_inception_distance_mean"]), float(kid["kernel_inception_distance_std"])
 
 
-def inception_score(logits: Tensor, splits: int = 10) -> tuple[float, float]:
-    """Returns exp(E KL(p(y|x) || p(y))) over splits (Salimans et al. 2016), mean and standard deviation."""
+def inception_score(logits: Tensor) -> tuple[float, float]:
+    """Returns exp(E KL(p(y|x) || p(y))) over 10 splits (Salimans et al. 2016), mean and standard deviation."""
     from torch_fidelity.metric_isc import isc_features_to_metric
 
     _check(logits, "logits")
-    score = isc_features_to_metric(logits, splits)
+    score = isc_features_to_metric(logits, 10)
     return float(score["inception_score_mean"]), float(score["inception_score_std"])
 
 
-def precision_recall(fake: Tensor, real: Tensor, neighborhood: int = 3) -> tuple[float, float]:
-    """Returns improved precision and recall (Kynkaanniemi et al. 2019), both from 0 to 1."""
+def precision_recall(fake: Tensor, real: Tensor) -> tuple[float, float]:
+    """Returns improved precision and recall (Kynkaanniemi et al. 2019), both from 0 to 1, with 3 neighbours."""
     from torch_fidelity.metric_prc import prc_features_to_metric
 
     _check(fake, "fake features")
     _check(real, "real features")
-    both = prc_features_to_metric(
-        fake, real, prc_neighborhood=neighborhood, prc_batch_size=2000, save_cpu_ram=True, verbose=False
-    )
+    both = prc_features_to_metric(fake, real, prc_neighborhood=3, prc_batch_size=2000, save_cpu_ram=True, verbose=False)
     return float(both["precision"]), float(both["recall"])
 
 

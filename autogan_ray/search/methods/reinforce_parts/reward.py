@@ -15,9 +15,6 @@ from autogan_ray.search.methods.base import SearchContext
 from autogan_ray.search.methods.reinforce_parts.levels import coarse
 from autogan_ray.training.streams import gather, to_uint8
 
-SPLITS = 10
-"""Number of splits of the Inception Score, as published."""
-
 
 class Reward:
     """Rewards of one level, whose images have the detail of ``side`` px.
@@ -55,7 +52,7 @@ class Reward:
             features = evaluator.features(lambda z: network(z, selection), latents)
             if features is None or not bool(torch.isfinite(features.logits).all()):
                 return None
-            return inception_score(features.logits, SPLITS)[0]
+            return inception_score(features.logits)[0]
         finally:
             network.train(mode)
 
