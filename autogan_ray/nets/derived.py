@@ -26,10 +26,11 @@ def build_generator(
     norm: str | None = None,
     classes: int = 0,
 ) -> Generator:
-    """z [B, latent_dim] -> images [B, image_channels, H, W] in [-1, 1].
+    """A fresh generator, in the plain form: z [B, latent_dim] -> images [B, image_channels, H, W] in [-1, 1].
 
     Args:
-        image_size: side in pixels; None takes the genotype's. Another one is refused unless the networks have as many
+        channels: width of all cells.
+        image_size: side in pixels; None takes the genotype's. Another size is refused unless the networks have as many
             cells there (32 and 48 px have).
         space: None takes the shipped space that the genotype names.
         norm: normalisation in DAG cells, ``none`` or ``batch``; None takes the space's.
@@ -57,7 +58,7 @@ def build_discriminator(
     head: str = "sum",
     classes: int = 0,
 ) -> Discriminator:
-    """Images [B, image_channels, H, W] -> scores [B].
+    """A fresh discriminator, in the plain form: images [B, image_channels, H, W] -> scores [B].
 
     Args:
         head: ``sum`` (published) or ``flatten``.
@@ -89,7 +90,7 @@ def _checked(genotype: Genotype, space: SearchSpace | None, image_size: int | No
 
 
 def inherit(network: nn.Module, weights: Mapping[str, Tensor]) -> None:
-    """Copy a supernet's state into a derived network: the same names, of which the latter has a part.
+    """Copies a supernet's state into a derived network, which has part of its names.
 
     Only the weights of batch norms may be absent from the supernet's, where they are 1 and 0 (see ``OpSpec.affine``).
     """
@@ -102,7 +103,7 @@ def inherit(network: nn.Module, weights: Mapping[str, Tensor]) -> None:
 
 
 def reestimate_batch_norm(network: nn.Module, run_batch: Callable[[int], object], batches: int) -> None:
-    """Replace all batch-norm running statistics by plain means over ``batches`` training-mode forward passes.
+    """Replaces all batch-norm running statistics by plain means over ``batches`` training-mode forward passes.
 
     Inherited weights bring statistics of the supernet's mixture, which are wrong for any single path. Leaves every
     module's mode as it was.

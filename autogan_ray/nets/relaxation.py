@@ -70,13 +70,15 @@ def auxiliary_weight(selection: Selection, decision: Decision) -> float:
 
 
 class ArchitectureParameters:
-    """One vector of logits a decision; not a module, so no network's ``parameters()`` can contain it.
+    """The architecture parameters of one network: a vector of logits for each decision.
+
+    It is not a module, so that no network's ``parameters()`` can contain the logits.
 
     Args:
-        decisions: of one network, in order.
-        generator: source of the initial values, N(0, ``spread``^2) as published (spread 1e-3).
-        connected: whether choices (decision -> choice) form a network. One-path draws that do not are drawn again, so
-            that only networks are trained which could be derived. None takes every draw.
+        decisions: those of the network, in order.
+        generator: the source of the initial values, N(0, ``spread``^2) as published (spread 1e-3).
+        connected: whether choices (decision -> choice) form a network. Sampled architectures that do not
+            are drawn again, so that only networks are trained which could be derived. None takes every draw.
 
     ``auxiliary``: b of the mixtures that are drawn (see :class:`MixtureSelection`); the search sets it anew at every
     step, so it is no state.
@@ -131,7 +133,7 @@ class ArchitectureParameters:
         generator: torch.Generator,
         logits_as_probabilities: bool = False,
     ) -> Selection:
-        """Weights of every decision for one forward pass, with gradient to the logits.
+        """Draws a selection for one forward pass, with gradient to the logits.
 
         ``softmax``: the probabilities p (temperature plays no part). ``gumbel``: softmax((log p + g) / temperature),
         Maddison et al. 2017. ``gumbel_hard``: only the likeliest choice of that draw runs, and its weight is
@@ -149,7 +151,7 @@ class ArchitectureParameters:
             soft = self._softened(self.noise(generator), temperature, logits_as_probabilities)
             return self._rows(soft, self.auxiliary)
         assert relaxation == "gumbel_hard", relaxation
-        noise, largest = self._path(generator, logits_as_probabilities)
+        noise, largest = self._connected_draw(generator, logits_as_probabilities)
         best = largest.tolist()
         if not torch.is_grad_enabled():  # a scale without gradient is worth nothing
             return {decision.name: SingleChoice(index) for decision, index in zip(self.decisions, best, strict=True)}
@@ -162,13 +164,17 @@ class ArchitectureParameters:
         }
 
     def _softened(self, noise: Tensor, temperature: float, as_probabilities: bool) -> Tensor:
-        """softmax((scores + noise) / temperature)."""
+        """Returns softmax((scores + noise) / temperature) [decisions, widest]."""
         scores = _scores(self.log_probabilities(), as_probabilities)
         return torch.softmax((scores + noise.to(scores.device, non_blocking=True)) / temperature, dim=1)
 
-    def _path(self, generator: torch.Generator, as_probabilities: bool) -> tuple[Tensor, Tensor]:
-        """(noise [decisions, widest], number of the largest choice of each decision with it [decisions])."""
-        scores = _scores(self._here(), as_probabilities)
+    def _connected_draw(self, generator: torch.Generator, as_probabilities: bool) -> tuple[Tensor, Tensor]:
+        """Draws noise until the largest choices form a network.
+
+        Returns:
+            The noise [decisions, widest], and the number of each decision's largest choice with it [decisions].
+        """
+        scores = _scores(self._log_probabilities_on_cpu(), as_probabilities)
         for _ in range(1 + MOST_REDRAWS):
             noise = self.noise(generator)
             largest = (scores + noise).argmax(dim=1)
@@ -176,11 +182,11 @@ class ArchitectureParameters:
                 break
         return noise, largest
 
-    def _here(self) -> Tensor:
-        """Log-probabilities on the CPU, which names the operations to run.
+    def _log_probabilities_on_cpu(self) -> Tensor:
+        """Returns the log-probabilities on the CPU, which names the operations to run.
 
-        A GPU is waited for until it has them, so they are read anew only once they have moved. All that writes to
-        logits counts as a move: see :func:`~autogan_ray.training.steps.adam`.
+        Reading them waits for a GPU, so they are read anew only once they have moved. All that writes to logits counts
+        as a move: see :func:`~autogan_ray.training.steps.adam`.
         """
         moved = self.logits._version, self._mask._version
         if self._read is None or self._read[0] != moved:
@@ -191,7 +197,7 @@ class ArchitectureParameters:
         return {decision.name: decision.choices[index] for decision, index in zip(self.decisions, rows, strict=True)}
 
     def expected(self) -> Selection:
-        """The mixture at its expected weights, softmax of the logits, without gradient (``fid_supernet``)."""
+        """Returns the mixture at its expected weights, softmax of the logits, without gradient (``fid_supernet``)."""
         with torch.no_grad():
             return self._rows(self.log_probabilities().exp()) if self.decisions else {}
 
@@ -203,11 +209,11 @@ class ArchitectureParameters:
         return MixtureSelection(rows, dict(self._left), auxiliary)
 
     def left(self) -> dict[str, tuple[str, ...]]:
-        """decision -> the choices it still has, in their order."""
+        """Returns decision -> the choices it still has, in their order."""
         return {d.name: tuple(d.choices[index] for index in self._left_in(d)) for d in self.decisions}
 
     def drop(self, name: str, choice: str) -> None:
-        """Take a choice from a decision for good: its probability is 0, and it is neither drawn nor computed."""
+        """Takes a choice from a decision for good: its probability is 0, and it is neither drawn nor computed."""
         row = [decision.name for decision in self.decisions].index(name)
         decision = self.decisions[row]
         self._keep(row, [index for index in self._left_in(decision) if decision.choices[index] != choice])
@@ -224,19 +230,19 @@ class ArchitectureParameters:
         self._mask[row] = torch.tensor([column in left for column in range(self._mask.shape[1])])
 
     def table(self) -> dict[str, dict[str, tuple[float, float]]]:
-        """decision -> choice -> (logit, probability), as Python floats."""
+        """Returns decision -> choice -> (logit, probability), as Python floats."""
         logits = self.logits.detach().cpu()
-        shares = self.log_probabilities().detach().double().exp().cpu()
+        probabilities = self.log_probabilities().detach().double().exp().cpu()
         return {
             decision.name: {
-                choice: (float(logits[row, column]), float(shares[row, column]))
+                choice: (float(logits[row, column]), float(probabilities[row, column]))
                 for column, choice in enumerate(decision.choices)
             }
             for row, decision in enumerate(self.decisions)
         }
 
     def state_dict(self) -> dict[str, Tensor]:
-        """decision -> logits: names, so that a state survives a change of order.
+        """Returns decision -> logits: under names, so that a state survives a change of order.
 
         A decision that lost choices has a second entry, the numbers of those left, under ``LEFT`` and its name.
         """
@@ -257,7 +263,7 @@ class ArchitectureParameters:
 
 
 def _scores(log_p: Tensor, as_probabilities: bool) -> Tensor:
-    """What Gumbel noise is added to; -inf stays."""
+    """What Gumbel noise is added to: log-probabilities or probabilities, -inf in both where there is no choice."""
     return log_p.exp().masked_fill(log_p.isneginf(), -torch.inf) if as_probabilities else log_p
 
 

@@ -59,7 +59,7 @@ def is_spectral(layer: nn.Module) -> bool:
 
 
 def site_of(layer: nn.Module) -> tuple[nn.Module, str]:
-    """Module and name of the weight that is trained: a functional call puts another there for its time."""
+    """Module and name of the weight that is trained; a functional call puts another weight there for its time."""
     return (_parametrization(layer), "original") if is_spectral(layer) else (layer, "weight")
 
 
@@ -112,7 +112,7 @@ def _keep(norms: Sequence[SpectralNorm], u: Tensor, v: Tensor, columns: torch.Si
 
 
 def stacked(weights: Sequence[Tensor], last: bool) -> Tensor:
-    """[n, ...] of equal shapes, laid out as they are: of convolutions, ``last`` for channels-last."""
+    """Weights of one shape as one tensor [n, ...] of their memory layout; ``last``: convolutions' are channels-last."""
     if last and weights[0].ndim == 4:
         return torch.stack([weight.permute(0, 2, 3, 1) for weight in weights]).permute(0, 1, 4, 2, 3)
     return torch.stack([*weights])

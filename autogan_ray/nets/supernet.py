@@ -71,15 +71,15 @@ class Supernet:
         )
 
     def table(self) -> DecisionTable:
-        """All decisions of both networks."""
+        """Returns logit and probability of every choice of both networks."""
         return self.arch_g.table() | self.arch_d.table()
 
     def probabilities(self) -> dict[str, dict[str, float]]:
         """decision -> choice -> probability, of both networks: of the choices left, or of what a method settled on."""
         left, table = self.arch_g.left() | self.arch_d.left(), self.table()
-        shares = {name: {choice: row[choice][1] for choice in left[name]} for name, row in table.items()}
+        probabilities = {name: {choice: row[choice][1] for choice in left[name]} for name, row in table.items()}
         settled = {**self.arch_g.settled, **self.arch_d.settled}
-        return shares | {name: {choice: 1.0} for name, choice in settled.items()}
+        return probabilities | {name: {choice: 1.0} for name, choice in settled.items()}
 
     def genotype(self) -> Genotype:
         """What follows from the logits by the rules (:mod:`autogan_ray.spaces.derivation.derive`)."""
@@ -89,9 +89,9 @@ class Supernet:
 
 def mean_entropy(table: DecisionTable, network: str) -> float | None:
     """Mean over a network's decisions of entropy / log(number of choices), 0 to 1; None without open decisions."""
-    shares = [
+    entropies = [
         -sum(p * math.log(p) for _, p in row.values() if p > 0) / math.log(len(row))
         for name, row in table.items()
         if name.startswith(f"{network}.") and len(row) > 1
     ]
-    return sum(shares) / len(shares) if shares else None
+    return sum(entropies) / len(entropies) if entropies else None

@@ -84,11 +84,11 @@ class Recorder(nn.Module):
         return 2 * x
 
 
-def test_a_place_computes_only_what_is_left() -> None:
+def test_a_mixed_operation_computes_only_the_choices_left() -> None:
     ran: list[str] = []
-    place = MixedOp(DECISIONS[0], lambda name: Recorder(name, ran))
+    op = MixedOp(DECISIONS[0], lambda name: Recorder(name, ran))
     x = torch.ones(1)
-    assert float(place(x, logits_of().expected())) == pytest.approx(2)
+    assert float(op(x, logits_of().expected())) == pytest.approx(2)
     assert ran == ["x", "z"]
 
 
@@ -99,14 +99,14 @@ SKIPPING = Decision("g.a", ("none", "skip", "y"), edge=True)
 def test_an_auxiliary_skip_adds_b_times_x_where_skip_is_still_a_choice(
     left: Mapping[str, tuple[int, ...]] | None, extra: float
 ) -> None:
-    place = MixedOp(SKIPPING, lambda name: nn.Identity() if name == "skip" else Recorder(name, []))
+    op = MixedOp(SKIPPING, lambda name: nn.Identity() if name == "skip" else Recorder(name, []))
     weights, x = {"g.a": torch.tensor([0.5, 0.25, 0.25])}, torch.tensor([3.0])
-    plain, added = place(x, MixtureSelection(weights, left)), place(x, MixtureSelection(weights, left, 0.25))
+    plain, added = op(x, MixtureSelection(weights, left)), op(x, MixtureSelection(weights, left, 0.25))
     assert torch.equal(added, plain + extra * x)
-    assert torch.equal(place(x, MixtureSelection(weights, left, 0.0)), plain)
+    assert torch.equal(op(x, MixtureSelection(weights, left, 0.0)), plain)
     other = MixedOp(DECISIONS[0], lambda name: Recorder(name, []))
-    shares = {"g.a": torch.tensor([0.5, 0.25, 0.25])}
-    assert torch.equal(other(x, MixtureSelection(shares, None, 0.25)), other(x, shares))
+    weights = {"g.a": torch.tensor([0.5, 0.25, 0.25])}
+    assert torch.equal(other(x, MixtureSelection(weights, None, 0.25)), other(x, weights))
 
 
 def supernet_of(name: str, seed: int) -> Supernet:
@@ -162,7 +162,7 @@ def test_a_supernet_shrunk_to_the_end_runs_just_the_layers_of_its_genotype(name:
             if not list(module.children()):
                 module.register_forward_hook(lambda *_, lead=lead, ran=ran: ran.add(lead))  # type: ignore[misc]
         network.eval()
-        with computed_plainly(network):  # merged kernels pass the layers by
+        with computed_plainly(network):  # weighted kernels pass the layers by
             images = network(z, selection)
         torch.testing.assert_close(network(z, selection), images)
         counts.append(ran)

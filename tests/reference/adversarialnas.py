@@ -10,7 +10,6 @@ from tests.reference.common import (
     DOWN,
     NORMAL,
     Network,
-    blend,
     conv,
     down_op,
     from_latent,
@@ -18,6 +17,7 @@ from tests.reference.common import (
     resize,
     score,
     to_image,
+    weighted_sum,
 )
 
 UP = ("nearest_conv_1x1", "bilinear_conv_1x1", "deconv_3x3_depthwise")
@@ -49,7 +49,7 @@ def _generator_cell(net: Network, index: int, x: Tensor, skips: list[Tensor]) ->
 
     def edge(name: str, x: Tensor) -> Tensor:
         place = f"cells.{index}.edges.{name}"
-        return blend(net, f"g.cell{index + 1}.{name}", NORMAL, lambda choice: normal_op(net, place, choice, x))
+        return weighted_sum(net, f"g.cell{index + 1}.{name}", NORMAL, lambda choice: normal_op(net, place, choice, x))
 
     n0, n1 = (_up_edge(net, index, name, x) for name in ("u0", "u1"))
     n2 = edge("e0", n0) + edge("e1", n1)
@@ -72,7 +72,7 @@ def _up_edge(net: Network, index: int, name: str, x: Tensor) -> Tensor:
             return conv(net, f"{place}.2", raised, 1, bias=False)
         return conv(net, f"{place}.2", torch.relu(resize(x, choice.removesuffix("_conv_1x1"))), 1)
 
-    return blend(net, f"g.cell{index + 1}.{name}", UP, run)
+    return weighted_sum(net, f"g.cell{index + 1}.{name}", UP, run)
 
 
 def discriminator(net: Network, images: Tensor, cells: int = 4) -> Tensor:
@@ -87,7 +87,7 @@ def _discriminator_cell(net: Network, index: int, x: Tensor) -> Tensor:
     """x (N, C, H, W) to (N, Cd, H/2, W/2); in the first cell the edges from the image are convolutions, no ReLU."""
 
     def edge(name: str, x: Tensor, reads_image: bool = False) -> Tensor:
-        return blend(
+        return weighted_sum(
             net,
             f"d.cell{index + 1}.{name}",
             FIRST if reads_image else NORMAL,
@@ -98,7 +98,7 @@ def _discriminator_cell(net: Network, index: int, x: Tensor) -> Tensor:
 
     def down(name: str, x: Tensor) -> Tensor:
         place = f"cells.{index}.edges.{name}"
-        return blend(net, f"d.cell{index + 1}.{name}", DOWN, lambda choice: down_op(net, place, choice, x))
+        return weighted_sum(net, f"d.cell{index + 1}.{name}", DOWN, lambda choice: down_op(net, place, choice, x))
 
     first = index == 0
     a = edge("e0", x, first)

@@ -9,12 +9,12 @@ from tests.reference.common import (
     KERNELS,
     Network,
     batch_norm,
-    blend,
     conv,
     deconv2,
     from_latent,
     resize,
     to_image,
+    weighted_sum,
 )
 
 UP = ("deconv_2x2", "nearest", "bilinear")
@@ -44,11 +44,11 @@ def _cell(net: Network, index: int, x: Tensor, skips: list[Tensor], affine: bool
 
     def normal(name: str, x: Tensor) -> Tensor:
         where = f"{place}.edges.{name}"
-        return blend(net, f"{decision}.{name}", NORMAL, lambda choice: _normal_op(net, where, choice, x, affine))
+        return weighted_sum(net, f"{decision}.{name}", NORMAL, lambda choice: _normal_op(net, where, choice, x, affine))
 
     def up(name: str) -> Tensor:
         layer = f"{place}.edges.{name}.choices.deconv_2x2"
-        return blend(net, f"{decision}.{name}", UP, lambda choice: _up_op(net, layer, choice, x, 2))
+        return weighted_sum(net, f"{decision}.{name}", UP, lambda choice: _up_op(net, layer, choice, x, 2))
 
     u0, u1 = up("u0"), up("u1")
     out = normal("e1", normal("e0", u0)) + normal("e2", u1)
@@ -61,7 +61,7 @@ def _skip(net: Network, index: int, earlier: int, x: Tensor, ratio: int) -> Tens
     """A searched skip between cells, (N, C, H, W) to (N, C, ratio H, ratio W)."""
     layer = f"cells.{index}.skips.{earlier}.choices.deconv_2x2.module"
     decision = f"g.cell{index + 1}.skip{earlier + 1}"
-    return blend(net, decision, UP, lambda choice: _up_op(net, layer, choice, x, ratio))
+    return weighted_sum(net, decision, UP, lambda choice: _up_op(net, layer, choice, x, ratio))
 
 
 def _up_op(net: Network, layer: str, choice: str, x: Tensor, ratio: int) -> Tensor:

@@ -9,7 +9,6 @@ from tests.reference.common import (
     Network,
     average_pool,
     batch_norm,
-    blend,
     conv,
     deconv2,
     from_latent,
@@ -17,6 +16,7 @@ from tests.reference.common import (
     resize,
     score,
     to_image,
+    weighted_sum,
 )
 
 CONV = ("post", "pre")
@@ -42,11 +42,11 @@ def _cell(net: Network, index: int, x: Tensor, skips: list[Tensor]) -> tuple[Ten
     The skip-out is the first unit's output after the incoming skips were added.
     """
     place, decision = f"cells.{index}", f"g.cell{index + 1}"
-    hidden = blend(net, f"{decision}.conv", CONV, lambda kind: _unit(net, index, "unit1", kind, x))
+    hidden = weighted_sum(net, f"{decision}.conv", CONV, lambda kind: _unit(net, index, "unit1", kind, x))
     for earlier, skip in enumerate(skips):
         where, ratio = f"{place}.skips.{earlier}", hidden.shape[2] // skip.shape[2]
         hidden = hidden + _side_path(net, f"{decision}.skip{earlier + 1}", decision, where, skip, ratio)
-    out = blend(net, f"{decision}.conv", CONV, lambda kind: _unit(net, index, "unit2", kind, hidden))
+    out = weighted_sum(net, f"{decision}.conv", CONV, lambda kind: _unit(net, index, "unit2", kind, hidden))
     return out + _side_path(net, f"{decision}.shortcut", decision, f"{place}.shortcut", x, 2), hidden
 
 
@@ -68,7 +68,7 @@ def _norm(net: Network, decision: str, place: str, x: Tensor) -> Tensor:
             return batch_norm(net, f"{place}.norm.choices.batch", x)
         return instance_norm(x) if choice == "instance" else x
 
-    return blend(net, f"{decision}.norm", NORM, run)
+    return weighted_sum(net, f"{decision}.norm", NORM, run)
 
 
 def _up(net: Network, decision: str, place: str, x: Tensor, ratio: int) -> Tensor:
@@ -82,7 +82,7 @@ def _up(net: Network, decision: str, place: str, x: Tensor, ratio: int) -> Tenso
             found = deconv2(net, f"{place}.choices.deconv.layers.{step}", found)
         return found
 
-    return blend(net, f"{decision}.up", UP, run)
+    return weighted_sum(net, f"{decision}.up", UP, run)
 
 
 def _side_path(net: Network, switch: str, decision: str, place: str, x: Tensor, ratio: int) -> Tensor:
@@ -94,7 +94,7 @@ def _side_path(net: Network, switch: str, decision: str, place: str, x: Tensor, 
             return conv(net, f"{place}.choices.yes.conv", _up(net, decision, up, x, ratio), 1)
         return x.new_zeros(())
 
-    return blend(net, switch, SWITCH, run)
+    return weighted_sum(net, switch, SWITCH, run)
 
 
 def first_block(net: Network, x: Tensor) -> Tensor:

@@ -49,7 +49,7 @@ class Network:
         return self.tensors[name]
 
 
-def blend(net: Network, decision: str, order: Sequence[str], run: Callable[[str], Tensor]) -> Tensor:
+def weighted_sum(net: Network, decision: str, order: Sequence[str], run: Callable[[str], Tensor]) -> Tensor:
     """The chosen operation's output, or the weighted sum of the outputs of all of them, in the order given."""
     chosen = net.selection[decision]
     if isinstance(chosen, str):

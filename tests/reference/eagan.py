@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor
 
 from tests.reference.autogan import first_block
-from tests.reference.common import DOWN, NORMAL, Network, blend, down_op, normal_op, score
+from tests.reference.common import DOWN, NORMAL, Network, down_op, normal_op, score, weighted_sum
 
 
 def discriminator(net: Network, images: Tensor, cells: int = 4) -> Tensor:
@@ -24,7 +24,7 @@ def _cell(net: Network, index: int, x: Tensor) -> Tensor:
 
     def edge(name: str, x: Tensor, activation: bool = True) -> Tensor:
         place = f"cells.{index}.edges.{name}"
-        return blend(
+        return weighted_sum(
             net,
             f"d.cell{index + 1}.{name}",
             NORMAL,
@@ -35,7 +35,7 @@ def _cell(net: Network, index: int, x: Tensor) -> Tensor:
         decision, place = f"d.cell{index + 1}.{name}", f"cells.{index}.edges.{name}"
         if decision not in net.selection:
             return x
-        return blend(net, decision, DOWN, lambda choice: down_op(net, place, choice, x))
+        return weighted_sum(net, decision, DOWN, lambda choice: down_op(net, place, choice, x))
 
     a = edge("e0", x)
     b = edge("e1", x) + edge("e2", a)

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 
 import torch
 from torch import Tensor, nn
 
+from autogan_ray.config.sections import ComputeConfig
+from autogan_ray.nets.compute import configured
 from autogan_ray.nets.gan import Discriminator, Generator
+from autogan_ray.nets.relaxation import Selection
 from autogan_ray.nets.shape import Shape
 from autogan_ray.spaces.load import load_space
 from autogan_ray.spaces.space import SearchSpace
@@ -144,22 +147,36 @@ class Distance:
         assert self.gradient <= GRADIENT_TOLERANCE, f"gradients differ by {self.gradient}"
 
 
-def distance(case: Case, theirs: Tensor, ours: Tensor, leaves: Mapping[str, Tensor]) -> Distance:
-    """Between the project's output and the reference's, and between the gradients of one random projection of each."""
-    ours = ours.reshape(theirs.shape)
-    projection = _normal(tuple(theirs.shape), case.rng)
+def outputs(case: Case, selection: Selection) -> list[Tensor]:
+    """The network's output in its plain and in its fast form, from the same buffers; they move once."""
+    before = [buffer.clone() for buffer in case.network.buffers()]
+    found = []
+    for merge in (False, True):
+        configured(case.network, ComputeConfig(merge=merge, channels_last=False), case.size)
+        for buffer, value in zip(case.network.buffers(), before, strict=True):
+            buffer.data.copy_(value)  # unseen by autograd: no backward pass reads these
+        found.append(case.network(case.example, selection))
+    return found
+
+
+def distance(case: Case, theirs: Sequence[Tensor], ours: Tensor, leaves: Mapping[str, Tensor]) -> Distance:
+    """Between the project's outputs and the reference's, and between the gradients of one random projection of each."""
+    ours = ours.reshape(theirs[0].shape)
+    projection = _normal(tuple(ours.shape), case.rng)
     inputs = [case.example, *case.network.parameters(), *leaves.values()]
-    one, other = (
-        [
-            torch.zeros_like(leaf) if gradient is None else gradient
-            for leaf, gradient in zip(
-                inputs, torch.autograd.grad((out * projection).sum(), inputs, allow_unused=True), strict=True
-            )
-        ]
-        for out in (theirs, ours)
-    )
-    gaps = [((a - b).abs().max() / b.abs().max().clamp(min=1)).item() for a, b in zip(one, other, strict=True)]
-    return Distance((theirs - ours).abs().max().item(), max(gaps), other[0].abs().max().item())
+    wanted = _gradients(ours, projection, inputs)
+    gap = gradient_gap = 0.0
+    for output in theirs:
+        gap = max(gap, (output - ours).abs().max().item())
+        for mine, other in zip(_gradients(output, projection, inputs), wanted, strict=True):
+            gradient_gap = max(gradient_gap, ((mine - other).abs().max() / other.abs().max().clamp(min=1)).item())
+    return Distance(gap, gradient_gap, wanted[0].abs().max().item())
+
+
+def _gradients(output: Tensor, projection: Tensor, inputs: Sequence[Tensor]) -> list[Tensor]:
+    """Zero where the output does not depend on an input."""
+    found = torch.autograd.grad((output * projection).sum(), inputs, allow_unused=True)
+    return [torch.zeros_like(x) if grad is None else grad for x, grad in zip(inputs, found, strict=True)]
 
 
 def unread(case: Case, net: Network) -> set[str]:

@@ -1,4 +1,7 @@
-"""The project's networks equal an independent reading of the papers: outputs and all gradients, in double precision."""
+"""The project's networks, in plain and fast form, equal an independent reading of the papers, in double precision.
+
+Outputs, and the gradients of all weights and of the input.
+"""
 
 from __future__ import annotations
 
@@ -18,6 +21,7 @@ from tests.reference.harness import (
     build,
     cells_of,
     distance,
+    outputs,
     random_vectors,
     space_of,
     unread,
@@ -39,7 +43,7 @@ def derived_distance(family: str, size: int, seed: int, choices: dict[str, str])
     case = build(family, size, seed, choices)
     ours, net = case.reference(part_of(family, choices))
     assert not unread(case, net)
-    return distance(case, case.network(case.example), ours, {})
+    return distance(case, outputs(case, {}), ours, {})
 
 
 @pytest.mark.parametrize(("family", "chunk"), DERIVED)
@@ -86,7 +90,7 @@ def test_a_supernet_equals_the_reference_for_any_weights_of_its_choices(family: 
         vectors = random_vectors(case)
         ours, net = case.reference(vectors)
         assert not unread(case, net)
-        distance(case, case.network(case.example, vectors), ours, vectors).check()
+        distance(case, outputs(case, vectors), ours, vectors).check()
 
 
 def scaled_path(
@@ -117,10 +121,10 @@ def test_a_supernet_on_one_path_equals_the_reference_that_runs_every_choice(fami
     for seed in range(2):
         path, vectors, scales = scaled_path(case, seed)
         ours, _ = case.reference(vectors)
-        distance(case, case.network(case.example, path), ours, scales).check()
+        distance(case, outputs(case, path), ours, scales).check()
         plain = {name: SingleChoice(one.index) for name, one in path.items()}
         ours, _ = case.reference({name: (vector > 0).double() for name, vector in vectors.items()})
-        distance(case, case.network(case.example, plain), ours, {}).check()
+        distance(case, outputs(case, plain), ours, {}).check()
 
 
 @pytest.mark.parametrize("family", SEARCHED)
@@ -138,8 +142,8 @@ def test_a_derived_network_with_inherited_weights_equals_the_reference_on_the_su
         mine = part_of(family, choices)
         net = Network(tensors, mine)
         ours = FAMILIES[family].forward(net, derived.example, size, cells_of(mine, FAMILIES[family].part))
-        theirs = derived.network(derived.example)
-        assert (theirs - ours.reshape(theirs.shape)).abs().max() <= OUTPUT_TOLERANCE
+        for theirs in outputs(derived, {}):
+            assert (theirs - ours.reshape(theirs.shape)).abs().max() <= OUTPUT_TOLERANCE
 
 
 @pytest.mark.parametrize("kind", ["derived", "supernet"])
@@ -152,7 +156,7 @@ def test_batch_statistics_and_the_running_ones_after_them_equal_the_reference(fa
         case.network.train()
         vectors = {} if choices else random_vectors(case)
         ours, net = case.reference(part_of(family, choices) if choices else vectors)
-        distance(case, case.network(case.example, vectors), ours, vectors).check()
+        distance(case, outputs(case, vectors), ours, vectors).check()
         buffers = dict(case.network.named_buffers())
         assert set(net.running) == {name for name in buffers if "running" in name}
         for name, value in net.running.items():
@@ -165,7 +169,7 @@ def test_a_training_pass_of_a_discriminator_uses_the_vectors_that_it_leaves_behi
     case = build(family, 32, FIRST_SEED, choices)
     case.network.train()
     before = {name: value.clone() for name, value in case.network.named_buffers()}
-    theirs = case.network(case.example)
+    theirs = outputs(case, {})
     weights, buffers = dict(case.network.named_parameters()), dict(case.network.named_buffers())
     for name, weight in weights.items():
         if name.endswith("original"):  # one power iteration, u first

@@ -141,7 +141,7 @@ class FastDagCell:
         return nodes[cell.output].value, nodes[cell.skip_out].value
 
     def _add_along(self, edge: Edge, total: RunningSum, shared: SharedInput, selection: Selection, mixed: bool) -> None:
-        """Adds what the edge carries; of one that is ``mixed``, what its plan does not compute."""
+        """Adds what the edge carries; where it is ``mixed``, only what the plan of the cell does not compute."""
         if edge.name not in self._ops:
             total.add(shared.value)
         elif mixed:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import random
 import sys
 from collections.abc import Callable, Mapping
@@ -14,7 +15,7 @@ from torch.nn import functional
 
 import autogan_ray
 from autogan_ray.config.sections import ComputeConfig
-from autogan_ray.nets.compute import configured
+from autogan_ray.nets.compute import computed_plainly, configured
 from autogan_ray.nets.fast import shared_input
 from autogan_ray.nets.fast.dilated import same_conv
 from autogan_ray.nets.fast.forward import FastMixedOp
@@ -148,6 +149,23 @@ def test_the_plain_form_runs_nothing_of_the_fast_form(network: str, space: str, 
             sys.setprofile(None)
         assert str(PACKAGE / "nets" / "gan.py") in files
         assert any(Path(file).is_relative_to(PACKAGE / "nets" / "fast") for file in files) == wanted
+
+
+@pytest.mark.parametrize(("network", "space"), NETWORKS)
+def test_the_fast_form_adds_no_state_and_a_copy_of_a_network_runs_its_own_weights(network: str, space: str) -> None:
+    plain, fast, x, decisions = pair(network, space, torch.float64)
+    assert list(plain.state_dict()) == list(fast.state_dict())
+    weights = soft(decisions, torch.float64, 6)
+    plain.eval(), fast.eval()
+    fast(x, weights)  # so that plans are there to be copied
+    copied, wanted = copy.deepcopy(fast), plain(x, weights).detach()
+    with torch.no_grad():
+        for parameter in fast.parameters():
+            parameter.zero_()
+    torch.testing.assert_close(copied(x, weights).detach(), wanted)
+    with computed_plainly(copied):
+        torch.testing.assert_close(copied(x, weights).detach(), wanted)
+    assert copied.fast is not None
 
 
 INVENTED: dict[str, Callable[[], nn.Module]] = {
