@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 
 import click
@@ -16,6 +15,8 @@ from autogan_ray.cli.run import resolve_study
 @options.gpus
 def doctor(study: str | None, gpus: int) -> None:
     """Check this machine for a STUDY: GPUs, data, extractor weights, disk."""
+    import shutil
+
     import torch
 
     from autogan_ray.study.plan import make_plan

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
-import statistics
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -74,6 +72,8 @@ def retrain(
         check_writable(results, "RESULTS")
     except UserError:
         if begun:
+            import shutil
+
             shutil.rmtree(results)  # this call made the folder, for nothing
         raise
     raise SystemExit(_train(jobs, measure, stored, gpus, recipe, resume))
@@ -198,6 +198,8 @@ def _train_all(
 
 def _print_comparison(folder: Path, measure: Measure, results: Sequence[dict[str, Any]], device: str) -> None:
     """Prints the new scores, and beside them all of the same recipe, the untrained networks and the floor."""
+    import statistics
+
     from autogan_ray.metrics.extractors.registry import metric_label
     from autogan_ray.metrics.measure import floor
     from autogan_ray.results.store import read_rows
@@ -226,6 +228,8 @@ def _recipe_of(row: dict[str, Any]) -> str:
 
 
 def _print_group(name: str, metric: str, rows: Sequence[dict[str, Any]]) -> None:
+    import statistics
+
     scores = [row["fid"] for row in rows if row["fid"] is not None]
     if not scores:
         return

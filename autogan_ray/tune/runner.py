@@ -112,7 +112,7 @@ def _fit(plan: Plan, measure: Measure, storage: str, listener: Listener | None, 
     study, folder = plan.study, plan.folder.resolve()
     experiment = f"{storage}/{EXPERIMENT}"
     if fresh and tune.Tuner.can_restore(experiment):
-        raise ResultsError(f"{experiment} holds an earlier run that {plan.folder} does not know; remove either")
+        raise ResultsError(f"{experiment} holds an earlier run that {plan.folder} knows nothing of; remove either")
     recorder = _up_to_date_recorder(plan, listener)
     waiting, first = unfinished_trials(recorder.logs, experiment)
     to_do = len(waiting) + study.tune.num_trials - first
