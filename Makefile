@@ -1,9 +1,10 @@
 # make demo: install, run the digits study, retrain the best.  make test: install, lint, types, tests.
+# make gpu: measure on a GPU.
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 
-.PHONY: install demo test lint clean
+.PHONY: install demo test lint gpu clean
 install: $(VENV)/.installed
 
 # Reinstalls only when the dependencies change.
@@ -24,6 +25,11 @@ lint: install
 # A file a process, in as many as there are processors, four at most: each holds about 1 GB.
 test: lint
 	$(BIN)/python -m pytest -n logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder
+
+# What only a GPU can answer, in ten minutes: OUT is the folder of the results, CIFAR a Parquet file (docs/gpu.md).
+OUT ?= results/gpu
+gpu: install
+	$(BIN)/python benchmarks/gpu.py $(if $(wildcard $(OUT)),--resume,--out) $(OUT) $(if $(CIFAR),--cifar $(CIFAR)) $(ARGS)
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache

@@ -12,7 +12,6 @@ the logits frozen (warm-up) and learning.
 from __future__ import annotations
 
 import argparse
-import io
 import json
 import time
 from collections.abc import Callable
@@ -22,18 +21,16 @@ from typing import Any
 import click
 import numpy as np
 import torch
-from torch import Tensor, nn
+from _random_extractor import random_extractor, random_real
+from torch import Tensor
 
 from autogan_ray.base.errors import UserError
 from autogan_ray.config.overrides import parse_override
 from autogan_ray.config.study import StudyConfig, TrialConfig, load_study_config
 from autogan_ray.metrics.evaluation import KID_SUBSETS, Evaluator, Protocol
-from autogan_ray.metrics.extractors.base import ExtractorWeights
-from autogan_ray.metrics.extractors.classifier import classifier_network
 from autogan_ray.metrics.extractors.inception import INCEPTION
-from autogan_ray.metrics.features import Extractor
 from autogan_ray.metrics.moments import Moments
-from autogan_ray.metrics.scores import RealSet, Statistics, kernel_distance
+from autogan_ray.metrics.scores import kernel_distance
 from autogan_ray.search.loop import SearchLoop
 from autogan_ray.search.scoring import supernet_due
 from autogan_ray.spaces.load import load_space
@@ -83,38 +80,6 @@ class Timed:
     def _wait(self) -> None:
         if self.device.type == "cuda":
             torch.cuda.synchronize()
-
-
-def random_extractor(name: str, channels: int, device: torch.device) -> Extractor:
-    """Of the right form, with the weights it was made with."""
-    if name != INCEPTION:
-        network: nn.Module = classifier_network(channels, 10)
-    else:
-        from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
-
-        class Untrained(FeatureExtractorInceptionV3):  # type: ignore[misc]
-            """Takes no weights: the published class insists on a file."""
-
-            def load_state_dict(self, *_: Any, **__: Any) -> None: ...
-
-        network = Untrained(INCEPTION, ["2048"], feature_extractor_weights_path=_saved({}))
-    state = _saved(network.state_dict()).getvalue()
-    return Extractor(ExtractorWeights(name, "random", state, channels, 10), device)
-
-
-def _saved(state: dict[str, Tensor]) -> io.BytesIO:
-    buffer = io.BytesIO()
-    torch.save(state, buffer)
-    buffer.seek(0)
-    return buffer
-
-
-def random_real(dim: int, device: torch.device) -> RealSet:
-    """Statistics of no images at all, of full rank."""
-    rng = np.random.default_rng(0)
-    root = torch.from_numpy(rng.standard_normal((dim, dim)) / dim**0.5)
-    statistics = Statistics(np.zeros(dim, np.float32), (root @ root.T).numpy(), 10 * dim)
-    return RealSet(statistics, root.to(device), torch.rand(RealSet.KEPT, dim))
 
 
 def loop_of(study: StudyConfig, data: ImageData, evaluator: Evaluator, timed: Timed, **search: Any) -> SearchLoop:
