@@ -42,20 +42,6 @@ from autogan_ray.training.steps import Ema, adam, discriminator_step, generator_
 from autogan_ray.training.streams import BatchStream, Feed, layer_noise, stream, stream_seed
 
 
-def shape_of(trial: TrialConfig, data: ImageData) -> Shape:
-    """Returns the fixed parts of a trial's networks, for a data set."""
-    model = trial.model
-    return Shape(
-        data.image_size,
-        data.channels,
-        model.channels_g,
-        model.channels_d,
-        model.latent_dim,
-        model.norm_g,
-        model.head_d,
-    )
-
-
 class SearchLoop:
     """One search. Iterate :meth:`records`; save and load with ``state_dict`` and ``load_state_dict`` between steps.
 
@@ -87,7 +73,7 @@ class SearchLoop:
         search, optim, seed = trial.search, trial.optim, trial.seed
         self.total_steps, self._relaxation = total_steps(search, evaluations), search.relaxation_in_force
 
-        shape = shape_of(trial, data)
+        shape = Shape.of(trial.model, data.image_size, data.channels)
         rules = rules_of(trial.derive, space, shape)
         rng = stream(seed, "initial weights")
         self.net = Supernet.build(space, shape, rng, self.device, trial.compute, rules)
