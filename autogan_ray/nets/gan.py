@@ -138,6 +138,7 @@ class Generator(nn.Module):
             if isinstance(part, DagPart):
                 self.cells.append(DagCell(part, "g", layout, width, width, shape.norm_g or part.norm, ops))
             else:
+                assert isinstance(part, BlockPart), f"no cell is known here for a part of kind {part.kind!r}"
                 self.cells.append(BlockCell(f"g.cell{layout.number}", layout.number, width, ops))
         self.to_image = nn.Sequential(
             batch_norm(width), nn.ReLU(), conv(width, shape.image_channels, 3, spec_norm=False), nn.Tanh()

@@ -123,5 +123,7 @@ def _row(name: str, text: str) -> str:
 
 def _wrapped(lead: str, text: str) -> str:
     """Returns ``lead`` and text, broken at spaces to the width; later lines begin below the text's."""
+    if not text:
+        return lead.rstrip(" ;")
     indent = " " * (len(lead) + 1)
     return textwrap.fill(text, WIDTH, initial_indent=f"{lead} ", subsequent_indent=indent, break_long_words=False)

@@ -1,6 +1,7 @@
 """The vocabulary: every operation a search space may name, and what it does to the image side.
 
-A value module: the modules behind the names are in ``nets/ops.py``; a test holds the two lists equal.
+A value module: the modules behind the names are in ``nets/ops.py``; a test holds the two
+lists equal and in the same order, another one the table in ``docs/spaces.md``.
 """
 
 from __future__ import annotations

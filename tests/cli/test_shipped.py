@@ -19,7 +19,8 @@ from autogan_ray.spaces.blocks import BlockPart, FixedPart, WholePart
 from autogan_ray.spaces.dag import Cell, DagPart, Edge, EdgeChange
 from autogan_ray.spaces.load import load_space
 from autogan_ray.spaces.operations import OPERATIONS
-from autogan_ray.spaces.sizes import discriminator_cells, generator_cells
+from autogan_ray.spaces.part import Decision, Part
+from autogan_ray.spaces.sizes import CellLayout, discriminator_cells, generator_cells, generator_layout
 from autogan_ray.spaces.space import SearchSpace
 
 pytestmark = pytest.mark.timeout(60)
@@ -153,6 +154,20 @@ def test_the_answer_comes_soon() -> None:
 
 
 # --- the drawing ---------------------------------------------------------------------------------------------
+
+
+def test_a_part_that_says_nothing_of_its_drawing_still_shows_its_cells_and_sides() -> None:
+    class Plain(Part):
+        kind: str = "plain"
+
+        def layout(self, image_size: int) -> tuple[CellLayout, ...]:
+            return generator_layout(image_size)
+
+        def decided(self, layout: CellLayout) -> tuple[Decision, ...]:
+            return (Decision("up", ("nearest", "bilinear")),)
+
+    heading, row = draw_cell(Plain(), "g", 8).splitlines()
+    assert heading.endswith("2 cells, 2 -> 4 -> 8 px") and row.split() == ["up", "nearest", "bilinear"]
 
 
 def test_a_drawing_shows_edges_skips_and_what_single_cells_have_otherwise() -> None:
