@@ -83,7 +83,7 @@ def search(sizes: Sizes, cifar: Path | None, form: Form, seconds: float) -> Iter
         trying = loop_of(1000.0)
         step_s = _seconds_a_step(trying, study.search.d_steps_per_g_step)
         before = time.perf_counter()
-        trying.scorer.derived()
+        trying.scorer.derived(trying.net.genotype())
         scoring_s = sizes.points * (time.perf_counter() - before)
         del trying
         left_s = min(sizes.search_s, seconds - (time.perf_counter() - begin))

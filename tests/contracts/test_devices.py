@@ -128,7 +128,7 @@ def test_a_step_waits_for_the_gpu_only_to_know_the_path_to_run(kind: str) -> Non
         loop.step()
     # Once after each update of one of the two networks' logits, however many draws follow.
     paths = changes.get("relaxation") == "gumbel_hard"
-    assert dict(gpu.waits) == ({"nets/relaxation.py:_here": 2} if paths else {})
+    assert dict(gpu.waits) == ({"nets/relaxation.py:_log_probabilities_on_cpu": 2} if paths else {})
 
 
 @pytest.mark.parametrize(("networks", "shares"), CASES)
