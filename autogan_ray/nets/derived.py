@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 import torch
 from torch import Tensor, nn
 
-from autogan_ray.base.errors import ConfigError, GenotypeError
+from autogan_ray.base.errors import ConfigError, GenotypeError, NotFoundError
 from autogan_ray.nets.gan import Discriminator, Generator
 from autogan_ray.nets.shape import Shape
 from autogan_ray.spaces.genotype import Genotype
@@ -85,7 +85,11 @@ def _equal_shares(space: SearchSpace, genotype: Genotype, classes: int) -> tuple
 def _checked(genotype: Genotype, space: SearchSpace | None, image_size: int | None) -> tuple[Genotype, SearchSpace]:
     if not isinstance(genotype, Genotype):
         raise GenotypeError(f"a Genotype is wanted, not {genotype!r}; autogan_ray.load_genotype makes one of a name")
-    space = space or space_of(genotype)
+    if space is None:
+        try:
+            space = space_of(genotype)
+        except NotFoundError as error:
+            raise NotFoundError(f"{error}; of a space of your own, give space=load_space(PATH)") from error
     return space.resized(genotype, image_size or genotype.image_size), space
 
 

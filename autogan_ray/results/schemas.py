@@ -1,7 +1,8 @@
 """The six result tables (schema 1), column by column: the interface between studies and pandas.
 
 Everything there is to say of a column stands in its one line: name, type, note and where its value comes from. To add
-a column whose value is recorded already, add its line here.
+a column whose value is recorded already, add its line here, and name it in ``tests/results/test_schemas.py``, which
+lists all columns a second time so that none is renamed or moved by accident.
 """
 
 from __future__ import annotations
@@ -16,6 +17,8 @@ import pyarrow as pa
 from autogan_ray.config.methods import METHODS
 
 SCHEMA_VERSION = 1
+"""It rises with a release that adds tables or columns. None is renamed or removed, or changes its type or meaning, so
+that older files and the notebooks that read them stay good."""
 
 TEXT, INT, FLOAT, BOOL = pa.string(), pa.int64(), pa.float64(), pa.bool_()
 TIME = pa.timestamp("us", tz="UTC")

@@ -25,10 +25,12 @@ class ExtractorWeights:
 
     Args:
         name: of the extractor.
-        digest: sha256 of what decides the features (the weights file, or the classifier's parameters).
-        state: a saved ``state_dict``.
+        digest: sha256 in hexadecimal of all that decides the features: the weights file, or the classifier's
+            parameters. The statistics of the real images are cached under it and recorded with it, so an extractor that
+            computes anything else must have another digest.
+        state: a saved ``state_dict``; empty where there are no weights.
         image_channels: of the images that the network takes, 1 or 3.
-        classes: length of the logits.
+        classes: length of the logits; 1 for an extractor without classes.
     """
 
     name: str
@@ -66,11 +68,13 @@ class FeatureExtractor(ABC):
 
     @abstractmethod
     def build(self, weights: ExtractorWeights) -> nn.Module:
-        """Returns the network with its weights, on the CPU."""
+        """Returns the network with its weights, on the CPU; ``nn.Identity()`` for an extractor without weights."""
 
     @abstractmethod
     def extract(self, network: Any, images: Tensor) -> tuple[Tensor, Tensor]:
         """Returns the features [B, D] and logits [B, classes] of uint8 images [B, 1 or 3, H, W].
+
+        An extractor without classes returns logits of zeros, [B, 1]: the Inception Score is then 1.
 
         Args:
             network: from :meth:`build`, on the device of the images.

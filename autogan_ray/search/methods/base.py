@@ -1,7 +1,8 @@
 """The contract of a search method: which architecture a step runs, how it moves, and the state that this takes.
 
 To add a method, write ``search/methods/<name>.py`` with a subclass of :class:`ArchitectureMethod` named ``METHOD``, and
-give ``<name>`` its row in the configuration's table of methods.
+give ``<name>`` its row in the configuration's table of methods. A method that samples architectures uniformly starts
+from :class:`~autogan_ray.search.methods.single_path.SinglePath`; one that samples them by the logits starts from here.
 """
 
 from __future__ import annotations
@@ -112,6 +113,10 @@ class ArchitectureUpdate:
 
 class ArchitectureMethod:
     """A method that moves nothing; each real method overrides what it must.
+
+    A method without a relaxation must override ``draw_g`` and ``draw_d``, which here relax the logits. Both may be
+    called twice in a step: a method that runs one sampled architecture throughout a step samples it in ``begin_step``.
+    Whatever depends on the logits is computed anew in each step, as shrinking removes choices between steps.
 
     A step of the search calls ``begin_step``; after the warm-up ``update_d``; ``draw_g`` and ``draw_d`` for D's step on
     weights; at every n-th step also, after the warm-up, ``update_g``, then ``draw_d`` and ``draw_g`` for G's step on

@@ -32,7 +32,8 @@ def uniform_path(net: Supernet, decisions: tuple[Decision, ...], rng: torch.Gene
 class SinglePath(ArchitectureMethod):
     """Samples one architecture of each network per step: D's step on weights and G's run the same, as in AutoGAN.
 
-    The logits of both networks become 0, as architectures are sampled uniformly at first.
+    The logits of both networks are set to 0, the uniform distribution that architectures are sampled from. A method
+    that keeps its initial logits starts from :class:`~autogan_ray.search.methods.base.ArchitectureMethod` instead.
     """
 
     def __init__(self, context: SearchContext) -> None:
