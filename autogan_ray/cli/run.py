@@ -198,7 +198,7 @@ def _run(
     click.echo("preparing data, extractor and the statistics of the real images (kept for the next time)")
     images = load_study_data(study.data, metrics, max(study.possible("search.batch_size")))
     check_sizes(plan, images.image_size)
-    extractor_named(metrics.extractor).check(metrics, labelled=images.labels is not None)
+    extractor_named(metrics.extractor).check(metrics, classes=images.classes)
     if storage is not None:
         check_storage(storage)
     with cluster(plan, address) as dashboard:
@@ -207,7 +207,7 @@ def _run(
 
         measure = measure_against(images, metrics, driver_device(plan.gpus))
         check_networks(plan, images.image_size, images.channels)
-        click.echo(_header(plan, dashboard) + "\n")
+        click.echo(_header(plan, images.described(), dashboard) + "\n")
         run_options = Options(address, storage, budget_s, options.typed_command())
         outcome = run_study(plan, measure, run_options, _Progress(plan), about)
     click.echo("")
@@ -220,7 +220,7 @@ def _run(
     return 0 if scored else 1
 
 
-def _header(plan: Plan, dashboard: str | None) -> str:
+def _header(plan: Plan, data: str, dashboard: str | None) -> str:
     """What is about to run, where, and on which data."""
     from autogan_ray.metrics.extractors.registry import metric_label
 
@@ -230,7 +230,7 @@ def _header(plan: Plan, dashboard: str | None) -> str:
         f"study      {study.name}: {tune.num_trials} trials of up to {tune.max_evaluations} evaluations, "
         f"{study.search.kimg:g} kimg each",
         f"spaces     {', '.join(plan.spaces)}",
-        f"data       {study.data.source}",
+        f"data       {data}",
         f"metric     {metric_label(study.metrics.extractor)}, {study.metrics.n_fake_search} fakes an evaluation, "
         f"of the {study.metrics.rank_by} network",
         f"resources  {plan.gpus} GPUs, {plan.slots} trials side by side{share}",
@@ -293,7 +293,7 @@ def _print_plan(plan: Plan, resume: bool) -> None:
         missing.append(f"folder: {error}")
 
     click.echo(json.dumps(plan.study.to_dict(), indent=2))
-    click.echo("\n" + _header(plan, None))
+    click.echo("\n" + _header(plan, plan.study.data.source, None))
     click.echo("\ncost       " + _cost_estimate(plan))
     click.echo("missing    " + ("\n           ".join(missing) if missing else "nothing"))
 

@@ -54,11 +54,18 @@ class DataConfig(Value):
     image_size: PositiveInt | None = None
     """Side of the images in pixels; None takes that of the data (48 for stl10)."""
     channels: Literal[1, 3] | None = None
-    """Colour channels of the images; None takes those of the data."""
+    """Colour channels of the images; None takes 3 where any image has colour, else 1."""
     limit: PositiveInt | None = None
-    """Only so many images, the first of the data set, are used; None uses all."""
+    """Only so many images are used, drawn over all of them and over the classes by their shares; None uses all."""
     root: str | None = None
     """Folder of downloaded data sets; None takes $AUTOGAN_RAY_DATA or the user's cache folder."""
+    split: str | None = None
+    """Which split of a folder or of Parquet shards is used: ``train``, ``validation``, ``test`` or ``all``; None takes
+    the training one where there are splits."""
+    image_column: str | None = None
+    """Column of Parquet files that holds the encoded images; None finds it (``image``, ``img``, ...)."""
+    label_column: str | None = None
+    """Column of Parquet files that holds the classes, ``none`` for no labels; None finds it (``label``, ...)."""
 
 
 class MetricsConfig(Value):
@@ -70,7 +77,8 @@ class MetricsConfig(Value):
     sha256: str | None = None
     """Digest of the weights, or its beginning; None demands the digest of the published weights."""
     n_real: PositiveInt | None = None
-    """Number of real images behind the real statistics; None takes all."""
+    """Number of real images behind the real statistics, drawn over all of them and over the classes by their shares;
+    None takes all."""
     n_fake_search: Annotated[int, Field(ge=2)] = 5000
     """Generated images at each evaluation of a search. It is equal for all trials, as the distance depends on it."""
     n_fake_final: Annotated[int, Field(ge=2)] = 50000

@@ -12,9 +12,9 @@ from autogan_ray.metrics.extractors.base import ExtractorWeights
 from autogan_ray.metrics.extractors.registry import extractor_named
 from autogan_ray.metrics.features import Extractor
 from autogan_ray.metrics.scores import RealSet, Statistics, frechet_distance
-from autogan_ray.training.data import ImageData, load_study_data, split_halves
+from autogan_ray.training.data import ImageData, load_study_data
 
-_FORMAT = "real-v2"
+_FORMAT = "real-v3"
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ def prepare(
 
 
 def measure_against(images: ImageData, metrics: MetricsConfig, device: torch.device | str = "cpu") -> Measure:
-    """Prepares the extractor and the statistics of the first ``metrics.n_real`` images. Raises MetricError."""
+    """Prepares the extractor and the statistics of ``metrics.n_real`` images, drawn over all. Raises MetricError."""
     weights = extractor_named(metrics.extractor).prepare(images, metrics)
     return Measure(images, weights, real_set(images, weights, metrics.n_real or len(images), device))
 
@@ -50,16 +50,16 @@ def floor(measure: Measure, device: torch.device | str = "cpu") -> float:
     extractor = Extractor(measure.extractor, device)
     halves = [
         Statistics.of(extractor(torch.from_numpy(measure.data.images[half])).embedding)
-        for half in split_halves(len(measure.data), 0)
+        for half in measure.data.halves(seed=0)
     ]
     return frechet_distance(halves[0], halves[1])
 
 
 def real_set(data: ImageData, weights: ExtractorWeights, count: int, device: torch.device | str) -> RealSet:
-    """Returns what is known of the first ``count`` images, from the cache where the same was computed before."""
+    """Returns what is known of a sample of ``count`` images, from the cache where the same was computed before."""
 
     def extracted() -> dict[str, object]:
-        real = RealSet.of(Extractor(weights, device), data.images[:count])
+        real = RealSet.of(Extractor(weights, device), data.images[data.sample(count)])
         return {
             "mean": torch.from_numpy(real.statistics.mean),
             "covariance": torch.from_numpy(real.statistics.covariance),

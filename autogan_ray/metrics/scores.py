@@ -47,7 +47,8 @@ class RealSet:
     Args:
         statistics: of all real features.
         root: float64 [D, rank], of their covariance: computed once, as it costs more than all the rest of a distance.
-        embedding: float32 [N, D] of at most ``KEPT`` real images, for KID and for precision and recall.
+        embedding: float32 [N, D] of at most ``KEPT`` real images, evenly over their order, for KID and for precision
+            and recall.
     """
 
     statistics: Statistics
@@ -61,8 +62,9 @@ class RealSet:
         """Extracts the features of uint8 images [N, C, H, W]."""
         features = extract(torch.from_numpy(images.copy()))
         statistics = Statistics.of(features.embedding)
-        # A slice of its own: a view would carry all images' features through every pickle.
-        return cls(statistics, covariance_root(statistics), features.embedding[: cls.KEPT].clone())
+        count = len(images)
+        kept = torch.arange(min(count, cls.KEPT)) * count // min(count, cls.KEPT)  # over all: files are sorted by class
+        return cls(statistics, covariance_root(statistics), features.embedding[kept])
 
 
 def frechet_distance(fake: Statistics, real: Statistics, root: Tensor | None = None) -> float:

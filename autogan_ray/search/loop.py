@@ -36,7 +36,7 @@ from autogan_ray.search.remedies import Remedies
 from autogan_ray.search.scoring import Scorer, supernet_due
 from autogan_ray.search.tuning import WeightTuner
 from autogan_ray.spaces.space import SearchSpace
-from autogan_ray.training.data import ImageData, split_halves
+from autogan_ray.training.data import ImageData
 from autogan_ray.training.memory import peak_memory_mib
 from autogan_ray.training.steps import Ema, adam, discriminator_step, generator_step, with_selection
 from autogan_ray.training.streams import BatchStream, Feed, layer_noise, stream, stream_seed
@@ -84,7 +84,7 @@ class SearchLoop:
         self._adam_d = adam([*self.net.discriminator.parameters()], optim.lr_d, optim.betas)
 
         self._feed, size = Feed(data, self.device), search.batch_size
-        weights, held_out = split_halves(len(data), stream_seed(seed, "halves") % 2**32)
+        weights, held_out = data.halves(stream_seed(seed, "halves") % 2**32)
         self._weight_stream = BatchStream(weights, size, stream_seed(seed, "weight batches"))
         self._arch_stream = BatchStream(held_out, size, stream_seed(seed, "architecture batches"))
         self._more_stream = BatchStream(held_out, size, stream_seed(seed, "further batches"))

@@ -16,7 +16,8 @@ from autogan_ray.metrics.extractors.registry import extractor_named
 from autogan_ray.search.methods.reinforce_parts.levels import plan_levels
 from autogan_ray.spaces.load import load_space
 from autogan_ray.spaces.space import SearchSpace
-from autogan_ray.training import sources
+from autogan_ray.training.data import request_of
+from autogan_ray.training.images import sources
 
 
 @dataclass(frozen=True)
@@ -131,8 +132,7 @@ def image_form(study: StudyConfig) -> tuple[int, int] | None:
     Raises:
         DataError: the data set does not have the form that the study names.
     """
-    data = study.data
-    return sources.form(data.source, data.image_size, data.channels, Path(data.root) if data.root else None)
+    return sources.form(request_of(study.data))
 
 
 def check_sizes(plan: Plan, image_size: int) -> None:

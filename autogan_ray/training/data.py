@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from autogan_ray.base.errors import DataError
 from autogan_ray.config.sections import DataConfig, MetricsConfig
+from autogan_ray.training.images.sampling import split_halves, spread_sample
+
+if TYPE_CHECKING:
+    from autogan_ray.training.images.sources import Loaded, Request
+
+_FEW = 12
+"""Classes that are named one by one in a line about the data."""
 
 
 @dataclass(frozen=True)
@@ -19,18 +28,28 @@ class ImageData:
     Args:
         name: the source, as the study names it.
         images: uint8 [N, C, H, W], C 1 or 3, H = W, not writable: all trials of a node read one copy.
-        labels: int64 [N], or None.
+        labels: int64 [N], from 0 on, or None.
         digest: sha256 over shape, images and labels.
+        class_names: of the classes 0, 1, ...; empty without labels.
+        about: what a user should know of the reading, such as what was left out.
     """
 
     name: str
     images: np.ndarray
     labels: np.ndarray | None
     digest: str
+    class_names: tuple[str, ...] = ()
+    about: tuple[str, ...] = ()
 
     @classmethod
-    def of(cls, name: str, images: np.ndarray, labels: np.ndarray | None = None) -> ImageData:
-        """Raises DataError unless images are square uint8 of 1 or 3 channels with as many labels."""
+    def of(
+        cls, name: str, images: np.ndarray, labels: np.ndarray | None = None, class_names: Sequence[str] = ()
+    ) -> ImageData:
+        """Raises DataError unless images are square uint8 of 1 or 3 channels with as many labels.
+
+        Args:
+            class_names: None are given where classes are called by their numbers.
+        """
         if images.dtype != np.uint8 or images.ndim != 4:
             raise DataError(f"data {name!r}: {images.dtype} of shape {images.shape}; images are uint8 [N, C, H, W]")
         count, channels, height, width = images.shape
@@ -50,7 +69,9 @@ class ImageData:
             digest.update(labels.data)
             labels.setflags(write=False)
         images.setflags(write=False)
-        return cls(name, images, labels, digest.hexdigest())
+        if labels is not None and not class_names:
+            class_names = [str(number) for number in range(int(labels.max()) + 1)]
+        return cls(name, images, labels, digest.hexdigest(), tuple(class_names))
 
     def __len__(self) -> int:
         return len(self.images)
@@ -64,6 +85,36 @@ class ImageData:
     def channels(self) -> int:
         return int(self.images.shape[1])
 
+    @property
+    def classes(self) -> int:
+        """How many classes there are images of; 0 without labels."""
+        return 0 if self.labels is None else len(np.unique(self.labels))
+
+    def halves(self, seed: int) -> tuple[np.ndarray, np.ndarray]:
+        """Returns two halves drawn by a seed, as sorted indices; both have each class, to within one image."""
+        return split_halves(len(self), self.labels, seed)
+
+    def sample(self, size: int | None) -> np.ndarray:
+        """Returns sorted indices of a sample, always the same, in which each class has its share; None takes all."""
+        return spread_sample(len(self), self.labels, size)
+
+    def described(self) -> str:
+        """Returns the data set in one line: count, side, channels, classes with their sizes, what was left out."""
+        size, colour = self.image_size, "grey" if self.channels == 1 else "colour"
+        line = f"{self.name}: {len(self):,} images of {size}x{size} px, {colour}, {self._classes()}"
+        return "; ".join([line, *self.about])
+
+    def _classes(self) -> str:
+        if self.labels is None:
+            return "no labels"
+        sizes = np.bincount(self.labels, minlength=len(self.class_names))
+        if len(sizes) == 1:
+            return f"1 class ({self.class_names[0]})"
+        if len(sizes) <= _FEW:
+            named = ", ".join(f"{name} {size:,}" for name, size in zip(self.class_names, sizes, strict=True))
+            return f"{len(sizes)} classes ({named})"
+        return f"{len(sizes)} classes of {sizes.min():,} to {sizes.max():,} images"
+
 
 def load_data(
     source: str,
@@ -73,23 +124,60 @@ def load_data(
     root: Path | None = None,
     download: bool = True,
     limit: int | None = None,
+    split: str | None = None,
+    image_column: str | None = None,
+    label_column: str | None = None,
 ) -> ImageData:
     """Loads a data set by source: ``digits``, ``cifar10``, ``stl10``, ``imagefolder:DIR``, ``parquet:FILE_OR_DIR``.
 
+    Images are decoded as a viewer shows them (:mod:`autogan_ray.training.images.decoding`). Labels of any kind become
+    class numbers (:mod:`autogan_ray.training.images.class_labels`).
+
     Args:
         image_size: side in pixels; None takes the data's own (48 for stl10).
-        channels: 1 or 3; None follows the data.
-        root: of downloaded sets; None takes :func:`autogan_ray.training.sources.data_root`.
+        channels: 1 or 3; None takes 3 where any image has colour.
+        root: of downloaded sets; None takes :func:`autogan_ray.training.images.sources.data_root`.
         download: fetch what is missing (the driver may, a trial never).
-        limit: take the first so many images.
+        limit: take so many images, drawn over all of them and over the classes by their shares.
+        split: of a folder or of shards: ``train``, ``validation``, ``test``, ``all``; None takes the training one.
+        image_column, label_column: of Parquet files; None finds them, ``label_column="none"`` takes no labels.
 
     Raises:
-        DataError: unknown source, missing, unreadable, undecodable, or of another size than the first image.
+        DataError: unknown source, missing, unreadable, undecodable, of another size than the first image, labels that
+            are no classes or not there for each image, a split or a column that is not there.
     """
-    from autogan_ray.training.sources import read_source
+    from autogan_ray.training.images.sources import Request
 
-    images, labels = read_source(source, image_size, channels, root, download, limit)
-    return ImageData.of(source, images, labels)
+    return read_data(Request(source, image_size, channels, root, download, limit, split, image_column, label_column))
+
+
+def read_data(request: Request) -> ImageData:
+    """Loads a data set as :func:`load_data` does."""
+    from autogan_ray.training.images.sources import read
+
+    loaded = read(request)
+    data = ImageData.of(request.source, loaded.images, loaded.labels, loaded.class_names)
+    return replace(data, about=tuple(_about(loaded)))
+
+
+def _about(loaded: Loaded) -> Iterator[str]:
+    """Yields what a user should know of the reading: what was not taken, and why."""
+    from autogan_ray.training.images.folder import said
+
+    if loaded.available > len(loaded.images):
+        yield f"{len(loaded.images):,} taken of {loaded.available:,}"
+    if loaded.remark:
+        yield loaded.remark
+    if loaded.left_out:
+        yield f"left out: {said(loaded.left_out)}"
+
+
+def request_of(data: DataConfig) -> Request:
+    """Returns what section ``[data]`` of a study asks for."""
+    from autogan_ray.training.images.sources import Request
+
+    values = data.model_dump()
+    return Request(**values | {"root": Path(data.root) if data.root else None})
 
 
 def load_study_data(data: DataConfig, metrics: MetricsConfig, search_batch: int | None = None) -> ImageData:
@@ -100,13 +188,7 @@ def load_study_data(data: DataConfig, metrics: MetricsConfig, search_batch: int 
 
     Raises DataError.
     """
-    images = load_data(
-        data.source,
-        image_size=data.image_size,
-        channels=data.channels,
-        root=Path(data.root) if data.root else None,
-        limit=data.limit,
-    )
+    images = read_data(request_of(data))
     if search_batch is not None:
         check_enough(images, search_batch, halves=True)
     if (metrics.n_real or 0) > len(images):
@@ -123,10 +205,3 @@ def check_enough(data: ImageData, batch_size: int, halves: bool) -> None:
             f"data {data.name!r} has {len(data)} images, {part} {there}: fewer than one batch of {batch_size}; lower "
             f"the batch size to at most {max(there, 1)}, or give more images"
         )
-
-
-def split_halves(count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Returns two disjoint sorted index arrays, int64, that cover 0 .. count-1 and differ in length by at most one."""
-    order = np.random.default_rng([seed, 0x5717]).permutation(count)
-    middle = (count + 1) // 2
-    return np.sort(order[:middle]), np.sort(order[middle:])

@@ -29,7 +29,7 @@ def weights(
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("AUTOGAN_RAY_CACHE", str(tmp_path_factory.mktemp("cache")))
         metrics = MetricsConfig(extractor=request.param)
-        extractor_named(request.param).check(metrics, labelled=True)
+        extractor_named(request.param).check(metrics, classes=10)
         return extractor_named(request.param).prepare(few(digits), metrics)
 
 
@@ -92,7 +92,7 @@ def test_an_extractor_that_cannot_serve_raises_before_it_computes(digits: ImageD
     for name in HERE:
         extractor = extractor_named(name)
         try:
-            extractor.check(MetricsConfig(extractor=name), labelled=False)
+            extractor.check(MetricsConfig(extractor=name), classes=0)
         except MetricError:
             with pytest.raises(MetricError):
                 extractor.prepare(unlabelled, MetricsConfig(extractor=name))

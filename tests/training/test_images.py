@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import pickle
 import subprocess
 import sys
@@ -10,23 +9,14 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
-import pandas as pd
 import pytest
 import torch
-from PIL import Image
 
 from autogan_ray.base.errors import DataError
-from autogan_ray.training import sources
 from autogan_ray.training.checkpoint import load_state, save_state
-from autogan_ray.training.data import ImageData, check_enough, load_data, split_halves
+from autogan_ray.training.data import ImageData, check_enough, load_data
+from autogan_ray.training.images import sources
 from autogan_ray.training.streams import BatchStream, gather, to_uint8
-
-
-def encoded(seed: int, size: int = 8, mode: str = "RGB") -> bytes:
-    pixels = np.random.default_rng(seed).integers(0, 256, (size, size, 3) if mode == "RGB" else (size, size), np.uint8)
-    buffer = io.BytesIO()
-    Image.fromarray(pixels).save(buffer, "PNG")
-    return buffer.getvalue()
 
 
 def test_digits_are_the_real_ones(digits: ImageData) -> None:
@@ -67,15 +57,6 @@ def test_a_batch_is_a_copy_that_no_step_can_use_to_change_the_images(digits: Ima
         digits.images[0] = 1
 
 
-@pytest.mark.parametrize("count", [2, 9, 1797])
-def test_halves_are_disjoint_cover_all_and_depend_on_the_seed_alone(count: int) -> None:
-    one, other = split_halves(count, 4)
-    assert sorted([*one, *other]) == list(range(count)) and abs(len(one) - len(other)) <= 1
-    assert np.array_equal(one, split_halves(count, 4)[0])
-    if count > 100:
-        assert not np.array_equal(one, split_halves(count, 5)[0])
-
-
 def test_batches_depend_on_the_position_alone_and_every_epoch_visits_each_image_once() -> None:
     indices = np.arange(100, 137)
     stream = BatchStream(indices, 5, seed=3)
@@ -92,51 +73,6 @@ def test_too_few_images_for_a_batch_are_counted(digits: ImageData) -> None:
     check_enough(digits, 898, halves=True)
     with pytest.raises(DataError, match="each half of it has 898: fewer than one batch of 899"):
         check_enough(digits, 899, halves=True)
-
-
-def test_folders_give_labels_by_their_first_level(tmp_path: Path) -> None:
-    for name in ("b/2.png", "a/x/1.png", "a/0.PNG"):
-        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / name).write_bytes(encoded(len(name)))
-    found = load_data(f"imagefolder:{tmp_path}")
-    assert found.images.shape == (3, 3, 8, 8) and found.labels.tolist() == [0, 0, 1]
-    (tmp_path / "loose.png").write_bytes(encoded(9))
-    assert load_data(f"imagefolder:{tmp_path}").labels is None
-
-
-@pytest.mark.parametrize("struct", [True, False])
-@pytest.mark.parametrize("mode", ["RGB", "L"])
-def test_parquet_holds_bytes_or_structs_grey_or_coloured(tmp_path: Path, struct: bool, mode: str) -> None:
-    cells = [encoded(index, mode=mode) for index in range(600)]
-    images = [{"bytes": cell, "path": None} for cell in cells] if struct else cells
-    pd.DataFrame({"image": images, "label": range(600)}).to_parquet(tmp_path / "a.parquet")
-    found = load_data(f"parquet:{tmp_path}")
-    assert found.images.shape == (600, 3 if mode == "RGB" else 1, 8, 8) and found.labels.tolist() == list(range(600))
-    pixels = np.asarray(Image.open(io.BytesIO(cells[599])))
-    assert np.array_equal(found.images[599].squeeze(), pixels.transpose(2, 0, 1) if mode == "RGB" else pixels)
-    assert load_data(f"parquet:{tmp_path}/a.parquet", limit=7, image_size=4, channels=1).images.shape == (7, 1, 4, 4)
-
-
-@pytest.mark.parametrize(
-    ("cells", "message"),
-    [
-        ({"image": ["text"]}, "'image' holds str"),
-        ({"image": [b"junk"]}, "row 0 cannot be decoded"),
-        ({"picture": [b"x"]}, "its columns: picture"),
-        ({"image": []}, "has no images"),
-        ({"image": [encoded(0), encoded(1, 9)]}, "row 1 has 9x9 px, the first image 8x8"),
-    ],
-)
-def test_what_a_parquet_file_can_get_wrong(tmp_path: Path, cells: dict[str, list], message: str) -> None:
-    pd.DataFrame(cells).to_parquet(tmp_path / "a.parquet")
-    with pytest.raises(DataError, match=message):
-        load_data(f"parquet:{tmp_path}")
-
-
-def test_a_file_that_is_no_parquet_is_named(tmp_path: Path) -> None:
-    (tmp_path / "a.parquet").write_bytes(b"hello")
-    with pytest.raises(DataError, match=r"a\.parquet is not Parquet"):
-        load_data(f"parquet:{tmp_path}")
 
 
 def test_cifar10_is_read_from_torchvisions_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

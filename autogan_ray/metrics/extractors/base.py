@@ -55,11 +55,11 @@ class FeatureExtractor(ABC):
         return None
 
     @abstractmethod
-    def check(self, metrics: MetricsConfig, labelled: bool) -> None:
+    def check(self, metrics: MetricsConfig, classes: int) -> None:
         """Raises MetricError for data or files that cannot serve; files that are not there are no error here.
 
         Args:
-            labelled: whether the data set has labels.
+            classes: of the data set, 0 where it has no labels.
         """
 
     @abstractmethod

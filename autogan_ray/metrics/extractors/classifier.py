@@ -34,18 +34,19 @@ class ClassifierFeatures(FeatureExtractor):
 
     name = "classifier"
 
-    def check(self, metrics: MetricsConfig, labelled: bool) -> None:
-        if not labelled:
+    def check(self, metrics: MetricsConfig, classes: int) -> None:
+        if classes < 2:
             raise MetricError(
-                "extractor 'classifier' learns from labels, and this data set has none; use --set "
-                "metrics.extractor=inception-v3-compat, or give labels"
+                f"extractor 'classifier' learns from labels, and this data set has {classes or 'none'}"
+                f"{' class' if classes else ''}; use --set metrics.extractor=inception-v3-compat, or give labels of "
+                "two classes or more"
             )
 
     def prepare(self, data: ImageData, metrics: MetricsConfig) -> ExtractorWeights:
         """Trains the classifier, or reads what an earlier call trained on the same data."""
         import torch
 
-        self.check(metrics, data.labels is not None)
+        self.check(metrics, data.classes)
         images, labels = data.images, data.labels
         assert labels is not None
 

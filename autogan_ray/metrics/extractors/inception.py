@@ -40,7 +40,7 @@ class InceptionFeatures(FeatureExtractor):
             f"{URL} and give its place by --set metrics.weights=PATH"
         )
 
-    def check(self, metrics: MetricsConfig, labelled: bool) -> None:
+    def check(self, metrics: MetricsConfig, classes: int) -> None:
         file = weights_file(metrics)
         if file.is_file():
             _read(file, metrics.sha256)

@@ -1,0 +1,190 @@
+"""Encoded images in a column of Parquet files, one file or many shards."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import re
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from autogan_ray.base.errors import DataError, nearest
+from autogan_ray.training.images.listing import Listing, chosen_split, split_named
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+IMAGE_COLUMNS = ("image", "img", "images", "picture", "jpg", "png")
+LABEL_COLUMNS = ("label", "labels", "class", "target")
+NO_LABELS = "none"
+"""``data.label_column`` of a study that uses no labels."""
+
+
+def parquet_listing(
+    path: Path, source: str, split: str | None, image_column: str | None, label_column: str | None
+) -> Listing:
+    """Lists the rows of a Parquet file, or of all below a folder in the order of their relative paths.
+
+    Shards named as ``train-00000-of-00002.parquet``, or in a folder ``train``, belong to that split. Labels are read
+    here, images when they are asked for, row group by row group.
+
+    Args:
+        split: ``data.split`` (:func:`chosen_split`).
+        image_column: None takes the first of ``IMAGE_COLUMNS`` that is there, or the only column that holds bytes.
+        label_column: None takes the first of ``LABEL_COLUMNS`` that is there, else none; ``none`` takes none.
+
+    Raises:
+        DataError: no or damaged files, columns that are not there, a split that is not there or not clear.
+    """
+    left_out: Counter[str] = Counter()
+    files = _shards(path, source, split, left_out)
+    readers = [_opened(file, source) for file in files]
+    image_names = [_image_column(reader.schema_arrow, image_column, file, source) for file, reader in readers]
+    label_names = [_label_column(reader.schema_arrow, label_column, file, source) for file, reader in readers]
+    labels: list[Any] | None = None if None in label_names else []
+    for (file, reader), name in zip(readers, label_names, strict=True):
+        if labels is not None and name is not None:
+            for _, batch in _batches(file, reader, name, range(reader.num_row_groups), source):
+                labels += batch.to_pylist()
+    first = np.concatenate([[0], np.cumsum([reader.metadata.num_rows for _, reader in readers])])
+
+    def encoded(indices: np.ndarray) -> Iterator[tuple[str, bytes]]:
+        for (file, reader), name, start, end in zip(readers, image_names, first[:-1], first[1:], strict=True):
+            rows = indices[(indices >= start) & (indices < end)] - start
+            yield from _images(file, reader, name, rows, source)
+
+    column = next((name for name in label_names if name), "")
+    names = _class_names(readers[0][1].schema_arrow, column)
+    place = f"data {source!r}: column {column!r}"
+    return Listing(int(first[-1]), labels, encoded, names, place, left_out)
+
+
+def _shards(path: Path, source: str, split: str | None, left_out: Counter[str]) -> list[Path]:
+    files = [path]
+    if path.is_dir():
+        below = sorted(path.rglob("*.parquet"))
+        files = [file for file in below if not any(part.startswith(".") for part in file.relative_to(path).parts)]
+        left_out["hidden files"] += len(below) - len(files)
+        left_out += Counter()  # drops zeros
+    if not files or not files[0].is_file():
+        raise DataError(f"data {source!r}: no Parquet file at {path}")
+    if not path.is_dir():
+        return files
+    splits = [_split_of(file.relative_to(path)) for file in files]
+    wanted = chosen_split(splits, split, source)
+    for name, count in Counter(found for found in splits if wanted not in (None, found)).items():
+        left_out[f"shards of the split {name}" if name else "shards of no split"] += count
+    return [file for file, found in zip(files, splits, strict=True) if wanted in (None, found)]
+
+
+def _split_of(file: Path) -> str | None:
+    """Returns the split of a shard: by the first word of its name, else by the folders above it."""
+    words = [re.split(r"[-_.]", file.stem)[0], *reversed(file.parts[:-1])]
+    return next((split for word in words if (split := split_named(word))), None)
+
+
+@contextlib.contextmanager
+def _damage(file: Path, what: str, source: str) -> Iterator[None]:
+    """Turns whatever Arrow raises for damaged bytes into an error that names the place."""
+    try:
+        yield
+    except DataError:
+        raise
+    except Exception as error:  # Arrow has errors of its own and passes on those of the system and of Python
+        raise DataError(f"data {source!r}: {file} {what}: {' '.join(str(error).split())[:200]}") from error
+
+
+def _opened(file: Path, source: str) -> tuple[Path, pq.ParquetFile]:
+    import pyarrow.parquet as pq
+
+    with _damage(file, "is not Parquet", source):
+        reader = pq.ParquetFile(file)
+        _ = reader.schema_arrow, reader.metadata.num_rows
+        return file, reader
+
+
+def _image_column(schema: pa.Schema, asked: str | None, file: Path, source: str) -> str:
+    names = schema.names
+    if asked is not None:
+        if asked not in names:
+            raise DataError(f"data.image_column = {asked!r}: {file} has no such column; {nearest(asked, names)}")
+        return asked
+    known = [name for name in IMAGE_COLUMNS if name in names]
+    holding = known or [field.name for field in schema if _holds_bytes(field.type)]
+    if not known and len(holding) != 1:
+        raise DataError(
+            f"data {source!r}: {file} has no column 'image'; its columns: {', '.join(names)}; name the one that holds "
+            "encoded images by data.image_column"
+        )
+    return holding[0]
+
+
+def _holds_bytes(kind: pa.DataType) -> bool:
+    import pyarrow as pa
+
+    if pa.types.is_struct(kind):
+        return any(kind.field(index).name == "bytes" for index in range(kind.num_fields))
+    return bool(pa.types.is_binary(kind) or pa.types.is_large_binary(kind))
+
+
+def _label_column(schema: pa.Schema, asked: str | None, file: Path, source: str) -> str | None:
+    names = schema.names
+    if asked == NO_LABELS and asked not in names:
+        return None
+    if asked is not None:
+        if asked not in names:
+            raise DataError(f"data.label_column = {asked!r}: {file} has no such column; {nearest(asked, names)}")
+        return asked
+    return next((name for name in LABEL_COLUMNS if name in names), None)
+
+
+def _batches(
+    file: Path, reader: pq.ParquetFile, column: str, groups: Sequence[int], source: str
+) -> Iterator[tuple[int, pa.Array]]:
+    """Yields (row group, values) of a column of some row groups, in batches, so that memory is bounded."""
+    for group in groups:
+        with _damage(file, f"is damaged in row group {group}", source):
+            for batch in reader.iter_batches(512, row_groups=[group], columns=[column]):
+                yield group, batch.column(0)
+
+
+def _images(
+    file: Path, reader: pq.ParquetFile, column: str, rows: np.ndarray, source: str
+) -> Iterator[tuple[str, bytes]]:
+    """Yields (name, encoded bytes) of the given rows of a file, int64 [n], sorted."""
+    sizes = [reader.metadata.row_group(group).num_rows for group in range(reader.num_row_groups)]
+    first = np.concatenate([[0], np.cumsum(sizes, dtype=np.int64)])
+    for group in range(reader.num_row_groups):
+        wanted = rows[(rows >= first[group]) & (rows < first[group + 1])]
+        start = int(first[group])
+        for _, batch in _batches(file, reader, column, [group] if len(wanted) else [], source):
+            here = wanted[(wanted >= start) & (wanted < start + len(batch))]
+            for row in here:
+                name = f"{file}, row {row}"
+                yield name, _bytes_of(batch[int(row) - start].as_py(), column, name)
+            start += len(batch)
+
+
+def _bytes_of(cell: Any, column: str, name: str) -> bytes:
+    encoded = cell.get("bytes") if isinstance(cell, dict) else cell
+    if isinstance(encoded, bytes):
+        return encoded
+    if cell is None:
+        raise DataError(f"{name} has no image: column {column!r} is null there")
+    raise DataError(
+        f"{name}: {column!r} holds {type(encoded).__name__}; encoded bytes or a struct with a field 'bytes' are wanted"
+    )
+
+
+def _class_names(schema: pa.Schema, column: str) -> tuple[str, ...]:
+    """Returns the names of the classes where the library ``datasets`` wrote them into the file's metadata."""
+    try:
+        features = json.loads((schema.metadata or {})[b"huggingface"])["info"]["features"]
+        return tuple(map(str, features[column]["names"]))
+    except (KeyError, TypeError, ValueError):
+        return ()

@@ -1,0 +1,246 @@
+"""Where images come from: data sets by name, folders and Parquet files, as uint8 arrays with class numbers."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+from collections import Counter
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from autogan_ray.base.errors import DataError, nearest
+from autogan_ray.training.images.class_labels import class_numbers
+from autogan_ray.training.images.decoding import decode, pixels_of
+from autogan_ray.training.images.folder import folder_listing
+from autogan_ray.training.images.listing import Listing, check_split
+from autogan_ray.training.images.parquet import parquet_listing
+from autogan_ray.training.images.sampling import spread_sample
+
+SOURCES = {
+    "digits": "scikit-learn's handwritten digits, 1797 of 8x8 px, grey; no network",
+    "cifar10": "CIFAR-10's 50,000 training images, 32x32 px",
+    "stl10": "STL-10's 105,000 training and unlabelled images, resized to 48x48 px",
+    "imagefolder:DIR": "all images below a folder; a level of sub-folders gives the labels",
+    "parquet:FILE_OR_DIR": "encoded images in the column 'image' (bytes, or a struct with 'bytes'), optional 'label'",
+}
+STL_SIZE = 48
+GLANCE = 256
+"""So many images of a data set, spread over all of it, are decoded to know its form before a study starts."""
+CIFAR10_CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
+
+
+@dataclass(frozen=True)
+class Request:
+    """Which data set is read, and how.
+
+    Args:
+        source: one of ``SOURCES``.
+        image_size: side in pixels; None takes the data's own (48 for stl10).
+        channels: 1 or 3; None takes 3 where any image has colour.
+        root: of downloaded sets; None takes :func:`data_root`.
+        download: fetch what is missing.
+        limit: take so many images, spread over all and over the classes; None takes all.
+        split: of a folder or of shards; None takes the training one, ``all`` takes all.
+        image_column, label_column: of Parquet files; None finds them.
+    """
+
+    source: str
+    image_size: int | None = None
+    channels: int | None = None
+    root: Path | None = None
+    download: bool = True
+    limit: int | None = None
+    split: str | None = None
+    image_column: str | None = None
+    label_column: str | None = None
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """What was read.
+
+    Args:
+        images: uint8 [N, C, H, W].
+        labels: int64 [N] from 0 on; None where the data set has none.
+        class_names: of the classes 0, 1, ...
+        available: images that the data set has, of which N were taken.
+        left_out: why files were left out -> how many.
+        remark: why there are no labels, where some could be expected.
+    """
+
+    images: np.ndarray
+    labels: np.ndarray | None
+    class_names: tuple[str, ...] = ()
+    available: int = 0
+    left_out: Counter[str] = field(default_factory=Counter)
+    remark: str = ""
+
+
+def data_root() -> Path:
+    """Returns $AUTOGAN_RAY_DATA, or the user's cache."""
+    return Path(os.environ.get("AUTOGAN_RAY_DATA") or Path.home() / ".cache" / "autogan_ray" / "data")
+
+
+def split_source(source: str) -> tuple[str, Path | None]:
+    """Splits a source into (kind, path or None). Raises DataError for an unknown source."""
+    kind, _, path = source.partition(":")
+    if kind in ("imagefolder", "parquet"):
+        if not path:
+            raise DataError(f"data source {source!r}: give a path, as in {kind}:/data/faces")
+        return kind, Path(path).expanduser()
+    if source not in SOURCES:
+        raise DataError(f"unknown data source {source!r}; {nearest(source, SOURCES)}")
+    return source, None
+
+
+def missing(source: str, root: Path | None = None) -> str | None:
+    """Says what is not on this machine and how to get it, without loading it; None where all is there.
+
+    Raises DataError for an unknown source.
+    """
+    kind, path = split_source(source)
+    root = root or data_root()
+    if path is not None:
+        return None if path.exists() else f"data {source!r}: {path} does not exist"
+    folder = {"cifar10": "cifar-10-batches-py", "stl10": "stl10_binary"}.get(kind)
+    if folder is None or (root / folder).is_dir():
+        return None
+    return (
+        f"data {kind!r} is not in {root}: it is downloaded when the study starts; without a network put the folder "
+        f"{folder} there, or set AUTOGAN_RAY_DATA or data.root"
+    )
+
+
+def form(request: Request) -> tuple[int, int] | None:
+    """Returns (side in pixels, channels) of the images of a source, from a glance at some of them.
+
+    It returns None where the images are not there yet. Raises DataError.
+    """
+    known = {"digits": (8, 1), "cifar10": (32, 3), "stl10": (STL_SIZE, 3)}.get(request.source)
+    if known is not None:
+        return request.image_size or known[0], request.channels or known[1]
+    if missing(request.source, request.root) is not None:
+        return None
+    shown = min(request.limit or GLANCE, GLANCE)
+    channels, side = read(replace(request, limit=shown, download=False)).images.shape[1:3]
+    return side, channels
+
+
+def read(request: Request) -> Loaded:
+    """Reads images and labels. Raises DataError as :func:`autogan_ray.training.data.load_data` describes."""
+    kind, path = split_source(request.source)
+    if request.limit is not None and request.limit < 1:
+        raise DataError(f"data.limit = {request.limit}; at least 1 image is wanted")
+    check_split(request.split)
+    if path is None:
+        return _known(kind, request)
+    if kind == "imagefolder":
+        listing = folder_listing(path, request.source, request.split)
+    else:
+        listing = parquet_listing(path, request.source, request.split, request.image_column, request.label_column)
+    return _decoded(listing, request)
+
+
+def _known(kind: str, request: Request) -> Loaded:
+    """Reads a data set that has a name, and takes as much of it as is wanted."""
+    image_size = request.image_size
+    images: np.ndarray
+    labels: np.ndarray | None
+    names: tuple[str, ...]
+    if kind == "digits":
+        (images, labels), names = _digits(), tuple(map(str, range(10)))
+    else:
+        images, labels = _torchvision(kind, request.root or data_root(), request.download)
+        names = CIFAR10_CLASSES if kind == "cifar10" else ()
+        if kind == "stl10":
+            image_size = image_size or STL_SIZE
+    taken = spread_sample(len(images), labels, request.limit)
+    fitted = _fitted(images[taken], image_size, request.channels)
+    return Loaded(fitted, None if labels is None else labels[taken], names, len(images))
+
+
+def _decoded(listing: Listing, request: Request) -> Loaded:
+    """Decodes the images of a folder or of Parquet files, as many as are wanted."""
+    if not listing.count:
+        raise DataError(f"data {request.source!r} has no images")
+    labels, names = class_numbers(listing.labels or (), listing.class_names, listing.label_place)
+    taken = spread_sample(listing.count, labels, request.limit)
+    pictures: list[np.ndarray] = []
+    first = ""
+    for name, encoded in listing.encoded(taken):
+        picture = decode(encoded, name)
+        if request.image_size is None:
+            first = first or f"{picture.width}x{picture.height}"
+            _check_side(picture.size, name, first, request.source)
+        wanted = request.channels or (1 if picture.mode == "L" else 3)
+        pictures.append(pixels_of(picture, request.image_size or picture.width, wanted))
+    channels = max(len(picture) for picture in pictures)  # any colour makes three
+    images = np.empty((len(pictures), channels, *pictures[0].shape[1:]), np.uint8)
+    for index, pixels in enumerate(pictures):
+        images[index] = pixels  # grey levels fill all three channels
+    labels = None if labels is None else labels[taken]
+    return Loaded(images, labels, names, listing.count, listing.left_out, listing.remark)
+
+
+def _check_side(size: tuple[int, int], name: str, first: str, source: str) -> None:
+    width, height = size
+    if f"{width}x{height}" != first:
+        raise DataError(
+            f"data {source!r}: {name} has {width}x{height} px, the first image {first}; set data.image_size (such as "
+            f"{first.partition('x')[0]}) to resize all"
+        )
+    if width != height:
+        raise DataError(
+            f"data {source!r}: {name} has {width}x{height} px and is not square; set data.image_size to crop and "
+            "resize all"
+        )
+
+
+def _digits() -> tuple[np.ndarray, np.ndarray]:
+    table = _digits_table()
+    images = np.rint(table[:, :64].reshape(-1, 1, 8, 8) * (255 / 16)).astype(np.uint8)
+    return images, table[:, 64].astype(np.int64)
+
+
+def _digits_table() -> np.ndarray:
+    """Returns float64 [1797, 65]: 64 pixels of 0 to 16 and the digit, read from scikit-learn's file.
+
+    The library is imported only where its files lie elsewhere: that takes most of a second of a study's start.
+    """
+    package = importlib.util.find_spec("sklearn")
+    for place in package.submodule_search_locations or () if package else ():
+        file = Path(place, "datasets", "data", "digits.csv.gz")
+        if file.is_file():
+            return np.loadtxt(file, delimiter=",")
+    from sklearn.datasets import load_digits
+
+    digits = load_digits()
+    return np.column_stack([digits.data, digits.target])
+
+
+def _torchvision(kind: str, root: Path, download: bool) -> tuple[np.ndarray, np.ndarray | None]:
+    from torchvision import datasets
+
+    try:
+        if kind == "cifar10":
+            cifar: Any = datasets.CIFAR10(str(root), train=True, download=download)
+            return cifar.data.transpose(0, 3, 1, 2), np.asarray(cifar.targets, np.int64)
+        return datasets.STL10(str(root), split="train+unlabeled", download=download).data, None  # most have no label
+    except (RuntimeError, OSError) as error:  # urllib's errors are OSErrors
+        hint = missing(kind, root) or f"the files in {root} are damaged; remove them"
+        raise DataError(f"data {kind!r} cannot be read: {error}; {hint}") from error
+
+
+def _fitted(images: np.ndarray, image_size: int | None, channels: int | None) -> np.ndarray:
+    """Returns the images of a known set, resized or turned grey or coloured where the study wants it."""
+    from PIL import Image as Pillow
+
+    size, there = image_size or images.shape[2], images.shape[1]
+    wanted = channels or there
+    if (size, wanted) == (images.shape[2], there):
+        return images
+    pictures = (image[0] if there == 1 else image.transpose(1, 2, 0) for image in images)
+    return np.stack([pixels_of(Pillow.fromarray(picture), size, wanted) for picture in pictures])
