@@ -138,8 +138,8 @@ def test_images_that_cannot_be_used_are_named() -> None:
     assert_refused("2.png cannot be decoded", "run", "smoke", "--set", source)
     Path("pictures/a/2.png").unlink()
     assert_refused("has 1 images", "run", "smoke", "--set", source)
-    pd.DataFrame({"img": [b"x"]}).to_parquet("t.parquet")
-    assert_refused("has no column 'image'; its columns: img", "run", "smoke", "--set", "data.source=parquet:t.parquet")
+    pd.DataFrame({"size": [1]}).to_parquet("t.parquet")
+    assert_refused("has no column 'image'; its columns: size", "run", "smoke", "--set", "data.source=parquet:t.parquet")
 
 
 def test_weights_of_another_digest_or_torn_are_refused() -> None:

@@ -39,6 +39,7 @@ def decode(encoded: bytes, name: str) -> Image:
             not known (32-bit and floating-point levels).
     """
     from PIL import Image as Pillow
+    from PIL import UnidentifiedImageError
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Pillow warns of what is mended or refused below
@@ -49,6 +50,8 @@ def decode(encoded: bytes, name: str) -> Image:
             return _as_shown(image, name)
         except DataError:
             raise
+        except UnidentifiedImageError as error:
+            raise DataError(f"{name} cannot be decoded as an image: its bytes are of no known image format") from error
         except Pillow.DecompressionBombError as error:
             raise DataError(f"{name} is refused as too large to be meant: {error}") from error
         except Exception as error:  # decoders meet damaged bytes with errors of every kind
