@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from autogan_ray.base.errors import ConfigError, ResultsError, UserError
+from autogan_ray.base.machine import usable_cpus
 from autogan_ray.cli import options
 from autogan_ray.cli.text import evaluation_table, number
 
@@ -143,7 +143,7 @@ def _train(jobs: Sequence[Job], measure: Measure, study: Study, gpus: int, recip
     """Trains all networks, prints the comparison, and returns the exit code: 1 where a network has no result."""
     from autogan_ray.study.plan import driver_device
 
-    devices = [f"cuda:{index}" for index in range(gpus)] or ["cpu"] * (os.cpu_count() or 1)
+    devices = [f"cuda:{index}" for index in range(gpus)] or ["cpu"] * usable_cpus()
     devices = devices[: len(jobs)]
     kimg = jobs[0].study.retrain.kimg
     click.echo(f"retraining {len(jobs)} networks, {kimg:g} kimg each, {len(devices)} side by side")

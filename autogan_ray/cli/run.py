@@ -57,10 +57,9 @@ def run(
         click.echo(f"no study named: taking {default_study(gpus)!r} ({'with' if gpus else 'no'} GPUs)")
     config = resolve_study(study, gpus, **changes)
     budget_s = _budget_s(time_budget, max_gpu_hours, gpus)
-    plan = _checked_plan(config, out, gpus, address)
+    plan, data = _checked_plan(config, out, gpus, address)
     if dry_run:
-        _print_plan(plan, resume)
-        return
+        raise SystemExit(_print_plan(plan, data, resume))
     about = _earlier_run(plan, resume, address)
     if about and about["status"] == "complete":
         unfinished = _unfinished_trials(plan)
@@ -130,22 +129,24 @@ def _budget_s(time_budget: str | None, max_gpu_hours: float | None, gpus: int) -
     return min(limits, default=None)
 
 
-def _checked_plan(config: StudyConfig, out: Path, gpus: int, address: str | None) -> Plan:
-    """The plan of a study, held to all that can be known before data is loaded and Ray starts."""
+def _checked_plan(config: StudyConfig, out: Path, gpus: int, address: str | None) -> tuple[Plan, str]:
+    """The plan of a study, held to all that can be known before data is loaded and Ray starts; its data in a line."""
     from autogan_ray.base.folders import check_writable
     from autogan_ray.study.limits import check_limits
-    from autogan_ray.study.plan import check_sizes, image_form, make_plan
-    from autogan_ray.tune.cluster import check_address
+    from autogan_ray.study.plan import check_sizes, look_at_data, make_plan
+    from autogan_ray.tune.cluster import check_address, check_start
 
-    if address is not None:
+    if address is None:
+        check_start()
+    else:
         check_address(address)
     plan = make_plan(config, out / config.name, gpus, cpus=None if address is None else 10**6)
-    check_limits(plan)
-    form = image_form(config)
-    if form is not None:
-        check_sizes(plan, form[0])
+    data = look_at_data(config)
+    if data is not None:
+        check_limits(plan, data.image_size, data.channels)
+        check_sizes(plan, data.image_size)
     check_writable(plan.folder, "--out")
-    return plan
+    return plan, data.described() if data else config.data.source
 
 
 def _earlier_run(plan: Plan, resume: bool, address: str | None) -> dict[str, Any] | None:
@@ -283,7 +284,8 @@ class _Progress:
         return f", about {clock(left * sum(wall_s) / len(wall_s) / self._slots)} left"
 
 
-def _print_plan(plan: Plan, resume: bool) -> None:
+def _print_plan(plan: Plan, data: str, resume: bool) -> int:
+    """Prints the resolved study and what is missing; returns the exit code, 1 where something is."""
     from autogan_ray.study.study_file import check_folder
 
     missing = list(plan.missing)
@@ -293,9 +295,10 @@ def _print_plan(plan: Plan, resume: bool) -> None:
         missing.append(f"folder: {error}")
 
     click.echo(json.dumps(plan.study.to_dict(), indent=2))
-    click.echo("\n" + _header(plan, plan.study.data.source, None))
+    click.echo("\n" + _header(plan, data, None))
     click.echo("\ncost       " + _cost_estimate(plan))
     click.echo("missing    " + ("\n           ".join(missing) if missing else "nothing"))
+    return 1 if missing else 0
 
 
 def _cost_estimate(plan: Plan) -> str:

@@ -228,6 +228,8 @@ def assign(values: dict[str, Any], key: str, value: Any) -> None:
 def load_study_config(name: str | Path, overrides: Mapping[str, Any] | None = None) -> StudyConfig:
     """Returns a study by its shipped name or its path, with the values of dotted keys replaced.
 
+    A relative path of a data source is taken from the current folder.
+
     Raises:
         NotFoundError: there is no such study.
         ConfigError: the file is not TOML, or has unknown keys, wrong types or ranges; each mistake on its own line.
@@ -244,7 +246,14 @@ def load_study_config(name: str | Path, overrides: Mapping[str, Any] | None = No
         if isinstance(sweep, dict):
             sweep.pop(key, None)  # a value fixed by hand is no longer swept
         where = f"{document.origin} with overrides"
-    return StudyConfig.parse(values, where, ConfigError)
+    study = StudyConfig.parse(values, where, ConfigError)
+    return study.model_copy(update={"data": study.data.model_copy(update={"source": absolute(study.data.source)})})
+
+
+def absolute(source: str) -> str:
+    """Returns a data source with its path absolute, so that a study finds its images from any folder."""
+    kind, colon, path = source.partition(":")
+    return f"{kind}:{Path(path).expanduser().absolute()}" if colon and path else source
 
 
 def differences(old: Mapping[str, Any], new: Mapping[str, Any], lead: str = "") -> list[str]:

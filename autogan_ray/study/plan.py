@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from autogan_ray.base.errors import ConfigError
+from autogan_ray.base.machine import usable_cpus
 from autogan_ray.config.remedies import SPACE_READS, check_space
 from autogan_ray.config.rules import Rule
 from autogan_ray.config.sections import TrialSections
@@ -16,7 +16,7 @@ from autogan_ray.metrics.extractors.registry import extractor_named
 from autogan_ray.search.methods.reinforce_parts.levels import plan_levels
 from autogan_ray.spaces.load import load_space
 from autogan_ray.spaces.space import SearchSpace
-from autogan_ray.training.data import request_of
+from autogan_ray.training.data import check_counts, request_of
 from autogan_ray.training.images import sources
 
 
@@ -69,7 +69,7 @@ def make_plan(study: StudyConfig, folder: Path, gpus: int, cpus: int | None = No
     """Resolves a study's names and checks all that can be checked without its data set.
 
     Args:
-        cpus: processors for trials; None takes those of this machine.
+        cpus: processors for trials; None takes those that this process may use.
 
     Raises:
         NotFoundError, SpaceError: a space does not exist or cannot be built.
@@ -84,7 +84,7 @@ def make_plan(study: StudyConfig, folder: Path, gpus: int, cpus: int | None = No
         extractor_named(study.metrics.extractor).missing(study.metrics),
         gpu_shortage(gpus),
     ]
-    slots = slots_of(study, gpus, cpus or os.cpu_count() or 1)
+    slots = slots_of(study, gpus, cpus or usable_cpus())
     return Plan(study, spaces, folder, gpus, slots, tuple(line for line in lacking if line))
 
 
@@ -126,13 +126,18 @@ def driver_device(gpus: int) -> str:
     return "cuda" if torch.cuda.is_available() else "cpu"
 
 
-def image_form(study: StudyConfig) -> tuple[int, int] | None:
-    """Returns (side in pixels, channels) of a study's images, or None if the data set is not here yet.
+def look_at_data(study: StudyConfig) -> sources.Glance | None:
+    """Looks at some of a study's images, and at all labels; returns None if the data set is not here yet.
 
     Raises:
-        DataError: the data set does not have the form that the study names.
+        DataError: the data set cannot be read, or has too few images.
+        MetricError: the extractor cannot serve such data.
     """
-    return sources.form(request_of(study.data))
+    seen = sources.glance(request_of(study.data))
+    if seen is not None:
+        check_counts(study.data.source, seen.count, study.metrics, max(study.possible("search.batch_size")))
+        extractor_named(study.metrics.extractor).check(study.metrics, seen.classes)
+    return seen
 
 
 def check_sizes(plan: Plan, image_size: int) -> None:

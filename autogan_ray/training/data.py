@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,7 +15,7 @@ from autogan_ray.config.sections import DataConfig, MetricsConfig
 from autogan_ray.training.images.sampling import split_halves, spread_sample
 
 if TYPE_CHECKING:
-    from autogan_ray.training.images.sources import Loaded, Request
+    from autogan_ray.training.images.sources import Request
 
 _FEW = 12
 """Classes that are named one by one in a line about the data."""
@@ -100,9 +100,9 @@ class ImageData:
 
     def described(self) -> str:
         """Returns the data set in one line: count, side, channels, classes with their sizes, what was left out."""
-        size, colour = self.image_size, "grey" if self.channels == 1 else "colour"
-        line = f"{self.name}: {len(self):,} images of {size}x{size} px, {colour}, {self._classes()}"
-        return "; ".join([line, *self.about])
+        from autogan_ray.training.images.sources import described
+
+        return described(self.name, len(self), self.image_size, self.channels, self._classes(), self.about)
 
     def _classes(self) -> str:
         if self.labels is None:
@@ -157,19 +157,8 @@ def read_data(request: Request) -> ImageData:
 
     loaded = read(request)
     data = ImageData.of(request.source, loaded.images, loaded.labels, loaded.class_names)
-    return replace(data, about=tuple(_about(loaded)))
-
-
-def _about(loaded: Loaded) -> Iterator[str]:
-    """Yields what a user should know of the reading: what was not taken, and why."""
-    from autogan_ray.training.images.folder import said
-
-    if loaded.available > len(loaded.images):
-        yield f"{len(loaded.images):,} taken of {loaded.available:,}"
-    if loaded.remark:
-        yield loaded.remark
-    if loaded.left_out:
-        yield f"left out: {said(loaded.left_out)}"
+    taken = [f"{len(data):,} taken of {loaded.available:,}"] if len(data) < loaded.available else []
+    return replace(data, about=(*taken, *loaded.about))
 
 
 def request_of(data: DataConfig) -> Request:
@@ -189,19 +178,24 @@ def load_study_data(data: DataConfig, metrics: MetricsConfig, search_batch: int 
     Raises DataError.
     """
     images = read_data(request_of(data))
-    if search_batch is not None:
-        check_enough(images, search_batch, halves=True)
-    if (metrics.n_real or 0) > len(images):
-        raise DataError(f"metrics.n_real = {metrics.n_real}, but data {images.name!r} has {len(images)} images")
+    check_counts(data.source, len(images), metrics, search_batch)
     return images
 
 
-def check_enough(data: ImageData, batch_size: int, halves: bool) -> None:
-    """Raises DataError where the data, or with ``halves`` half of it, cannot fill one batch."""
-    there = len(data) // 2 if halves else len(data)
+def check_counts(source: str, count: int, metrics: MetricsConfig, search_batch: int | None) -> None:
+    """Raises DataError where a study needs more images than the ``count`` of its data set."""
+    if search_batch is not None:
+        check_enough(source, count, search_batch, halves=True)
+    if (metrics.n_real or 0) > count:
+        raise DataError(f"metrics.n_real = {metrics.n_real}, but data {source!r} has {count} images")
+
+
+def check_enough(source: str, count: int, batch_size: int, halves: bool) -> None:
+    """Raises DataError where ``count`` images, or with ``halves`` half of them, cannot fill one batch."""
+    there = count // 2 if halves else count
     if there < batch_size:
         part = "each half of it has" if halves else "it has"
         raise DataError(
-            f"data {data.name!r} has {len(data)} images, {part} {there}: fewer than one batch of {batch_size}; lower "
+            f"data {source!r} has {count} images, {part} {there}: fewer than one batch of {batch_size}; lower "
             f"the batch size to at most {max(there, 1)}, or give more images"
         )

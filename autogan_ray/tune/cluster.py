@@ -7,6 +7,7 @@ import logging
 import os
 import signal
 import socket
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -14,6 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from autogan_ray.base.errors import ConfigError
+from autogan_ray.base.folders import check_writable
+from autogan_ray.base.machine import usable_cpus
 from autogan_ray.study.plan import Plan
 
 # Set before Ray is imported: loopback only, no usage report, trials keep the driver's folder, quiet.
@@ -28,6 +31,10 @@ ENVIRONMENT = {
     "TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "0",
     "RAY_TRAIN_ENABLE_V2_MIGRATION_WARNINGS": "0",
 }
+
+_SOCKET_BYTES = 107
+"""What Linux allows for the path of a socket."""
+_LONGEST_SOCKET = "session_2026-01-01_00-00-00_000000_4194304/sockets/plasma_store"
 
 _CONNECT_S = 5.0
 """How long a cluster's head may take to accept a connection."""
@@ -74,13 +81,31 @@ def _start(plan: Plan) -> Any:
     with interrupts_deferred():
         return ray.init(
             address="local",
-            num_cpus=max(os.cpu_count() or 1, int(plan.slots * plan.study.tune.cpus_per_trial)),
+            num_cpus=max(usable_cpus(), int(plan.slots * plan.study.tune.cpus_per_trial)),
             num_gpus=plan.gpus,
             include_dashboard=True,
             dashboard_host="127.0.0.1",
             log_to_driver=False,
             logging_level=logging.ERROR,
         )
+
+
+def check_start() -> None:
+    """Checks that Ray can start here: its sockets' paths are short enough, and it can keep its token.
+
+    Raises ConfigError naming the variable to set.
+    """
+    variable = next((name for name in ("RAY_TMPDIR", "TMPDIR") if os.environ.get(name)), None)
+    if variable is not None and sys.platform == "linux":
+        folder = os.path.join(os.environ[variable], "ray", _LONGEST_SOCKET)
+        if len(os.fsencode(folder)) > _SOCKET_BYTES:
+            raise ConfigError(
+                f"{variable} = {os.environ[variable]!r} is too long: Ray makes sockets below it, whose paths may have "
+                f"{_SOCKET_BYTES} bytes and would have {len(os.fsencode(folder))}; set RAY_TMPDIR=/tmp"
+            )
+    token = Path(os.environ.get("RAY_AUTH_TOKEN_PATH") or Path.home() / ".ray" / "auth_token")
+    if os.environ.get("RAY_AUTH_MODE") != "disabled" and "RAY_AUTH_TOKEN" not in os.environ and not token.is_file():
+        check_writable(token.parent, "HOME (where Ray keeps its token)")
 
 
 def check_address(address: str) -> None:

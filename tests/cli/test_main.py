@@ -77,7 +77,7 @@ def assert_refused(message: str, *arguments: str) -> None:
         ("without GPUs; use --time-budget", ["run", "smoke", "--max-gpu-hours", "3"]),
         ("unknown data source 'digitz'", ["run", "smoke", "--set", "data.source=digitz"]),
         ("is not a folder", ["run", "smoke", "--set", "data.source=imagefolder:nowhere"]),
-        ("no Parquet file at nowhere.parquet", ["run", "smoke", "--set", "data.source=parquet:nowhere.parquet"]),
+        ("nowhere.parquet': no Parquet file at ", ["run", "smoke", "--set", "data.source=parquet:nowhere.parquet"]),
         ("fewer than one batch of 500", ["run", "smoke", "--set", "search.batch_size=500"]),
         ("data.limit", ["run", "smoke", "--set", "data.limit=0"]),
         ("metrics.n_real = 5000, but data 'digits' has 600", ["run", "smoke", "--set", "metrics.n_real=5000"]),
@@ -131,7 +131,7 @@ def picture(file: Path, width: int = 8, height: int = 8) -> None:
 def test_images_that_cannot_be_used_are_named() -> None:
     source = "data.source=imagefolder:pictures"
     Path("pictures").mkdir()
-    assert_refused("no images below pictures", "run", "smoke", "--set", source)
+    assert_refused("pictures': no images below ", "run", "smoke", "--set", source)
     picture(Path("pictures/a/1.png")), picture(Path("pictures/a/2.png"), 9, 9)
     assert_refused("2.png has 9x9 px, the first image 8x8; set data.image_size", "run", "smoke", "--set", source)
     Path("pictures/a/2.png").write_bytes(b"no image")

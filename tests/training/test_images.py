@@ -70,9 +70,9 @@ def test_batches_depend_on_the_position_alone_and_every_epoch_visits_each_image_
 
 
 def test_too_few_images_for_a_batch_are_counted(digits: ImageData) -> None:
-    check_enough(digits, 898, halves=True)
+    check_enough("digits", 1797, 898, halves=True)
     with pytest.raises(DataError, match="each half of it has 898: fewer than one batch of 899"):
-        check_enough(digits, 899, halves=True)
+        check_enough("digits", 1797, 899, halves=True)
 
 
 def test_cifar10_is_read_from_torchvisions_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

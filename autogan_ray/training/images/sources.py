@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import os
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ import numpy as np
 from autogan_ray.base.errors import DataError, nearest
 from autogan_ray.training.images.class_labels import class_numbers
 from autogan_ray.training.images.decoding import decode, pixels_of
-from autogan_ray.training.images.folder import folder_listing
+from autogan_ray.training.images.folder import folder_listing, said
 from autogan_ray.training.images.listing import Listing, check_split
 from autogan_ray.training.images.parquet import parquet_listing
 from autogan_ray.training.images.sampling import spread_sample
@@ -27,6 +28,8 @@ SOURCES = {
     "parquet:FILE_OR_DIR": "encoded images in the column 'image' (bytes, or a struct with 'bytes'), optional 'label'",
 }
 STL_SIZE = 48
+_KNOWN = {"digits": (1797, 8, 1, 10), "cifar10": (50_000, 32, 3, 10), "stl10": (105_000, STL_SIZE, 3, 0)}
+"""Source -> images, side in pixels, channels, classes."""
 GLANCE = 256
 """So many images of a data set, spread over all of it, are decoded to know its form before a study starts."""
 CIFAR10_CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
@@ -78,6 +81,43 @@ class Loaded:
     left_out: Counter[str] = field(default_factory=Counter)
     remark: str = ""
 
+    @property
+    def about(self) -> list[str]:
+        """What a user should know of the reading: what was not taken, and why."""
+        lines = [self.remark] if self.remark else []
+        return lines + ([f"left out: {said(self.left_out)}"] if self.left_out else [])
+
+
+@dataclass(frozen=True)
+class Glance:
+    """What a data set looks like before it is loaded.
+
+    Args:
+        count: images that a study would use.
+        image_size: side in pixels.
+        classes: how many, 0 without labels.
+        about: what a user should know, such as what was left out.
+    """
+
+    source: str
+    count: int
+    image_size: int
+    channels: int
+    classes: int
+    about: tuple[str, ...] = ()
+
+    def described(self) -> str:
+        """Returns the data set in one line."""
+        classes = "no labels" if self.classes == 0 else f"{self.classes} class{'es' * (self.classes > 1)}"
+        return described(self.source, self.count, self.image_size, self.channels, classes, self.about)
+
+
+def described(source: str, count: int, image_size: int, channels: int, classes: str, about: Sequence[str]) -> str:
+    """Returns a data set in one line, as in "digits: 1,797 images of 8x8 px, grey, 10 classes"."""
+    colour = "grey" if channels == 1 else "colour"
+    line = f"{source}: {count:,} images of {image_size}x{image_size} px, {colour}, {classes}"
+    return "; ".join([line, *about])
+
 
 def data_root() -> Path:
     """Returns $AUTOGAN_RAY_DATA, or the user's cache."""
@@ -114,19 +154,22 @@ def missing(source: str, root: Path | None = None) -> str | None:
     )
 
 
-def form(request: Request) -> tuple[int, int] | None:
-    """Returns (side in pixels, channels) of the images of a source, from a glance at some of them.
+def glance(request: Request) -> Glance | None:
+    """Returns what a data set looks like, from ``GLANCE`` of its images; None where it is not on this machine yet.
 
-    It returns None where the images are not there yet. Raises DataError.
+    Raises DataError as :func:`read` does.
     """
-    known = {"digits": (8, 1), "cifar10": (32, 3), "stl10": (STL_SIZE, 3)}.get(request.source)
-    if known is not None:
-        return request.image_size or known[0], request.channels or known[1]
+    if request.source in _KNOWN:
+        count, side, channels, classes = _KNOWN[request.source]
+        count = min(count, request.limit or count)
+        return Glance(request.source, count, request.image_size or side, request.channels or channels, classes)
     if missing(request.source, request.root) is not None:
         return None
-    shown = min(request.limit or GLANCE, GLANCE)
-    channels, side = read(replace(request, limit=shown, download=False)).images.shape[1:3]
-    return side, channels
+    loaded = read(replace(request, limit=min(GLANCE, request.limit or GLANCE), download=False))
+    count = min(loaded.available, request.limit or loaded.available)
+    channels, side = loaded.images.shape[1:3]
+    about = [f"{len(loaded.images):,} of them looked at", *loaded.about]
+    return Glance(request.source, count, side, channels, len(loaded.class_names), tuple(about))
 
 
 def read(request: Request) -> Loaded:
