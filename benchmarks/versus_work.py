@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import functools
-import inspect
 import json
 import multiprocessing
 import shutil
 import signal
 import time
-from collections import deque
-from collections.abc import Callable, Mapping
-from concurrent.futures import FIRST_COMPLETED, Executor, Future, ProcessPoolExecutor, wait
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Executor, ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
+import click
 import torch
 from versus_plan import SEARCH, Plan, Task
 
@@ -35,7 +38,6 @@ from autogan_ray.spaces.genotype import Genotype
 from autogan_ray.spaces.space import SearchSpace
 from autogan_ray.training.checkpoint import load_state, save_state
 
-Say = Callable[[str], None]
 _shared: list[Measure] = []
 """What this process scores against: set once, so that no job carries the images."""
 
@@ -53,18 +55,18 @@ def share(measure: Measure) -> None:
 
 
 def run_task(task: Task, out: Path) -> dict[str, Any]:
-    """Do it and write its file; gives what the file holds."""
+    """Do a job and write its file; returns its result."""
     if task.settings.get("device", "cpu") == "cpu":
         torch.set_num_threads(1)
-    done = {SEARCH: _search, "retrain": _retrain, "inherited": _inherited}[task.kind]
+    do = {SEARCH: _search, "retrain": _retrain, "inherited": _inherited}[task.kind]
     wall, cpu = time.perf_counter(), time.process_time()
-    result = done(task, out)
+    result = do(task, out)
     result |= {"wall_s": time.perf_counter() - wall, "cpu_s": time.process_time() - cpu, "commit": _commit()}
     file = task.file(out)
     file.parent.mkdir(parents=True, exist_ok=True)
     document = {"kind": task.kind, "settings": task.settings, "result": result}
     replace_text(file, json.dumps(document, allow_nan=False) + "\n")
-    return document
+    return result
 
 
 def _loop(settings: Mapping[str, Any]) -> SearchLoop:
@@ -73,16 +75,15 @@ def _loop(settings: Mapping[str, Any]) -> SearchLoop:
     measure, metrics, device = _shared[0], study.metrics, settings["device"]
     protocol = Protocol.of(study, metrics.n_fake_search)
     evaluator = Evaluator(Extractor(measure.extractor, device), measure.real, protocol, device)
-    # Whatever the loop wants to know of [metrics] (rank_by, how often the mixture is scored), by the same names.
-    wanted = set(inspect.signature(SearchLoop).parameters) & set(type(metrics).model_fields)
     return SearchLoop(
         study.trial({}, settings["seed"]),
         SearchSpace.from_dict(settings["space"]),
         measure.data,
         evaluator,
         evaluations=study.tune.max_evaluations,
+        rank_by=metrics.rank_by,
+        supernet_every=metrics.supernet_every,
         device=device,
-        **{name: getattr(metrics, name) for name in wanted},
     )
 
 
@@ -107,11 +108,11 @@ def _retrain(task: Task, out: Path) -> dict[str, Any]:
     job = Job("user", task.label, genotype, space, settings["seed"], None, model, study, folder, settings["device"])
     retraining = Retraining(job, _shared[0])
     resumed = (folder / "checkpoint").exists()
-    found = retraining.run()
+    outcome = retraining.run()
     cost = genotype_cost(space, retraining.shape, genotype)
     shutil.rmtree(folder, ignore_errors=True)
-    row = {key: value for key, value in found["row"].items() if not key.endswith("_path")}
-    return {"row": row | cost, "fid_untrained": found["fid_untrained"], "resumed": resumed}
+    row = {key: value for key, value in outcome["row"].items() if not key.endswith("_path")}
+    return {"row": row | cost, "fid_untrained": outcome["fid_untrained"], "resumed": resumed}
 
 
 def _inherited(task: Task, out: Path) -> dict[str, Any]:
@@ -124,149 +125,123 @@ def _inherited(task: Task, out: Path) -> dict[str, Any]:
         for _ in loop.records():
             pass
         save_state(folder, loop.state_dict())
-    genotypes = [Genotype.from_dict(one) for one in task.settings["genotypes"]]
-    return {"fids": {one.genotype_id: loop.scorer.derived(one).fid for one in genotypes}}
+    genotypes = [Genotype.from_dict(values) for values in task.settings["genotypes"]]
+    return {"fids": {genotype.genotype_id: loop.scorer.derived(genotype).fid for genotype in genotypes}}
 
 
-class _Here(Executor):
-    """Does a job where it is submitted: for one worker, which needs no second process."""
-
-    def submit(self, function: Callable[..., Any], /, *arguments: Any, **named: Any) -> Future[Any]:
-        future: Future[Any] = Future()
-        try:
-            future.set_result(function(*arguments, **named))
-        except Exception as error:  # a job that fails stops no other
-            future.set_exception(error)
-        return future
+Outcome = tuple[Task, dict[str, Any] | str]
+"""A job with its result, or with the text of its error."""
 
 
-def executor(workers: int, measure: Measure) -> Executor:
+def attempt(task: Task, out: Path) -> Outcome:
+    """Do a job; one that fails stops no other."""
+    try:
+        return task, run_task(task, out)
+    except Exception as error:
+        return task, f"{type(error).__name__}: {error}"
+
+
+def _pool(workers: int, measure: Measure) -> AbstractContextManager[Executor | None]:
+    """Processes that score against ``measure``; None for one worker, which needs no second process."""
     if workers == 1:
         share(measure)
-        return _Here()
+        return nullcontext()
     context = multiprocessing.get_context("spawn")
     return ProcessPoolExecutor(workers, mp_context=context, initializer=_begin, initargs=(measure,))
 
 
 def _begin(measure: Measure) -> None:
-    signal.signal(
-        signal.SIGINT, signal.SIG_DFL
-    )  # an interrupted worker just ends: the parent says what there is to say
+    # An interrupted worker just ends: the parent says what there is to say.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
     end_with_parent()
     share(measure)
 
 
-class Runner:
-    """Hands out the jobs of a plan: searches first, as retrainings follow from them.
+def _outcomes(pool: Executor | None, tasks: Sequence[Task], out: Path) -> Iterator[Outcome]:
+    """The outcome of each task as it ends. Raises BrokenProcessPool where a process was killed."""
+    if pool is None:
+        yield from (attempt(task, out) for task in tasks)
+    else:
+        futures = [pool.submit(attempt, task, out) for task in tasks]
+        yield from (future.result() for future in as_completed(futures))
 
-    ``failed`` and ``ran`` are labels of jobs, in the order in which they ended.
+
+def run_missing(plan: Plan, measure: Measure, out: Path, workers: int) -> bool:
+    """Do every job of a plan that has no file yet, and tell of each as it ends. Returns whether one failed.
+
+    There are three rounds: retrainings of searched genotypes follow from the searches, inherited scores from both.
     """
 
-    def __init__(self, plan: Plan, out: Path, workers: int, say: Say) -> None:
-        self._plan, self._out, self._workers, self._say = plan, out, workers, say
-        self._start = time.perf_counter()
-        self._waiting: deque[Task] = deque()
-        self._known: set[str] = set()
-        self._seconds: dict[str, list[float]] = {}
-        self.done, self.total = 0, _count(plan)
-        self.ran: list[str] = []
-        self.failed: list[str] = []
+    def retrainings() -> list[Task]:
+        return [task for network in plan.networks(out) for task in plan.retrainings(network)]
 
-    def run(self, pool: Executor) -> None:
-        """All of them; on return every job has its file, or its line among the failed."""
-        plan = self._plan
-        searches = [plan.search(arm, seed) for arm in plan.studies for seed in plan.seeds]
-        drawn = zip(plan.seeds, plan.random, strict=True)
-        fixed = [task for seed, one in drawn for task in plan.retrainings(f"random {seed}", one)]
-        for name, one in plan.named.items():
-            fixed += plan.retrainings(name, one["genotype"], one["space"])
-        for task in (*searches, *fixed):
-            self._add(task)
-        self._drain(pool)
-        if plan.inherited:
-            genotypes = [*plan.random, *(found for arm in plan.studies for found in self._found(arm))]
-            for seed in plan.inheriting:
-                self._add(plan.inherited_scores(seed, genotypes))
-            self._drain(pool)
+    rounds: tuple[Callable[[], Iterable[Task]], ...] = (
+        lambda: [*(task for _, _, task in plan.searches()), *retrainings()],
+        retrainings,
+        lambda: plan.inherited_scores(out).values(),
+    )
+    progress = _Progress(plan, workers)
+    with _pool(workers, measure) as pool:
+        try:
+            for tasks in rounds:
+                for task, result in _outcomes(pool, progress.begin(tasks(), out), out):
+                    progress.tell(task, result)
+        except BrokenProcessPool:
+            click.echo("a worker process was killed (out of memory?); the same call goes on from here", err=True)
+            return True
+        except KeyboardInterrupt:
+            if pool is not None:
+                pool.shutdown(wait=False, cancel_futures=True)
+            raise
+    return bool(progress.failed)
 
-    def _found(self, arm: str) -> list[dict[str, Any]]:
-        tasks = [self._plan.search(arm, seed) for seed in self._plan.seeds]
-        picked = [self._picked(found) for found in (task.read(self._out) for task in tasks) if found is not None]
-        return [genotype for genotype in picked if genotype is not None]
 
-    def _picked(self, document: Mapping[str, Any]) -> dict[str, Any] | None:
-        record = self._plan.picked(document["result"]["records"])
-        return None if record is None else dict(record["genotype"])
+class _Progress:
+    """Tells of each job that ends, how many this call has still to do, and about how long they take.
 
-    def _add(self, task: Task) -> None:
-        if task.digest in self._known:  # two arms share it, and what follows from it
-            self.done += 1 + (self._plan.retrain_seeds if task.kind == SEARCH else 0)
-            return
-        self._known.add(task.digest)
-        found = task.read(self._out)
-        if found is None:
-            self._waiting.append(task)
+    ``failed`` holds the digests of jobs that failed: a later round does not try them again.
+    """
+
+    def __init__(self, plan: Plan, workers: int) -> None:
+        self._plan, self._workers, self._start = plan, workers, time.perf_counter()
+        self._waiting: dict[str, Task] = {}
+        self._seconds: defaultdict[str, list[float]] = defaultdict(list)
+        self._following, self._ended = 0, 0
+        self.failed: set[str] = set()
+
+    def begin(self, tasks: Iterable[Task], out: Path) -> list[Task]:
+        """The jobs of a round that are to be done; one that two arms share has one digest and is done once."""
+        unique = {task.digest: task for task in tasks if task.digest not in self.failed}
+        self._waiting = {digest: task for digest, task in unique.items() if task.result(out) is None}
+        self._following = self._plan.retrain_seeds * sum(task.kind == SEARCH for task in self._waiting.values())
+        return [*self._waiting.values()]
+
+    def tell(self, task: Task, result: dict[str, Any] | str) -> None:
+        self._ended += 1
+        del self._waiting[task.digest]
+        if isinstance(result, str):
+            self.failed.add(task.digest)
+            told = f"FAILED, {result}"
         else:
-            self._ended(task, found)
-
-    def _drain(self, pool: Executor) -> None:
-        running: dict[Future[Any], Task] = {}
-        while self._waiting or running:
-            while self._waiting and len(running) < self._workers:
-                task = self._waiting.popleft()
-                running[pool.submit(run_task, task, self._out)] = task
-            for future in wait(running, return_when=FIRST_COMPLETED).done:
-                task, error = running.pop(future), future.exception()
-                if error is None:
-                    self._ended(task, future.result(), anew=True)
-                else:
-                    self._failed(task, error)
-
-    def _ended(self, task: Task, document: Mapping[str, Any], anew: bool = False) -> None:
-        self.done += 1
-        self._seconds.setdefault(task.kind, []).append(document["result"]["wall_s"])
-        if task.kind == SEARCH:
-            genotype = self._picked(document)
-            if genotype is None:
-                self.done += self._plan.retrain_seeds
-                self._say(f"  {task.label}: diverged before its first sound evaluation; nothing to retrain")
-            for follow in self._plan.retrainings(task.label, genotype) if genotype else ():
-                self._add(follow)
-        if anew:
-            self.ran.append(task.label)
-            self._say(f"{self._lead()} {task.kind} {task.label}: {_told(task, document)}{self._left()}")
-
-    def _failed(self, task: Task, error: BaseException) -> None:
-        self.failed.append(task.label)
-        self.done += 1 + (self._plan.retrain_seeds if task.kind == SEARCH else 0)
-        self._say(f"{self._lead()} {task.kind} {task.label}: FAILED, {type(error).__name__}: {error}")
-
-    def _lead(self) -> str:
-        return f"[{clock(time.perf_counter() - self._start)}] {self.done}/{self.total}"
-
-    def _left(self) -> str:
-        """From the mean time of each kind of job, once one of each has been seen."""
-        waiting = [task.kind for task in self._waiting]
-        ahead = waiting.count(SEARCH) * self._plan.retrain_seeds + waiting.count("retrain")
-        counts = {SEARCH: waiting.count(SEARCH), "retrain": ahead}
-        if any(count and kind not in self._seconds for kind, count in counts.items()) or not sum(counts.values()):
-            return ""
-        means = {kind: sum(values) / len(values) for kind, values in self._seconds.items()}
-        left = sum(count * means.get(kind, 0.0) for kind, count in counts.items()) / self._workers
-        return f", about {clock(left)} left"
+            self._seconds[task.kind].append(result["wall_s"])
+            told = _told(self._plan, task, result)
+        ahead = Counter(task.kind for task in self._waiting.values()) + Counter(retrain=self._following)
+        left = ""
+        if ahead and not ahead.keys() - self._seconds.keys():  # the mean of each kind of job is known
+            seconds = sum(count * fmean(self._seconds[kind]) for kind, count in ahead.items())
+            left = f", about {clock(seconds / self._workers)} left"
+        place = f"[{clock(time.perf_counter() - self._start)}] {self._ended}/{self._ended + ahead.total()}"
+        click.echo(f"{place} {task.kind} {task.label}: {told}{left}", err=True)
 
 
-def _count(plan: Plan) -> int:
-    searched = len(plan.studies) * plan.n
-    networks = searched + len(plan.random) + len(plan.named)
-    return searched + networks * plan.retrain_seeds + plan.inherited
-
-
-def _told(task: Task, document: Mapping[str, Any]) -> str:
-    result = document["result"]
-    seconds = f"({result['wall_s']:.1f} s)"
-    if task.kind == SEARCH:
-        last = result["records"][-1]
-        entropies = "/".join(number(last[name], ".2f") for name in ("entropy_g", "entropy_d"))
-        return f"{number(last['fid'])}, entropy {entropies} {seconds}"
-    return f"{number(result['row']['fid'])} {seconds}" if task.kind == "retrain" else seconds
+def _told(plan: Plan, task: Task, result: Mapping[str, Any]) -> str:
+    took = f"({result['wall_s']:.1f} s)"
+    if task.kind == "retrain":
+        return f"{number(result['row']['fid'])} {took}"
+    if task.kind != SEARCH:
+        return took
+    if plan.picked(result["records"]) is None:
+        return f"diverged before its first sound evaluation; nothing to retrain {took}"
+    last = result["records"][-1]
+    entropies = "/".join(number(last[name], ".2f") for name in ("entropy_g", "entropy_d"))
+    return f"{number(last['fid'])}, entropy {entropies} {took}"
