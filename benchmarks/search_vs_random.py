@@ -15,6 +15,7 @@ again, ``--n`` can grow, and arms can be added. One call at a time for a folder.
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,16 +24,13 @@ from _report import plain
 from versus_plan import SEARCH, Plan, load_plan, named_genotypes, studies_of
 from versus_report import markdown
 from versus_summary import summarise
-from versus_work import run_missing
+from versus_work import retraining_job, run_missing
 
 from autogan_ray.base.errors import UserError
 from autogan_ray.metrics.extractors.registry import metric_label
 from autogan_ray.metrics.measure import Measure, prepare
-from autogan_ray.retraining.job import Job
 from autogan_ray.retraining.training import check_networks
-from autogan_ray.spaces.genotype import Genotype
 from autogan_ray.spaces.load import load_space
-from autogan_ray.spaces.space import SearchSpace
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
@@ -78,36 +76,31 @@ def main(out: Path, report_only: bool, json_file: Path | None, workers: int, eac
 
 def make_plan(
     study: str,
-    n: int,
-    first_seed: int,
-    retrain_seeds: int,
-    overrides: tuple[str, ...],
-    arms: tuple[str, ...],
-    genotypes: tuple[str, ...],
+    overrides: Sequence[str],
+    arms: Sequence[str],
+    genotypes: Sequence[str],
     discriminator: str | None,
-    pick: str,
     inherited: int,
-    device: str,
+    **asked: Any,
 ) -> tuple[Plan, Measure]:
     """Everything checked, data and extractor prepared (from the cache, the second time), nothing trained yet.
+
+    ``asked`` holds the further options that are fields of :class:`Plan`: ``n``, ``first_seed``, ``retrain_seeds``,
+    ``pick`` and ``device``.
 
     Raises a UserError: no such study, setting, genotype or data; or networks that cannot be built.
     """
     studies, changes, unswept = studies_of(study, overrides, arms, discriminator)
     base = studies[SEARCH]
     space = load_space(base.space)
-    measure = prepare(base.data, base.metrics, device, max(arm.search.batch_size for arm in studies.values()))
-    size = measure.data.image_size
+    measure = prepare(base.data, base.metrics, asked["device"], max(arm.search.batch_size for arm in studies.values()))
+    size, first = measure.data.image_size, asked["first_seed"]
     plan = Plan(
         studies={name: arm.to_dict() for name, arm in studies.items()},
         changes=changes,
-        n=n,
-        retrain_seeds=retrain_seeds,
-        pick=pick,
-        inherited=min(inherited, n),
-        device=device,
+        inherited=min(inherited, asked["n"]),
         space=space.to_dict(),
-        random=[space.random(size, seed).to_dict() for seed in range(first_seed, first_seed + n)],
+        random=[space.random(size, seed).to_dict() for seed in range(first, first + asked["n"])],
         named=named_genotypes(genotypes, size, studies),
         measure={
             "data": measure.data.digest,
@@ -118,24 +111,10 @@ def make_plan(
             "n_real": measure.real.statistics.count,
         },
         unswept=unswept,
-        first_seed=first_seed,
+        **asked,
     )
-    model = base.model.model_dump()
-    jobs = [
-        Job(
-            "user",
-            f"{arm} {index}",
-            Genotype.from_dict(genotype),
-            SearchSpace.from_dict(of),
-            0,
-            None,
-            model,
-            base,
-            Path(),
-        )
-        for arm, index, genotype, of in plan.unsearched
-    ]
-    check_networks(jobs, measure.data)
+    firsts = [plan.retrainings(network)[0] for network in plan.unsearched]
+    check_networks([retraining_job(task, out=Path()) for task in firsts], measure.data)
     return plan, measure
 
 

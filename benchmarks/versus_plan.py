@@ -25,15 +25,9 @@ from autogan_ray.spaces.published import load_genotype
 
 SEARCH, RANDOM = "search", "random"
 PLAN_FILE = "plan.json"
-_OF_SEARCHES = (
-    "search.",
-    "optim.",
-    "derive.",
-    "remedies.",
-    "metrics.rank_by",
-    "metrics.supernet_every",
-    "tune.max_evaluations",
-)
+_KEYS = ("metrics.rank_by", "metrics.supernet_every", "tune.max_evaluations")
+_OF_SEARCHES = ("search.", "optim.", "derive.", "remedies.", *_KEYS)
+"""What an arm may change: no retraining depends on it."""
 _PLACES = ("weights", "sha256")
 """Where Inception's weights lie: the extractor's digest stands for them."""
 

@@ -8,13 +8,11 @@ import multiprocessing
 import shutil
 import signal
 import time
-from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from statistics import fmean
 from typing import Any
 
 import click
@@ -99,20 +97,24 @@ def _state_folder(task: Task, out: Path) -> Path:
     return out / "supernets" / task.digest
 
 
-def _retrain(task: Task, out: Path) -> dict[str, Any]:
-    """Its checkpoint lies in a folder of the job's own until it is done: a killed one goes on where it was."""
+def retraining_job(task: Task, out: Path) -> Job:
+    """A task ``retrain`` as the package knows it. Its checkpoints lie in a folder of its own below ``out``."""
     settings = task.settings
     study = StudyConfig.parse(settings["study"] | {"name": "versus"}, "study", ConfigError)
     genotype, space = Genotype.from_dict(settings["genotype"]), SearchSpace.from_dict(settings["space"])
     folder, model = out / "running" / task.digest, study.model.model_dump()
-    job = Job("user", task.label, genotype, space, settings["seed"], None, model, study, folder, settings["device"])
-    retraining = Retraining(job, _shared[0])
-    resumed = (folder / "checkpoint").exists()
+    return Job("user", task.label, genotype, space, settings["seed"], None, model, study, folder, settings["device"])
+
+
+def _retrain(task: Task, out: Path) -> dict[str, Any]:
+    """The job's folder is there until it is done: a killed one goes on where it was."""
+    job = retraining_job(task, out)
+    retraining, resumed = Retraining(job, _shared[0]), (job.folder / "checkpoint").exists()
     outcome = retraining.run()
-    cost = genotype_cost(space, retraining.shape, genotype)
-    shutil.rmtree(folder, ignore_errors=True)
+    shutil.rmtree(job.folder, ignore_errors=True)
     row = {key: value for key, value in outcome["row"].items() if not key.endswith("_path")}
-    return {"row": row | cost, "fid_untrained": outcome["fid_untrained"], "resumed": resumed}
+    row |= genotype_cost(job.space, retraining.shape, job.genotype)
+    return {"row": row, "fid_untrained": outcome["fid_untrained"], "resumed": resumed}
 
 
 def _inherited(task: Task, out: Path) -> dict[str, Any]:
@@ -161,9 +163,13 @@ def _outcomes(pool: Executor | None, tasks: Sequence[Task], out: Path) -> Iterat
     """The outcome of each task as it ends. Raises BrokenProcessPool where a process was killed."""
     if pool is None:
         yield from (attempt(task, out) for task in tasks)
-    else:
-        futures = [pool.submit(attempt, task, out) for task in tasks]
+        return
+    futures = [pool.submit(attempt, task, out) for task in tasks]
+    try:
         yield from (future.result() for future in as_completed(futures))
+    finally:  # an interrupted call begins no further job
+        for future in futures:
+            future.cancel()
 
 
 def run_missing(plan: Plan, measure: Measure, out: Path, workers: int) -> bool:
@@ -180,68 +186,29 @@ def run_missing(plan: Plan, measure: Measure, out: Path, workers: int) -> bool:
         retrainings,
         lambda: plan.inherited_scores(out).values(),
     )
-    progress = _Progress(plan, workers)
-    with _pool(workers, measure) as pool:
-        try:
+    failed, ended, begin = set[str](), 0, time.perf_counter()
+    try:
+        with _pool(workers, measure) as pool:
             for tasks in rounds:
-                for task, result in _outcomes(pool, progress.begin(tasks(), out), out):
-                    progress.tell(task, result)
-        except BrokenProcessPool:
-            click.echo("a worker process was killed (out of memory?); the same call goes on from here", err=True)
-            return True
-        except KeyboardInterrupt:
-            if pool is not None:
-                pool.shutdown(wait=False, cancel_futures=True)
-            raise
-    return bool(progress.failed)
+                unique = {task.digest: task for task in tasks() if task.digest not in failed}  # arms may share a job
+                missing = [task for task in unique.values() if task.result(out) is None]
+                ahead = len(missing) + plan.retrain_seeds * sum(task.kind == SEARCH for task in missing)
+                for task, result in _outcomes(pool, missing, out):
+                    if isinstance(result, str):
+                        failed.add(task.digest)
+                    ended, ahead, spent = ended + 1, ahead - 1, time.perf_counter() - begin
+                    left = f", about {clock(spent / ended * ahead)} left" if ahead else ""
+                    place = f"[{clock(spent)}] {ended}/{ended + ahead}"
+                    click.echo(f"{place} {task.kind} {task.label}: {_told(result)}{left}", err=True)
+    except BrokenProcessPool:
+        click.echo("a worker process was killed (out of memory?); the same call goes on from here", err=True)
+        return True
+    return bool(failed)
 
 
-class _Progress:
-    """Tells of each job that ends, how many this call has still to do, and about how long they take.
-
-    ``failed`` holds the digests of jobs that failed: a later round does not try them again.
-    """
-
-    def __init__(self, plan: Plan, workers: int) -> None:
-        self._plan, self._workers, self._start = plan, workers, time.perf_counter()
-        self._waiting: dict[str, Task] = {}
-        self._seconds: defaultdict[str, list[float]] = defaultdict(list)
-        self._following, self._ended = 0, 0
-        self.failed: set[str] = set()
-
-    def begin(self, tasks: Iterable[Task], out: Path) -> list[Task]:
-        """The jobs of a round that are to be done; one that two arms share has one digest and is done once."""
-        unique = {task.digest: task for task in tasks if task.digest not in self.failed}
-        self._waiting = {digest: task for digest, task in unique.items() if task.result(out) is None}
-        self._following = self._plan.retrain_seeds * sum(task.kind == SEARCH for task in self._waiting.values())
-        return [*self._waiting.values()]
-
-    def tell(self, task: Task, result: dict[str, Any] | str) -> None:
-        self._ended += 1
-        del self._waiting[task.digest]
-        if isinstance(result, str):
-            self.failed.add(task.digest)
-            told = f"FAILED, {result}"
-        else:
-            self._seconds[task.kind].append(result["wall_s"])
-            told = _told(self._plan, task, result)
-        ahead = Counter(task.kind for task in self._waiting.values()) + Counter(retrain=self._following)
-        left = ""
-        if ahead and not ahead.keys() - self._seconds.keys():  # the mean of each kind of job is known
-            seconds = sum(count * fmean(self._seconds[kind]) for kind, count in ahead.items())
-            left = f", about {clock(seconds / self._workers)} left"
-        place = f"[{clock(time.perf_counter() - self._start)}] {self._ended}/{self._ended + ahead.total()}"
-        click.echo(f"{place} {task.kind} {task.label}: {told}{left}", err=True)
-
-
-def _told(plan: Plan, task: Task, result: Mapping[str, Any]) -> str:
-    took = f"({result['wall_s']:.1f} s)"
-    if task.kind == "retrain":
-        return f"{number(result['row']['fid'])} {took}"
-    if task.kind != SEARCH:
-        return took
-    if plan.picked(result["records"]) is None:
-        return f"diverged before its first sound evaluation; nothing to retrain {took}"
-    last = result["records"][-1]
-    entropies = "/".join(number(last[name], ".2f") for name in ("entropy_g", "entropy_d"))
-    return f"{number(last['fid'])}, entropy {entropies} {took}"
+def _told(result: dict[str, Any] | str) -> str:
+    """The last score of a job and its seconds, or its error."""
+    if isinstance(result, str):
+        return f"FAILED, {result}"
+    scores = [result["row"]] if "row" in result else result.get("records", [{}])
+    return f"{number(scores[-1].get('fid'))} ({result['wall_s']:.1f} s)"
