@@ -2,24 +2,55 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
 import pandas as pd
 from _report import ends, markdown_table, share, with_sd
 from versus_plan import RANDOM, SEARCH
-from versus_stats import Interval
 from versus_summary import COUNTS, SIZES
 
 from autogan_ray.cli.text import number
 
-SIZE_TITLES = {"macs_g": "MACs of G", "params_g": "parameters of G", "macs_d": "MACs of D"}
-SCORE_TITLES = {
+SCORES = {
     "fid_derived": "derived, inherited weights (the search's own)",
     "fid_supernet": "mixture (the search's own)",
-    **SIZE_TITLES,
+    "macs_g": "MACs of G",
+    "params_g": "parameters of G",
+    "macs_d": "MACs of D",
 }
+_WORDS = {"g": "G", "d": "D", "params": "parameters", "macs": "MACs"}
+
+
+def _large(value: float) -> str:
+    if pd.isna(value):
+        return "-"
+    return f"{value / 1e6:.3g} M" if value >= 1e6 else f"{value / 1e3:.3g} k"
+
+
+_FORMS: dict[str, Callable[[Any], str]] = {
+    **dict.fromkeys(("median", "best", "retrained", "derived", "mixture"), number),
+    **dict.fromkeys(("params", "macs"), _large),
+    **dict.fromkeys(("agreement", "uniform", "better in"), share),
+    **dict.fromkeys(("none", "skip"), partial(number, form=".3g")),
+    "entropy": lambda mean_sd: with_sd(*mean_sd, form=".2f"),
+    "undecided": partial(number, form=".0f"),
+    "tau": partial(number, form="+.2f"),
+    "p": partial(number, form=".2g"),
+    "s": partial(number, form=".1f"),
+    "CPU s": partial(number, form=".1f"),
+}
+"""How values are written, by the first part of the name of their column: ``macs`` of ``macs_g``."""
+
+
+def _table(rows: pd.DataFrame, names: Sequence[str]) -> str:
+    """Columns of a DataFrame as Markdown, under their names in words: ``MACs G`` for ``macs_g``."""
+    columns = {}
+    for name in names:
+        title = " ".join(_WORDS.get(word, word) for word in name.split("_"))
+        columns[title] = map(_FORMS.get(name.partition("_")[0], str), rows[name])
+    return markdown_table(columns)
 
 
 def markdown(summary: Mapping[str, Any], each: bool = False) -> str:
@@ -68,21 +99,14 @@ def _protocol(plan: Mapping[str, Any], label: str) -> str:
 
 
 def _scores(arms: pd.DataFrame) -> str:
-    def interval_ends(interval: Interval | None) -> str:
-        return "-" if interval is None else ends(interval.low, interval.high)
-
     columns = {
-        "arm": arms["arm"],
-        "n": arms["n"],
-        "mean ± SD": map(with_sd, arms["mean"], arms["sd"]),
-        "median": map(number, arms["median"]),
-        "best": map(number, arms["best"]),
+        "mean ± SD": [*map(with_sd, arms["mean"], arms["sd"])],
         "minus random": ["-" if interval is None else f"{interval.value:+.3g}" for interval in arms["difference"]],
-        "95 % (t)": map(interval_ends, arms["difference"]),
-        "95 % (bootstrap)": map(interval_ends, arms["bootstrap"]),
-        "better in": map(share, arms["better"]),
     }
-    return markdown_table(columns)
+    for title, name in {"95 % (t)": "difference", "95 % (bootstrap)": "bootstrap"}.items():
+        columns[title] = ["-" if interval is None else ends(interval.low, interval.high) for interval in arms[name]]
+    names = ["arm", "n", "mean ± SD", "median", "best", "minus random", "95 % (t)", "95 % (bootstrap)", "better in"]
+    return _table(arms.rename(columns={"better": "better in"}).assign(**columns), names)
 
 
 def _scores_notes(summary: Mapping[str, Any]) -> list[str]:
@@ -114,71 +138,41 @@ def _scores_notes(summary: Mapping[str, Any]) -> list[str]:
 
 
 def _decided(decisions: pd.DataFrame) -> str:
-    columns = {
-        "arm": decisions["arm"],
-        "n": decisions["n"],
-        "diverged": decisions["diverged"].mask(decisions["arm"] == RANDOM, "-"),
-        "undecided": [number(count, ".0f") for count in decisions["undecided"]],
-    }
-    for network in ("g", "d"):
-        columns[f"entropy {network.upper()}"] = [with_sd(*pair, ".2f") for pair in decisions[f"entropy_{network}"]]
-    for count in COUNTS:
-        columns[count[:-1].replace("_", " ") + count[-1].upper()] = [number(mean, ".3g") for mean in decisions[count]]
-    for network in ("g", "d"):
-        columns[f"agreement {network.upper()}"] = map(share, decisions[f"agreement_{network}"])
+    rows = decisions.assign(diverged=decisions["diverged"].astype(str).mask(decisions["arm"] == RANDOM, "-"))
+    names = ["arm", "n", "diverged", "undecided", "entropy_g", "entropy_d", *COUNTS, "agreement_g", "agreement_d"]
     chance = " and ".join(f"{share(decisions[f'uniform_{n}'][0])} ({n.upper()})" for n in ("g", "d"))
-    return markdown_table(columns) + (
+    return _table(rows, names) + (
         "\n\nAgreement is the mean share of decisions on which two genotypes of an arm agree; uniform draws would "
         f"agree on {chance}. Entropy 1 is uniform; none and skip are counts a genotype."
     )
 
 
 def _taus(taus: pd.DataFrame) -> str:
-    taus = taus[taus["tau"].notna() | ~taus["score"].isin([*SIZE_TITLES])]  # a fixed D has one size
-    columns = {
-        "score": taus["score"].replace(SCORE_TITLES),
-        "over": taus["over"],
-        "n": taus["n"],
-        "tau": [number(tau, "+.2f") for tau in taus["tau"]],
-        "95 % (bootstrap)": map(partial(ends, form="+.2f"), taus["low"], taus["high"]),
-        "p": [number(p, ".2g") for p in taus["p"]],
-    }
-    return markdown_table(columns)
-
-
-def _large(value: float) -> str:
-    if pd.isna(value):
-        return "-"
-    return f"{value / 1e6:.3g} M" if value >= 1e6 else f"{value / 1e3:.3g} k"
+    rows = taus[taus["tau"].notna() | ~taus["score"].isin(["macs_g", "params_g", "macs_d"])]  # a fixed D has one size
+    interval = [*map(partial(ends, form="+.2f"), rows["low"], rows["high"])]
+    rows = rows.assign(score=rows["score"].replace(SCORES), **{"95 % (bootstrap)": interval})
+    return _table(rows, ["score", "over", "n", "tau", "95 % (bootstrap)", "p"])
 
 
 def _sizes(arms: pd.DataFrame) -> str:
-    titles = ("parameters G", "MACs G", "parameters D", "MACs D")
-    sizes = {title: map(_large, arms[name]) for title, name in zip(titles, SIZES, strict=True)}
-    return markdown_table({"arm (mean)": arms["arm"], **sizes})
+    return _table(arms.rename(columns={"arm": "arm (mean)"}), ["arm (mean)", *SIZES])
 
 
 def _operations(operations: pd.DataFrame, arms: list[str]) -> str:
     columns = {
         "choice": operations["network"].str.upper() + " " + operations["choice"],
         "decisions": operations["decisions"],
-        "uniform": map(share, operations["chance"]),
-        **{arm: map(share, operations[arm]) for arm in arms},
+        "uniform": operations["chance"].map(share),
     }
-    return markdown_table(columns)
+    return markdown_table(columns | {arm: operations[arm].map(share) for arm in arms})
 
 
 def _cost(cost: Mapping[str, Any], plan: Mapping[str, Any]) -> str:
     titles = {arm: f"one search, {arm}" for arm in plan["studies"] if arm in cost} | {"retrain": "one retraining"}
-    jobs = pd.DataFrame([cost[name] for name in titles])
-    columns = {
-        "mean of": titles.values(),
-        "s": [number(seconds, ".1f") for seconds in jobs["wall_s"]],
-        "CPU s": [number(seconds, ".1f") for seconds in jobs["cpu_s"]],
-        "jobs": jobs["count"],
-        "CPU s of all": [f"{seconds:.0f}" for seconds in jobs["total_cpu_s"]],
-    }
-    text = markdown_table(columns)
+    jobs = pd.DataFrame([{"mean of": title, **cost[name]} for name, title in titles.items()])
+    jobs = jobs.rename(columns={"wall_s": "s", "cpu_s": "CPU s", "count": "jobs"})
+    jobs["CPU s of all"] = [f"{seconds:.0f}" for seconds in jobs["total_cpu_s"]]
+    text = _table(jobs, ["mean of", "s", "CPU s", "jobs", "CPU s of all"])
     if pd.isna(cost["retrainings_a_search"]):
         return text
     m, best = cost["same_cost"]["m"], cost["same_cost"]["best"]
@@ -193,17 +187,10 @@ def _cost(cost: Mapping[str, Any], plan: Mapping[str, Any]) -> str:
 
 def _networks(networks: pd.DataFrame, searches: pd.DataFrame) -> str:
     own = searches[["arm", "seed", "fid_derived", "fid_supernet"]].rename(columns={"seed": "index"})
-    rows = networks.merge(own, how="left", on=["arm", "index"])
-    columns = {
-        "network": rows["arm"] + " " + rows["index"].astype(str),
-        "retrained": map(number, rows["fid"]),
-        "by seed": [" ".join(number(fid) for _, fid in sorted(fids.items())) for fids in rows["fids"]],
-        "derived": map(number, rows["fid_derived"]),
-        "mixture": map(number, rows["fid_supernet"]),
-        "parameters G": map(_large, rows["params_g"]),
-        "MACs G": map(_large, rows["macs_g"]),
-        "MACs D": map(_large, rows["macs_d"]),
-        "none G": rows["none_g"],
-        "skip G": rows["skip_g"],
-    }
-    return markdown_table(columns)
+    rows = networks.merge(own, how="left", on=["arm", "index"]).assign(
+        network=[f"{arm} {index}" for arm, index in zip(networks["arm"], networks["index"], strict=True)],
+        by_seed=[" ".join(number(fid) for _, fid in sorted(fids.items())) for fids in networks["fids"]],
+    )
+    rows = rows.rename(columns={"fid": "retrained", "fid_derived": "derived", "fid_supernet": "mixture"})
+    names = ["network", "retrained", "by_seed", "derived", "mixture", "params_g", "macs_g", "macs_d"]
+    return _table(rows, [*names, "none_g", "skip_g"])
