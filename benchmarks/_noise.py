@@ -10,7 +10,7 @@ from autogan_ray.training.data import ImageData
 
 
 def noise(study: StudyConfig, count: int, seed: int = 0) -> ImageData:
-    """As many images as wanted, of the size and channels of a study's data; 32 px in colour where that is not there.
+    """Returns images of the size and channels of a study's data; of 32 px in colour where that is not there yet.
 
     Raises DataError for data that do not have the form that the study names.
     """

@@ -39,7 +39,7 @@ _LIMIT_S = 24 * 3600.0
 
 
 def work(connection: Connection, asked: dict[str, Any], seed: int) -> None:
-    """One process: builds, warms up, says so, waits for the others, and sends the figures of its steps.
+    """Builds a search in a process of its own, warms up, says so, waits for the others, and sends its steps' figures.
 
     ``begin`` and ``end`` are in seconds since 1970.
     """
@@ -68,7 +68,7 @@ def _steps(loop: SearchLoop, count: int) -> None:
 
 
 def search_loop(asked: dict[str, Any], seed: int) -> SearchLoop:
-    """A study's search on noise of its data's shape, with its logits moving from the first step."""
+    """Builds a study's search on noise of its data's shape, with its logits moving from the first step."""
     study = load_study_config(asked["study"], dict(parse_override(text) for text in asked["set"]))
     trial = study.trial({"search.warmup": 0.0}, seed)
     evaluator: Any = None  # nothing is scored here
@@ -77,7 +77,7 @@ def search_loop(asked: dict[str, Any], seed: int) -> SearchLoop:
 
 
 def measure(asked: dict[str, Any], packed: int) -> dict[str, Any]:
-    """One row: ``packed`` processes side by side. Raises Stopped with the error of a process that fails."""
+    """Measures ``packed`` processes side by side, as one row. Raises Stopped with the error of a process that fails."""
     children = [Child(work, asked=asked, seed=seed) for seed in range(packed)]
     try:
         for child in children:
@@ -101,7 +101,8 @@ def measure(asked: dict[str, Any], packed: int) -> dict[str, Any]:
 
 
 def compare(asked: dict[str, Any], packed: Sequence[int], rounds: int) -> list[dict[str, Any]]:
-    """A row for each number of processes, the fastest of ``rounds`` taken in turns, so that all meet the same noise."""
+    """Returns a row for each number of processes: the fastest of ``rounds``, taken in turns, so that all meet the same
+    other work on the machine."""
     tries = [[measure(asked, number) for number in packed] for _ in range(rounds)]
     best = [max(rows, key=lambda row: row["images_per_s"]) for rows in zip(*tries, strict=True)]
     return [row | {"speedup": row["images_per_s"] / best[0]["images_per_s"]} for row in best]

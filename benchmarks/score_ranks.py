@@ -48,7 +48,7 @@ def main(folders: tuple[Path, ...], as_json: bool) -> None:
 
 
 def points_of(study: Study) -> pd.DataFrame:
-    """A row an evaluation of a retrained trial: ``trial``, ``kind``, ``retrained`` (mean over seeds), both scores.
+    """Returns a row an evaluation of a retrained trial: ``trial``, ``kind``, ``retrained`` (mean of seeds), scores.
 
     Raises:
         UserError: fewer than three trials were retrained.
@@ -68,7 +68,7 @@ def points_of(study: Study) -> pd.DataFrame:
 
 
 def summarise(points: pd.DataFrame) -> dict[str, Any]:
-    """``trials``: a row each, with its scores by evaluation; ``evaluations``: a row each, with what its scores rank.
+    """Returns ``trials``: a row each, with its scores; ``evaluations``: a row each, with how its scores rank.
 
     Raises:
         UserError: trials were stopped, so that what is left was chosen by the score in question.
@@ -91,7 +91,7 @@ def summarise(points: pd.DataFrame) -> dict[str, Any]:
 
 
 def _ranking(points: pd.DataFrame, score: str) -> dict[str, Any] | None:
-    """What a score ranks at one evaluation; None where the evaluation did not score it."""
+    """Says how a score ranks trials at one evaluation; None where the evaluation did not score it."""
     points = points.dropna(subset=score)
     correlation = stats.kendall(points[score], points["retrained"])
     if correlation.tau is None:
@@ -104,7 +104,7 @@ def _ranking(points: pd.DataFrame, score: str) -> dict[str, Any] | None:
 
 
 def _difference(points: pd.DataFrame) -> list[float | None] | None:
-    """The difference of the scores' taus over the same trials; None under three."""
+    """Returns the difference of the scores' taus over the same trials, with its bootstrap; None under three trials."""
     derived, supernet, retrained = points.dropna(subset=SCORES)[[*SCORES, "retrained"]].to_numpy().T
     if len(retrained) < 3:
         return None
@@ -136,7 +136,7 @@ def markdown(summary: dict[str, Any]) -> str:
 
 
 def _told(estimate: list[float] | None) -> str:
-    """An estimate with the ends of its interval."""
+    """Writes an estimate with the ends of its interval."""
     return "-" if estimate is None else f"{estimate[0]:+.2f} ({ends(*estimate[1:], form='+.2f')})"
 
 

@@ -83,10 +83,11 @@ def make_plan(
     inherited: int,
     **asked: Any,
 ) -> tuple[Plan, Measure]:
-    """Everything checked, data and extractor prepared (from the cache, the second time), nothing trained yet.
+    """Checks everything and prepares data and extractor (from the cache, the second time); trains nothing.
 
-    ``asked`` holds the further options that are fields of :class:`Plan`: ``n``, ``first_seed``, ``retrain_seeds``,
-    ``pick`` and ``device``.
+    Args:
+        asked: the options that are fields of :class:`Plan`: ``n``, ``first_seed``, ``retrain_seeds``, ``pick``,
+            ``device``.
 
     Raises a UserError: no such study, setting, genotype or data; or networks that cannot be built.
     """

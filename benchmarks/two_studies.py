@@ -51,7 +51,7 @@ def main(one: Path, other: Path, as_json: bool) -> None:
 
 
 def compare(first: Study, second: Study) -> dict[str, Any]:
-    """``studies``: a row each; ``genotypes``, ``operations``, ``retrained``: how they agree; None is unknown.
+    """Returns ``studies``: a row each; ``genotypes``, ``operations``, ``retrained``: how they agree; None is unknown.
 
     Raises:
         UserError: settings differ, the seed apart, or one has no trial with a score.
@@ -83,6 +83,7 @@ def _mean_sd_n(scores: Sequence[float]) -> tuple[float, float, int]:
 
 
 def _row(study: Study) -> dict[str, Any]:
+    """Describes a study by its best trial. Raises UserError where no trial has a score."""
     if study.trials["fid_best"].notna().sum() == 0:
         raise UserError(f"{study.folder}: no trial has a score yet; wait until the study has ended")
     best, evaluations = study.best, study.evaluations
@@ -94,8 +95,8 @@ def _row(study: Study) -> dict[str, Any]:
         **best[["space", "relaxation", "fid_best"]],
         "choices": _choices(study, best["genotype_id"]),
         "image_size": study.studies["image_size"].iloc[0],
-        "retrained": [*own["fid"]],
-        "random": [*evaluations.loc[evaluations["source"] == "random", "fid"]],
+        "retrained": [*own["fid"].dropna()],
+        "random": [*evaluations.loc[evaluations["source"] == "random", "fid"].dropna()],
     }
 
 
@@ -105,7 +106,7 @@ def _choices(study: Study, genotype_id: str) -> dict[str, str]:
 
 
 def _best_genotypes(rows: Sequence[dict[str, Any]], network: str) -> dict[str, Any]:
-    """Number of decisions that both best genotypes have, the share answered alike, and the share by chance."""
+    """Counts the decisions that both best genotypes have, with the share answered alike, and the share by chance."""
     spaces = [{d.name: d.choices for d in load_space(row["space"]).decisions(row["image_size"])} for row in rows]
     shared = [name for name in spaces[0] if name[0] == network and spaces[0][name] == spaces[1].get(name)]
     answers = {
@@ -116,7 +117,10 @@ def _best_genotypes(rows: Sequence[dict[str, Any]], network: str) -> dict[str, A
 
 
 def _operations(first: Study, second: Study, network: str) -> dict[str, Any] | None:
-    """Of the genotypes that trials settled on; only decisions of spaces that both studies came to."""
+    """How far apart the studies' frequencies of choices are, beside those of the same genotypes dealt out at random.
+
+    They count the genotypes that trials settled on, in spaces that both studies came to; None where there are none.
+    """
     spaces = set(first.trials["space"].dropna()) & set(second.trials["space"].dropna())
     settled = [_frequencies(study, spaces, network) for study in (first, second)]
     if not all(map(len, settled)):
@@ -128,13 +132,13 @@ def _operations(first: Study, second: Study, network: str) -> dict[str, Any] | N
         return 0.5 * float(np.abs(pooled[order[:cut]].mean(axis=0) - pooled[order[cut:]].mean(axis=0)).sum())
 
     rng = np.random.default_rng(0)
-    found, dealt = distance(np.arange(len(pooled))), [distance(rng.permutation(len(pooled))) for _ in range(DEALS)]
+    actual, dealt = distance(np.arange(len(pooled))), [distance(rng.permutation(len(pooled))) for _ in range(DEALS)]
     return {
         "genotypes": [len(side) for side in settled],
-        "distance": found,
+        "distance": actual,
         "dealt_mean": np.mean(dealt),
         "dealt_95": np.quantile(dealt, 0.95),
-        "p": (1 + sum(value >= found - 1e-12 for value in dealt)) / (1 + DEALS),
+        "p": (1 + sum(value >= actual - 1e-12 for value in dealt)) / (1 + DEALS),
     }
 
 

@@ -34,7 +34,14 @@ _PLACES = ("weights", "sha256")
 
 @dataclass(frozen=True)
 class Task:
-    """One job: ``search``, ``retrain`` or ``inherited``. ``keep`` asks a search for its supernet's state."""
+    """One job, done once and kept in one file.
+
+    Args:
+        kind: ``search``, ``retrain`` or ``inherited``.
+        label: what people read.
+        settings: everything that the result depends on.
+        keep: whether a search saves its supernet's state.
+    """
 
     kind: str
     label: str
@@ -50,7 +57,7 @@ class Task:
         return out / "jobs" / f"{self.kind}-{self.digest}.json"
 
     def result(self, out: Path) -> dict[str, Any] | None:
-        """What the job gave; None where it has not been done."""
+        """Returns what the job gave; None where it has not been done."""
         try:
             result: dict[str, Any] = json.loads(self.file(out).read_text(encoding="utf-8"))["result"]
             return result
@@ -59,7 +66,13 @@ class Task:
 
 
 class Network(NamedTuple):
-    """A genotype that is retrained. ``index``: the seed that it was searched with or drawn by; 0 for a named one."""
+    """A genotype that is retrained.
+
+    Args:
+        arm: an arm of searches, ``random``, or the name of the genotype.
+        index: the seed that it was searched with or drawn by; 0 for a named one.
+        space: of the genotype, as plain data.
+    """
 
     arm: str
     index: int
@@ -69,7 +82,7 @@ class Network(NamedTuple):
 
 @dataclass(frozen=True)
 class Plan:
-    """JSON-able throughout.
+    """A comparison as plain data, of which all its jobs follow.
 
     Args:
         studies: arm of searches -> its study; the first, ``search``, is the study as asked for, and its sections
@@ -112,11 +125,11 @@ class Plan:
         return Task(SEARCH, f"{arm} {seed}", self._common() | settings | {"space": self.space}, keep)
 
     def searches(self) -> list[tuple[str, int, Task]]:
-        """All searches as (arm, seed, task)."""
+        """Returns all searches as (arm, seed, task)."""
         return [(arm, seed, self.search(arm, seed)) for arm in self.studies for seed in self.seeds]
 
     def networks(self, out: Path) -> list[Network]:
-        """All genotypes known by now: those of the searches that are done, the random and the named ones."""
+        """Returns the genotypes known by now: of the searches that are done, the random and the named ones."""
         networks = []
         for arm, seed, task in self.searches():
             result = task.result(out)
@@ -132,7 +145,7 @@ class Plan:
         return random + [Network(name, 0, **named) for name, named in self.named.items()]
 
     def retrainings(self, network: Network) -> list[Task]:
-        """One for each retraining seed."""
+        """Returns a job for each retraining seed."""
         base = self.studies[SEARCH]
         study = {key: base[key] for key in ("schema", "seed", "model", "retrain", "metrics")}
         study["metrics"] = _without(study["metrics"], *_PLACES, "rank_by", "supernet_every")
@@ -144,7 +157,10 @@ class Plan:
         ]
 
     def inherited_scores(self, out: Path) -> dict[int, Task]:
-        """Seed of a search -> scoring of the searched space's genotypes known by now with its supernet's weights."""
+        """Returns seed of a search -> the job that scores the genotypes known by now with its supernet's weights.
+
+        Named genotypes are left out, as their space may be another.
+        """
         networks = [network for network in self.networks(out) if network.arm not in self.named]
         networks.sort(key=lambda network: network.arm != RANDOM)
         unique = {json.dumps(network.genotype, sort_keys=True): network.genotype for network in networks}
@@ -158,7 +174,7 @@ class Plan:
         return {"data": self.measure["data"], "extractor": self.measure["extractor"], "device": self.device}
 
     def picked(self, records: Sequence[Mapping[str, Any]]) -> Mapping[str, Any] | None:
-        """The evaluation whose genotype a search stands for; None where the search was never sound."""
+        """Returns the evaluation whose genotype a search stands for; None where the search was never sound."""
         sound = [record for record in records if not record["diverged"]]
         if not sound:
             return None
@@ -170,7 +186,7 @@ class Plan:
 
 
 def load_plan(out: Path) -> Plan:
-    """Raises ResultsError for a folder without one."""
+    """Reads the plan of a folder's last call. Raises ResultsError for a folder without one."""
     try:
         return Plan(**json.loads((out / PLAN_FILE).read_text(encoding="utf-8")))
     except (OSError, json.JSONDecodeError, TypeError) as error:
@@ -182,7 +198,7 @@ def _without(values: Mapping[str, Any], *keys: str) -> dict[str, Any]:
 
 
 def parse_arm(text: str) -> tuple[str, dict[str, Any], str]:
-    """``NAME:key=value,key=value`` as (name, dotted settings, what was typed after the colon).
+    """Reads ``NAME:key=value,key=value`` as (name, dotted settings, what was typed after the colon).
 
     Raises ConfigError for another form, an unknown setting, or one that is not the search's own.
     """
@@ -206,9 +222,10 @@ def parse_arm(text: str) -> tuple[str, dict[str, Any], str]:
 def studies_of(
     study: str, overrides: Sequence[str], arms: Sequence[str], discriminator: str | None
 ) -> tuple[dict[str, StudyConfig], dict[str, str], dict[str, Any]]:
-    """Arm -> its study, arm -> what it changes, and where settings stand that the study sweeps and nobody set.
+    """Returns arm -> its study, arm -> what it changes, and the values of settings that the study sweeps.
 
-    Nothing is swept here, so ``[sweep]`` and its conditions are left out. Raises ConfigError, NotFoundError.
+    Nothing is swept here, so ``[sweep]`` and its conditions are left out, and a swept setting that ``overrides`` do not
+    set stands at one value. Raises ConfigError, NotFoundError.
     """
     common = dict(parse_override(text) for text in overrides)
     if discriminator is not None:
@@ -236,7 +253,10 @@ def _changed(study: StudyConfig, where: str, values: Mapping[str, Any]) -> Study
 
 
 def named_genotypes(names: Sequence[str], image_size: int, taken: Collection[str]) -> dict[str, dict[str, Any]]:
-    """Raises NotFoundError or GenotypeError: no such genotype, or not one for images of this size."""
+    """Loads published genotypes and files as name -> genotype and space, for images of this size in pixels.
+
+    Raises NotFoundError or GenotypeError: no such genotype, or not one for images of this size.
+    """
     named: dict[str, dict[str, Any]] = {}
     for name in names:
         genotype, key = load_genotype(name), Path(name).stem

@@ -42,7 +42,7 @@ class RankCorrelation:
 
 
 def paired_interval(differences: Sequence[float]) -> Interval | None:
-    """Student's interval for the mean of paired differences; None for no pair at all."""
+    """Returns Student's interval for the mean of paired differences; None for no pair at all."""
     n = len(differences)
     if n == 0:
         return None
@@ -51,7 +51,10 @@ def paired_interval(differences: Sequence[float]) -> Interval | None:
 
 
 def welch_interval(first: Sequence[float], second: Sequence[float]) -> Interval | None:
-    """Interval for mean(first) - mean(second) of independent samples of unequal variance; ``n`` counts both."""
+    """Returns Welch's interval for mean(first) - mean(second) of independent samples; its ``n`` counts both.
+
+    None where a sample is empty.
+    """
     left, right = np.asarray(first), np.asarray(second)
     n = len(left) + len(right)
     if not len(left) or not len(right):
@@ -65,7 +68,7 @@ def welch_interval(first: Sequence[float], second: Sequence[float]) -> Interval 
 
 
 def bootstrap(statistic: Callable[..., np.ndarray], *samples: Sequence[float]) -> Interval | None:
-    """A statistic with its percentile bootstrap; None for an empty sample, and where the statistic is NaN.
+    """Returns a statistic with its percentile bootstrap; None for an empty sample, and where the statistic is NaN.
 
     ``scipy.stats.bootstrap`` refuses samples of one value and gives no interval where a resample has no statistic; here
     such resamples are left out.
@@ -89,17 +92,17 @@ def bootstrap(statistic: Callable[..., np.ndarray], *samples: Sequence[float]) -
 
 
 def bootstrap_mean(values: Sequence[float]) -> Interval | None:
-    """Percentile bootstrap of a mean. With ten values it is some 10 % narrower than Student's: read both."""
+    """Returns the percentile bootstrap of a mean. Of ten values it is some 10 % narrower than Student's: read both."""
     return bootstrap(lambda sample: sample.mean(-1), values)
 
 
 def bootstrap_difference(first: Sequence[float], second: Sequence[float]) -> Interval | None:
-    """Percentile bootstrap of mean(first) - mean(second), both samples resampled independently."""
+    """Returns the percentile bootstrap of mean(first) - mean(second), both samples resampled independently."""
     return bootstrap(lambda left, right: left.mean(-1) - right.mean(-1), first, second)
 
 
 def kendall(x: Sequence[float], y: Sequence[float]) -> RankCorrelation:
-    """Kendall's tau-b over the points that have both coordinates; NaN is a missing one.
+    """Returns Kendall's tau-b over the points that have both coordinates; NaN is a missing one.
 
     A point drawn twice by the bootstrap is tied with itself on both sides, and tau-b takes such pairs out of its
     denominator.
@@ -114,13 +117,13 @@ def kendall(x: Sequence[float], y: Sequence[float]) -> RankCorrelation:
 
 
 def row_taus(x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """Tau-b of each row of x and y [..., n]; NaN where a row is constant."""
+    """Returns tau-b [...] of each row of x and y [..., n]; NaN where a row is constant."""
     left, right = _signs(x), _signs(y)
     return _ratio(left * right, np.sqrt((left**2).sum((-2, -1)) * (right**2).sum((-2, -1))))
 
 
 def kendall_within(x: Sequence[float], y: Sequence[float], kinds: Sequence[str]) -> Interval | None:
-    """Goodman and Kruskal's gamma over the pairs of points of one kind, with its percentile bootstrap over points.
+    """Returns Goodman and Kruskal's gamma over the pairs of points of one kind, with its percentile bootstrap.
 
     Without ties and with one kind it is Kendall's tau. None where no kind has two points.
     """
@@ -134,18 +137,18 @@ def kendall_within(x: Sequence[float], y: Sequence[float], kinds: Sequence[str])
 
 
 def _signs(values: np.ndarray) -> np.ndarray:
-    """Signs [..., n, n] of the differences between the values [..., n] of each pair."""
+    """Returns signs [..., n, n] of the differences between the values [..., n] of each pair."""
     return np.sign(values[..., :, None] - values[..., None, :])
 
 
 def _ratio(pairs: np.ndarray, below: np.ndarray) -> np.ndarray:
-    """The sum over pairs [..., n, n] divided by ``below`` [...]; NaN where that is 0."""
+    """Returns the sum over pairs [..., n, n] divided by ``below`` [...]; NaN where that is 0."""
     with np.errstate(invalid="ignore"):
         return np.asarray(pairs.sum((-2, -1)) / below)
 
 
 def agreement(choices: pd.DataFrame) -> float | None:
-    """Mean over decisions (columns) and over pairs of genotypes (rows) of whether both chose the same.
+    """Returns on which share of decisions (columns) two genotypes (rows) agree, in the mean over all pairs.
 
     None under two genotypes, or without a decision.
     """
@@ -157,7 +160,7 @@ def agreement(choices: pd.DataFrame) -> float | None:
 
 
 def best_of(scores: pd.DataFrame, m: int) -> float | None:
-    """Expected score of the best of ``m`` networks drawn without replacement.
+    """Returns the expected score of the best of ``m`` networks drawn without replacement.
 
     The best is picked by one retraining seed and scored by the others, over all seeds in turn: the luck that a network
     is picked for does not count. With one seed there is no such split, and the score is that of the pick itself.
@@ -190,7 +193,7 @@ class Spread:
 
 
 def spread(scores: pd.DataFrame) -> Spread | None:
-    """One-way variance components; None under two genotypes or two seeds.
+    """Returns one-way variance components; None under two genotypes or two seeds.
 
     Args:
         scores: [genotype, retraining seed]; genotypes that lack a seed are left out.

@@ -28,7 +28,7 @@ _SEARCH = ["arm", "seed", "evaluations", "evaluation", "diverged", "undecided", 
 
 
 def summarise(plan: Plan, out: Path) -> dict[str, Any]:
-    """What a report says. None and NaN are unknown.
+    """Reads all results that are there. None and NaN are unknown.
 
     Returns:
         ``searches``, ``networks``, ``arms``, ``decisions``, ``taus``, ``operations``: DataFrames. ``inherited``: search
@@ -79,7 +79,7 @@ def _search_row(plan: Plan, arm: str, seed: int, result: Mapping[str, Any]) -> d
 
 
 def _network_row(network: Network, plan: Plan, out: Path) -> dict[str, Any]:
-    """A genotype with its scores by retraining seed; a retraining that gave no finite score is counted."""
+    """Describes a genotype with its scores by retraining seed; a retraining without a finite score is counted."""
     results = {task.settings["seed"]: task.result(out) for task in plan.retrainings(network)}
     done = {seed: result for seed, result in results.items() if result is not None}
     fids = {seed: result["row"]["fid"] for seed, result in done.items() if result["row"]["fid"] is not None}
@@ -108,12 +108,12 @@ def _of(rows: pd.DataFrame, arm: str) -> pd.DataFrame:
 
 
 def _scores(networks: pd.DataFrame) -> pd.DataFrame:
-    """Retrained scores [index of the network, retraining seed]; NaN where there is none."""
+    """Returns retrained scores [index of the network, retraining seed]; NaN where there is none."""
     return pd.DataFrame([*networks["fids"]], index=networks["index"], dtype=float)
 
 
 def _choices(networks: pd.DataFrame) -> pd.DataFrame:
-    """Choices [network, decision]."""
+    """Returns choices [network, decision]."""
     return pd.DataFrame([genotype["generator"] | genotype["discriminator"] for genotype in networks["genotype"]])
 
 
@@ -123,12 +123,12 @@ def _decisions(plan: Plan, network: str) -> list[Decision]:
 
 
 def _uniform(decisions: list[Decision]) -> float | None:
-    """How often uniform draws give a choice that every decision offers; two draws agree as often."""
+    """Returns how often uniform draws give a choice that every decision offers; two draws agree as often."""
     return float(np.mean([1 / len(decision.choices) for decision in decisions])) if decisions else None
 
 
 def _arm_row(arm: str, plan: Plan, networks: pd.DataFrame) -> dict[str, Any]:
-    """Scores, and their difference to random: by pairs for searches, of two samples for a genotype that has a name."""
+    """Compares the scores of an arm with random: by pairs for searches, as two samples for a named genotype."""
     rows, random = _of(networks, arm), _of(networks, RANDOM)
     scores, fids = _scores(rows), rows["fid"].dropna()
     sample = scores.iloc[0].dropna() if arm in plan.named else fids  # one genotype: its seeds are the sample
@@ -149,7 +149,7 @@ def _arm_row(arm: str, plan: Plan, networks: pd.DataFrame) -> dict[str, Any]:
 
 
 def _decided_row(arm: str, plan: Plan, networks: pd.DataFrame, searches: pd.DataFrame) -> dict[str, Any]:
-    """How decided an arm's searches were, and how far two of them agree; random genotypes as the yardstick."""
+    """Says how decided an arm's searches were, and how far two of them agree; random genotypes are the yardstick."""
     rows, own = _of(networks, arm), _of(searches, arm)
     sound, choices = own.dropna(subset="genotype"), _choices(rows)
     row = {"arm": arm, "n": len(rows), "diverged": own["diverged"].sum(), **rows[COUNTS].mean()}
@@ -164,7 +164,7 @@ def _decided_row(arm: str, plan: Plan, networks: pd.DataFrame, searches: pd.Data
 def _taus(
     plan: Plan, networks: pd.DataFrame, searches: pd.DataFrame, inherited: Mapping[int, Mapping[str, float]]
 ) -> pd.DataFrame:
-    """Rank correlations with the retrained score: of a search's own scores, of inherited weights', of size."""
+    """Correlates ranks with the retrained score: of a search's own scores, of inherited weights', of sizes."""
     own = searches[["arm", "seed", *_SCORES]].rename(columns={"seed": "index"})
     points = networks.merge(own, how="left", on=["arm", "index"])
     by_supernet = {f"inherited weights, search {seed}": fids for seed, fids in inherited.items()}
@@ -184,7 +184,7 @@ def _taus(
 
 
 def _operations(plan: Plan, networks: pd.DataFrame) -> pd.DataFrame:
-    """How often each choice was taken, as a share of the decisions that offer it; ``chance`` is one draw's."""
+    """Counts how often each choice was taken, as a share of the decisions that offer it; ``chance`` is one draw's."""
     chosen = {arm: _choices(_of(networks, arm)) for arm in (RANDOM, *plan.studies)}
     lines = []
     for network in ("g", "d"):
@@ -199,7 +199,7 @@ def _operations(plan: Plan, networks: pd.DataFrame) -> pd.DataFrame:
 
 
 def _cost(networks: pd.DataFrame, searches: pd.DataFrame, clock: str) -> dict[str, Any]:
-    """Mean seconds of a job, and the best of as many random networks as one search and its retraining cost.
+    """Returns mean seconds of a job, and the best of as many random networks as a search and its retraining cost.
 
     Args:
         clock: which seconds count. A processor's own do not grow where it is shared with others; a GPU has none.

@@ -42,18 +42,19 @@ _shared: list[Measure] = []
 
 @functools.cache
 def _commit() -> str | None:
-    """Of the code as this process loaded it: asked for at its start, for the files may change while it runs."""
+    """Returns the commit of the code that this process loaded: called at its start, for the files may change later."""
     return git_commit()
 
 
 def share(measure: Measure) -> None:
+    """Sets what the jobs of this process score against, and does what no job's time should hold."""
     _shared[:] = [measure]
     _commit()
-    torch.optim.Adam([torch.nn.Parameter(torch.zeros(1))])  # imports for seconds, which no job's time should hold
+    torch.optim.Adam([torch.nn.Parameter(torch.zeros(1))])  # imports for seconds
 
 
 def run_task(task: Task, out: Path) -> dict[str, Any]:
-    """Do a job and write its file; returns its result."""
+    """Does a job and writes its file. Returns the result, with the seconds that it took and the commit of the code."""
     if task.settings.get("device", "cpu") == "cpu":
         torch.set_num_threads(1)
     do = {SEARCH: _search, "retrain": _retrain, "inherited": _inherited}[task.kind]
@@ -68,7 +69,7 @@ def run_task(task: Task, out: Path) -> dict[str, Any]:
 
 
 def _loop(settings: Mapping[str, Any]) -> SearchLoop:
-    """A search as a trial of a study runs it, without Ray."""
+    """Builds a search as a trial of a study runs it, without Ray."""
     study = StudyConfig.parse(settings["study"] | {"name": "versus"}, "study", ConfigError)
     measure, metrics, device = _shared[0], study.metrics, settings["device"]
     protocol = Protocol.of(study, metrics.n_fake_search)
@@ -98,7 +99,7 @@ def _state_folder(task: Task, out: Path) -> Path:
 
 
 def retraining_job(task: Task, out: Path) -> Job:
-    """A task ``retrain`` as the package knows it. Its checkpoints lie in a folder of its own below ``out``."""
+    """Makes a retraining of the package of a task. Its checkpoints lie in a folder of its own below ``out``."""
     settings = task.settings
     study = StudyConfig.parse(settings["study"] | {"name": "versus"}, "study", ConfigError)
     genotype, space = Genotype.from_dict(settings["genotype"]), SearchSpace.from_dict(settings["space"])
@@ -107,7 +108,7 @@ def retraining_job(task: Task, out: Path) -> Job:
 
 
 def _retrain(task: Task, out: Path) -> dict[str, Any]:
-    """The job's folder is there until it is done: a killed one goes on where it was."""
+    """Trains a genotype from scratch. The folder is there until the job is done: a killed one goes on where it was."""
     job = retraining_job(task, out)
     retraining, resumed = Retraining(job, _shared[0]), (job.folder / "checkpoint").exists()
     outcome = retraining.run()
@@ -136,7 +137,7 @@ Outcome = tuple[Task, dict[str, Any] | str]
 
 
 def attempt(task: Task, out: Path) -> Outcome:
-    """Do a job; one that fails stops no other."""
+    """Does a job; a job that fails stops no other."""
     try:
         return task, run_task(task, out)
     except Exception as error:
@@ -144,7 +145,7 @@ def attempt(task: Task, out: Path) -> Outcome:
 
 
 def _pool(workers: int, measure: Measure) -> AbstractContextManager[Executor | None]:
-    """Processes that score against ``measure``; None for one worker, which needs no second process."""
+    """Starts processes that score against ``measure``; gives None for one worker, which needs no second process."""
     if workers == 1:
         share(measure)
         return nullcontext()
@@ -160,7 +161,7 @@ def _begin(measure: Measure) -> None:
 
 
 def _outcomes(pool: Executor | None, tasks: Sequence[Task], out: Path) -> Iterator[Outcome]:
-    """The outcome of each task as it ends. Raises BrokenProcessPool where a process was killed."""
+    """Yields the outcome of each task as it ends. Raises BrokenProcessPool where a process was killed."""
     if pool is None:
         yield from (attempt(task, out) for task in tasks)
         return
@@ -173,7 +174,7 @@ def _outcomes(pool: Executor | None, tasks: Sequence[Task], out: Path) -> Iterat
 
 
 def run_missing(plan: Plan, measure: Measure, out: Path, workers: int) -> bool:
-    """Do every job of a plan that has no file yet, and tell of each as it ends. Returns whether one failed.
+    """Does every job of a plan that has no file yet, and prints a line as each ends. Returns whether a job failed.
 
     There are three rounds: retrainings of searched genotypes follow from the searches, inherited scores from both.
     """
@@ -207,7 +208,7 @@ def run_missing(plan: Plan, measure: Measure, out: Path, workers: int) -> bool:
 
 
 def _told(result: dict[str, Any] | str) -> str:
-    """The last score of a job and its seconds, or its error."""
+    """Says the last score of a job and its seconds, or its error."""
     if isinstance(result, str):
         return f"FAILED, {result}"
     scores = [result["row"]] if "row" in result else result.get("records", [{}])
