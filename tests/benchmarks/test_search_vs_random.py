@@ -204,6 +204,14 @@ def test_the_intervals_are_those_of_their_formulas() -> None:
     assert stats.paired_interval([]) is None and stats.paired_interval([1.0]) == stats.Interval(1.0, None, None, 1)
 
 
+def test_samples_of_one_value_and_of_equal_values_have_what_can_be_said_of_them() -> None:
+    assert stats.welch_interval([1.0, 1.0], [3.0, 3.0]) == stats.Interval(-2.0, -2.0, -2.0, 4)
+    assert stats.welch_interval([1.0], [3.0, 5.0]) == stats.Interval(-3.0, None, None, 3)
+    assert stats.bootstrap_difference([1.0], [3.0, 5.0]) == stats.Interval(-3.0, -4.0, -2.0, 3)
+    assert stats.bootstrap_mean([1.0]) == stats.Interval(1.0, None, None, 1)
+    assert stats.bootstrap_mean([]) is None and stats.bootstrap_difference([], [1.0]) is None
+
+
 def test_the_intervals_cover_the_truth_as_often_as_they_say() -> None:
     rng = np.random.default_rng(0)
     covered = {"t": 0, "bootstrap": 0}
