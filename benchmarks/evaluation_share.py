@@ -14,13 +14,14 @@ from __future__ import annotations
 import argparse
 import json
 import time
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import click
 import numpy as np
 import torch
+from _noise import noise
 from _random_extractor import random_extractor, random_real
 from torch import Tensor
 
@@ -37,24 +38,6 @@ from autogan_ray.spaces.load import load_space
 from autogan_ray.study.plan import proposable_spaces
 from autogan_ray.training.data import ImageData
 
-SIDES = {"digits": (8, 1), "cifar10": (32, 3), "stl10": (48, 3)}
-"""Pixels and channels of the data sets whose names say them."""
-
-
-@dataclass(frozen=True)
-class EvaluationCost:
-    """Seconds; ``_image``: of one image."""
-
-    build: float
-    settle_derived_image: float
-    settle_mixture_image: float
-    derived_image: float
-    mixture_image: float
-    extract_image: float
-    moments_image: float
-    distance: float
-    kid: float
-
 
 @dataclass(frozen=True)
 class Timed:
@@ -67,19 +50,16 @@ class Timed:
     def seconds(self, work: Callable[[], Any], repeats: int = 2) -> float:
         """The least of some runs after one that does not count."""
         work()
-        return min(self._once(work) for _ in range(repeats))
+        return min(self.once(work) for _ in range(repeats))
 
-    def _once(self, work: Callable[[], Any]) -> float:
-        clock = time.process_time if self.device.type == "cpu" else time.perf_counter
-        self._wait()
+    def once(self, work: Callable[[], Any]) -> float:
+        cuda = self.device.type == "cuda"
+        clock, wait = (time.perf_counter, torch.cuda.synchronize) if cuda else (time.process_time, lambda: None)
+        wait()
         start = clock()
         work()
-        self._wait()
+        wait()
         return clock() - start
-
-    def _wait(self) -> None:
-        if self.device.type == "cuda":
-            torch.cuda.synchronize()
 
 
 def loop_of(study: StudyConfig, data: ImageData, evaluator: Evaluator, timed: Timed, **search: Any) -> SearchLoop:
@@ -93,19 +73,19 @@ def loop_of(study: StudyConfig, data: ImageData, evaluator: Evaluator, timed: Ti
 def step_seconds(study: StudyConfig, data: ImageData, evaluator: Evaluator, timed: Timed, relaxation: str) -> float:
     """Mean seconds of one step at the study's batch size, over a search with its warm-up."""
     cycle, share = study.search.d_steps_per_g_step, study.search.warmup
-    found = {}
+    seconds = {}
     for warmup in (0.0, 0.999):
         loop = loop_of(study, data, evaluator, timed, relaxation=relaxation, warmup=warmup)
         repeats = 1 if timed.device.type == "cpu" and study.model.channels_g > 64 else 5
         loop.step()
-        spent = timed._once(lambda loop=loop, count=cycle * repeats: [loop.step() for _ in range(count)])
-        found[warmup] = spent / (cycle * repeats)
-    mean = (1 - share) * found[0.0] + share * found[0.999]
+        spent = timed.once(lambda loop=loop, count=cycle * repeats: [loop.step() for _ in range(count)])
+        seconds[warmup] = spent / (cycle * repeats)
+    mean = (1 - share) * seconds[0.0] + share * seconds[0.999]
     return mean * study.search.batch_size / timed.batch
 
 
-def evaluation_cost(loop: SearchLoop, study: StudyConfig, timed: Timed) -> EvaluationCost:
-    """Each part of an evaluation by itself, through the code that a search runs."""
+def evaluation_cost(loop: SearchLoop, study: StudyConfig, timed: Timed) -> dict[str, float]:
+    """Seconds of each part of an evaluation, through the code that a search runs; ``_image``: of one image."""
     evaluator, scorer, count = loop.scorer.evaluator, loop.scorer, timed.images
     latents, mixture, average = loop.net.generator.latents, loop.net.arch_g.expected(), loop.ema.network
     genotype = scorer.net.genotype()
@@ -125,37 +105,36 @@ def evaluation_cost(loop: SearchLoop, study: StudyConfig, timed: Timed) -> Evalu
     many = torch.rand(study.metrics.n_fake_search, features.shape[1], device=timed.device)
     adding = timed.seconds(lambda: [moments.add(part) for part in many.split(study.metrics.batch_size)], 1)
     rows = many.cpu()
-    return EvaluationCost(
-        build=max(0.0, timed.seconds(lambda: scorer.derived_generator(genotype)) - settle * count),
-        settle_derived_image=settle,
-        settle_mixture_image=settle_mixture,
-        derived_image=timed.seconds(lambda: evaluator.images(derived, latents)) / count,
-        mixture_image=timed.seconds(lambda: evaluator.images(mixed, latents)) / count,
-        extract_image=timed.seconds(lambda: evaluator.extractor(images)) / count,
-        moments_image=adding / len(many),
-        distance=timed.seconds(
-            lambda: moments.frechet_distance(np.mean(rows.numpy(), axis=0), evaluator.real.statistics)
-        ),
-        kid=timed.seconds(lambda: kernel_distance(rows, evaluator.real.embedding, KID_SUBSETS), 1),
-    )
+    real = evaluator.real
+    return {
+        "build": max(0.0, timed.seconds(lambda: scorer.derived_generator(genotype)) - settle * count),
+        "settle_derived_image": settle,
+        "settle_mixture_image": settle_mixture,
+        "derived_image": timed.seconds(lambda: evaluator.images(derived, latents)) / count,
+        "mixture_image": timed.seconds(lambda: evaluator.images(mixed, latents)) / count,
+        "extract_image": timed.seconds(lambda: evaluator.extractor(images)) / count,
+        "moments_image": adding / len(many),
+        "distance": timed.seconds(lambda: moments.frechet_distance(np.mean(rows.numpy(), axis=0), real.statistics)),
+        "kid": timed.seconds(lambda: kernel_distance(rows, real.embedding, KID_SUBSETS), 1),
+    }
 
 
-def evaluations_seconds(study: StudyConfig, cost: EvaluationCost) -> dict[str, float]:
+def evaluations_seconds(study: StudyConfig, cost: Mapping[str, float]) -> dict[str, float]:
     """Of all evaluations of a trial that runs to its end, by what they go into."""
     metrics, last = study.metrics, study.tune.max_evaluations
     mixtures = sum(supernet_due(number, last, metrics.supernet_every) for number in range(1, last + 1))
     settled = metrics.bn_batches * metrics.batch_size
     scored, fakes = last + mixtures, metrics.n_fake_search
     return {
-        "building": last * cost.build,
-        "batch norms, derived": last * settled * cost.settle_derived_image,
-        "batch norms, mixture": mixtures * settled * cost.settle_mixture_image,
-        "generation, derived": last * fakes * cost.derived_image,
-        "generation, mixture": mixtures * fakes * cost.mixture_image,
-        "extraction": scored * fakes * cost.extract_image,
-        "moments": scored * fakes * cost.moments_image,
-        "distance": scored * cost.distance,
-        "KID": last * cost.kid,
+        "building": last * cost["build"],
+        "batch norms, derived": last * settled * cost["settle_derived_image"],
+        "batch norms, mixture": mixtures * settled * cost["settle_mixture_image"],
+        "generation, derived": last * fakes * cost["derived_image"],
+        "generation, mixture": mixtures * fakes * cost["mixture_image"],
+        "extraction": scored * fakes * cost["extract_image"],
+        "moments": scored * fakes * cost["moments_image"],
+        "distance": scored * cost["distance"],
+        "KID": last * cost["kid"],
     }
 
 
@@ -168,24 +147,21 @@ def measure(study: StudyConfig, device: torch.device, batch: int | None, images:
         batch or min(study.search.batch_size, 4 if study.model.channels_g > 64 else 32 if slow else 10**9),
         images or (few if slow else metrics.batch_size),
     )
-    side, channels = SIDES.get(study.data.source, (32, 3))
-    side, channels = study.data.image_size or side, study.data.channels or channels
-    pixels = np.random.default_rng(0).integers(0, 256, (512, channels, side, side), dtype=np.uint8)
-    data = ImageData.of(study.data.source, pixels)
-    extractor = random_extractor(metrics.extractor, channels, device)
-    dim = extractor(torch.from_numpy(pixels[:2].copy())).embedding.shape[1]
+    data = noise(study, 512)
+    extractor = random_extractor(metrics.extractor, data.channels, device)
+    dim = extractor(torch.from_numpy(data.images[:2].copy())).embedding.shape[1]
     evaluator = Evaluator(extractor, random_real(dim, device), Protocol(timed.images, timed.images, 1), device)
-    swept = study.sweep.get("search.relaxation")
-    relaxations = [str(one) for one in swept.choice or ()] if swept else [study.search.relaxation]
     cost = evaluation_cost(loop_of(study, data, evaluator, timed), study, timed)
     parts = evaluations_seconds(study, cost)
     spent, steps = sum(parts.values()), round(study.search.kimg * 1000 / study.search.batch_size)
-    searches = {name: steps * step_seconds(study, data, evaluator, timed, name) for name in relaxations}
+    searches = {
+        name: steps * step_seconds(study, data, evaluator, timed, name) for name in study.possible("search.relaxation")
+    }
     return {
         "study": study.name,
         "device": torch.cuda.get_device_name() if not slow else f"cpu, {torch.get_num_threads()} threads",
         "timed": {"batch": timed.batch, "images": timed.images, "space": proposable_spaces(study)[0]},
-        "evaluation_cost_s": asdict(cost),
+        "evaluation_cost_s": cost,
         "evaluations_s": parts | {"sum": spent},
         "steps": steps,
         "steps_s": searches,
@@ -194,18 +170,17 @@ def measure(study: StudyConfig, device: torch.device, batch: int | None, images:
     }
 
 
-def say(found: dict[str, Any]) -> None:
-    click.echo(f"study {found['study']} on {found['device']}; timed: {found['timed']}")
-    for name, value in found["evaluation_cost_s"].items():
-        click.echo(f"  {name:<24}{value:12.6f} s")
-    total = found["evaluations_s"]["sum"]
-    click.echo("all evaluations of a trial")
-    for name, value in found["evaluations_s"].items():
-        click.echo(f"  {name:<24}{value:12.1f} s {value / total:7.1%}")
-    click.echo(f"all {found['steps']} steps of a trial, and the share of its time that evaluations take")
-    for name, value in found["steps_s"].items():
-        click.echo(f"  {name:<24}{value:12.1f} s {found['share'][name]:7.1%}")
-    click.echo(f"  {'over these relaxations':<39}{found['share_of_study']:7.1%}")
+def text(figures: Mapping[str, Any]) -> str:
+    evaluations = figures["evaluations_s"]
+    lines = [f"study {figures['study']} on {figures['device']}; timed: {figures['timed']}"]
+    lines += [f"  {name:<24}{value:12.6f} s" for name, value in figures["evaluation_cost_s"].items()]
+    lines.append("all evaluations of a trial")
+    lines += [f"  {name:<24}{value:12.1f} s {value / evaluations['sum']:7.1%}" for name, value in evaluations.items()]
+    lines.append(f"all {figures['steps']} steps of a trial, and the share of its time that evaluations take")
+    lines += [
+        f"  {name:<24}{value:12.1f} s {figures['share'][name]:7.1%}" for name, value in figures["steps_s"].items()
+    ]
+    return "\n".join([*lines, f"  {'over these relaxations':<39}{figures['share_of_study']:7.1%}"])
 
 
 def main() -> None:
@@ -225,11 +200,8 @@ def main() -> None:
         study = load_study_config(given.study, dict(parse_override(text) for text in given.set))
     except UserError as error:
         parser.error(str(error))
-    found = measure(study, torch.device(given.device), given.batch, given.images)
-    if given.json:
-        click.echo(json.dumps(found, indent=2))
-    else:
-        say(found)
+    figures = measure(study, torch.device(given.device), given.batch, given.images)
+    click.echo(json.dumps(figures, indent=2) if given.json else text(figures))
 
 
 if __name__ == "__main__":

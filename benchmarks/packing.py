@@ -15,116 +15,97 @@ from __future__ import annotations
 
 import argparse
 import json
-import multiprocessing
+import os
 import sys
 import time
 from collections.abc import Sequence
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
-import numpy as np
+import torch
+from _noise import noise
+from gpu_stages.children import FIGURE, Child
 
-SHAPES = {"digits": (8, 1), "cifar10": (32, 3), "stl10": (48, 3)}
+from autogan_ray.config.overrides import parse_override
+from autogan_ray.config.study import load_study_config
+from autogan_ray.search.loop import SearchLoop
+from autogan_ray.spaces.load import load_space
+from autogan_ray.training.memory import peak_memory_mib
+
 IMAGES = 2000
+_LIMIT_S = 24 * 3600.0
+"""For one process: to build and warm up, and to do its steps."""
 
 
-def work(asked: dict[str, Any], seed: int, barrier: Any, results: Any) -> None:
-    """One process: build, warm up, meet, step; puts its :func:`_steps` on ``results``, or the error."""
-    try:
-        results.put(_steps(asked, seed, barrier))
-    except BaseException as error:
-        barrier.abort()
-        results.put(f"{type(error).__name__}: {error}")
+def work(connection: Connection, asked: dict[str, Any], seed: int) -> None:
+    """Builds a search in a process of its own, warms up, says so, waits for the others, and sends its steps' figures.
 
-
-def _steps(asked: dict[str, Any], seed: int, barrier: Any) -> tuple[float, float, int, float, float]:
-    """(begin, end, images, processor seconds, peak MiB); begin and end in seconds since 1970."""
-    import torch
-
-    from autogan_ray.training.memory import peak_memory_mib
-
+    ``begin`` and ``end`` are in seconds since 1970.
+    """
     torch.set_num_threads(asked["threads"])
     loop = search_loop(asked, seed)
-
-    def wait() -> None:
-        if loop.device.type == "cuda":
-            torch.cuda.synchronize()
-
-    for _ in range(asked["warm"]):
-        loop.step()
-    wait()
-    barrier.wait()
+    _steps(loop, asked["warm"])
+    connection.send((FIGURE, {}))
+    connection.recv()
     begin, spent = time.time(), time.process_time()
-    for _ in range(asked["steps"]):
+    _steps(loop, asked["steps"])
+    figures = {
+        "begin": begin,
+        "end": time.time(),
+        "images": asked["steps"] * loop.trial.search.batch_size,
+        "cpu_s": time.process_time() - spent,
+        "peak_mem_mib": peak_memory_mib(loop.device),
+    }
+    connection.send((FIGURE, figures))
+
+
+def _steps(loop: SearchLoop, count: int) -> None:
+    for _ in range(count):
         loop.step()
-    wait()
-    images = asked["steps"] * loop.trial.search.batch_size
-    return begin, time.time(), images, time.process_time() - spent, peak_memory_mib(loop.device)
+    if loop.device.type == "cuda":
+        torch.cuda.synchronize()
 
 
-def search_loop(asked: dict[str, Any], seed: int) -> Any:
-    """A study's search on noise of its data's shape, with its logits moving from the first step."""
-    from autogan_ray.config.overrides import parse_override
-    from autogan_ray.config.study import load_study_config
-    from autogan_ray.search.loop import SearchLoop
-    from autogan_ray.spaces.load import load_space
-    from autogan_ray.training.data import ImageData
-
-    study = load_study_config(asked["study"], dict(parse_override(one) for one in asked["set"]))
+def search_loop(asked: dict[str, Any], seed: int) -> SearchLoop:
+    """Builds a study's search on noise of its data's shape, with its logits moving from the first step."""
+    study = load_study_config(asked["study"], dict(parse_override(text) for text in asked["set"]))
     trial = study.trial({"search.warmup": 0.0}, seed)
-    size, channels = SHAPES.get(study.data.source, (32, 3))
-    shape = (IMAGES, study.data.channels or channels, *[study.data.image_size or size] * 2)
-    noise = np.random.default_rng(seed).integers(0, 256, shape, dtype=np.uint8)
     evaluator: Any = None  # nothing is scored here
-    return SearchLoop(
-        trial, load_space(trial.space), ImageData.of("noise", noise), evaluator, evaluations=1, device=asked["device"]
-    )
+    images = noise(study, IMAGES, seed)
+    return SearchLoop(trial, load_space(trial.space), images, evaluator, evaluations=1, device=asked["device"])
 
 
 def measure(asked: dict[str, Any], packed: int) -> dict[str, Any]:
-    """One row: ``packed`` processes side by side. Raises RuntimeError where one of them fails."""
-    context = multiprocessing.get_context("spawn")
-    barrier, results = context.Barrier(packed), context.Queue()
-    processes = [context.Process(target=work, args=(asked, seed, barrier, results)) for seed in range(packed)]
-    for process in processes:
-        process.start()
-    found = [results.get() for _ in processes]
-    for process in processes:
-        process.join()
-    check(found)
-    wall = max(end for _, end, *_ in found) - min(begin for begin, *_ in found)
-    images = sum(images for _, _, images, _, _ in found)
+    """Measures ``packed`` processes side by side, as one row. Raises Stopped with the error of a process that fails."""
+    children = [Child(work, asked=asked, seed=seed) for seed in range(packed)]
+    try:
+        for child in children:
+            child.receive(_LIMIT_S)
+        for child in children:
+            child.send(None)
+        figures = [child.receive(_LIMIT_S)[1] for child in children]
+    finally:
+        for child in children:
+            child.kill()
+    wall = max(figure["end"] for figure in figures) - min(figure["begin"] for figure in figures)
+    images = sum(figure["images"] for figure in figures)
     return {
         "packed": packed,
         "threads": asked["threads"],
         "wall_s": wall,
         "images_per_s": images / wall,
-        "cpu_ms_per_image": 1000 * sum(spent for _, _, _, spent, _ in found) / images,
-        "peak_mem_mib": max(peak for *_, peak in found),
+        "cpu_ms_per_image": 1000 * sum(figure["cpu_s"] for figure in figures) / images,
+        "peak_mem_mib": max(figure["peak_mem_mib"] for figure in figures),
     }
 
 
-def check(found: Sequence[Any]) -> None:
-    """Raises RuntimeError for a process's error: the cause, rather than the broken meeting of the others."""
-    errors = [one for one in found if isinstance(one, str)]
-    if errors:
-        raise RuntimeError(min(errors, key=lambda one: one.startswith("BrokenBarrierError")))
-
-
 def compare(asked: dict[str, Any], packed: Sequence[int], rounds: int) -> list[dict[str, Any]]:
-    """A row for each number of processes, the fastest of ``rounds`` taken in turns, so that all meet the same noise."""
+    """Returns a row for each number of processes: the fastest of ``rounds``, taken in turns, so that all meet the same
+    other work on the machine."""
     tries = [[measure(asked, number) for number in packed] for _ in range(rounds)]
     best = [max(rows, key=lambda row: row["images_per_s"]) for rows in zip(*tries, strict=True)]
     return [row | {"speedup": row["images_per_s"] / best[0]["images_per_s"]} for row in best]
-
-
-def environment(device: str) -> dict[str, Any]:
-    import os
-
-    import torch
-
-    name = torch.cuda.get_device_name() if device == "cuda" else f"{os.cpu_count()} processors"
-    return {"device": device, "name": name, "torch": torch.__version__}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -144,11 +125,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for row in rows:
         print(
             f"{row['packed']:>3} side by side: {row['images_per_s']:>9.1f} images/s in all, {row['speedup']:.2f} times "
-            f"{rows[0]['packed']}, "
-            f"{row['cpu_ms_per_image']:.2f} ms of processor an image, at most {row['peak_mem_mib']:.0f} MiB each"
+            f"{rows[0]['packed']}, {row['cpu_ms_per_image']:.2f} ms of processor an image, at most "
+            f"{row['peak_mem_mib']:.0f} MiB each"
         )
     if file is not None:
-        file.write_text(json.dumps({"asked": asked, **environment(asked["device"]), "rows": rows}, indent=2) + "\n")
+        name = torch.cuda.get_device_name() if asked["device"] == "cuda" else f"{os.cpu_count()} processors"
+        about = {"asked": asked, "device": asked["device"], "name": name, "torch": torch.__version__}
+        file.write_text(json.dumps(about | {"rows": rows}, indent=2) + "\n")
     return 0
 
 

@@ -20,23 +20,19 @@ the mixture:
 from __future__ import annotations
 
 import json
-import sys
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import click
-import numpy as np
+import pandas as pd
 import versus_stats as stats
+from _report import ends, markdown_table, plain
 
 from autogan_ray.base.errors import UserError
+from autogan_ray.cli.text import number
 from autogan_ray.results.study_tables import Study, load_study
 
-SCORES = ("fid_derived", "fid_supernet")
-
-
-class _Mistake(click.ClickException):
-    exit_code = 2
+SCORES = ["fid_derived", "fid_supernet"]
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
@@ -45,129 +41,104 @@ class _Mistake(click.ClickException):
 def main(folders: tuple[Path, ...], as_json: bool) -> None:
     """Rank the trials of the studies in FOLDERS; several of the same settings are taken together."""
     try:
-        found = summarise([row for folder in folders for row in trials_of(load_study(folder))])
+        summary = summarise(pd.concat([points_of(load_study(folder)) for folder in folders]))
     except UserError as error:
-        raise _Mistake(str(error)) from error
-    click.echo(json.dumps(found, indent=2) if as_json else markdown(found))
+        raise click.UsageError(str(error)) from error
+    click.echo(json.dumps(summary, indent=2) if as_json else markdown(summary))
 
 
-def trials_of(study: Study) -> list[dict[str, Any]]:
-    """A row a retrained trial: ``trial``, ``kind``, ``retrained`` (mean over seeds), each score's list of evaluations.
+def points_of(study: Study) -> pd.DataFrame:
+    """Returns a row an evaluation of a retrained trial: ``trial``, ``kind``, ``retrained`` (mean of seeds), scores.
 
     Raises:
-        UserError: fewer than three trials were retrained, or they have unequal numbers of evaluations.
+        UserError: fewer than three trials were retrained.
     """
-    again = study.evaluations[(study.evaluations["source"] == "retrain") & study.evaluations["fid"].notna()]
-    means = again.groupby("genotype_id")["fid"].mean()
-    rows = [
-        {
-            "trial": f"{study.folder}/{one['trial_id']}",
-            "kind": f"{one['space']}, {one['relaxation']}",
-            "retrained": float(means[one["genotype_id"]]),
-            **{score: _scores(study, one["trial_id"], score) for score in SCORES},
-        }
-        for _, one in study.trials.iterrows()
-        if one["genotype_id"] in means.index
-    ]
-    if len(rows) < 3:
+    again = study.evaluations[study.evaluations["source"] == "retrain"].dropna(subset="fid")
+    means = again.groupby("genotype_id")["fid"].mean().rename("retrained")
+    every = study.trials[["trial_id", "genotype_id", "space", "relaxation"]]
+    trials = every.merge(means, on="genotype_id")
+    if len(trials) < 3:
         raise UserError(
-            f"{study.folder}: {len(rows)} of {len(study.trials)} trials have been retrained, and a ranking takes "
-            f"three; python studies/retrain.py {study.folder} --trial best --top {len(study.trials)}"
+            f"{study.folder}: {len(trials)} of {len(every)} trials have been retrained, and a ranking takes "
+            f"three; python studies/retrain.py {study.folder} --trial best --top {len(every)}"
         )
-    return rows
+    points = trials.merge(study.history[["trial_id", "evaluation", *SCORES]].sort_values("evaluation"), on="trial_id")
+    trial, kind = f"{study.folder}/" + points["trial_id"], points["space"] + ", " + points["relaxation"]
+    return points.assign(trial=trial, kind=kind)
 
 
-def _scores(study: Study, trial_id: str, score: str) -> list[float | None]:
-    history = study.history[study.history["trial_id"] == trial_id].sort_values("evaluation")
-    return [None if value != value else float(value) for value in history[score]]
-
-
-def summarise(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """``trials``: the rows; ``evaluations``: a row for each one that all trials came to.
+def summarise(points: pd.DataFrame) -> dict[str, Any]:
+    """Returns ``trials``: a row each, with its scores; ``evaluations``: a row each, with how its scores rank.
 
     Raises:
         UserError: trials were stopped, so that what is left was chosen by the score in question.
     """
-    lengths = {len(row[SCORES[0]]) for row in rows}
-    if len(lengths) > 1:
-        short = min(rows, key=lambda row: len(row[SCORES[0]]))
+    lengths = points.groupby("trial", sort=False).size()
+    if lengths.nunique() > 1:
         raise UserError(
-            f"{short['trial']}: {min(lengths)} evaluations, others have {max(lengths)}; trials that were stopped by a "
-            "score cannot say what it is worth: run the study with --set 'tune.scheduler=\"none\"'"
+            f"{lengths.idxmin()}: {lengths.min()} evaluations, others have {lengths.max()}; trials that were stopped "
+            "by a score cannot say what it is worth: run the study with --set 'tune.scheduler=\"none\"'"
         )
-    retrained, kinds = [row["retrained"] for row in rows], [row["kind"] for row in rows]
-    found = []
-    for number in range(lengths.pop()):
-        line: dict[str, Any] = {"evaluation": number + 1}
-        for score in SCORES:
-            line[score] = _ranking([row[score][number] for row in rows], retrained, kinds)
-        line["difference"] = _difference(*([row[score][number] for row in rows] for score in SCORES), retrained)
-        found.append(line)
-    return {"trials": list(rows), "evaluations": found}
+    trials = points.groupby(["trial", "kind", "retrained"], sort=False)[SCORES].agg(list).reset_index()
+    evaluations = [
+        {"evaluation": evaluation}
+        | {score: _ranking(rows, score) for score in SCORES}
+        | {"difference": _difference(rows)}
+        for evaluation, rows in points.groupby("evaluation")
+    ]
+    summary: dict[str, Any] = plain({"trials": trials, "evaluations": evaluations})
+    return summary
 
 
-def _ranking(scores: Sequence[float | None], retrained: Sequence[float], kinds: Sequence[str]) -> dict[str, Any] | None:
-    """None where the evaluation did not score it."""
-    there = [(x, y, kind) for x, y, kind in zip(scores, retrained, kinds, strict=True) if x is not None]
-    x, y = [one[0] for one in there], [one[1] for one in there]
-    tau, ends = stats.kendall(x, y), stats.bootstrap_kendall(x, y)
-    if tau is None or ends is None:
+def _ranking(points: pd.DataFrame, score: str) -> dict[str, Any] | None:
+    """Says how a score ranks trials at one evaluation; None where the evaluation did not score it."""
+    points = points.dropna(subset=score)
+    correlation = stats.kendall(points[score], points["retrained"])
+    if correlation.tau is None:
         return None
-    kept = [again for _, again, _ in sorted(there)[: -(-len(there) // 3)]]
-    return {
-        "n": len(there),
-        "tau": tau[0],
-        "p": tau[1],
-        "low": ends[0],
-        "high": ends[1],
-        "within": stats.kendall_within(x, y, [one[2] for one in there]),
-        "best_third_minus_all": float(np.mean(kept) - np.mean(y)),
+    best = points.sort_values([score, "retrained"])["retrained"].head(-(-len(points) // 3))
+    return vars(correlation) | {
+        "within": _estimate(stats.kendall_within(points[score], points["retrained"], points["kind"])),
+        "best_third_minus_all": best.mean() - points["retrained"].mean(),
     }
 
 
-def _difference(
-    one: Sequence[float | None], other: Sequence[float | None], retrained: Sequence[float]
-) -> list[float] | None:
-    """Of two taus over the same trials: value and the ends of its 95 % percentile bootstrap."""
-    there = [(x, y, z) for x, y, z in zip(one, other, retrained, strict=True) if x is not None and y is not None]
-    if len(there) < 3:
+def _difference(points: pd.DataFrame) -> list[float | None] | None:
+    """Returns the difference of the scores' taus over the same trials, with its bootstrap; None under three trials."""
+    derived, supernet, retrained = points.dropna(subset=SCORES)[[*SCORES, "retrained"]].to_numpy().T
+    if len(retrained) < 3:
         return None
-    x, y, z = (np.asarray(side, dtype=float) for side in zip(*there, strict=True))
-    whole = [stats.kendall(side, z) for side in (x, y)]
-    if None in whole:
-        return None
-    rows = np.random.default_rng(0).integers(len(z), size=(stats.DRAWS, len(z)))
-    draws = stats.row_taus(x[rows], z[rows]) - stats.row_taus(y[rows], z[rows])
-    low, high = np.quantile(draws[np.isfinite(draws)], [0.025, 0.975])
-    return [float(whole[0][0] - whole[1][0]), float(low), float(high)]  # type: ignore[index]
+    return _estimate(
+        stats.bootstrap(
+            lambda rows: (
+                stats.row_taus(derived[rows], retrained[rows]) - stats.row_taus(supernet[rows], retrained[rows])
+            ),
+            range(len(retrained)),
+        )
+    )
 
 
-def markdown(found: dict[str, Any]) -> str:
-    lines = [
-        f"{len(found['trials'])} trials",
-        "",
-        "| evaluation | derived | of one kind | best third | supernet | of one kind | best third | difference |",
-        "|---|---|---|---|---|---|---|---|",
-    ]
-    for line in found["evaluations"]:
-        cells = [str(line["evaluation"])]
-        for score in SCORES:
-            cells += _cells(line[score])
-        cells.append("-" if line["difference"] is None else _range(*line["difference"]))
-        lines.append("| " + " | ".join(cells) + " |")
-    return "\n".join(lines)
+def _estimate(interval: stats.Interval | None) -> list[float | None] | None:
+    return None if interval is None else [interval.value, interval.low, interval.high]
 
 
-def _cells(one: dict[str, Any] | None) -> list[str]:
-    if one is None:
-        return ["-", "-", "-"]
-    within = "-" if one["within"] is None else _range(*one["within"])
-    return [_range(one["tau"], one["low"], one["high"]), within, f"{one['best_third_minus_all']:+.3g}"]
+def markdown(summary: dict[str, Any]) -> str:
+    evaluations = pd.DataFrame(summary["evaluations"])
+    columns: dict[str, Any] = {"evaluation": evaluations["evaluation"]}
+    for title, score in zip(("derived", "supernet"), SCORES, strict=True):
+        rankings = [ranking or {} for ranking in evaluations[score]]
+        taus = [[ranking[key] for key in ("tau", "low", "high")] if ranking else None for ranking in rankings]
+        columns[title] = map(_told, taus)
+        columns[f"{title}, of one kind"] = [_told(ranking.get("within")) for ranking in rankings]
+        columns[f"{title}, best third"] = [number(ranking.get("best_third_minus_all"), "+.3g") for ranking in rankings]
+    columns["difference"] = map(_told, evaluations["difference"])
+    return f"{len(summary['trials'])} trials\n\n{markdown_table(columns)}"
 
 
-def _range(value: float, low: float, high: float) -> str:
-    return f"{value:+.2f} ({low:+.2f} to {high:+.2f})"
+def _told(estimate: list[float] | None) -> str:
+    """Writes an estimate with the ends of its interval."""
+    return "-" if estimate is None else f"{estimate[0]:+.2f} ({ends(*estimate[1:], form='+.2f')})"
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -14,36 +14,23 @@ again, ``--n`` can grow, and arms can be added. One call at a time for a folder.
 
 from __future__ import annotations
 
-import dataclasses
 import json
-import math
-from concurrent.futures.process import BrokenProcessPool
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import click
-from versus_plan import (
-    SEARCH,
-    Plan,
-    load_plan,
-    named_genotypes,
-    random_genotypes,
-    studies_of,
-)
+from _report import plain
+from versus_plan import SEARCH, Plan, load_plan, named_genotypes, studies_of
 from versus_report import markdown
 from versus_summary import summarise
-from versus_work import Runner, executor
+from versus_work import retraining_job, run_missing
 
 from autogan_ray.base.errors import UserError
-from autogan_ray.config.study import StudyConfig
 from autogan_ray.metrics.extractors.registry import metric_label
 from autogan_ray.metrics.measure import Measure, prepare
+from autogan_ray.retraining.training import check_networks
 from autogan_ray.spaces.load import load_space
-from autogan_ray.spaces.space import SearchSpace
-
-
-class _Mistake(click.ClickException):
-    exit_code = 2
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
@@ -69,74 +56,54 @@ def main(out: Path, report_only: bool, json_file: Path | None, workers: int, eac
     """Compare searches of STUDY (a shipped name or a file) with random genotypes of its space."""
     try:
         if report_only:
-            plan, failed = load_plan(out), []
+            plan, failed = load_plan(out), False
         else:
             plan, measure = make_plan(**asked)
             plan.save(out)
-            failed = _run(plan, measure, out, workers)
+            failed = run_missing(plan, measure, out, workers)
         summary = summarise(plan, out)
     except UserError as error:
-        raise _Mistake(str(error)) from error
+        raise click.UsageError(str(error)) from error
     except KeyboardInterrupt:
         click.echo("interrupted; the same call goes on from here", err=True)
         raise SystemExit(130) from None
     click.echo(markdown(summary, each))
     if json_file is not None:
         json_file.parent.mkdir(parents=True, exist_ok=True)
-        json_file.write_text(json.dumps(_plain(summary), indent=1, allow_nan=False) + "\n", encoding="utf-8")
+        json_file.write_text(json.dumps(plain(summary), indent=1, allow_nan=False) + "\n", encoding="utf-8")
     raise SystemExit(1 if failed else 0)
-
-
-def _run(plan: Plan, measure: Measure, out: Path, workers: int) -> list[str]:
-    """Labels of the jobs that failed."""
-    runner = Runner(plan, out, workers, lambda text: click.echo(text, err=True))
-    with executor(workers, measure) as pool:
-        try:
-            runner.run(pool)
-        except BrokenProcessPool:
-            click.echo("a worker process was killed (out of memory?); the same call goes on from here", err=True)
-            runner.failed.append("a worker")
-        except KeyboardInterrupt:
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
-    return runner.failed
 
 
 def make_plan(
     study: str,
-    n: int,
-    first_seed: int,
-    retrain_seeds: int,
-    overrides: tuple[str, ...],
-    arms: tuple[str, ...],
-    genotypes: tuple[str, ...],
+    overrides: Sequence[str],
+    arms: Sequence[str],
+    genotypes: Sequence[str],
     discriminator: str | None,
-    pick: str,
     inherited: int,
-    device: str,
+    **asked: Any,
 ) -> tuple[Plan, Measure]:
-    """Everything checked, data and extractor prepared (from the cache, the second time), nothing trained yet.
+    """Checks everything and prepares data and extractor (from the cache, the second time); trains nothing.
+
+    Args:
+        asked: the options that are fields of :class:`Plan`: ``n``, ``first_seed``, ``retrain_seeds``, ``pick``,
+            ``device``.
 
     Raises a UserError: no such study, setting, genotype or data; or networks that cannot be built.
     """
     studies, changes, unswept = studies_of(study, overrides, arms, discriminator)
     base = studies[SEARCH]
     space = load_space(base.space)
-    batch = max(one.search.batch_size for one in studies.values())
-    measure = prepare(base.data, base.metrics, device, batch)
-    size = measure.data.image_size
+    measure = prepare(base.data, base.metrics, asked["device"], max(arm.search.batch_size for arm in studies.values()))
+    size, first = measure.data.image_size, asked["first_seed"]
     plan = Plan(
-        {name: one.to_dict() for name, one in studies.items()},
-        changes,
-        n,
-        retrain_seeds,
-        pick,
-        min(inherited, n),
-        device,
-        space.to_dict(),
-        random_genotypes(base, size, range(first_seed, first_seed + n)),
-        named_genotypes(genotypes, size, [*studies]),
-        {
+        studies={name: arm.to_dict() for name, arm in studies.items()},
+        changes=changes,
+        inherited=min(inherited, asked["n"]),
+        space=space.to_dict(),
+        random=[space.random(size, seed).to_dict() for seed in range(first, first + asked["n"])],
+        named=named_genotypes(genotypes, size, studies),
+        measure={
             "data": measure.data.digest,
             "extractor": measure.extractor.digest,
             "label": metric_label(measure.extractor.name),
@@ -144,40 +111,12 @@ def make_plan(
             "image_size": size,
             "n_real": measure.real.statistics.count,
         },
-        unswept,
-        first_seed,
+        unswept=unswept,
+        **asked,
     )
-    _check_networks(plan, base, measure)
+    firsts = [plan.retrainings(network)[0] for network in plan.unsearched]
+    check_networks([retraining_job(task, out=Path()) for task in firsts], measure.data)
     return plan, measure
-
-
-def _check_networks(plan: Plan, base: StudyConfig, measure: Measure) -> None:
-    """Build every network that is known by now, without memory. Raises ConfigError naming it."""
-    from autogan_ray.retraining.job import Job
-    from autogan_ray.retraining.training import check_networks
-    from autogan_ray.spaces.genotype import Genotype
-
-    known = {f"random {seed}": (one, plan.space) for seed, one in zip(plan.seeds, plan.random, strict=True)}
-    known |= {name: (one["genotype"], one["space"]) for name, one in plan.named.items()}
-    model = base.model.model_dump()
-    jobs = [
-        Job("user", name, Genotype.from_dict(genotype), SearchSpace.from_dict(space), 0, None, model, base, Path())
-        for name, (genotype, space) in known.items()
-    ]
-    check_networks(jobs, measure.data)
-
-
-def _plain(value: Any) -> Any:
-    """JSON-able: dataclasses as objects, numpy's numbers as Python's, what is not finite as null."""
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return _plain(dataclasses.asdict(value))
-    if isinstance(value, dict):
-        return {str(key): _plain(one) for key, one in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(one) for one in value]
-    if hasattr(value, "item"):
-        value = value.item()
-    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 if __name__ == "__main__":

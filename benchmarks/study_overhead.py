@@ -24,10 +24,11 @@ import json
 import os
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import pandas as pd
 
@@ -53,20 +54,16 @@ class Account:
     driver_cpu_s: float | None = None
     driver_imports_cpu_s: float | None = None
 
-    @property
-    def total(self) -> float:
-        return self.wall_s * self.slots
-
     def shares(self) -> dict[str, float]:
         """0 to 1, of all slot seconds; ``overhead`` is all but training and evaluation."""
         names = ("training", "evaluation", "start_of_trials", "between_trials", "head", "tail", "idle_at_the_end")
-        found = {name: getattr(self, name) / self.total for name in (*names, "rest")}
-        found["overhead"] = 1 - found["training"] - found["evaluation"]
-        found["overhead_without_idle_end"] = found["overhead"] - found["idle_at_the_end"]
+        shares = {name: getattr(self, name) / (self.wall_s * self.slots) for name in (*names, "rest")}
+        shares["overhead"] = 1 - shares["training"] - shares["evaluation"]
+        shares["overhead_without_idle_end"] = shares["overhead"] - shares["idle_at_the_end"]
         if self.driver_cpu_s is not None and self.driver_imports_cpu_s is not None:
-            found["driver_cpu_of_wall"] = self.driver_cpu_s / self.wall_s
-            found["driver_imports_cpu_of_wall"] = self.driver_imports_cpu_s / self.wall_s
-        return found
+            shares["driver_cpu_of_wall"] = self.driver_cpu_s / self.wall_s
+            shares["driver_imports_cpu_of_wall"] = self.driver_imports_cpu_s / self.wall_s
+        return shares
 
 
 def account(
@@ -93,7 +90,7 @@ def account(
     occupied = float((last - started).sum())
     head, tail = slots * (started.min() - begin), slots * (end - last.max())
     # Of each slot's last trial: from its end to the end of the last of all.
-    idle = float(sum(last.max() - one for one in sorted(last)[-slots:]))
+    idle = float((last.max() - last.nlargest(slots)).sum())
     return Account(
         wall_s=end - begin,
         slots=slots,
@@ -116,13 +113,13 @@ def of_folder(folder: Path, slots: int | None, around: tuple[float, float] | Non
     """The account of a study's folder; ``slots`` None: as many as this machine gives it."""
     from autogan_ray.base.errors import ConfigError
     from autogan_ray.config.study import StudyConfig
+    from autogan_ray.results.study_tables import load_study
     from autogan_ray.study.plan import slots_of
 
-    tables = {name: pd.read_parquet(folder / f"{name}.parquet") for name in ("trials", "history", "studies")}
-    study = tables["studies"].iloc[0]
-    config = StudyConfig.parse(json.loads(study["config_json"]), str(folder), ConfigError)
-    slots = slots or slots_of(config, int(study["gpus"]), os.cpu_count() or 1)
-    return account(tables["trials"], tables["history"], study, slots, around)
+    study = load_study(folder)
+    row, config = study.studies.iloc[0], StudyConfig.parse(study.config, str(folder), ConfigError)
+    slots = slots or slots_of(config, int(row["gpus"]), os.cpu_count() or 1)
+    return account(study.trials, study.history, row, slots, around)
 
 
 def run(study: str, out: Path, more: Sequence[str], begin: float) -> tuple[tuple[float, float], dict[str, float]]:
@@ -136,35 +133,31 @@ def run(study: str, out: Path, more: Sequence[str], begin: float) -> tuple[tuple
     from autogan_ray.tune import cluster, runner
 
     spent: dict[str, float] = {}
-    work, imports = runner.run_study, cluster.import_ahead
 
-    def measured_work(*arguments: Any) -> Any:
-        before = time.process_time()
-        try:
-            return work(*arguments)
-        finally:
-            spent["driver_cpu_s"] = time.process_time() - before
+    def timed(function: Callable[..., Any], clock: Callable[[], float], name: str) -> Callable[..., Any]:
+        def wrapper(*arguments: Any) -> Any:
+            before = clock()
+            try:
+                return function(*arguments)
+            finally:
+                spent[name] = clock() - before
 
-    def measured_imports() -> None:
-        before = time.thread_time()
-        imports()
-        spent["driver_imports_cpu_s"] = time.thread_time() - before
+        return wrapper
 
-    runner.run_study, cluster.import_ahead = measured_work, measured_imports
-    try:
-        found = CliRunner().invoke(command, ["run", study, "--out", str(out), *more])
-    finally:
-        runner.run_study, cluster.import_ahead = work, imports
-    if found.exit_code:
-        raise SystemExit(f"{found.output}\n{found.exception!r}")
+    work = timed(runner.run_study, time.process_time, "driver_cpu_s")
+    imports = timed(cluster.import_ahead, time.thread_time, "driver_imports_cpu_s")
+    with patch.object(runner, "run_study", work), patch.object(cluster, "import_ahead", imports):
+        ended = CliRunner().invoke(command, ["run", study, "--out", str(out), *more])
+    if ended.exit_code:
+        raise SystemExit(f"{ended.output}\n{ended.exception!r}")
     if "driver_cpu_s" not in spent:
-        raise SystemExit(f"{found.output}\nthe command ran no study")
+        raise SystemExit(f"{ended.output}\nthe command ran no study")
     return (begin, time.time()), spent
 
 
-def text(found: Account) -> str:
-    lines = [f"{found.wall_s:.1f} s on {found.slots} slots"]
-    lines += [f"{name.replace('_', ' '):<28}{share:>7.1%}" for name, share in found.shares().items()]
+def text(spent: Account) -> str:
+    lines = [f"{spent.wall_s:.1f} s on {spent.slots} slots"]
+    lines += [f"{name.replace('_', ' '):<28}{share:>7.1%}" for name, share in spent.shares().items()]
     return "\n".join(lines)
 
 
@@ -182,12 +175,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if (asked.results is None) == (asked.run is None) or (more and not asked.run):
         parser.error("give a study's folder, or --run STUDY and after -- further arguments of autogan-ray run")
     if asked.run:
-        around, spent = run(asked.run, asked.out, more, begin)
+        around, driver = run(asked.run, asked.out, more, begin)
         folder = max(asked.out.glob("*/study.json"), key=lambda file: file.stat().st_mtime).parent
-        found = replace(of_folder(folder, asked.slots, around), **spent)
+        spent = replace(of_folder(folder, asked.slots, around), **driver)
     else:
-        found = of_folder(asked.results, asked.slots)
-    print(json.dumps(asdict(found) | {"shares": found.shares()}, indent=2) if asked.json else text(found))
+        spent = of_folder(asked.results, asked.slots)
+    print(json.dumps(asdict(spent) | {"shares": spent.shares()}, indent=2) if asked.json else text(spent))
     return 0
 
 

@@ -1,7 +1,7 @@
 """How much do two studies with the same settings and different seeds agree: best genotype, operations, retrained score?
 
     python studies/run_study.py digits --name a --seed 0 && python studies/run_study.py digits --name b --seed 1
-    for one in a b; do python studies/retrain.py results/$one --trial best --seeds 3; done
+    for study in a b; do python studies/retrain.py results/$study --trial best --seeds 3; done
     python benchmarks/two_studies.py results/a results/b
 
 Reads the tables of both folders and prints Markdown:
@@ -16,17 +16,18 @@ Reads the tables of both folders and prints Markdown:
 from __future__ import annotations
 
 import json
-import sys
-from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import click
 import numpy as np
+import pandas as pd
 import versus_stats as stats
+from _report import markdown_table, plain, with_sd
 
 from autogan_ray.base.errors import UserError
+from autogan_ray.config.study import differences
 from autogan_ray.results.study_tables import Study, load_study
 from autogan_ray.spaces.load import load_space
 from autogan_ray.spaces.operations import OPERATIONS
@@ -34,12 +35,6 @@ from autogan_ray.spaces.operations import OPERATIONS
 DEALS = 2000
 _FREE = ("seed", "name", "description", "study_id")
 """What two studies of a comparison may differ in."""
-
-Choices = dict[str, str]
-
-
-class _Mistake(click.ClickException):
-    exit_code = 2
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
@@ -49,155 +44,138 @@ class _Mistake(click.ClickException):
 def main(one: Path, other: Path, as_json: bool) -> None:
     """Compare the studies in folders ONE and OTHER."""
     try:
-        found = compare(load_study(one), load_study(other))
+        agreement = compare(load_study(one), load_study(other))
     except UserError as error:
-        raise _Mistake(str(error)) from error
-    click.echo(json.dumps(found, indent=2) if as_json else markdown(found))
+        raise click.UsageError(str(error)) from error
+    click.echo(json.dumps(agreement, indent=2) if as_json else markdown(agreement))
 
 
-def compare(one: Study, other: Study) -> dict[str, Any]:
-    """``studies``: a row each; ``genotypes``, ``operations``, ``retrained``: how they agree; None is unknown.
+def compare(first: Study, second: Study) -> dict[str, Any]:
+    """Returns ``studies``: a row each; ``genotypes``, ``operations``, ``retrained``: how they agree; None is unknown.
 
     Raises:
         UserError: settings differ, the seed apart, or one has no trial with a score.
     """
-    _check_settings(one, other)
-    rows = [_row(study) for study in (one, other)]
-    return {
-        "studies": rows,
-        "genotypes": _best_genotypes(rows),
-        "operations": {network: _operations(one, other, network) for network in ("g", "d")},
-        "retrained": _retrained(rows),
-    }
-
-
-def _check_settings(one: Study, other: Study) -> None:
-    left, right = (_flat(json.loads(study.studies["config_json"].iloc[0])) for study in (one, other))
-    differing = sorted(
-        key for key in left.keys() | right.keys() if key not in _FREE and left.get(key) != right.get(key)
-    )
-    if differing:
+    changes = [line for line in differences(first.config, second.config) if line.partition(":")[0] not in _FREE]
+    if changes:
         raise UserError(
-            f"{one.folder} and {other.folder} differ in more than the seed: {', '.join(differing)}; compare two "
+            f"{first.folder} and {second.folder} differ in more than the seed: {', '.join(changes)}; compare two "
             "studies of the same settings"
         )
+    rows = [_row(study) for study in (first, second)]
+    difference = stats.welch_interval(rows[1]["retrained"], rows[0]["retrained"])
+    values = {
+        "studies": rows,
+        "genotypes": {network: _best_genotypes(rows, network) for network in ("g", "d")},
+        "operations": {network: _operations(first, second, network) for network in ("g", "d")},
+        "retrained": {
+            "each": [{source: _mean_sd_n(row[source]) for source in ("retrained", "random")} for row in rows],
+            "difference": difference and [difference.value, difference.low, difference.high],
+        },
+    }
+    agreement: dict[str, Any] = plain(values)
+    return agreement
 
 
-def _flat(values: Mapping[str, Any], lead: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for key, value in values.items():
-        flat |= _flat(value, f"{lead}{key}.") if isinstance(value, dict) else {f"{lead}{key}": value}
-    return flat
+def _mean_sd_n(scores: Sequence[float]) -> tuple[float, float, int]:
+    series = pd.Series(scores, dtype=float)
+    return series.mean(), series.std(), len(series)
 
 
 def _row(study: Study) -> dict[str, Any]:
+    """Describes a study by its best trial. Raises UserError where no trial has a score."""
     if study.trials["fid_best"].notna().sum() == 0:
         raise UserError(f"{study.folder}: no trial has a score yet; wait until the study has ended")
-    best = study.best
-    evaluations = study.evaluations
+    best, evaluations = study.best, study.evaluations
     own = evaluations[(evaluations["source"] == "retrain") & (evaluations["genotype_id"] == best["genotype_id"])]
     return {
         "folder": str(study.folder),
-        "seed": int(study.studies["seed"].iloc[0]),
+        "seed": study.studies["seed"].iloc[0],
         "trial": best["trial_id"],
-        "space": best["space"],
-        "relaxation": best["relaxation"],
-        "fid_best": float(best["fid_best"]),
+        **best[["space", "relaxation", "fid_best"]],
         "choices": _choices(study, best["genotype_id"]),
-        "image_size": int(study.studies["image_size"].iloc[0]),
-        "retrained": [float(fid) for fid in own["fid"]],
-        "random": [float(fid) for fid in evaluations.loc[evaluations["source"] == "random", "fid"]],
+        "image_size": study.studies["image_size"].iloc[0],
+        "retrained": [*own["fid"].dropna()],
+        "random": [*evaluations.loc[evaluations["source"] == "random", "fid"].dropna()],
     }
 
 
-def _choices(study: Study, genotype_id: str) -> Choices:
-    table = study.genotypes
-    found = json.loads(table.loc[table["genotype_id"] == genotype_id, "genotype_json"].iloc[0])
-    return {**found["generator"], **found["discriminator"]}
+def _choices(study: Study, genotype_id: str) -> dict[str, str]:
+    genotype = json.loads(study.genotypes.set_index("genotype_id").at[genotype_id, "genotype_json"])
+    return {**genotype["generator"], **genotype["discriminator"]}
 
 
-def _best_genotypes(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """network -> decisions both best genotypes have, the share answered alike, and the share by chance."""
-    found: dict[str, Any] = {}
+def _best_genotypes(rows: Sequence[dict[str, Any]], network: str) -> dict[str, Any]:
+    """Counts the decisions that both best genotypes have, with the share answered alike, and the share by chance."""
     spaces = [{d.name: d.choices for d in load_space(row["space"]).decisions(row["image_size"])} for row in rows]
-    for network in ("g", "d"):
-        shared = [name for name in spaces[0] if name[0] == network and spaces[0][name] == spaces[1].get(name)]
-        alike = [rows[0]["choices"][name] == rows[1]["choices"][name] for name in shared]
-        found[network] = {
-            "decisions": len(shared),
-            "alike": float(np.mean(alike)) if shared else None,
-            "by_chance": float(np.mean([1 / len(spaces[0][name]) for name in shared])) if shared else None,
-        }
-    return found
+    shared = [name for name in spaces[0] if name[0] == network and spaces[0][name] == spaces[1].get(name)]
+    answers = {
+        "alike": [rows[0]["choices"][name] == rows[1]["choices"][name] for name in shared],
+        "by_chance": [1 / len(spaces[0][name]) for name in shared],
+    }
+    return {"decisions": len(shared), **pd.DataFrame(answers, dtype=float).mean()}
 
 
-def _operations(one: Study, other: Study, network: str) -> dict[str, Any] | None:
-    """Of the genotypes that trials settled on; only decisions of spaces that both studies came to."""
-    spaces = set(one.trials["space"].dropna()) & set(other.trials["space"].dropna())
-    settled = [_settled(study, spaces, network) for study in (one, other)]
-    if not all(settled):
+def _operations(first: Study, second: Study, network: str) -> dict[str, Any] | None:
+    """How far apart the studies' frequencies of choices are, beside those of the same genotypes dealt out at random.
+
+    They count the genotypes that trials settled on, in spaces that both studies came to; None where there are none.
+    """
+    spaces = set(first.trials["space"].dropna()) & set(second.trials["space"].dropna())
+    settled = [_frequencies(study, spaces, network) for study in (first, second)]
+    if not all(map(len, settled)):
         return None
-    pooled, cut = [*settled[0], *settled[1]], len(settled[0])
+    pooled, cut = pd.concat(settled).fillna(0.0).to_numpy(), len(settled[0])
+
+    def distance(order: np.ndarray) -> float:
+        """Total variation between mean frequencies, each genotype counting alike."""
+        return 0.5 * float(np.abs(pooled[order[:cut]].mean(axis=0) - pooled[order[cut:]].mean(axis=0)).sum())
+
     rng = np.random.default_rng(0)
-    dealt = []
-    for _ in range(DEALS):
-        order = rng.permutation(len(pooled))
-        dealt.append(_distance([pooled[i] for i in order[:cut]], [pooled[i] for i in order[cut:]]))
-    distance = _distance(*settled)
+    actual, dealt = distance(np.arange(len(pooled))), [distance(rng.permutation(len(pooled))) for _ in range(DEALS)]
     return {
         "genotypes": [len(side) for side in settled],
-        "distance": distance,
-        "dealt_mean": float(np.mean(dealt)),
-        "dealt_95": float(np.quantile(dealt, 0.95)),
-        "p": (1 + sum(value >= distance - 1e-12 for value in dealt)) / (1 + DEALS),
+        "distance": actual,
+        "dealt_mean": np.mean(dealt),
+        "dealt_95": np.quantile(dealt, 0.95),
+        "p": (1 + sum(value >= actual - 1e-12 for value in dealt)) / (1 + DEALS),
     }
 
 
-def _settled(study: Study, spaces: set[str], network: str) -> list[Counter[str]]:
-    scored = study.trials[study.trials["genotype_id"].notna() & study.trials["space"].isin(spaces)]
-    every = [_choices(study, genotype_id) for genotype_id in scored["genotype_id"]]
-    counts = [
-        Counter(
+def _frequencies(study: Study, spaces: set[str], network: str) -> pd.DataFrame:
+    """Frequencies of a network's choices [genotype, choice]; NaN where a genotype has none of the kind."""
+    trials = study.trials[study.trials["genotype_id"].notna() & study.trials["space"].isin(spaces)]
+    labels = [
+        pd.Series(
             choice if choice in OPERATIONS else f"{name.rsplit('.', 1)[1]}={choice}"  # "yes" says nothing by itself
-            for name, choice in one.items()
+            for name, choice in _choices(study, genotype_id).items()
             if name[0] == network
         )
-        for one in every
+        for genotype_id in trials["genotype_id"]
     ]
-    return [one for one in counts if one]
+    return pd.DataFrame([series.value_counts(normalize=True) for series in labels if len(series)])
 
 
-def _distance(one: Sequence[Counter[str]], other: Sequence[Counter[str]]) -> float:
-    """Total variation between mean frequencies, each genotype counting alike."""
-    total: defaultdict[str, float] = defaultdict(float)
-    for sign, side in ((1.0, one), (-1.0, other)):
-        for counts in side:
-            for choice, count in counts.items():
-                total[choice] += sign * count / counts.total() / len(side)
-    return 0.5 * sum(abs(value) for value in total.values())
-
-
-def _retrained(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    difference = stats.welch_interval(rows[1]["retrained"], rows[0]["retrained"])
-    return {
-        "each": [
-            {source: [*stats.mean_sd(row[source]), len(row[source])] for source in ("retrained", "random")}
-            for row in rows
-        ],
-        "difference": None if difference is None else [difference.value, difference.low, difference.high],
+def markdown(agreement: dict[str, Any]) -> str:
+    studies = pd.DataFrame(agreement["studies"])
+    scores = {
+        source: [
+            f"{with_sd(mean, sd)} ({n})" if n else "-"
+            for mean, sd, n in (each[source] for each in agreement["retrained"]["each"])
+        ]
+        for source in ("retrained", "random")
     }
-
-
-def markdown(found: dict[str, Any]) -> str:
-    lines = ["| study | seed | best trial | space | relaxation | score in the search | retrained | random |",
-             "|---|---|---|---|---|---|---|---|"]  # fmt: skip
-    for row, each in zip(found["studies"], found["retrained"]["each"], strict=True):
-        cells = [Path(row["folder"]).name, row["seed"], row["trial"], row["space"], row["relaxation"],
-                 f"{row['fid_best']:.4g}", _mean_sd(each["retrained"]), _mean_sd(each["random"])]  # fmt: skip
-        lines.append("| " + " | ".join(map(str, cells)) + " |")
-    lines.append("")
-    for name in ("G", "D"):
-        same, operations = found["genotypes"][name.lower()], found["operations"][name.lower()]
+    columns = {
+        "study": [Path(folder).name for folder in studies["folder"]],
+        "seed": studies["seed"],
+        "best trial": studies["trial"],
+        "space": studies["space"],
+        "relaxation": studies["relaxation"].fillna("-"),
+        "score in the search": [f"{fid:.4g}" for fid in studies["fid_best"]],
+    }
+    lines = [markdown_table(columns | scores), ""]
+    for network in ("g", "d"):
+        same, operations, name = agreement["genotypes"][network], agreement["operations"][network], network.upper()
         if same["decisions"]:
             lines.append(
                 f"* {name}: the best genotypes answer {same['alike']:.0%} of {same['decisions']} common decisions "
@@ -211,19 +189,12 @@ def markdown(found: dict[str, Any]) -> str:
                 f"out at random {operations['dealt_mean']:.2f} (95 % below {operations['dealt_95']:.2f}), "
                 f"p = {operations['p']:.2g}"
             )
-    if found["retrained"]["difference"]:
-        value, low, high = found["retrained"]["difference"]
+    if agreement["retrained"]["difference"]:
+        value, low, high = agreement["retrained"]["difference"]
         interval = "" if low is None else f" ({low:+.3g} to {high:+.3g}, Welch 95 %)"
         lines.append(f"* retrained, second minus first: {value:+.3g}{interval}")
     return "\n".join(lines)
 
 
-def _mean_sd(found: Sequence[float | None]) -> str:
-    mean, sd, n = found
-    if mean is None:
-        return "-"
-    return f"{mean:.4g}" + ("" if sd is None else f" ± {sd:.2g}") + f" ({n})"
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

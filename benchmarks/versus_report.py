@@ -2,29 +2,62 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
+import pandas as pd
+from _report import ends, markdown_table, share, with_sd
 from versus_plan import RANDOM, SEARCH
-from versus_stats import Interval
+from versus_summary import COUNTS, SIZES
 
 from autogan_ray.cli.text import number
 
-SIZES = {"macs_g": "MACs of G", "params_g": "parameters of G", "macs_d": "MACs of D"}
 SCORES = {
     "fid_derived": "derived, inherited weights (the search's own)",
     "fid_supernet": "mixture (the search's own)",
-    **SIZES,
+    "macs_g": "MACs of G",
+    "params_g": "parameters of G",
+    "macs_d": "MACs of D",
 }
+_WORDS = {"g": "G", "d": "D", "params": "parameters", "macs": "MACs"}
+
+
+def _large(value: float) -> str:
+    if pd.isna(value):
+        return "-"
+    return f"{value / 1e6:.3g} M" if value >= 1e6 else f"{value / 1e3:.3g} k"
+
+
+_FORMS: dict[str, Callable[[Any], str]] = {
+    **dict.fromkeys(("median", "best", "retrained", "derived", "mixture"), number),
+    **dict.fromkeys(("params", "macs"), _large),
+    **dict.fromkeys(("agreement", "uniform", "better in"), share),
+    **dict.fromkeys(("none", "skip"), partial(number, form=".3g")),
+    "entropy": lambda mean_sd: with_sd(*mean_sd, form=".2f"),
+    "undecided": partial(number, form=".0f"),
+    "tau": partial(number, form="+.2f"),
+    "p": partial(number, form=".2g"),
+    "s": partial(number, form=".1f"),
+    "CPU s": partial(number, form=".1f"),
+}
+"""How values are written, by the first part of the name of their column: ``macs`` of ``macs_g``."""
+
+
+def _table(rows: pd.DataFrame, names: Sequence[str]) -> str:
+    """Columns of a DataFrame as Markdown, under their names in words: ``MACs G`` for ``macs_g``."""
+    columns = {}
+    for name in names:
+        title = " ".join(_WORDS.get(word, word) for word in name.split("_"))
+        columns[title] = map(_FORMS.get(name.partition("_")[0], str), rows[name])
+    return markdown_table(columns)
 
 
 def markdown(summary: Mapping[str, Any], each: bool = False) -> str:
     """Sections: scores, decisions, rank correlations, sizes, operations, cost; with ``each`` a line a network too."""
-    plan = summary["plan"]
-    study, measure = plan["studies"][SEARCH], plan["measure"]
-    label = measure["label"]
+    plan, label = summary["plan"], summary["plan"]["measure"]["label"]
     parts = [
-        f"## {study['name']}: search against random\n",
+        f"## {plan['studies'][SEARCH]['name']}: search against random\n",
         _protocol(plan, label),
         f"\n### Retrained networks, {label}, lower is better\n",
         _scores(summary["arms"]),
@@ -65,137 +98,82 @@ def _protocol(plan: Mapping[str, Any], label: str) -> str:
     return "\n".join(lines)
 
 
-def table(titles: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
-    """A Markdown table; all columns but the first are right-aligned."""
-    cells = [[str(cell) for cell in row] for row in rows]
-    rule = [":---", *["---:"] * (len(titles) - 1)]
-    return "\n".join(f"| {' | '.join(row)} |" for row in (titles, rule, *cells))
-
-
-def _range(low: float | None, high: float | None, form: str = ".3g") -> str:
-    return "-" if low is None or high is None else f"{low:{form}} to {high:{form}}"
-
-
-def _ends(interval: Interval | None) -> str:
-    return "-" if interval is None else _range(interval.low, interval.high)
-
-
-def _with_sd(mean: float | None, sd: float | None, form: str = ".4g") -> str:
-    return number(mean, form) if sd is None else f"{number(mean, form)} ± {number(sd, '.2g')}"
-
-
-def _share(value: float | None) -> str:
-    return "-" if value is None else f"{value:.0%}"
-
-
-def _scores(arms: Sequence[Mapping[str, Any]]) -> str:
-    titles = ("arm", "n", "mean ± SD", "median", "best", "minus random", "95 % (t)", "95 % (bootstrap)", "better in")
-    rows = []
-    for arm in arms:
-        difference = arm["difference"]
-        scores = (_with_sd(arm["mean"], arm["sd"]), number(arm["median"]), number(arm["best"]))
-        against = "-" if difference is None else f"{difference.value:+.3g}"
-        ends = (_ends(difference), _ends(arm["bootstrap"]))
-        rows.append((arm["arm"], arm["n"], *scores, against, *ends, _share(arm["better"])))
-    return table(titles, rows)
+def _scores(arms: pd.DataFrame) -> str:
+    columns = {
+        "mean ± SD": [*map(with_sd, arms["mean"], arms["sd"])],
+        "minus random": ["-" if interval is None else f"{interval.value:+.3g}" for interval in arms["difference"]],
+    }
+    for title, name in {"95 % (t)": "difference", "95 % (bootstrap)": "bootstrap"}.items():
+        columns[title] = ["-" if interval is None else ends(interval.low, interval.high) for interval in arms[name]]
+    names = ["arm", "n", "mean ± SD", "median", "best", "minus random", "95 % (t)", "95 % (bootstrap)", "better in"]
+    return _table(arms.rename(columns={"better": "better in"}).assign(**columns), names)
 
 
 def _scores_notes(summary: Mapping[str, Any]) -> list[str]:
-    plan, notes = summary["plan"], []
-    notes.append(
+    arms = summary["arms"]
+    paired = arms[arms["how"] == "paired"]
+    pairs = ", ".join(f"{arm}: {len(pairs)} pairs" for arm, pairs in zip(paired["arm"], paired["pairs"], strict=True))
+    notes = [
         "\nn counts genotypes, each the mean over its retraining seeds, and SD is over genotypes. Search i is paired "
-        f"with random genotype i over the same retraining seeds; below 0 the search is better ({_pairs(summary)})."
-    )
-    if plan["named"]:
+        f"with random genotype i over the same retraining seeds; below 0 the search is better ({pairs})."
+    ]
+    if summary["plan"]["named"]:
         notes.append(
             "A genotype by name is one network: its SD is over retraining seeds, its interval Welch's, and the last "
             "column says how many random genotypes it beats."
         )
-    for name, spread in summary["spread"].items():
-        if spread is not None:
-            notes.append(
-                f"- {name}: SD {spread.seed_sd:.2g} between retraining seeds of one genotype, {spread.genotype_sd:.2g} "
-                f"between genotypes; {spread.reliability:.0%} of the variance of a genotype's mean is its own."
-            )
-    failed = [f"{arm['arm']} {arm['failed']}" for arm in summary["arms"] if arm["failed"]]
-    if failed:
-        notes.append(f"- retrainings without a finite score, left out: {', '.join(failed)}")
+    notes += [
+        f"- {name}: SD {spread.seed_sd:.2g} between retraining seeds of one genotype, {spread.genotype_sd:.2g} "
+        f"between genotypes; {spread.reliability:.0%} of the variance of a genotype's mean is its own."
+        for name, spread in summary["spread"].items()
+        if spread is not None
+    ]
+    failed = arms[arms["failed"] > 0]
+    if len(failed):
+        counts = ", ".join(f"{arm} {count}" for arm, count in zip(failed["arm"], failed["failed"], strict=True))
+        notes.append(f"- retrainings without a finite score, left out: {counts}")
     if len(summary["commits"]) > 1:
         notes.append(f"- computed by more than one version of the code: {', '.join(summary['commits'])}")
     return notes
 
 
-def _pairs(summary: Mapping[str, Any]) -> str:
-    return ", ".join(f"{arm['arm']}: {len(arm['pairs'])} pairs" for arm in summary["arms"] if arm["how"] == "paired")
-
-
-def _decided(lines: Sequence[Mapping[str, Any]]) -> str:
-    """Agreement: mean share of decisions on which two genotypes of an arm agree."""
-    titles = (
-        *("arm", "n", "diverged", "undecided", "entropy G", "entropy D"),
-        *("none G", "none D", "skip G", "skip D", "agreement G", "agreement D"),
-    )
-    rows = []
-    for line in lines:
-        counts = [number(line[name], ".3g") for name in ("none_g", "none_d", "skip_g", "skip_d")]
-        entropies = [_with_sd(*line[name], form=".2f") for name in ("entropy_g", "entropy_d")]
-        agreements = [_share(line[f"agreement_{network}"]) for network in ("g", "d")]
-        undecided = "-" if line["undecided"] is None else line["undecided"]
-        diverged = "-" if line["arm"] == RANDOM else line["diverged"]
-        rows.append((line["arm"], line["n"], diverged, undecided, *entropies, *counts, *agreements))
-    chance = " and ".join(f"{_share(lines[0][f'uniform_{n}'])} ({n.upper()})" for n in ("g", "d"))
-    return table(titles, rows) + (
+def _decided(decisions: pd.DataFrame) -> str:
+    rows = decisions.assign(diverged=decisions["diverged"].astype(str).mask(decisions["arm"] == RANDOM, "-"))
+    names = ["arm", "n", "diverged", "undecided", "entropy_g", "entropy_d", *COUNTS, "agreement_g", "agreement_d"]
+    chance = " and ".join(f"{share(decisions[f'uniform_{n}'][0])} ({n.upper()})" for n in ("g", "d"))
+    return _table(rows, names) + (
         "\n\nAgreement is the mean share of decisions on which two genotypes of an arm agree; uniform draws would "
         f"agree on {chance}. Entropy 1 is uniform; none and skip are counts a genotype."
     )
 
 
-def _taus(taus: Sequence[Mapping[str, Any]]) -> str:
-    rows = [
-        (
-            SCORES.get(line["score"], line["score"]),
-            line["over"],
-            line["n"],
-            number(line["tau"], "+.2f"),
-            _range(line["low"], line["high"], "+.2f"),
-            number(line["p"], ".2g"),
-        )
-        for line in taus
-        if line["tau"] is not None or line["score"] not in SIZES  # a fixed D has one size
-    ]
-    return table(("score", "over", "n", "tau", "95 % (bootstrap)", "p"), rows)
+def _taus(taus: pd.DataFrame) -> str:
+    rows = taus[taus["tau"].notna() | ~taus["score"].isin(["macs_g", "params_g", "macs_d"])]  # a fixed D has one size
+    interval = [*map(partial(ends, form="+.2f"), rows["low"], rows["high"])]
+    rows = rows.assign(score=rows["score"].replace(SCORES), **{"95 % (bootstrap)": interval})
+    return _table(rows, ["score", "over", "n", "tau", "95 % (bootstrap)", "p"])
 
 
-def _large(value: float | None) -> str:
-    if value is None:
-        return "-"
-    return f"{value / 1e6:.3g} M" if value >= 1e6 else f"{value / 1e3:.3g} k"
+def _sizes(arms: pd.DataFrame) -> str:
+    return _table(arms.rename(columns={"arm": "arm (mean)"}), ["arm (mean)", *SIZES])
 
 
-def _sizes(arms: Sequence[Mapping[str, Any]]) -> str:
-    names = ("params_g", "macs_g", "params_d", "macs_d")
-    rows = [(arm["arm"], *(_large(arm[name]) for name in names)) for arm in arms]
-    return table(("arm (mean)", "parameters G", "MACs G", "parameters D", "MACs D"), rows)
-
-
-def _operations(lines: Sequence[Mapping[str, Any]], arms: Sequence[str]) -> str:
-    keys = ("chance", *arms)
-    rows = [
-        (f"{line['network'].upper()} {line['choice']}", line["decisions"], *map(_share, (line[key] for key in keys)))
-        for line in lines
-    ]
-    return table(("choice", "decisions", "uniform", *arms), rows)
+def _operations(operations: pd.DataFrame, arms: list[str]) -> str:
+    columns = {
+        "choice": operations["network"].str.upper() + " " + operations["choice"],
+        "decisions": operations["decisions"],
+        "uniform": operations["chance"].map(share),
+    }
+    return markdown_table(columns | {arm: operations[arm].map(share) for arm in arms})
 
 
 def _cost(cost: Mapping[str, Any], plan: Mapping[str, Any]) -> str:
-    jobs = {f"one search, {arm}": cost[arm] for arm in plan["studies"] if arm in cost}
-    jobs["one retraining"] = cost["retrain"]
-    rows = [
-        (name, *(number(one[key], ".1f") for key in ("wall_s", "cpu_s")), one["count"], f"{one['total_cpu_s']:.0f}")
-        for name, one in jobs.items()
-    ]
-    text = table(("mean of", "s", "CPU s", "jobs", "CPU s of all"), rows)
-    if cost["retrainings_a_search"] is None:
+    titles = {arm: f"one search, {arm}" for arm in plan["studies"] if arm in cost} | {"retrain": "one retraining"}
+    jobs = pd.DataFrame([{"mean of": title, **cost[name]} for name, title in titles.items()])
+    jobs = jobs.rename(columns={"wall_s": "s", "cpu_s": "CPU s", "count": "jobs"})
+    jobs["CPU s of all"] = [f"{seconds:.0f}" for seconds in jobs["total_cpu_s"]]
+    text = _table(jobs, ["mean of", "s", "CPU s", "jobs", "CPU s of all"])
+    if pd.isna(cost["retrainings_a_search"]):
         return text
     m, best = cost["same_cost"]["m"], cost["same_cost"]["best"]
     split = "picked by one retraining seed and scored by the others"
@@ -207,15 +185,12 @@ def _cost(cost: Mapping[str, Any], plan: Mapping[str, Any]) -> str:
     )
 
 
-def _networks(networks: Sequence[Mapping[str, Any]], searches: Sequence[Mapping[str, Any]]) -> str:
-    own = {(row["arm"], row["seed"]): row for row in searches}
-    rows = []
-    for row in networks:
-        search = own.get((row["arm"], row["index"]), {})
-        seeds = " ".join(number(fid) for _, fid in sorted(row["fids"].items()))
-        scores = [number(search.get(name)) for name in ("fid_derived", "fid_supernet")]
-        sizes = [_large(row[name]) for name in ("params_g", "macs_g", "macs_d")]
-        counts = (row["none_g"], row["skip_g"])
-        rows.append((f"{row['arm']} {row['index']}", number(row["fid"]), seeds, *scores, *sizes, *counts))
-    titles = ("network", "retrained", "by seed", "derived", "mixture", "parameters G", "MACs G", "MACs D")
-    return table((*titles, "none G", "skip G"), rows)
+def _networks(networks: pd.DataFrame, searches: pd.DataFrame) -> str:
+    own = searches[["arm", "seed", "fid_derived", "fid_supernet"]].rename(columns={"seed": "index"})
+    rows = networks.merge(own, how="left", on=["arm", "index"]).assign(
+        network=[f"{arm} {index}" for arm, index in zip(networks["arm"], networks["index"], strict=True)],
+        by_seed=[" ".join(number(fid) for _, fid in sorted(fids.items())) for fids in networks["fids"]],
+    )
+    rows = rows.rename(columns={"fid": "retrained", "fid_derived": "derived", "fid_supernet": "mixture"})
+    names = ["network", "retrained", "by_seed", "derived", "mixture", "params_g", "macs_g", "macs_d"]
+    return _table(rows, [*names, "none_g", "skip_g"])

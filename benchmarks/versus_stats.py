@@ -1,25 +1,25 @@
-"""The statistics of a comparison of search and random: intervals, rank correlations, agreement. Pure numbers.
+"""The statistics of comparisons: intervals, rank correlations, agreement. Pure numbers.
 
-Everything that resamples takes its generator's seed, so that a report printed twice says the same.
+Everything that resamples begins with the same random numbers, so that a report printed twice says the same.
 """
 
 from __future__ import annotations
 
-import itertools
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
 from scipy import stats
 
 DRAWS = 4000
-_CHUNK = 250
+_CHUNKS = 16
 
 
 @dataclass(frozen=True)
 class Interval:
-    """An estimate with the ends of its interval; ends are None where ``n`` is too small for one."""
+    """An estimate with the ends of its 95 % interval; ends are None where ``n`` is too small for one."""
 
     value: float
     low: float | None
@@ -27,166 +27,158 @@ class Interval:
     n: int
 
 
-def mean_sd(values: Sequence[float]) -> tuple[float | None, float | None]:
-    """Mean, and sample standard deviation (n - 1); None where there are too few."""
-    array = np.asarray(values, dtype=float)
-    return (
-        float(array.mean()) if len(array) else None,
-        float(array.std(ddof=1)) if len(array) > 1 else None,
-    )
+@dataclass(frozen=True)
+class RankCorrelation:
+    """Kendall's tau-b of ``n`` points with its p-value and the ends of its bootstrap interval.
+
+    All but ``n`` are None under three points, or where one side is constant.
+    """
+
+    n: int
+    tau: float | None = None
+    p: float | None = None
+    low: float | None = None
+    high: float | None = None
 
 
-def paired_interval(differences: Sequence[float], level: float = 0.95) -> Interval | None:
-    """Student's interval for the mean of paired differences; None for no pair at all."""
-    mean, sd = mean_sd(differences)
-    if mean is None:
-        return None
+def paired_interval(differences: Sequence[float]) -> Interval | None:
+    """Returns Student's interval for the mean of paired differences; None for no pair at all."""
     n = len(differences)
-    if sd is None:
-        return Interval(mean, None, None, n)
-    half = float(stats.t.ppf((1 + level) / 2, n - 1)) * sd / math.sqrt(n)
-    return Interval(mean, mean - half, mean + half, n)
-
-
-def welch_interval(one: Sequence[float], other: Sequence[float], level: float = 0.95) -> Interval | None:
-    """Interval for mean(one) - mean(other) of two independent samples of unequal variance; ``n`` counts both."""
-    if not len(one) or not len(other):
+    if n == 0:
         return None
-    difference, n = float(np.mean(one) - np.mean(other)), len(one) + len(other)
-    if min(len(one), len(other)) < 2:
+    ends = stats.ttest_1samp(differences, 0).confidence_interval() if n > 1 else (None, None)
+    return Interval(float(np.mean(differences)), *ends, n)
+
+
+def welch_interval(first: Sequence[float], second: Sequence[float]) -> Interval | None:
+    """Returns Welch's interval for mean(first) - mean(second) of independent samples; its ``n`` counts both.
+
+    None where a sample is empty.
+    """
+    left, right = np.asarray(first), np.asarray(second)
+    n = len(left) + len(right)
+    if not len(left) or not len(right):
+        return None
+    difference = float(left.mean() - right.mean())
+    if min(len(left), len(right)) < 2:
         return Interval(difference, None, None, n)
-    parts = [float(np.var(sample, ddof=1)) / len(sample) for sample in (one, other)]
-    if sum(parts) == 0:
+    if np.ptp(left) == np.ptp(right) == 0:  # scipy divides by the variance
         return Interval(difference, difference, difference, n)
-    below = sum(part**2 / (len(sample) - 1) for part, sample in zip(parts, (one, other), strict=True))
-    half = float(stats.t.ppf((1 + level) / 2, sum(parts) ** 2 / below)) * math.sqrt(sum(parts))
-    return Interval(difference, difference - half, difference + half, n)
+    return Interval(difference, *stats.ttest_ind(left, right, equal_var=False).confidence_interval(), n)
 
 
-def bootstrap_mean(values: Sequence[float], seed: int = 0, level: float = 0.95) -> Interval | None:
-    """Percentile bootstrap of a mean. With ten values it is some 10 % narrower than Student's: read both."""
-    array = np.asarray(values, dtype=float)
-    if not len(array):
-        return None
-    rows = np.random.default_rng(seed).integers(len(array), size=(DRAWS, len(array)))
-    return _percentiles(float(array.mean()), array[rows].mean(1), len(array), level)
+def bootstrap(statistic: Callable[..., np.ndarray], *samples: Sequence[float]) -> Interval | None:
+    """Returns a statistic with its percentile bootstrap; None for an empty sample, and where the statistic is NaN.
 
+    ``scipy.stats.bootstrap`` refuses samples of one value and gives no interval where a resample has no statistic; here
+    such resamples are left out.
 
-def bootstrap_difference(
-    one: Sequence[float], other: Sequence[float], seed: int = 0, level: float = 0.95
-) -> Interval | None:
-    """Percentile bootstrap of mean(one) - mean(other), both samples resampled independently."""
-    if not len(one) or not len(other):
-        return None
-    rng = np.random.default_rng(seed)
-    means = [
-        np.asarray(sample, dtype=float)[rng.integers(len(sample), size=(DRAWS, len(sample)))].mean(1)
-        for sample in (one, other)
-    ]
-    return _percentiles(float(np.mean(one) - np.mean(other)), means[0] - means[1], len(one) + len(other), level)
-
-
-def kendall(x: Sequence[float], y: Sequence[float]) -> tuple[float, float] | None:
-    """Kendall's tau-b and its p-value; None under three points, or where one side is constant."""
-    if len(x) < 3:
-        return None
-    found = stats.kendalltau(x, y)
-    return (float(found.statistic), float(found.pvalue)) if math.isfinite(found.statistic) else None
-
-
-def bootstrap_kendall(
-    x: Sequence[float], y: Sequence[float], seed: int = 0, level: float = 0.95
-) -> tuple[float, float] | None:
-    """Ends of the percentile bootstrap interval of tau-b over points; None where there is no tau.
-
-    A point drawn twice is tied with itself on both sides, and tau-b takes such pairs out of its denominator.
+    Args:
+        statistic: maps samples [..., n] to values [...].
+        samples: are resampled independently; ``n`` of the interval counts all of them. For points with several
+            coordinates hand over the numbers of the rows, and let the statistic look them up.
     """
-    if kendall(x, y) is None:
+    arrays = [np.asarray(sample) for sample in samples]
+    if not all(map(len, arrays)) or math.isnan(value := float(statistic(*arrays))):
         return None
-    left, right = np.asarray(x, dtype=float), np.asarray(y, dtype=float)
-    rows = np.random.default_rng(seed).integers(len(left), size=(DRAWS, len(left)))
-    taus = np.concatenate([row_taus(left[part], right[part]) for part in np.split(rows, DRAWS // _CHUNK)])
-    taus = taus[np.isfinite(taus)]
-    low, high = np.quantile(taus, [(1 - level) / 2, (1 + level) / 2])
-    return float(low), float(high)
-
-
-def row_taus(x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """Tau-b of each row of x and y [draws, n]; NaN where a row is constant."""
-    sign_x, sign_y = (np.sign(side[:, :, None] - side[:, None, :]) for side in (x, y))
-    below = np.sqrt((sign_x**2).sum((1, 2)) * (sign_y**2).sum((1, 2)))
-    with np.errstate(invalid="ignore"):
-        return np.asarray((sign_x * sign_y).sum((1, 2)) / below)
-
-
-def kendall_within(
-    x: Sequence[float], y: Sequence[float], kinds: Sequence[str], seed: int = 0, level: float = 0.95
-) -> tuple[float, float, float] | None:
-    """Goodman and Kruskal's gamma over the pairs of points of one kind, with the ends of its percentile bootstrap.
-
-    Without ties and with one kind it is Kendall's tau. None where no kind has two points.
-    """
-    left, right = np.asarray(x, dtype=float), np.asarray(y, dtype=float)
-    labels = np.unique(np.asarray(kinds), return_inverse=True)[1]
-
-    def gamma(rows: np.ndarray) -> np.ndarray:
-        signs = [np.sign(side[rows][:, :, None] - side[rows][:, None, :]) for side in (left, right)]
-        alike = labels[rows][:, :, None] == labels[rows][:, None, :]
-        agreement = signs[0] * signs[1] * alike
-        with np.errstate(invalid="ignore"):
-            return np.asarray(agreement.sum((1, 2)) / np.abs(agreement).sum((1, 2)))
-
-    whole = float(gamma(np.arange(len(left))[None])[0]) if len(left) else math.nan
-    if not math.isfinite(whole):
-        return None
-    rows = np.random.default_rng(seed).integers(len(left), size=(DRAWS, len(left)))
-    draws = np.concatenate([gamma(part) for part in np.split(rows, DRAWS // _CHUNK)])
-    low, high = np.quantile(draws[np.isfinite(draws)], [(1 - level) / 2, (1 + level) / 2])
-    return whole, float(low), float(high)
-
-
-def _percentiles(value: float, draws: np.ndarray, n: int, level: float) -> Interval:
+    n = sum(map(len, arrays))
     if n < 2:
         return Interval(value, None, None, n)
-    low, high = np.quantile(draws, [(1 - level) / 2, (1 + level) / 2])
+    rng = np.random.default_rng(0)
+    resamples = [array[rng.integers(len(array), size=(DRAWS, len(array)))] for array in arrays]
+    parts = zip(*(np.split(resample, _CHUNKS) for resample in resamples), strict=True)  # signs of all pairs are large
+    low, high = np.nanquantile(np.concatenate([statistic(*part) for part in parts]), [0.025, 0.975])
     return Interval(value, float(low), float(high), n)
 
 
-def agreement(genotypes: Sequence[Mapping[str, str]], network: str) -> float | None:
-    """Mean over pairs of genotypes and over a network's decisions of whether both chose the same.
+def bootstrap_mean(values: Sequence[float]) -> Interval | None:
+    """Returns the percentile bootstrap of a mean. Of ten values it is some 10 % narrower than Student's: read both."""
+    return bootstrap(lambda sample: sample.mean(-1), values)
 
-    Args:
-        network: ``g`` or ``d``. None under two genotypes, or where the network has no decisions.
+
+def bootstrap_difference(first: Sequence[float], second: Sequence[float]) -> Interval | None:
+    """Returns the percentile bootstrap of mean(first) - mean(second), both samples resampled independently."""
+    return bootstrap(lambda left, right: left.mean(-1) - right.mean(-1), first, second)
+
+
+def kendall(x: Sequence[float], y: Sequence[float]) -> RankCorrelation:
+    """Returns Kendall's tau-b over the points that have both coordinates; NaN is a missing one.
+
+    A point drawn twice by the bootstrap is tied with itself on both sides, and tau-b takes such pairs out of its
+    denominator.
     """
-    names = [name for name in genotypes[0] if name.startswith(f"{network}.")] if genotypes else []
-    pairs = list(itertools.combinations(genotypes, 2))
-    if not names or not pairs:
+    points = np.column_stack([x, y]).astype(float)
+    left, right = points[~np.isnan(points).any(axis=1)].T
+    interval = bootstrap(lambda rows: row_taus(left[rows], right[rows]), range(len(left)))
+    if interval is None or interval.n < 3:
+        return RankCorrelation(len(left))
+    tau, p = map(float, stats.kendalltau(left, right))
+    return RankCorrelation(len(left), tau, p, interval.low, interval.high)
+
+
+def row_taus(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """Returns tau-b [...] of each row of x and y [..., n]; NaN where a row is constant."""
+    left, right = _signs(x), _signs(y)
+    return _ratio(left * right, np.sqrt((left**2).sum((-2, -1)) * (right**2).sum((-2, -1))))
+
+
+def kendall_within(x: Sequence[float], y: Sequence[float], kinds: Sequence[str]) -> Interval | None:
+    """Returns Goodman and Kruskal's gamma over the pairs of points of one kind, with its percentile bootstrap.
+
+    Without ties and with one kind it is Kendall's tau. None where no kind has two points.
+    """
+    left, right, labels = np.asarray(x), np.asarray(y), np.unique(kinds, return_inverse=True)[1]
+
+    def gamma(rows: np.ndarray) -> np.ndarray:
+        agreement = _signs(left[rows]) * _signs(right[rows]) * (_signs(labels[rows]) == 0)
+        return _ratio(agreement, np.abs(agreement).sum((-2, -1)))
+
+    return bootstrap(gamma, range(len(left)))
+
+
+def _signs(values: np.ndarray) -> np.ndarray:
+    """Returns signs [..., n, n] of the differences between the values [..., n] of each pair."""
+    return np.sign(values[..., :, None] - values[..., None, :])
+
+
+def _ratio(pairs: np.ndarray, below: np.ndarray) -> np.ndarray:
+    """Returns the sum over pairs [..., n, n] divided by ``below`` [...]; NaN where that is 0."""
+    with np.errstate(invalid="ignore"):
+        return np.asarray(pairs.sum((-2, -1)) / below)
+
+
+def agreement(choices: pd.DataFrame) -> float | None:
+    """Returns on which share of decisions (columns) two genotypes (rows) agree, in the mean over all pairs.
+
+    None under two genotypes, or without a decision.
+    """
+    n = len(choices)
+    if n < 2 or choices.empty:
         return None
-    return sum(one[name] == other[name] for one, other in pairs for name in names) / (len(pairs) * len(names))
+    alike = choices.apply(lambda column: (column.value_counts() ** 2).sum() - n)  # ordered pairs
+    return float(alike.mean() / (n * (n - 1)))
 
 
-def best_of(scores: Mapping[int, Mapping[int, float]], m: int) -> float | None:
-    """Expected score of the best of ``m`` networks drawn without replacement.
+def best_of(scores: pd.DataFrame, m: int) -> float | None:
+    """Returns the expected score of the best of ``m`` networks drawn without replacement.
 
     The best is picked by one retraining seed and scored by the others, over all seeds in turn: the luck that a network
     is picked for does not count. With one seed there is no such split, and the score is that of the pick itself.
 
     Args:
-        scores: network -> retraining seed -> score, lower is better; networks that lack a seed are left out.
+        scores: [network, retraining seed], lower is better; networks that lack a seed are left out.
     """
-    seeds = sorted({seed for row in scores.values() for seed in row})
-    rows = [row for row in scores.values() if len(row) == len(seeds)]
-    if not seeds or not 1 <= m <= len(rows):
+    scores = scores.dropna()
+    n, seeds = scores.shape
+    if not seeds or not 1 <= m <= n:
         return None
-    found = []
-    for picks in seeds:
-        others = [seed for seed in seeds if seed != picks] or [picks]
-        outcomes = [float(np.mean([row[seed] for seed in others])) for row in sorted(rows, key=lambda one: one[picks])]
-        # The r-th best (from 0) is the best of m draws where the other m - 1 come from those behind it.
-        n = len(rows)
-        weights = [math.comb(n - 1 - rank, m - 1) / math.comb(n, m) for rank in range(n)]
-        found.append(sum(w * outcome for w, outcome in zip(weights, outcomes, strict=True)))
-    return float(np.mean(found))
+    # The r-th best (from 0) is the best of m draws where the other m - 1 come from those behind it.
+    weights = [math.comb(n - 1 - rank, m - 1) / math.comb(n, m) for rank in range(n)]
+    expected = []
+    for seed in scores:
+        outcomes = scores.sort_values(seed, kind="stable")
+        expected.append(np.dot(weights, (outcomes.drop(columns=seed) if seeds > 1 else outcomes).mean(axis=1)))
+    return float(np.mean(expected))
 
 
 @dataclass(frozen=True)
@@ -200,23 +192,15 @@ class Spread:
     reliability: float
 
 
-def spread(scores: Sequence[Sequence[float]]) -> Spread | None:
-    """One-way variance components; None under two genotypes or two seeds.
+def spread(scores: pd.DataFrame) -> Spread | None:
+    """Returns one-way variance components; None under two genotypes or two seeds.
 
     Args:
-        scores: one row a genotype, one column a retraining seed; rows of another length than the longest are left out.
+        scores: [genotype, retraining seed]; genotypes that lack a seed are left out.
     """
-    width = max((len(row) for row in scores), default=0)
-    rows = np.asarray([row for row in scores if len(row) == width], dtype=float)
-    if width < 2 or len(rows) < 2:
+    scores = scores.dropna()
+    if min(scores.shape) < 2:
         return None
-    within = float(rows.var(axis=1, ddof=1).mean())
-    total = float(rows.mean(axis=1).var(ddof=1))
-    between = max(0.0, total - within / width)
+    within, total = float(scores.var(axis=1).mean()), float(scores.mean(axis=1).var())
+    between = max(0.0, total - within / scores.shape[1])
     return Spread(math.sqrt(within), math.sqrt(between), between / total if total else 0.0)
-
-
-def per_group(values: Sequence[float | None], how: Callable[[Sequence[float]], float]) -> float | None:
-    """``how`` over what is there; None where nothing is."""
-    there = [value for value in values if value is not None]
-    return float(how(there)) if there else None

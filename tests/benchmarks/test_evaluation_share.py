@@ -40,7 +40,9 @@ def test_a_tiny_study_is_measured_and_told_as_json(
 
 
 def test_a_mixture_scored_seldom_costs_in_proportion(share: ModuleType) -> None:
-    cost = share.EvaluationCost(1.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.0, 2.0, 3.0)
+    per_image = {"settle_derived": 0.1, "settle_mixture": 0.2, "derived": 0.3, "mixture": 0.4, "extract": 0.5}
+    cost = {f"{name}_image": seconds for name, seconds in per_image.items()}
+    cost |= {"build": 1.0, "moments_image": 0.0, "distance": 2.0, "kid": 3.0}
     changes = {"metrics.n_fake_search": 10, "metrics.batch_size": 5, "metrics.bn_batches": 2}
     found = share.evaluations_seconds(
         load_study_config("smoke", changes | {"tune.max_evaluations": 4, "metrics.supernet_every": 2}), cost

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-import queue
-import threading
+import multiprocessing
 from pathlib import Path
-from typing import Any
 
 import packing
 import pytest
+from gpu_stages.children import Stopped
 
 TINY = {
     "study": "smoke",
@@ -48,11 +47,8 @@ def test_the_fastest_round_counts_and_speed_is_told_against_the_first(monkeypatc
     assert [(row["packed"], row["images_per_s"], row["speedup"]) for row in rows] == [(1, 20.0, 1.0), (2, 30.0, 1.5)]
 
 
+@pytest.mark.timeout(120)
 def test_a_process_that_fails_leaves_no_other_waiting_and_its_cause_is_told() -> None:
-    barrier, results = threading.Barrier(2), queue.SimpleQueue[Any]()
-    packing.work(TINY | {"set": ["model.latent_dim=0"]}, 0, barrier, results)
-    found = results.get()
-    assert barrier.broken and "latent_dim" in found
-    with pytest.raises(RuntimeError, match="latent_dim"):
-        packing.check(["BrokenBarrierError: ", found, (0.0, 1.0, 3, 1.0, 100.0)])
-    packing.check([(0.0, 1.0, 3, 1.0, 100.0)])
+    with pytest.raises(Stopped, match="latent_dim"):
+        packing.measure(TINY | {"set": ["model.latent_dim=0"]}, 2)
+    assert not multiprocessing.active_children()

@@ -84,9 +84,9 @@ def test_pairs_of_one_kind_are_counted_as_by_hand() -> None:
     by_hand = np.mean([np.sign((x[i] - x[j]) * (y[i] - y[j])) for i, j in pairs])
     found = versus_stats.kendall_within(x, y, kinds)
     assert found is not None and len(pairs) == 9
-    assert found[0] == pytest.approx(by_hand) and -1 <= found[1] <= found[2] <= 1
+    assert found.value == pytest.approx(by_hand) and -1 <= found.low <= found.high <= 1
     alone = versus_stats.kendall_within(x, y, ["a"] * 9)
-    assert alone is not None and alone[0] == pytest.approx(stats.kendalltau(x, y).statistic)
+    assert alone is not None and alone.value == pytest.approx(stats.kendalltau(x, y).statistic)
     assert versus_stats.kendall_within(x[:3], y[:3], [*"abc"]) is None
 
 

@@ -8,12 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import search_vs_random
 import versus_stats as stats
 from click.testing import CliRunner, Result
 from scipy import stats as scipy_stats
-from versus_plan import Plan, load_plan, parse_arm, studies_of
+from versus_plan import Network, Plan, Task, load_plan, parse_arm, studies_of
 
 from autogan_ray.base.errors import ConfigError
 from autogan_ray.spaces.load import load_space
@@ -128,18 +129,23 @@ def test_a_report_of_what_is_there_needs_no_study_and_says_less_where_less_is_th
     assert part.exit_code == 0 and "| soft | 0 |" in part.output and "nan" not in part.output
 
 
+def retraining(plan: Plan) -> Task:
+    """The first retraining of the first random genotype."""
+    return plan.retrainings(Network("random", 0, plan.random[0], plan.space))[0]
+
+
 def test_a_setting_changes_the_digest_of_those_jobs_alone_that_depend_on_it(compared: Path) -> None:
     plan = load_plan(compared)
     studies = json.loads(json.dumps(plan.studies))
     studies["search"]["retrain"]["kimg"] = 1.0
     longer = Plan(**vars(plan) | {"studies": studies})
     assert longer.search("search", 0).digest == plan.search("search", 0).digest
-    assert longer.retrainings("", plan.random[0])[0].digest != plan.retrainings("", plan.random[0])[0].digest
+    assert retraining(longer).digest != retraining(plan).digest
     studies = json.loads(json.dumps(plan.studies))
     studies["search"]["optim"]["lr_arch_g"] = 0.5
     other = Plan(**vars(plan) | {"studies": studies})
     assert other.search("search", 0).digest != plan.search("search", 0).digest
-    assert other.retrainings("", plan.random[0])[0].digest == plan.retrainings("", plan.random[0])[0].digest
+    assert retraining(other).digest == retraining(plan).digest
     assert plan.search("search", 0).digest != plan.search("search", 1).digest != plan.search("soft", 1).digest
 
 
@@ -183,16 +189,27 @@ def test_a_swept_setting_can_be_set_though_another_s_sweep_hangs_on_it() -> None
     assert "optim.lr_g" not in unswept and unswept["optim.lr_d"] == studies["search"].optim.lr_d
 
 
-def test_the_intervals_are_those_of_scipy() -> None:
+def test_the_intervals_are_those_of_their_formulas() -> None:
     rng = np.random.default_rng(3)
     one, other = rng.normal(1, 2, 9), rng.normal(0, 0.5, 14)
     t = stats.paired_interval(one)
-    wanted = scipy_stats.ttest_1samp(one, 0).confidence_interval()
-    assert t is not None and (t.low, t.high) == pytest.approx((wanted.low, wanted.high))
+    half = scipy_stats.t.ppf(0.975, 8) * one.std(ddof=1) / 3
+    assert t is not None and (t.low, t.high) == pytest.approx((one.mean() - half, one.mean() + half))
     welch = stats.welch_interval(one, other)
-    wanted = scipy_stats.ttest_ind(one, other, equal_var=False).confidence_interval()
-    assert welch is not None and (welch.low, welch.high) == pytest.approx((wanted.low, wanted.high))
+    parts = one.var(ddof=1) / 9, other.var(ddof=1) / 14
+    freedom = sum(parts) ** 2 / (parts[0] ** 2 / 8 + parts[1] ** 2 / 13)
+    half = scipy_stats.t.ppf(0.975, freedom) * sum(parts) ** 0.5
+    difference = one.mean() - other.mean()
+    assert welch is not None and (welch.low, welch.high) == pytest.approx((difference - half, difference + half))
     assert stats.paired_interval([]) is None and stats.paired_interval([1.0]) == stats.Interval(1.0, None, None, 1)
+
+
+def test_samples_of_one_value_and_of_equal_values_have_what_can_be_said_of_them() -> None:
+    assert stats.welch_interval([1.0, 1.0], [3.0, 3.0]) == stats.Interval(-2.0, -2.0, -2.0, 4)
+    assert stats.welch_interval([1.0], [3.0, 5.0]) == stats.Interval(-3.0, None, None, 3)
+    assert stats.bootstrap_difference([1.0], [3.0, 5.0]) == stats.Interval(-3.0, -4.0, -2.0, 3)
+    assert stats.bootstrap_mean([1.0]) == stats.Interval(1.0, None, None, 1)
+    assert stats.bootstrap_mean([]) is None and stats.bootstrap_difference([], [1.0]) is None
 
 
 def test_the_intervals_cover_the_truth_as_often_as_they_say() -> None:
@@ -212,24 +229,36 @@ def test_tau_is_scipy_s_for_the_points_and_for_every_resample() -> None:
     rng = np.random.default_rng(1)
     x = rng.normal(size=12)
     y = np.round(x + rng.normal(size=12), 1)  # with ties
-    assert stats.kendall(x, y) == pytest.approx(tuple(scipy_stats.kendalltau(x, y)))
-    assert stats.kendall([1, 2, 3, 4], [10, 20, 30, 40]) == pytest.approx((1.0, 1 / 12))
+    found = stats.kendall(x, y)
+    assert (found.tau, found.p) == pytest.approx(tuple(scipy_stats.kendalltau(x, y)))
+    four = stats.kendall([1, 2, 3, 4], [10, 20, 30, 40])
+    assert (four.tau, four.p) == pytest.approx((1.0, 1 / 12))
     rows = rng.integers(12, size=(40, 12))
     by_scipy = [scipy_stats.kendalltau(x[row], y[row]).statistic for row in rows]
     assert stats.row_taus(x[rows], y[rows]) == pytest.approx(np.array(by_scipy))
-    ends = stats.bootstrap_kendall(x, y)
-    assert ends is not None and -1 <= ends[0] < scipy_stats.kendalltau(x, y).statistic < ends[1] <= 1
-    assert stats.kendall([1.0, 1.0, 1.0], [1.0, 2.0, 3.0]) is None and stats.kendall([1.0, 2.0], [1.0, 2.0]) is None
+    assert found.low is not None and found.high is not None
+    assert -1 <= found.low < scipy_stats.kendalltau(x, y).statistic < found.high <= 1
+    assert stats.kendall([1.0, 1.0, 1.0], [1.0, 2.0, 3.0]) == stats.RankCorrelation(3)
+    assert stats.kendall([1.0, 2.0], [1.0, 2.0]) == stats.RankCorrelation(2)
+    assert stats.kendall([*x, np.nan, 1.0], [*y, 1.0, np.nan]) == found
+
+
+def agreement(genotypes: list[dict[str, str]], network: str) -> float | None:
+    return stats.agreement(pd.DataFrame(genotypes).filter(regex=f"^{network}"))
 
 
 def test_agreement_is_that_of_pairs_and_of_uniform_draws_one_in_k() -> None:
     three = [{"g.a": "x", "g.b": "x", "d.a": "x"}, {"g.a": "x", "g.b": "y", "d.a": "z"}, {"g.a": "y", "g.b": "y"}]
-    assert stats.agreement(three[:2], "g") == 0.5 and stats.agreement(three[:2], "d") == 0
-    assert stats.agreement(three, "g") == pytest.approx((1 + 0 + 1) / 6)
+    assert agreement(three[:2], "g") == 0.5 and agreement(three[:2], "d") == 0
+    assert agreement(three, "g") == pytest.approx((1 + 0 + 1) / 6)
     rng = np.random.default_rng(2)
     many = [{f"g.{i}": str(rng.integers(4)) for i in range(50)} for _ in range(40)]
-    assert stats.agreement(many, "g") == pytest.approx(0.25, abs=0.02)
-    assert stats.agreement(three[:1], "g") is None and stats.agreement([], "g") is None
+    assert agreement(many, "g") == pytest.approx(0.25, abs=0.02)
+    assert agreement(three[:1], "g") is None and agreement([], "g") is None
+
+
+def best_of(scores: dict[int, dict[int, float]], m: int) -> float | None:
+    return stats.best_of(pd.DataFrame.from_dict(scores, orient="index"), m)
 
 
 def test_the_best_of_m_is_the_mean_over_all_ways_to_draw_m() -> None:
@@ -241,16 +270,16 @@ def test_the_best_of_m_is_the_mean_over_all_ways_to_draw_m() -> None:
             for drawn in itertools.combinations(scores.values(), m):
                 best = min(drawn, key=lambda row: row[picks])
                 by_hand.append(np.mean([best[s] for s in range(3) if s != picks]))
-        assert stats.best_of(scores, m) == pytest.approx(np.mean(by_hand))
-    assert stats.best_of(scores, 7) is None and stats.best_of({0: {}, 1: {}}, 1) is None
-    assert stats.best_of({0: {0: 3.0}, 1: {0: 1.0}}, 2) == 1.0
+        assert best_of(scores, m) == pytest.approx(np.mean(by_hand))
+    assert best_of(scores, 7) is None and best_of({0: {}, 1: {}}, 1) is None
+    assert best_of({0: {0: 3.0}, 1: {0: 1.0}}, 2) == 1.0
 
 
 def test_the_spread_of_genotypes_and_of_seeds_is_told_apart() -> None:
     rng = np.random.default_rng(5)
     rows = rng.normal(0, 2.0, (3000, 1)) + rng.normal(0, 3.0, (3000, 3))
-    found = stats.spread(rows.tolist())
+    found = stats.spread(pd.DataFrame(rows))
     assert found is not None
     assert (found.genotype_sd, found.seed_sd) == pytest.approx((2.0, 3.0), rel=0.05)
     assert found.reliability == pytest.approx(4 / (4 + 9 / 3), rel=0.05)
-    assert stats.spread([[1.0], [2.0]]) is None
+    assert stats.spread(pd.DataFrame([[1.0], [2.0]])) is None
