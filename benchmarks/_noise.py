@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from autogan_ray.config.study import StudyConfig
-from autogan_ray.study.plan import image_form
-from autogan_ray.training.data import ImageData
+from autogan_ray.training.data import ImageData, request_of
+from autogan_ray.training.images.sources import glance
 
 
 def noise(study: StudyConfig, count: int, seed: int = 0) -> ImageData:
@@ -14,6 +14,9 @@ def noise(study: StudyConfig, count: int, seed: int = 0) -> ImageData:
 
     Raises DataError for data that do not have the form that the study names.
     """
-    size, channels = image_form(study) or (study.data.image_size or 32, study.data.channels or 3)
+    seen = glance(request_of(study.data))
+    size, channels = (
+        (seen.image_size, seen.channels) if seen else (study.data.image_size or 32, study.data.channels or 3)
+    )
     pixels = np.random.default_rng(seed).integers(0, 256, (count, channels, size, size), np.uint8)
     return ImageData.of("noise", pixels)

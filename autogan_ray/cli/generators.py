@@ -26,9 +26,10 @@ def generate(checkpoint: Path, num: int, out: Path, seed: int, label: int | None
 @click.command()
 @options.checkpoint
 @click.option("--num", type=click.IntRange(min=2), help="Number of fakes (default: the study's final number).")
-def evaluate(checkpoint: Path, num: int | None) -> None:
+@options.settings("Where files lie now, such as data.source=imagefolder:DIR.")
+def evaluate(checkpoint: Path, num: int | None, overrides: tuple[str, ...]) -> None:
     """Score a retrained generator again, by its study's protocol."""
     from autogan_ray.retraining.sampling import score_again
 
-    metric, score, n_fake = score_again(checkpoint, num)
+    metric, score, n_fake = score_again(checkpoint, num, overrides)
     click.echo(f"{metric} {number(score, '.6g')} of {n_fake} images")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from autogan_ray.base.errors import ConfigError, ResultsError, UserError
+from autogan_ray.base.errors import ConfigError, UserError
 from autogan_ray.base.machine import usable_cpus
 from autogan_ray.cli import options
 from autogan_ray.cli.text import evaluation_table, number
@@ -53,6 +53,7 @@ def retrain(
     from autogan_ray.retraining.training import check_networks
     from autogan_ray.retraining.wanted import wanted_jobs
     from autogan_ray.study.plan import gpu_shortage
+    from autogan_ray.study.study_file import check_same_data
 
     shortage = gpu_shortage(gpus)
     if shortage:
@@ -66,8 +67,7 @@ def retrain(
         trial = trial or (None if genotypes else "best")
         jobs = wanted_jobs(stored, trial=trial, top=top, genotypes=genotypes, seeds=seeds, config=config)
         measure = begun or _prepare(config, gpus)
-        if measure.data.digest != stored.studies["dataset_digest"].iloc[0]:
-            raise ResultsError(f"data {config.data.source!r} is not what it was in {results}: digests differ")
+        check_same_data(stored.studies.iloc[0], measure.data, results)
         check_networks(jobs, measure.data)
         check_writable(results, "RESULTS")
     except UserError:
@@ -114,15 +114,14 @@ def _with_recipe(
     stored: dict[str, Any], recipe: str | None, kimg: float | None, discriminator: str | None, overrides: Sequence[str]
 ) -> StudyConfig:
     """The stored configuration of a study with the settings of this retraining. Raises ConfigError, NotFoundError."""
-    from autogan_ray.config.overrides import parse_override
+    from autogan_ray.config.overrides import parse_override, relocate
     from autogan_ray.config.recipe import load_recipe
     from autogan_ray.config.study import StudyConfig, assign
 
     if recipe is not None:
         stored["retrain"] = load_recipe(recipe).retrain.model_dump(mode="json")
-    for key, value in [parse_override(text) for text in overrides]:
-        if not key.startswith(("retrain.", "metrics.weights", "metrics.batch_size", "data.root")):
-            raise ConfigError(f"--set {key}: a retraining may change retrain.* and where files lie, not the study")
+    relocate(stored, [text for text in overrides if not text.startswith("retrain.")])
+    for key, value in [parse_override(text) for text in overrides if text.startswith("retrain.")]:
         assign(stored, key, value)
     if kimg is not None:
         stored["retrain"]["kimg"] = kimg

@@ -192,12 +192,15 @@ def _run(
     from autogan_ray.base.folders import check_storage
     from autogan_ray.metrics.extractors.registry import extractor_named
     from autogan_ray.study.plan import check_networks, check_sizes, driver_device
+    from autogan_ray.study.study_file import check_same_data
     from autogan_ray.training.data import load_study_data
     from autogan_ray.tune.cluster import cluster
 
     study, metrics = plan.study, plan.study.metrics
     click.echo("preparing data, extractor and the statistics of the real images (kept for the next time)")
     images = load_study_data(study.data, metrics, max(study.possible("search.batch_size")))
+    if about is not None:
+        check_same_data(about, images, plan.folder)
     check_sizes(plan, images.image_size)
     extractor_named(metrics.extractor).check(metrics, classes=images.classes)
     if storage is not None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from autogan_ray.base.errors import ConfigError, ResultsError
 from autogan_ray.base.folders import check_writable
+from autogan_ray.config.overrides import relocate
 from autogan_ray.config.study import StudyConfig
 
 
@@ -46,15 +48,19 @@ def write_images(checkpoint: Path, num: int, out: Path, seed: int, label: int | 
     return done
 
 
-def score_again(checkpoint: Path, num: int | None) -> tuple[str, float | None, int]:
+def score_again(checkpoint: Path, num: int | None, overrides: Sequence[str] = ()) -> tuple[str, float | None, int]:
     """Scores a generator by the protocol of the study in whose folder it lies.
 
     Args:
         num: number of fake images; None takes the study's final number.
+        overrides: ``key=value`` of where files lie now (:func:`autogan_ray.config.overrides.relocate`).
 
     Returns the metric's name, the score (None where the images are not finite), and the number of fake images.
 
-    Raises ResultsError: ``checkpoint`` is no generator of this project, or lies in no study's folder.
+    Raises:
+        ResultsError: ``checkpoint`` is no generator of this project, or lies in no study's folder; or the images are
+            not those of the study.
+        ConfigError: an override of anything else than a place.
     """
     from autogan_ray.metrics.evaluation import Evaluator, Protocol
     from autogan_ray.metrics.extractors.registry import metric_label
@@ -62,13 +68,18 @@ def score_again(checkpoint: Path, num: int | None) -> tuple[str, float | None, i
     from autogan_ray.metrics.measure import prepare
     from autogan_ray.results.study_tables import load_study
     from autogan_ray.retraining.generator_file import load_generator
+    from autogan_ray.study.study_file import check_same_data
 
     generator = load_generator(checkpoint)
     folder = next((parent for parent in checkpoint.resolve().parents if (parent / "studies.parquet").is_file()), None)
     if folder is None:
         raise ResultsError(f"{checkpoint} lies in no study's folder, so there is no protocol to score it by")
-    study = StudyConfig.parse(load_study(folder).config, str(folder), ConfigError)
+    stored = load_study(folder)
+    config = stored.config
+    relocate(config, overrides)
+    study = StudyConfig.parse(config, str(folder), ConfigError)
     measure = prepare(study.data, study.metrics)
+    check_same_data(stored.studies.iloc[0], measure.data, folder)
     protocol = Protocol.of(study, num or study.metrics.n_fake_final)
     evaluator = Evaluator(Extractor(measure.extractor), measure.real, protocol, "cpu")
     score = evaluator.score(generator, generator.latents, kid=False)

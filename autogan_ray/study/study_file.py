@@ -20,11 +20,15 @@ from autogan_ray.study.plan import Plan
 
 if TYPE_CHECKING:
     from autogan_ray.metrics.measure import Measure
+    from autogan_ray.training.data import ImageData
 
 STUDY_FILE = "study.json"
 
 # Settings that say where and how fast a study runs, not what comes out; a resumed study may change them.
 _RESOURCES = ("cpus_per_trial", "gpus_per_trial", "threads", "max_concurrent", "max_failures", "checkpoints")
+
+# Where the images lie, which may change: a study is held to their digest (check_same_data).
+_PLACES = ("source", "root")
 
 
 def new_about(plan: Plan, measure: Measure, command: str, status: str = "running") -> dict[str, Any]:
@@ -36,7 +40,8 @@ def new_about(plan: Plan, measure: Measure, command: str, status: str = "running
         status: ``running``, or ``unsearched`` for a folder that only holds retrainings.
     """
     study, tune = plan.study, plan.study.tune
-    digest = hashlib.sha256(json.dumps(_deciding(study.to_dict()), sort_keys=True).encode()).hexdigest()
+    decides = [_deciding(study.to_dict()), measure.data.digest]
+    digest = hashlib.sha256(json.dumps(decides, sort_keys=True).encode()).hexdigest()
     return {
         "study_id": f"{study.name}-{digest[:8]}",
         "name": study.name,
@@ -75,7 +80,17 @@ def _deciding(config: Mapping[str, Any]) -> dict[str, Any]:
     """A study's configuration without the settings that do not decide its results."""
     kept = {key: value for key, value in config.items() if key != "description"}
     kept["tune"] = {key: value for key, value in config["tune"].items() if key not in _RESOURCES}
+    kept["data"] = {key: value for key, value in config["data"].items() if key not in _PLACES}
     return kept
+
+
+def check_same_data(about: Mapping[str, Any], data: ImageData, folder: Path) -> None:
+    """Raises ResultsError for images that are not those that the study in a folder began with."""
+    if data.digest != about["dataset_digest"]:
+        raise ResultsError(
+            f"data {data.name!r} is not what it was when the study in {folder} began: its digest is "
+            f"{data.digest[:12]}, not {about['dataset_digest'][:12]}; give their place by --set data.source=..."
+        )
 
 
 def check_folder(
@@ -103,11 +118,10 @@ def check_folder(
         before = _deciding(json.loads(about["config_json"]))
     except (json.JSONDecodeError, KeyError, TypeError) as error:
         raise ResultsError(f"{file} is damaged ({error}); the study in {folder} cannot be resumed") from error
-    wanted = study.tune.num_trials
+    wanted, config_json = study.tune.num_trials, json.dumps(study.to_dict(), sort_keys=True)
     if before["tune"].get("num_trials", wanted) < wanted:  # the study has run the first of them
         before["tune"]["num_trials"] = wanted
-        config = json.dumps(study.to_dict(), sort_keys=True)
-        about |= {"num_trials": wanted, "status": "interrupted", "config_json": config}
+        about |= {"num_trials": wanted, "status": "interrupted", "config_json": config_json}
     changed = differences(before, _deciding(study.to_dict()))
     if changed:
         listed = "\n  ".join(changed)
@@ -115,6 +129,8 @@ def check_folder(
             f"{folder} holds a study with another configuration, which stays as it is:\n  {listed}\n"
             "choose another --name, or resume with the settings it had"
         )
+    if study.data.source != about["dataset"]:  # moved: it is looked for at the new place from here on
+        about |= {"dataset": study.data.source, "config_json": config_json}
     _check_spaces_unchanged(about, folder, spaces or {})
     if not resume:
         raise ResultsError(f"{folder} holds this very study already; go on with --resume, or choose another --name")

@@ -250,7 +250,7 @@ def test_resuming_where_there_is_nothing_begins_the_study_and_says_so(no_ray: No
 def test_a_dry_run_says_that_the_folder_is_taken() -> None:
     study_in(Path("results/smoke"))
     found = ask("run", "smoke", "--dry-run")
-    assert found.exit_code == 0 and "missing    folder: results/smoke holds this very study already" in found.output
+    assert found.exit_code == 1 and "missing    folder: results/smoke holds this very study already" in found.output
     assert "missing    nothing" in ask("run", "smoke", "--dry-run", "--resume").output
 
 
@@ -310,7 +310,7 @@ def test_listing_verbs_answer() -> None:
 
 def test_a_dry_run_shows_the_resolved_study_and_what_is_missing_on_any_machine() -> None:
     found = ask("run", "--gpus", "8", "--dry-run")
-    assert found.exit_code == 0
+    assert found.exit_code == 1
     assert (
         "taking 'cifar10'" in found.output and '"lr_arch_g"' in found.output and "8 trials side by side" in found.output
     )

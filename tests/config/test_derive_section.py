@@ -85,15 +85,16 @@ def test_an_impossible_limit_ends_a_run_before_data_or_ray_are_touched(monkeypat
 def test_the_size_of_own_images_is_found_for_the_check_and_of_missing_ones_left_open(tmp_path: Path) -> None:
     folder = tmp_path / "own"
     folder.mkdir()
-    for index in range(2):
-        Image.fromarray(np.full((16, 16, 3), index, np.uint8)).save(folder / f"{index}.png")
+    for index in range(80):
+        (folder / str(index % 2)).mkdir(exist_ok=True)
+        Image.fromarray(np.full((16, 16, 3), index, np.uint8)).save(folder / str(index % 2) / f"{index}.png")
     limit = "derive.max_params_d=10"
     assert "at 16 px" in refused(limit, f"data.source=imagefolder:{folder}")
     assert "at 32 px" in refused(limit, "data.source=cifar10")
     assert "at 32 px" in refused(limit, f"data.source=imagefolder:{folder}", "data.image_size=32")
     arguments = ["run", "smoke", "--dry-run", "--set", limit, "--set", f"data.source=imagefolder:{tmp_path / 'none'}"]
     found = CliRunner().invoke(main, arguments)
-    assert found.exit_code == 0 and "does not exist" in found.output
+    assert found.exit_code == 1 and "does not exist" in found.output
 
 
 def test_a_dry_run_shows_the_section_and_a_possible_limit_passes() -> None:

@@ -1,0 +1,107 @@
+"""A dry run and doctor look at what a run will look at, and a run refuses before Ray starts."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from autogan_ray.cli.main import main
+from autogan_ray.tune.cluster import check_start
+from tests.training.images.pictures import encoded, folder, picture, table
+
+CPU = ("--set", "search.batch_size=4", "--set", "metrics.n_real=8")
+
+
+@pytest.fixture(autouse=True)
+def in_an_empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+def ask(*arguments: str) -> Result:
+    return CliRunner().invoke(main, list(arguments))
+
+
+def test_a_dry_run_tells_what_the_data_are_and_where_they_lie() -> None:
+    folder(Path("d/train"), ("cat", "dog"), 8), folder(Path("d/test"), ("cat", "dog"), 1)
+    result = ask("run", "smoke", "--dry-run", "--set", "data.source=imagefolder:d", *CPU)
+    assert result.exit_code == 0, result.output
+    line = next(line for line in result.output.splitlines() if line.startswith("data "))
+    there = f"imagefolder:{Path.cwd()}/d"
+    told = "16 images of 16x16 px, colour, 2 classes; 16 of them looked at; left out: 2 of the split test"
+    assert line == f"data       {there}: {told}"
+    assert f'"source": "{there}"' in result.output
+
+
+def test_a_dry_run_ends_with_1_where_something_is_missing() -> None:
+    result = ask("run", "smoke", "--dry-run", "--set", "data.source=imagefolder:nowhere")
+    assert result.exit_code == 1 and "nowhere does not exist" in result.output
+
+
+@pytest.mark.parametrize("verb", [("run", "smoke", "--dry-run"), ("run", "smoke"), ("doctor", "smoke")])
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        (["search.batch_size=9"], "16 images, each half of it has 8: fewer than one batch of 9"),
+        (["search.batch_size=4", "metrics.n_real=17"], "metrics.n_real = 17, but data"),
+        (["search.batch_size=4", "metrics.n_real=8", "data.label_column=none"], "labels, and this data set has none"),
+        (["search.batch_size=4", "metrics.n_real=8", "data.label_column=one"], "labels, and this data set has 1 class"),
+        (["search.batch_size=4", "metrics.n_real=8", "data.label_column=size"], "0.5, which is no class"),
+        (["search.batch_size=4", "metrics.n_real=8", "data.image_column=broken"], "row 15 cannot be decoded"),
+    ],
+)  # fmt: skip
+def test_data_that_cannot_serve_are_refused_before_ray_starts(
+    verb: tuple[str, ...], settings: list[str], message: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("autogan_ray.tune.cluster.cluster", lambda *_: pytest.fail("Ray would start"))
+    images = [encoded(picture(index)) for index in range(16)]
+    broken = [*images[:-1], b"junk"]
+    table(Path("t.parquet"), [0, 1] * 8, images, one=["x"] * 16, size=[0.5] * 16, broken=broken)
+    result = ask(*verb, *(part for text in ["data.source=parquet:t.parquet", *settings] for part in ("--set", text)))
+    assert result.exit_code == (1 if verb[0] == "doctor" else 2), result.output
+    assert message in result.output and "Traceback" not in result.output
+    assert not Path("results").exists()
+
+
+def test_doctor_tells_what_is_there() -> None:
+    result = ask("doctor", "smoke")
+    assert result.exit_code == 0, result.output
+    assert "digits: 600 images of 8x8 px, grey, 10 classes" in result.output and "missing    nothing" in result.output
+
+
+def test_doctor_tells_of_little_room(monkeypatch: pytest.MonkeyPatch) -> None:
+    usage = shutil.disk_usage(Path.cwd())._replace(free=2**30)
+    monkeypatch.setattr("shutil.disk_usage", lambda _: usage)
+    result = ask("doctor", "smoke")
+    assert result.exit_code == 1 and "disk: 1.0 GiB free" in result.output
+
+
+def test_a_temporary_folder_too_long_for_rays_sockets_is_refused_by_its_variable(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    check_start()
+    for variable in ("TMPDIR", "RAY_TMPDIR"):
+        with monkeypatch.context() as patch:
+            patch.setenv(variable, str(tmp_path / ("n" * 90)))
+            result = ask("run", "smoke")
+            assert result.exit_code == 2 and f"Error: {variable} = " in result.output
+            assert "set RAY_TMPDIR=/tmp" in result.output
+            patch.setenv("RAY_TMPDIR", "/tmp")
+            check_start()
+
+
+def test_a_home_that_cannot_keep_rays_token_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", "/proc/nohome")
+    monkeypatch.delenv("RAY_AUTH_TOKEN", raising=False)
+    result = ask("run", "smoke", "--dry-run")
+    assert result.exit_code == 2 and "HOME (where Ray keeps its token): nothing can be written" in result.output
+    monkeypatch.setenv("RAY_AUTH_MODE", "disabled")
+    assert ask("run", "smoke", "--dry-run").exit_code == 0
+
+
+def test_slots_are_the_processors_that_this_process_may_use(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0}, raising=False)
+    assert "0 GPUs, 1 trials side by side" in ask("run", "smoke", "--dry-run").output
