@@ -129,7 +129,9 @@ def check_folder(
             f"{folder} holds a study with another configuration, which stays as it is:\n  {listed}\n"
             "choose another --name, or resume with the settings it had"
         )
-    if study.data.source != about["dataset"]:  # moved: it is looked for at the new place from here on
+    if study.data.source != about.get(
+        "dataset", study.data.source
+    ):  # moved: it is looked for at the new place from here on
         about |= {"dataset": study.data.source, "config_json": config_json}
     _check_spaces_unchanged(about, folder, spaces or {})
     if not resume:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import socket
 import subprocess
 import sys
@@ -16,12 +17,15 @@ from PIL import Image
 
 from autogan_ray.cli.main import main, script
 from autogan_ray.cli.options import typed_command
+from autogan_ray.cli.run import resolve_study
 from autogan_ray.config.study import load_study_config
 from autogan_ray.results.store import write_table
 from autogan_ray.results.trial_log import TrialLogs
 from autogan_ray.spaces.load import load_space
 from autogan_ray.study.study_file import STUDY_FILE, check_folder
+from autogan_ray.training.data import load_study_data
 from autogan_ray.tune.cluster import check_address
+from tests.training.images.pictures import folder
 
 
 @pytest.fixture(autouse=True)
@@ -152,15 +156,15 @@ def test_weights_of_another_digest_or_torn_are_refused() -> None:
     assert_refused("not a file of weights", "run", "smoke", *inception, "--set", f"metrics.sha256='{digest}'")
 
 
-def study_in(folder: Path, **changes: object) -> None:
+def study_in(folder: Path, about: dict[str, object] | None = None, **changes: object) -> None:
     """A folder as a study leaves it at its start."""
-    from autogan_ray.cli.run import resolve_study
-
     config = resolve_study("smoke", 0)
     values = config.to_dict() | changes
     folder.mkdir(parents=True)
-    about = {"study_id": "x", "status": "running", "config_json": json.dumps(values), "wall_s": 0.0}
-    (folder / STUDY_FILE).write_text(json.dumps(about))
+    digest = load_study_data(config.data, config.metrics).digest
+    written = {"study_id": "x", "status": "running", "config_json": json.dumps(values), "wall_s": 0.0}
+    written |= {"dataset": config.data.source, "dataset_digest": digest} | (about or {})
+    (folder / STUDY_FILE).write_text(json.dumps(written))
 
 
 def test_a_folder_with_another_configuration_is_refused_with_the_difference() -> None:
@@ -239,6 +243,24 @@ def test_a_complete_study_whose_logs_were_lost_runs_those_trials_again(no_ray: N
     TrialLogs(Path("results/smoke")).add("t0000", "status", status="complete")
     found = ask("run", "smoke", "--resume")
     assert isinstance(found.exception, RayWasStarted) and "are run again: t0001\n" in found.output
+
+
+def test_a_study_goes_on_with_images_that_were_moved_and_with_no_others(no_ray: None) -> None:
+    folder(Path("a"), each=16)
+    settings = ["--set", "search.batch_size=4", "--set", "metrics.n_real=8", "--set"]
+    study = resolve_study("smoke", 0, overrides=("data.source=imagefolder:a", *settings[1::2][:2]))
+    digest = load_study_data(study.data, study.metrics).digest
+    study_in(Path("results/smoke"), **study.to_dict(), about={"dataset": study.data.source, "dataset_digest": digest})
+    shutil.move("a", "b")
+    moved = ask("run", "smoke", "--resume", *settings, "data.source=imagefolder:b")
+    assert isinstance(moved.exception, RayWasStarted), moved.output
+    about = check_folder(resolve_study("smoke", 0, overrides=("data.source=imagefolder:b", *settings[1::2][:2])),
+                         Path("results/smoke"), resume=True)  # fmt: skip
+    assert about is not None and about["dataset"] == f"imagefolder:{Path.cwd()}/b"
+    assert json.loads(about["config_json"])["data"]["source"] == about["dataset"]
+    picture(Path("b/a/m000.png"), 16, 16)
+    changed = ask("run", "smoke", "--resume", *settings, "data.source=imagefolder:b")
+    assert changed.exit_code == 2 and "is not what it was when the study in results/smoke began" in changed.output
 
 
 def test_resuming_where_there_is_nothing_begins_the_study_and_says_so(no_ray: None) -> None:

@@ -19,6 +19,7 @@ import pandas as pd
 import pytest
 import torch
 from optuna.trial import TrialState
+from PIL import Image
 
 import autogan_ray as ag
 from autogan_ray.base.errors import ConfigError
@@ -30,7 +31,9 @@ from autogan_ray.results.schemas import TABLES
 from autogan_ray.results.trial_log import TrialLogs
 from autogan_ray.search.loop import SearchLoop
 from autogan_ray.spaces.load import load_space
+from autogan_ray.training.data import load_data
 from autogan_ray.tune.journal import open_journal
+from tests.training.images import pictures
 
 from .conftest import ROOT, ask, command, run
 
@@ -256,6 +259,13 @@ cluster.shutdown()
     assert len(set.union(*pids)) == 8
 
 
+def _other_digits(file: Path) -> Path:
+    """The images of the study in another order: none that it was measured on."""
+    digits = load_data("digits")
+    images = [pictures.encoded(Image.fromarray(image[0])) for image in digits.images[::-1]]
+    return pictures.table(file, digits.labels[::-1].tolist(), images)
+
+
 def test_retraining_scores_the_best_and_random_genotypes_and_leaves_usable_files(smoke: Path, tmp_path: Path) -> None:
     folder = tmp_path / "smoke"
     shutil.copytree(smoke, folder)
@@ -269,6 +279,13 @@ def test_retraining_scores_the_best_and_random_genotypes_and_leaves_usable_files
     assert images.shape == (5, 1, 8, 8) and images.abs().max() <= 1
     again = ask("evaluate", rows["checkpoint_path"].iloc[0]).output
     assert float(again.split()[2]) == pytest.approx(rows["fid"].iloc[0], rel=1e-4)
+    other = ["--set", f"data.source=parquet:{_other_digits(tmp_path / 'other.parquet')}"]
+    elsewhere = ask("evaluate", rows["checkpoint_path"].iloc[0], *other)
+    assert elsewhere.exit_code == 2 and "is not what it was when the study" in elsewhere.output, elsewhere.output
+    elsewhere = ask("retrain", str(folder), "--seeds", "3", "--resume", *other)
+    assert elsewhere.exit_code == 2 and "is not what it was when the study" in elsewhere.output, elsewhere.output
+    refused = ask("evaluate", rows["checkpoint_path"].iloc[0], "--set", "metrics.n_fake_final=9")
+    assert refused.exit_code == 2 and "only where files lie may change" in refused.output
     pictures = tmp_path / "pictures"
     assert ask("generate", rows["checkpoint_path"].iloc[0], "--num", "3", "--out", str(pictures)).exit_code == 0
     assert len(list(pictures.glob("*.png"))) == 3
