@@ -136,9 +136,9 @@ def _normed(spec: OpSpec) -> list[nn.Module]:
     return [batch_norm(spec.c_out)] if spec.norm == "batch" else []
 
 
-def upsample(mode: str) -> nn.Module:
-    """Doubles height and width: ``nearest`` or ``bilinear`` (corners not aligned)."""
-    return nn.Upsample(scale_factor=2, mode=mode, align_corners=None if mode == "nearest" else False)
+def upsample(mode: str, factor: int = 2) -> nn.Module:
+    """Enlarges height and width by a whole factor: ``nearest`` or ``bilinear`` (corners not aligned)."""
+    return nn.Upsample(scale_factor=factor, mode=mode, align_corners=None if mode == "nearest" else False)
 
 
 class Zero(nn.Module):
