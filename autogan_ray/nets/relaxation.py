@@ -20,6 +20,9 @@ from autogan_ray.spaces.part import Decision
 MOST_REDRAWS = 50
 """Where even so many draws are disconnected, the last one runs: its empty nodes are zeros and no gradient flows."""
 
+SPREAD = 1e-3
+"""Standard deviation of the initial logits, as published."""
+
 LEFT = "left:"
 """Leads the names of the state's entries that say which choices a decision still has."""
 
@@ -76,7 +79,7 @@ class ArchitectureParameters:
 
     Args:
         decisions: those of the network, in order.
-        generator: the source of the initial values, N(0, ``spread``^2) as published (spread 1e-3).
+        generator: the source of the initial values, N(0, ``SPREAD``^2).
         connected: whether choices (decision -> choice) form a network. Sampled architectures that do not
             are drawn again, so that only networks are trained which could be derived. None takes every draw.
 
@@ -95,7 +98,6 @@ class ArchitectureParameters:
         self,
         decisions: tuple[Decision, ...],
         generator: torch.Generator,
-        spread: float = 1e-3,
         device: torch.device | str = "cpu",
         connected: Callable[[Mapping[str, str]], bool] | None = None,
     ) -> None:
@@ -103,7 +105,7 @@ class ArchitectureParameters:
         self.decisions = decisions
         self.settled: Mapping[str, str] = {}
         width = max((len(decision.choices) for decision in decisions), default=1)
-        start = torch.randn(len(decisions), width, generator=generator) * spread
+        start = torch.randn(len(decisions), width, generator=generator) * SPREAD
         mask = torch.zeros(len(decisions), width, dtype=torch.bool)
         for row, decision in enumerate(decisions):
             mask[row, : len(decision.choices)] = True
