@@ -223,8 +223,7 @@ class Discriminator(nn.Module):
 
     def _judged(self, images: Tensor, classes: Tensor) -> Tensor:
         assert self.whole is not None and self.whole.chosen is not None, "only a derived hand-made D takes classes"
-        scores: Tensor = self.whole.choices[self.whole.chosen](images, classes)
-        return scores
+        return self.whole.choices[self.whole.chosen](images, classes)
 
 
 def _prepared(

@@ -51,8 +51,7 @@ class ResumableASHA(ASHAScheduler):
     @property
     def _ray_rungs(self) -> list[tuple[float, dict[str, float]]]:
         """Ray's own rungs: (evaluation, trial -> reward), where the reward is the FID with its sign turned."""
-        rungs: list[tuple[float, dict[str, float]]] = self._brackets[0]._rungs
-        return rungs
+        return self._brackets[0]._rungs
 
     def on_trial_add(self, tune_controller: Any, trial: Trial) -> None:
         super().on_trial_add(tune_controller, _by_study_id(trial))
