@@ -66,10 +66,10 @@ def choices_left(selection: Selection, decision: Decision) -> Sequence[int]:
 
 def auxiliary_weight(selection: Selection, decision: Decision) -> float:
     """b of the auxiliary skip of a decision's mixed operation; 0 where it has none."""
-    skip = decision.identity
-    if not isinstance(selection, MixtureSelection) or not selection.auxiliary or skip is None:
+    if not isinstance(selection, MixtureSelection) or not selection.auxiliary or decision.identity is None:
         return 0.0
-    return selection.auxiliary if decision.choices.index(skip) in choices_left(selection, decision) else 0.0
+    skip = decision.choices.index(decision.identity)
+    return selection.auxiliary if skip in choices_left(selection, decision) else 0.0
 
 
 class ArchitectureParameters:
