@@ -126,22 +126,18 @@ class TrainLoop:
 
     def state_dict(self) -> dict[str, Any]:
         """Returns everything with state, between two evaluations."""
-        return {
-            "generator": self.generator.state_dict(),
-            "discriminator": self.discriminator.state_dict(),
-            "ema": self.ema.state_dict(),
-            "adam_g": self._adam_g.state_dict(),
-            "adam_d": self._adam_d.state_dict(),
+        return {name: part.state_dict() for name, part in self._stateful().items()} | {
             "best": self.best,
             "counters": {"step_d": self.step_d, "evaluation": self.evaluation, "spent_s": self.spent_s},
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        self.generator.load_state_dict(state["generator"])
-        self.discriminator.load_state_dict(state["discriminator"])
-        self.ema.load_state_dict(state["ema"])
-        self._adam_g.load_state_dict(state["adam_g"])
-        self._adam_d.load_state_dict(state["adam_d"])
+        for name, part in self._stateful().items():
+            part.load_state_dict(state[name])
         self.best = dict(state["best"])
         for name, value in state["counters"].items():
             setattr(self, name, value)
+
+    def _stateful(self) -> dict[str, Any]:
+        networks = {"generator": self.generator, "discriminator": self.discriminator, "ema": self.ema}
+        return networks | {"adam_g": self._adam_g, "adam_d": self._adam_d}
