@@ -154,16 +154,13 @@ class ArchitectureParameters:
             return self._rows(soft, self.auxiliary)
         assert relaxation == "gumbel_hard", relaxation
         noise, largest = self._connected_draw(generator, logits_as_probabilities)
-        best = largest.tolist()
-        if not torch.is_grad_enabled():  # a scale without gradient is worth nothing
-            return {decision.name: SingleChoice(index) for decision, index in zip(self.decisions, best, strict=True)}
-        soft = self._softened(noise, temperature, logits_as_probabilities)
-        scale = soft.gather(1, largest.to(soft.device, non_blocking=True).unsqueeze(1)).squeeze(1)
-        scale = 1 - scale.detach() + scale
-        return {
-            decision.name: SingleChoice(index, factor)
-            for decision, index, factor in zip(self.decisions, best, scale.unbind(), strict=True)
-        }
+        scales: Sequence[Tensor | None] = [None] * len(self)
+        if torch.is_grad_enabled():  # a scale without gradient is worth nothing
+            soft = self._softened(noise, temperature, logits_as_probabilities)
+            weight = soft.gather(1, largest.to(soft.device, non_blocking=True).unsqueeze(1)).squeeze(1)
+            scales = (1 - weight.detach() + weight).unbind()
+        names = [decision.name for decision in self.decisions]
+        return dict(zip(names, map(SingleChoice, largest.tolist(), scales), strict=True))
 
     def _softened(self, noise: Tensor, temperature: float, as_probabilities: bool) -> Tensor:
         """Returns softmax((scores + noise) / temperature) [decisions, widest]."""
@@ -180,7 +177,8 @@ class ArchitectureParameters:
         for _ in range(1 + MOST_REDRAWS):
             noise = self.noise(generator)
             largest = (scores + noise).argmax(dim=1)
-            if self._connected is None or self._connected(self._named(largest.tolist())):
+            picked = zip(self.decisions, largest.tolist(), strict=True)
+            if self._connected is None or self._connected({d.name: d.choices[index] for d, index in picked}):
                 break
         return noise, largest
 
@@ -194,9 +192,6 @@ class ArchitectureParameters:
         if self._read is None or self._read[0] != moved:
             self._read = moved, self.log_probabilities().detach().cpu()
         return self._read[1]
-
-    def _named(self, rows: list[int]) -> dict[str, str]:
-        return {decision.name: decision.choices[index] for decision, index in zip(self.decisions, rows, strict=True)}
 
     def expected(self) -> Selection:
         """Returns the mixture at its expected weights, softmax of the logits, without gradient (``fid_supernet``)."""
