@@ -7,6 +7,7 @@ from pathlib import Path
 from autogan_ray.base.errors import ConfigError, ResultsError
 from autogan_ray.base.folders import check_writable
 from autogan_ray.config.study import StudyConfig
+from autogan_ray.retraining.generator_file import load_generator
 
 
 def write_images(checkpoint: Path, num: int, out: Path, seed: int, label: int | None) -> int:
@@ -24,7 +25,6 @@ def write_images(checkpoint: Path, num: int, out: Path, seed: int, label: int | 
     import torch
     from PIL import Image
 
-    from autogan_ray.retraining.generator_file import load_generator
     from autogan_ray.training.streams import layer_noise, stream, stream_seed, to_uint8
 
     generator = load_generator(checkpoint)
@@ -61,7 +61,6 @@ def score_again(checkpoint: Path, num: int | None) -> tuple[str, float | None, i
     from autogan_ray.metrics.features import Extractor
     from autogan_ray.metrics.measure import prepare
     from autogan_ray.results.study_tables import load_study
-    from autogan_ray.retraining.generator_file import load_generator
 
     generator = load_generator(checkpoint)
     folder = next((parent for parent in checkpoint.resolve().parents if (parent / "studies.parquet").is_file()), None)

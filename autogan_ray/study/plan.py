@@ -77,9 +77,8 @@ def make_plan(study: StudyConfig, folder: Path, gpus: int, cpus: int | None = No
     spaces = {name: load_space(name) for name in proposable_spaces(study)}
     # The size of the images is not known yet; with more pixels a space has no fewer decisions.
     check_proposals(study, [_remedies_fit_the_space(spaces, study.data.image_size or 32)])
-    root = Path(study.data.root) if study.data.root else None
     lacking = [
-        sources.missing(study.data.source, root),
+        sources.missing(study.data),
         extractor_named(study.metrics.extractor).missing(study.metrics),
         gpu_shortage(gpus),
     ]
@@ -131,8 +130,7 @@ def image_form(study: StudyConfig) -> tuple[int, int] | None:
     Raises:
         DataError: the data set does not have the form that the study names.
     """
-    data = study.data
-    return sources.form(data.source, data.image_size, data.channels, Path(data.root) if data.root else None)
+    return sources.form(study.data)
 
 
 def check_sizes(plan: Plan, image_size: int) -> None:

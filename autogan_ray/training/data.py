@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
 from autogan_ray.base.errors import DataError
 from autogan_ray.config.sections import DataConfig, MetricsConfig
+from autogan_ray.training.sources import read_source
 
 
 @dataclass(frozen=True)
@@ -65,48 +65,27 @@ class ImageData:
         return int(self.images.shape[1])
 
 
-def load_data(
-    source: str,
-    *,
-    image_size: int | None = None,
-    channels: int | None = None,
-    root: Path | None = None,
-    download: bool = True,
-    limit: int | None = None,
-) -> ImageData:
-    """Loads a data set by source: ``digits``, ``cifar10``, ``stl10``, ``imagefolder:DIR``, ``parquet:FILE_OR_DIR``.
+def load_data(data: DataConfig, download: bool = True) -> ImageData:
+    """Loads the data set that a section ``[data]`` names; torch is imported for torchvision's sources alone.
 
     Args:
-        image_size: side in pixels; None takes the data's own (48 for stl10).
-        channels: 1 or 3; None follows the data.
-        root: of downloaded sets; None takes :func:`autogan_ray.training.sources.data_root`.
-        download: fetch what is missing (the driver may, a trial never).
-        limit: take the first so many images.
+        download: whether what is missing is fetched.
 
     Raises:
         DataError: unknown source, missing, unreadable, undecodable, or of another size than the first image.
     """
-    from autogan_ray.training.sources import read_source
-
-    images, labels = read_source(source, image_size, channels, root, download, limit)
-    return ImageData.of(source, images, labels)
+    return ImageData.of(data.source, *read_source(data, download))
 
 
 def load_study_data(data: DataConfig, metrics: MetricsConfig, search_batch: int | None = None) -> ImageData:
-    """Loads the images of a study and checks that they are enough; torch is imported for torchvision's sources alone.
+    """Loads the images of a study and checks that they are enough.
 
     Args:
         search_batch: batch size of a search, which each half of the data must fill; None where no search will run.
 
     Raises DataError.
     """
-    images = load_data(
-        data.source,
-        image_size=data.image_size,
-        channels=data.channels,
-        root=Path(data.root) if data.root else None,
-        limit=data.limit,
-    )
+    images = load_data(data)
     if search_batch is not None:
         check_enough(images, search_batch, halves=True)
     if (metrics.n_real or 0) > len(images):

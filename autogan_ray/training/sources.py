@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import io
+import itertools
 import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from autogan_ray.base.errors import DataError, nearest
+from autogan_ray.config.sections import DataConfig
 
 if TYPE_CHECKING:  # PIL is imported where it is used
     from PIL.Image import Image
@@ -29,9 +31,9 @@ ENDINGS = (".png", ".jpg", ".jpeg", ".bmp", ".webp")
 STL_SIZE = 48
 
 
-def data_root() -> Path:
-    """Returns $AUTOGAN_RAY_DATA, or the user's cache."""
-    return Path(os.environ.get("AUTOGAN_RAY_DATA") or Path.home() / ".cache" / "autogan_ray" / "data")
+def data_root(data: DataConfig) -> Path:
+    """Returns the folder of downloaded sets: the study's, $AUTOGAN_RAY_DATA, or the user's cache."""
+    return Path(data.root or os.environ.get("AUTOGAN_RAY_DATA") or Path.home() / ".cache" / "autogan_ray" / "data")
 
 
 def split_source(source: str) -> tuple[str, Path | None]:
@@ -46,15 +48,14 @@ def split_source(source: str) -> tuple[str, Path | None]:
     return source, None
 
 
-def missing(source: str, root: Path | None = None) -> str | None:
+def missing(data: DataConfig) -> str | None:
     """Says what is not on this machine and how to get it, without loading it; None where all is there.
 
     Raises DataError for an unknown source.
     """
-    kind, path = split_source(source)
-    root = root or data_root()
+    (kind, path), root = split_source(data.source), data_root(data)
     if path is not None:
-        return None if path.exists() else f"data {source!r}: {path} does not exist"
+        return None if path.exists() else f"data {data.source!r}: {path} does not exist"
     folder = {"cifar10": "cifar-10-batches-py", "stl10": "stl10_binary"}.get(kind)
     if folder is None or (root / folder).is_dir():
         return None
@@ -64,35 +65,25 @@ def missing(source: str, root: Path | None = None) -> str | None:
     )
 
 
-def form(source: str, image_size: int | None, channels: int | None, root: Path | None) -> tuple[int, int] | None:
-    """Returns (side in pixels, channels) of the images of a source, for which it reads one image at most.
+def form(data: DataConfig) -> tuple[int, int] | None:
+    """Returns (side in pixels, channels) of the images of a data set, for which it reads one image at most.
 
     It returns None where the images are not there yet. Raises DataError.
     """
-    known = {"digits": (8, 1), "cifar10": (32, 3), "stl10": (STL_SIZE, 3)}.get(source)
-    if known is None and missing(source, root) is None:
-        known = read_source(source, image_size, channels, root, download=False, limit=1)[0].shape[:0:-2]
-    return known and (image_size or known[0], channels or known[1])
+    known = {"digits": (8, 1), "cifar10": (32, 3), "stl10": (STL_SIZE, 3)}.get(data.source)
+    if known is None and missing(data) is None:
+        known = read_source(data.model_copy(update={"limit": 1}), download=False)[0].shape[:0:-2]
+    return known and (data.image_size or known[0], data.channels or known[1])
 
 
-def read_source(
-    source: str, image_size: int | None, channels: int | None, root: Path | None, download: bool, limit: int | None
-) -> Arrays:
+def read_source(data: DataConfig, download: bool) -> Arrays:
     """Reads images and labels as :func:`autogan_ray.training.data.load_data` describes."""
-    kind, path = split_source(source)
-    if limit is not None and limit < 1:
-        raise DataError(f"data.limit = {limit}; at least 1 image is wanted")
+    kind, path = split_source(data.source)
     if path is not None:
-        listed = _folder(path, source) if kind == "imagefolder" else _parquet(path, source)
-        return _decode_all(listed, source, image_size, channels, limit)
-    if kind == "digits":
-        images, labels = _digits()
-    else:
-        images, labels = _torchvision(kind, root or data_root(), download)
-        if kind == "stl10" and image_size is None:
-            image_size = STL_SIZE
-    images, labels = images[:limit], None if labels is None else labels[:limit]
-    return _fitted(images, image_size, channels), labels
+        return _decode_all((_folder if kind == "imagefolder" else _parquet)(path, data.source), data)
+    images, labels = _digits() if kind == "digits" else _torchvision(kind, data, download)
+    images, labels = images[: data.limit], None if labels is None else labels[: data.limit]
+    return _fitted(images, data.image_size or (STL_SIZE if kind == "stl10" else None), data.channels), labels
 
 
 def _digits() -> Arrays:
@@ -117,16 +108,17 @@ def _digits_table() -> np.ndarray:
     return np.column_stack([digits.data, digits.target])
 
 
-def _torchvision(kind: str, root: Path, download: bool) -> Arrays:
+def _torchvision(kind: str, data: DataConfig, download: bool) -> Arrays:
     from torchvision import datasets
 
+    root = data_root(data)
     try:
         if kind == "cifar10":
             cifar: Any = datasets.CIFAR10(str(root), train=True, download=download)
             return cifar.data.transpose(0, 3, 1, 2), np.asarray(cifar.targets, np.int64)
         return datasets.STL10(str(root), split="train+unlabeled", download=download).data, None  # most have no label
     except (RuntimeError, OSError) as error:  # urllib's errors are OSErrors
-        hint = missing(kind, root) or f"the files in {root} are damaged; remove them"
+        hint = missing(data) or f"the files in {root} are damaged; remove them"
         raise DataError(f"data {kind!r} cannot be read: {error}; {hint}") from error
 
 
@@ -176,18 +168,11 @@ def _parquet(path: Path, source: str) -> Iterator[tuple[str, bytes, int | None]]
                 row += 1
 
 
-def _decode_all(
-    listed: Iterable[tuple[str, bytes, int | None]],
-    source: str,
-    image_size: int | None,
-    channels: int | None,
-    limit: int | None,
-) -> Arrays:
+def _decode_all(listed: Iterable[tuple[str, bytes, int | None]], data: DataConfig) -> Arrays:
     images: list[np.ndarray] = []
     labels: list[int | None] = []
-    for name, encoded, label in listed:
-        if limit is not None and len(images) >= limit:
-            break
+    source, image_size, channels = data.source, data.image_size, data.channels
+    for name, encoded, label in itertools.islice(listed, data.limit):
         image = _decode(encoded, name)
         channels = channels or (1 if image.mode in ("1", "L", "LA", "I", "I;16") else 3)
         if image_size is None and images and image.size != images[0].shape[:0:-1]:

@@ -16,6 +16,7 @@ import torch
 from PIL import Image
 
 from autogan_ray.base.errors import DataError
+from autogan_ray.config.sections import DataConfig
 from autogan_ray.training import sources
 from autogan_ray.training.checkpoint import load_state, save_state
 from autogan_ray.training.data import ImageData, check_enough, load_data, split_halves
@@ -31,7 +32,7 @@ def encoded(seed: int, size: int = 8, mode: str = "RGB") -> bytes:
 
 def test_digits_are_the_real_ones(digits: ImageData) -> None:
     assert digits.images.shape == (1797, 1, 8, 8) and digits.images.max() == 255 and len(set(digits.labels)) == 10
-    assert load_data("digits").digest == digits.digest and load_data("digits", limit=5).digest != digits.digest
+    assert load_data(DataConfig()).digest == digits.digest and load_data(DataConfig(limit=5)).digest != digits.digest
 
 
 def test_digits_come_from_the_librarys_file_as_the_library_gives_them(
@@ -45,12 +46,13 @@ def test_digits_come_from_the_librarys_file_as_the_library_gives_them(
     # Where a release keeps the file elsewhere, the library is asked.
     elsewhere = SimpleNamespace(submodule_search_locations=[str(tmp_path)])
     monkeypatch.setattr(sources.importlib.util, "find_spec", lambda name: elsewhere)
-    assert load_data("digits").digest == digits.digest
+    assert load_data(DataConfig()).digest == digits.digest
 
 
 def test_reading_the_digits_does_not_import_the_library() -> None:
     script = (
-        "import sys; from autogan_ray.training.data import load_data; load_data('digits'); print(sorted(sys.modules))"
+        "import sys; from autogan_ray.training.data import DataConfig, load_data; "
+        "load_data(DataConfig()); print(sorted(sys.modules))"
     )
     found = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert "'sklearn'" not in found.stdout and "'numpy'" in found.stdout
@@ -98,10 +100,10 @@ def test_folders_give_labels_by_their_first_level(tmp_path: Path) -> None:
     for name in ("b/2.png", "a/x/1.png", "a/0.PNG"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_bytes(encoded(len(name)))
-    found = load_data(f"imagefolder:{tmp_path}")
+    found = load_data(DataConfig(source=f"imagefolder:{tmp_path}"))
     assert found.images.shape == (3, 3, 8, 8) and found.labels.tolist() == [0, 0, 1]
     (tmp_path / "loose.png").write_bytes(encoded(9))
-    assert load_data(f"imagefolder:{tmp_path}").labels is None
+    assert load_data(DataConfig(source=f"imagefolder:{tmp_path}")).labels is None
 
 
 @pytest.mark.parametrize("struct", [True, False])
@@ -110,11 +112,12 @@ def test_parquet_holds_bytes_or_structs_grey_or_coloured(tmp_path: Path, struct:
     cells = [encoded(index, mode=mode) for index in range(600)]
     images = [{"bytes": cell, "path": None} for cell in cells] if struct else cells
     pd.DataFrame({"image": images, "label": range(600)}).to_parquet(tmp_path / "a.parquet")
-    found = load_data(f"parquet:{tmp_path}")
+    found = load_data(DataConfig(source=f"parquet:{tmp_path}"))
     assert found.images.shape == (600, 3 if mode == "RGB" else 1, 8, 8) and found.labels.tolist() == list(range(600))
     pixels = np.asarray(Image.open(io.BytesIO(cells[599])))
     assert np.array_equal(found.images[599].squeeze(), pixels.transpose(2, 0, 1) if mode == "RGB" else pixels)
-    assert load_data(f"parquet:{tmp_path}/a.parquet", limit=7, image_size=4, channels=1).images.shape == (7, 1, 4, 4)
+    first = DataConfig(source=f"parquet:{tmp_path}/a.parquet", limit=7, image_size=4, channels=1)
+    assert load_data(first).images.shape == (7, 1, 4, 4)
 
 
 @pytest.mark.parametrize(
@@ -130,20 +133,20 @@ def test_parquet_holds_bytes_or_structs_grey_or_coloured(tmp_path: Path, struct:
 def test_what_a_parquet_file_can_get_wrong(tmp_path: Path, cells: dict[str, list], message: str) -> None:
     pd.DataFrame(cells).to_parquet(tmp_path / "a.parquet")
     with pytest.raises(DataError, match=message):
-        load_data(f"parquet:{tmp_path}")
+        load_data(DataConfig(source=f"parquet:{tmp_path}"))
 
 
 def test_a_file_that_is_no_parquet_is_named(tmp_path: Path) -> None:
     (tmp_path / "a.parquet").write_bytes(b"hello")
     with pytest.raises(DataError, match=r"a\.parquet is not Parquet"):
-        load_data(f"parquet:{tmp_path}")
+        load_data(DataConfig(source=f"parquet:{tmp_path}"))
 
 
 def test_cifar10_is_read_from_torchvisions_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from torchvision.datasets import CIFAR10
 
     with pytest.raises(DataError, match=r"'cifar10' cannot be read.*cifar-10-batches-py"):
-        load_data("cifar10", root=tmp_path, download=False)
+        load_data(DataConfig(source="cifar10", root=str(tmp_path)), download=False)
     folder = tmp_path / "cifar-10-batches-py"
     folder.mkdir()
     rng = np.random.default_rng(0)
@@ -153,7 +156,7 @@ def test_cifar10_is_read_from_torchvisions_files(tmp_path: Path, monkeypatch: py
     (folder / "batches.meta").write_bytes(pickle.dumps({"label_names": [str(i) for i in range(10)]}))
     # torchvision compares with the md5 of the real files.
     monkeypatch.setattr("torchvision.datasets.cifar.check_integrity", lambda *_: True)
-    found = load_data("cifar10", root=tmp_path, download=False)
+    found = load_data(DataConfig(source="cifar10", root=str(tmp_path)), download=False)
     assert found.images.shape == (20, 3, 32, 32) and found.labels.tolist() == [i for i in range(1, 6) for _ in range(4)]
     assert CIFAR10.base_folder == "cifar-10-batches-py"
 
@@ -168,7 +171,7 @@ def test_stl10_is_resized_to_48_px(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     (folder / "class_names.txt").write_text("a\nb\n")
     (folder / "fold_indices.txt").write_text("0 1\n")
     monkeypatch.setattr("torchvision.datasets.stl10.check_integrity", lambda *_: True)
-    found = load_data("stl10", root=tmp_path, download=False)
+    found = load_data(DataConfig(source="stl10", root=str(tmp_path)), download=False)
     assert found.images.shape == (5, 3, 48, 48) and found.labels is None
 
 
@@ -178,7 +181,7 @@ def test_a_failing_download_says_what_to_do(tmp_path: Path, monkeypatch: pytest.
 
     monkeypatch.setattr("torchvision.datasets.cifar.download_and_extract_archive", fail)
     with pytest.raises(DataError, match=r"no network.*AUTOGAN_RAY_DATA or data\.root"):
-        load_data("cifar10", root=tmp_path)
+        load_data(DataConfig(source="cifar10", root=str(tmp_path)))
 
 
 def test_a_checkpoint_that_is_torn_altered_or_incomplete_is_refused(tmp_path: Path) -> None:
