@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from autogan_ray.base.errors import ConfigError, nearest
-from autogan_ray.config.sections import RetrainConfig
+from autogan_ray.config.sections import DataConfig, RetrainConfig
 from autogan_ray.config.study import StudyConfig, TrialConfig, assign, load_study_config, sweepable
 from autogan_ray.nets.shape import Shape
 from autogan_ray.spaces.blocks import FixedPart
@@ -178,7 +178,7 @@ def _retrain(base: _Base, config: RetrainConfig, given: Mapping[str, Any], narro
 def _data(base: _Base) -> ImageData:
     """The embedded digits, or random images: what they show changes no time."""
     if base.study == "digits" and base.width is None:
-        return load_data("digits")
+        return load_data(DataConfig())
     channels = 1 if base.study == "digits" else 3
     images = np.random.default_rng(0).integers(0, 256, (2048, channels, base.image_size, base.image_size), np.uint8)
     return ImageData.of("random images", images)

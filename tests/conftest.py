@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from autogan_ray.config.sections import MetricsConfig
+from autogan_ray.config.sections import DataConfig, MetricsConfig
 from autogan_ray.metrics.extractors.base import ExtractorWeights
 from autogan_ray.metrics.extractors.registry import extractor_named
 from autogan_ray.training.data import ImageData, load_data
@@ -42,7 +42,7 @@ def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 @pytest.fixture(scope="session")
 def digits(own_cache: Path) -> ImageData:
-    return load_data("digits")
+    return load_data(DataConfig())
 
 
 @pytest.fixture(scope="session")

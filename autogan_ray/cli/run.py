@@ -322,7 +322,6 @@ def _cost_estimate(plan: Plan) -> str:
 
 def _print_summary(folder: Path) -> bool:
     """Prints the trials, the best genotype, and how to go on; returns False where no trial has a score."""
-    from autogan_ray.metrics.extractors.registry import metric_label
     from autogan_ray.results.decidedness import decidedness
     from autogan_ray.results.drawing import draw
     from autogan_ray.results.rows import best_trial
@@ -334,7 +333,7 @@ def _print_summary(folder: Path) -> bool:
 
     logs = TrialLogs(folder)
     study = load_study(folder)
-    click.echo(trial_table(logs, metric_label(str(study.studies["extractor"].iloc[0]))))
+    click.echo(trial_table(logs, str(study.studies["metric"].iloc[0])))
     _print_failures(logs)
     best = best_trial(logs)
     if best is None or best.best is None:

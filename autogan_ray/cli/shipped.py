@@ -120,9 +120,14 @@ def _cost_range(space: SearchSpace, image_size: int) -> dict[str, Any]:
         "channels": shape.channels_g,
         "channels_d": shape.channels_d,
         "latent_dim": shape.latent_dim,
-        "generator": {what: asdict(costs[f"{what}_g"]) for what in ("params", "macs")},
-        "discriminator": {what: asdict(costs[f"{what}_d"]) for what in ("params", "macs")},
+        **_by_network({key: asdict(ends) for key, ends in costs.items()}),
     }
+
+
+def _by_network(costs: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """Costs by the titles of the networks: ``params_g`` stands at ``generator`` and ``params`` then."""
+    titles = {"generator": "g", "discriminator": "d"}
+    return {title: {what: costs[f"{what}_{name}"] for what in ("params", "macs")} for title, name in titles.items()}
 
 
 def _decision_lines(decisions: Sequence[Decision], width: int) -> list[str]:
@@ -211,11 +216,7 @@ def _cost(genotype: Genotype, channels_g: int, channels_d: int, latent_dim: int)
     from autogan_ray.spaces.load import space_of
 
     shape = Shape(genotype.image_size, 3, channels_g, channels_d, latent_dim)
-    cost = genotype_cost(space_of(genotype), shape, genotype)
-    return {
-        "generator": {"params": cost["params_g"], "macs": cost["macs_g"]},
-        "discriminator": {"params": cost["params_d"], "macs": cost["macs_d"]},
-    }
+    return _by_network(genotype_cost(space_of(genotype), shape, genotype))
 
 
 def _print_genotype(

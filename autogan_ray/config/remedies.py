@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from autogan_ray.base.errors import ConfigError
 from autogan_ray.config.sections import RemediesConfig, TrialSections
-from autogan_ray.spaces.part import Decision
 from autogan_ray.spaces.space import SearchSpace
 
 SPACE_READS = ("space", "search.search_d", *(f"remedies.{name}" for name in RemediesConfig.model_fields))
@@ -26,9 +25,10 @@ def check_space(trial: TrialSections, space: SearchSpace, image_size: int) -> No
     """
     remedies, where = trial.remedies, f"space {space.name!r}"
     searched = {
-        "g": _with_choices(space.decisions(image_size, "g")),
-        "d": _with_choices(space.decisions(image_size, "d")) if trial.search.search_d else [],
+        network: [d for d in space.decisions(image_size, network) if len(d.choices) > 1] for network in space.networks
     }
+    if not trial.search.search_d:
+        searched["d"] = []
     both = searched["g"] + searched["d"]
     if remedies.auxiliary_skip and not any(decision.identity for decision in space.decisions(image_size)):
         raise ConfigError(
@@ -50,7 +50,3 @@ def check_space(trial: TrialSections, space: SearchSpace, image_size: int) -> No
             f"remedies.shrink_at = {list(remedies.shrink_at)}: no decision of {where} has more than {most} choices, "
             f"so it can lose {most - 1} at most; leave out {len(remedies.shrink_at) - most + 1}"
         )
-
-
-def _with_choices(decisions: tuple[Decision, ...]) -> list[Decision]:
-    return [decision for decision in decisions if len(decision.choices) > 1]

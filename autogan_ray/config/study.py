@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from functools import cache
+from operator import attrgetter
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -74,8 +75,7 @@ class StudyConfig(TrialSections):
     def _own(self, key: str) -> Any:
         if key == "search.relaxation":
             return self.search.relaxation_in_force
-        section, _, name = key.rpartition(".")
-        return getattr(getattr(self, section) if section else self, name)
+        return attrgetter(key)(self)
 
     def possible(self, key: str) -> list[Any]:
         """Returns the values that a setting (dotted key) can have in a trial; of numbers the least and the greatest."""
@@ -99,8 +99,7 @@ class StudyConfig(TrialSections):
     def _values(self, proposed: Mapping[str, Any]) -> dict[str, Any]:
         values = self.model_dump(include=set(TrialSections.model_fields))
         for key, value in proposed.items():
-            section, _, name = key.rpartition(".")
-            (values[section] if section else values)[name] = value
+            assign(values, key, value)
         return values
 
     def to_dict(self) -> dict[str, Any]:

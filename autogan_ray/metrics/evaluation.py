@@ -47,18 +47,17 @@ class Protocol:
         """The protocol of a study for ``n_fake`` images."""
         return cls(n_fake, study.metrics.batch_size, study.metrics.bn_batches, study.seed)
 
-    def latents(self, latents: Latents, purpose: str = "evaluation z") -> Tensor:
+    def latents(self, latents: Latents) -> Tensor:
         """Returns z [n_fake, latent_dim (+ classes)], the same for every trial of a study."""
-        return latents.draw(self.n_fake, stream(self.seed, purpose))
+        return latents.draw(self.n_fake, stream(self.seed, "evaluation z"))
 
 
 @dataclass(frozen=True)
 class Score:
-    """A Frechet distance and KID of ``n_fake`` images; both are None where images or features were not finite."""
+    """A Frechet distance and KID; both are None where images or features were not finite."""
 
     fid: float | None
     kid: float | None
-    n_fake: int
 
 
 class Evaluator:
@@ -115,14 +114,14 @@ class Evaluator:
         moments = Moments(self._root)
         features = self.features(make, latents, moments)
         if features is None or not bool(torch.isfinite(features.embedding).all()):
-            return Score(None, None, self.protocol.n_fake)
+            return Score(None, None)
         # The mean as torch-fidelity takes it, in float32: at 50,000 images its rounding shows in the sixth digit.
         fid = moments.frechet_distance(np.mean(features.embedding.numpy(), axis=0), self.real.statistics)
         mean_kid = None
         if kid:
             embedding, seed = self.real.embedding, self.protocol.seed
             mean_kid, _ = kernel_distance(features.embedding, embedding, KID_SUBSETS, seed=seed)
-        return Score(fid if math.isfinite(fid) else None, mean_kid, self.protocol.n_fake)
+        return Score(fid if math.isfinite(fid) else None, mean_kid)
 
     def update_batch_norm(self, network: nn.Module, make: Callable[[Tensor], Tensor], latents: Latents) -> None:
         """Re-estimates the batch-norm statistics of ``network`` from the protocol's batches through ``make``."""

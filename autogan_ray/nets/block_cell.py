@@ -30,11 +30,8 @@ class _Up(nn.Module):
         if name == "deconv":
             layers = [nn.ConvTranspose2d(channels, channels, 2, stride=2) for _ in range(times)]
             self.layers: nn.Module = nn.Sequential(*layers)
-        elif times == 1:
-            self.layers = upsample(name)
         else:
-            corners = None if name == "nearest" else False
-            self.layers = nn.Upsample(scale_factor=2**times, mode=name, align_corners=corners)
+            self.layers = upsample(name, 2**times)
 
     def forward(self, x: Tensor) -> Tensor:
         return self.layers(x)

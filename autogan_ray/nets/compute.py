@@ -45,6 +45,17 @@ def configured(network: Network, compute: ComputeConfig, side: int) -> Network:
 
 
 @contextmanager
+def in_mode(network: nn.Module, training: bool) -> Iterator[None]:
+    """Inside, the network is in training mode, or in evaluation mode; afterwards it is in the mode that it was in."""
+    before = network.training
+    network.train(training)
+    try:
+        yield
+    finally:
+        network.train(before)
+
+
+@contextmanager
 def computed_plainly(network: nn.Module) -> Iterator[None]:
     """Inside, every operation is a call of its own, as papers count, whatever the network is set to."""
     parts = [part for part in network.modules() if isinstance(part, Generator | Discriminator | MixedOp)]

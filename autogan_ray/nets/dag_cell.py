@@ -93,16 +93,13 @@ class DagCell(nn.Module):
 
         An edge into a node that nobody reads adds nothing to any output, so it runs neither here nor on paper.
         """
-        connecting = [edge for edge in self._graph if self._connects(edge, selection)]
+        ops = [(edge, self.mixed_op(edge)) for edge in self._graph]
+        connecting = [edge for edge, op in ops if op is None or op.connects(selection)]
         read = {self.output, self.skip_out}
         for node in reversed(self.order):
             if node in read:
                 read.update(edge.source for edge in connecting if edge.target == node)
         return [edge for edge in connecting if edge.target in read]
-
-    def _connects(self, edge: Edge, selection: Selection) -> bool:
-        op = self.mixed_op(edge)
-        return op is None or op.connects(selection)
 
     def mixed_op(self, edge: Edge) -> MixedOp | None:
         """The mixed operation of an edge; None for an edge that hands its node on as it is."""

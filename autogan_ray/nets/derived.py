@@ -42,8 +42,7 @@ def build_generator(
         ConfigError: latent_dim does not divide into the space's latent parts; a number below 1; classes for a network
             that takes none.
     """
-    genotype, space = _checked(genotype, space, image_size)
-    shares = _equal_shares(space, genotype, classes)
+    genotype, space, shares = _checked(genotype, space, image_size, classes)
     shape = Shape(genotype.image_size, image_channels, channels, channels, latent_dim, norm, class_shares=shares)
     return Generator(space, shape, genotype.choices)
 
@@ -67,22 +66,15 @@ def build_discriminator(
 
     Raises GenotypeError or ConfigError as :func:`build_generator` does.
     """
-    genotype, space = _checked(genotype, space, image_size)
-    shares = _equal_shares(space, genotype, classes)
+    genotype, space, shares = _checked(genotype, space, image_size, classes)
     shape = Shape(genotype.image_size, image_channels, channels, channels, head_d=head, class_shares=shares)
     return Discriminator(space, shape, genotype.choices)
 
 
-def _equal_shares(space: SearchSpace, genotype: Genotype, classes: int) -> tuple[float, ...]:
-    if classes and not space.takes_classes(genotype.choices):
-        raise ConfigError(
-            f"classes = {classes}: the networks of this genotype of space {space.name!r} are not class-conditional; "
-            "leave classes out, or take the genotype 'biggan'"
-        )
-    return (1 / classes,) * classes if classes else ()
-
-
-def _checked(genotype: Genotype, space: SearchSpace | None, image_size: int | None) -> tuple[Genotype, SearchSpace]:
+def _checked(
+    genotype: Genotype, space: SearchSpace | None, image_size: int | None, classes: int
+) -> tuple[Genotype, SearchSpace, tuple[float, ...]]:
+    """Returns the genotype at the image size, its space, and the share of each class, all of them equal."""
     if not isinstance(genotype, Genotype):
         raise GenotypeError(f"a Genotype is wanted, not {genotype!r}; autogan_ray.load_genotype makes one of a name")
     if space is None:
@@ -90,7 +82,13 @@ def _checked(genotype: Genotype, space: SearchSpace | None, image_size: int | No
             space = space_of(genotype)
         except NotFoundError as error:
             raise NotFoundError(f"{error}; of a space of your own, give space=load_space(PATH)") from error
-    return space.resized(genotype, image_size or genotype.image_size), space
+    genotype = space.resized(genotype, image_size or genotype.image_size)
+    if classes and not space.takes_classes(genotype.choices):
+        raise ConfigError(
+            f"classes = {classes}: the networks of this genotype of space {space.name!r} are not class-conditional; "
+            "leave classes out, or take the genotype 'biggan'"
+        )
+    return genotype, space, (1 / classes,) * classes if classes else ()
 
 
 def inherit(network: nn.Module, weights: Mapping[str, Tensor]) -> None:

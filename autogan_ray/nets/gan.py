@@ -124,9 +124,8 @@ class Generator(nn.Module):
             self._build_cells(space, part, shape, ops)
 
     def _build_cells(self, space: SearchSpace, part: DagPart | BlockPart, shape: Shape, ops: MixedOpBuilder) -> None:
-        width = shape.channels_g
+        width = self._width = shape.channels_g
         self._bottom, _ = generator_cells(shape.image_size)
-        self._width = width
         space.check_latent_dim(shape.latent_dim, shape.image_size)
         parts = space.latent_parts(shape.image_size)
         # The first part of z feeds the first cell, each further part is added to a later cell's input.
@@ -223,8 +222,7 @@ class Discriminator(nn.Module):
 
     def _judged(self, images: Tensor, classes: Tensor) -> Tensor:
         assert self.whole is not None and self.whole.chosen is not None, "only a derived hand-made D takes classes"
-        scores: Tensor = self.whole.choices[self.whole.chosen](images, classes)
-        return scores
+        return self.whole.choices[self.whole.chosen](images, classes)
 
 
 def _prepared(
@@ -249,13 +247,10 @@ def _wrong_z(z: Tensor, latents: Latents) -> str:
 
 
 def _whole_g(name: str, shape: Shape) -> nn.Module:
-    size, channels, width, length = shape.image_size, shape.image_channels, shape.channels_g, shape.latent_dim
-    if name == "dcgan":
-        return baselines.DcganGenerator(size, channels, width, length)
-    if name == "stylegan2":
-        return baselines.StyleGan2Generator(size, channels, width, length)
-    assert name == "biggan", name
-    return baselines.BigGanGenerator(size, channels, width, length, len(shape.class_shares))
+    sizes = shape.image_size, shape.image_channels, shape.channels_g, shape.latent_dim
+    if name == "biggan":
+        return baselines.BigGanGenerator(*sizes, len(shape.class_shares))
+    return {"dcgan": baselines.DcganGenerator, "stylegan2": baselines.StyleGan2Generator}[name](*sizes)
 
 
 def _whole_d(name: str, shape: Shape) -> nn.Module:

@@ -67,8 +67,7 @@ class MixedOp(nn.Module):
     def call(self, choice: str, x: Tensor, selection: Selection) -> Tensor:
         """The output of one choice, without its weight."""
         module = self.choices[choice]
-        output: Tensor = module(x, selection) if isinstance(module, Nested) else module(x)
-        return output
+        return module(x, selection) if isinstance(module, Nested) else module(x)
 
     def single_choice(self, selection: Selection) -> tuple[str, Tensor | None] | None:
         """The only choice that runs and its straight-through scale; None for a mixture."""

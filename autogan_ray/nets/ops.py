@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from types import MappingProxyType
 
 import torch
@@ -74,23 +75,15 @@ def batch_norm(channels: int, affine: bool = True) -> nn.BatchNorm2d:
     return norm
 
 
-def _conv(kernel: int, dilation: int = 1, stride: int = 1) -> Callable[[OpSpec], nn.Module]:
-    def build(spec: OpSpec) -> nn.Module:
-        lead: list[nn.Module] = [nn.ReLU()] if spec.activation else []
-        layer = conv(spec.c_in, spec.c_out, kernel, spec.norm == "spectral", dilation=dilation, stride=stride)
-        return nn.Sequential(*lead, layer, *_normed(spec))
-
-    return build
+def _conv(spec: OpSpec, kernel: int, dilation: int = 1, stride: int = 1) -> nn.Module:
+    layer = conv(spec.c_in, spec.c_out, kernel, spec.norm == "spectral", dilation=dilation, stride=stride)
+    return nn.Sequential(*_lead(spec.activation), layer, *_normed(spec))
 
 
-def _interpolate(mode: str) -> Callable[[OpSpec], nn.Module]:
+def _interpolate(spec: OpSpec, mode: str) -> nn.Module:
     """Up, then ReLU, then the 1x1 convolution: the order of AdversarialNAS."""
-
-    def build(spec: OpSpec) -> nn.Module:
-        layer = conv(spec.c_in, spec.c_out, 1, spec.norm == "spectral")
-        return nn.Sequential(upsample(mode), nn.ReLU(), layer, *_normed(spec))
-
-    return build
+    layer = conv(spec.c_in, spec.c_out, 1, spec.norm == "spectral")
+    return nn.Sequential(upsample(mode), nn.ReLU(), layer, *_normed(spec))
 
 
 def _depthwise_deconv(spec: OpSpec) -> nn.Module:
@@ -102,21 +95,16 @@ def _depthwise_deconv(spec: OpSpec) -> nn.Module:
     return nn.Sequential(nn.ReLU(), deep, point, *_normed(spec))
 
 
-def _separable(kernel: int) -> Callable[[OpSpec], nn.Module]:
+def _separable(spec: OpSpec, kernel: int) -> nn.Module:
     """Twice: ReLU, depthwise, pointwise, batch norm (with spectral norm: that in its place)."""
+    normed = spec.norm == "spectral"
 
-    def half(c_in: int, c_out: int, spec: OpSpec, activation: bool) -> list[nn.Module]:
-        normed = spec.norm == "spectral"
-        lead: list[nn.Module] = [nn.ReLU()] if activation else []
-        deep = conv(c_in, c_in, kernel, normed, bias=False, groups=c_in)
-        point = conv(c_in, c_out, 1, normed, bias=False)
-        return [*lead, deep, point, *([] if normed else [batch_norm(c_out, spec.affine)])]
+    def half(c_out: int, activation: bool) -> list[nn.Module]:
+        deep = conv(spec.c_in, spec.c_in, kernel, normed, bias=False, groups=spec.c_in)
+        point = conv(spec.c_in, c_out, 1, normed, bias=False)
+        return [*_lead(activation), deep, point, *([] if normed else [batch_norm(c_out, spec.affine)])]
 
-    def build(spec: OpSpec) -> nn.Module:
-        first = half(spec.c_in, spec.c_in, spec, spec.activation)
-        return nn.Sequential(*first, *half(spec.c_in, spec.c_out, spec, True))
-
-    return build
+    return nn.Sequential(*half(spec.c_in, spec.activation), *half(spec.c_out, True))
 
 
 class Repeated(nn.Module):
@@ -132,13 +120,17 @@ class Repeated(nn.Module):
         return x
 
 
+def _lead(activation: bool) -> list[nn.Module]:
+    return [nn.ReLU()] if activation else []
+
+
 def _normed(spec: OpSpec) -> list[nn.Module]:
     return [batch_norm(spec.c_out)] if spec.norm == "batch" else []
 
 
-def upsample(mode: str) -> nn.Module:
-    """Doubles height and width: ``nearest`` or ``bilinear`` (corners not aligned)."""
-    return nn.Upsample(scale_factor=2, mode=mode, align_corners=None if mode == "nearest" else False)
+def upsample(mode: str, factor: int = 2) -> nn.Module:
+    """Enlarges height and width by a whole factor: ``nearest`` or ``bilinear`` (corners not aligned)."""
+    return nn.Upsample(scale_factor=factor, mode=mode, align_corners=None if mode == "nearest" else False)
 
 
 class Zero(nn.Module):
@@ -152,26 +144,26 @@ BUILDERS: Mapping[str, Callable[[OpSpec], nn.Module]] = MappingProxyType(
     {
         NONE: lambda spec: Zero(),
         SKIP: lambda spec: nn.Identity(),
-        "conv_1x1": _conv(1),
-        "conv_3x3": _conv(3),
-        "conv_5x5": _conv(5),
-        "dil_conv_3x3": _conv(3, dilation=2),
-        "dil_conv_5x5": _conv(5, dilation=2),
-        "sep_conv_3x3": _separable(3),
-        "sep_conv_5x5": _separable(5),
-        "sep_conv_7x7": _separable(7),
+        "conv_1x1": partial(_conv, kernel=1),
+        "conv_3x3": partial(_conv, kernel=3),
+        "conv_5x5": partial(_conv, kernel=5),
+        "dil_conv_3x3": partial(_conv, kernel=3, dilation=2),
+        "dil_conv_5x5": partial(_conv, kernel=5, dilation=2),
+        "sep_conv_3x3": partial(_separable, kernel=3),
+        "sep_conv_5x5": partial(_separable, kernel=5),
+        "sep_conv_7x7": partial(_separable, kernel=7),
         "nearest": lambda spec: upsample("nearest"),
         "bilinear": lambda spec: upsample("bilinear"),
         "deconv_2x2": lambda spec: nn.ConvTranspose2d(spec.c_in, spec.c_out, 2, stride=2),
-        "nearest_conv_1x1": _interpolate("nearest"),
-        "bilinear_conv_1x1": _interpolate("bilinear"),
+        "nearest_conv_1x1": partial(_interpolate, mode="nearest"),
+        "bilinear_conv_1x1": partial(_interpolate, mode="bilinear"),
         "deconv_3x3_depthwise": _depthwise_deconv,
         "avg_pool": lambda spec: nn.AvgPool2d(2),
         "max_pool": lambda spec: nn.MaxPool2d(2),
-        "down_conv_3x3": _conv(3, stride=2),
-        "down_conv_5x5": _conv(5, stride=2),
-        "down_dil_conv_3x3": _conv(3, dilation=2, stride=2),
-        "down_dil_conv_5x5": _conv(5, dilation=2, stride=2),
+        "down_conv_3x3": partial(_conv, kernel=3, stride=2),
+        "down_conv_5x5": partial(_conv, kernel=5, stride=2),
+        "down_dil_conv_3x3": partial(_conv, kernel=3, dilation=2, stride=2),
+        "down_dil_conv_5x5": partial(_conv, kernel=5, dilation=2, stride=2),
     }
 )
 

@@ -20,6 +20,9 @@ from autogan_ray.spaces.part import Decision
 MOST_REDRAWS = 50
 """Where even so many draws are disconnected, the last one runs: its empty nodes are zeros and no gradient flows."""
 
+SPREAD = 1e-3
+"""Standard deviation of the initial logits, as published."""
+
 LEFT = "left:"
 """Leads the names of the state's entries that say which choices a decision still has."""
 
@@ -63,10 +66,10 @@ def choices_left(selection: Selection, decision: Decision) -> Sequence[int]:
 
 def auxiliary_weight(selection: Selection, decision: Decision) -> float:
     """b of the auxiliary skip of a decision's mixed operation; 0 where it has none."""
-    skip = decision.identity
-    if not isinstance(selection, MixtureSelection) or not selection.auxiliary or skip is None:
+    if not isinstance(selection, MixtureSelection) or not selection.auxiliary or decision.identity is None:
         return 0.0
-    return selection.auxiliary if decision.choices.index(skip) in choices_left(selection, decision) else 0.0
+    skip = decision.choices.index(decision.identity)
+    return selection.auxiliary if skip in choices_left(selection, decision) else 0.0
 
 
 class ArchitectureParameters:
@@ -76,7 +79,7 @@ class ArchitectureParameters:
 
     Args:
         decisions: those of the network, in order.
-        generator: the source of the initial values, N(0, ``spread``^2) as published (spread 1e-3).
+        generator: the source of the initial values, N(0, ``SPREAD``^2).
         connected: whether choices (decision -> choice) form a network. Sampled architectures that do not
             are drawn again, so that only networks are trained which could be derived. None takes every draw.
 
@@ -95,7 +98,6 @@ class ArchitectureParameters:
         self,
         decisions: tuple[Decision, ...],
         generator: torch.Generator,
-        spread: float = 1e-3,
         device: torch.device | str = "cpu",
         connected: Callable[[Mapping[str, str]], bool] | None = None,
     ) -> None:
@@ -103,7 +105,7 @@ class ArchitectureParameters:
         self.decisions = decisions
         self.settled: Mapping[str, str] = {}
         width = max((len(decision.choices) for decision in decisions), default=1)
-        start = torch.randn(len(decisions), width, generator=generator) * spread
+        start = torch.randn(len(decisions), width, generator=generator) * SPREAD
         mask = torch.zeros(len(decisions), width, dtype=torch.bool)
         for row, decision in enumerate(decisions):
             mask[row, : len(decision.choices)] = True
@@ -152,16 +154,13 @@ class ArchitectureParameters:
             return self._rows(soft, self.auxiliary)
         assert relaxation == "gumbel_hard", relaxation
         noise, largest = self._connected_draw(generator, logits_as_probabilities)
-        best = largest.tolist()
-        if not torch.is_grad_enabled():  # a scale without gradient is worth nothing
-            return {decision.name: SingleChoice(index) for decision, index in zip(self.decisions, best, strict=True)}
-        soft = self._softened(noise, temperature, logits_as_probabilities)
-        scale = soft.gather(1, largest.to(soft.device, non_blocking=True).unsqueeze(1)).squeeze(1)
-        scale = 1 - scale.detach() + scale
-        return {
-            decision.name: SingleChoice(index, factor)
-            for decision, index, factor in zip(self.decisions, best, scale.unbind(), strict=True)
-        }
+        scales: Sequence[Tensor | None] = [None] * len(self)
+        if torch.is_grad_enabled():  # a scale without gradient is worth nothing
+            soft = self._softened(noise, temperature, logits_as_probabilities)
+            weight = soft.gather(1, largest.to(soft.device, non_blocking=True).unsqueeze(1)).squeeze(1)
+            scales = (1 - weight.detach() + weight).unbind()
+        names = [decision.name for decision in self.decisions]
+        return dict(zip(names, map(SingleChoice, largest.tolist(), scales), strict=True))
 
     def _softened(self, noise: Tensor, temperature: float, as_probabilities: bool) -> Tensor:
         """Returns softmax((scores + noise) / temperature) [decisions, widest]."""
@@ -178,7 +177,8 @@ class ArchitectureParameters:
         for _ in range(1 + MOST_REDRAWS):
             noise = self.noise(generator)
             largest = (scores + noise).argmax(dim=1)
-            if self._connected is None or self._connected(self._named(largest.tolist())):
+            picked = zip(self.decisions, largest.tolist(), strict=True)
+            if self._connected is None or self._connected({d.name: d.choices[index] for d, index in picked}):
                 break
         return noise, largest
 
@@ -192,9 +192,6 @@ class ArchitectureParameters:
         if self._read is None or self._read[0] != moved:
             self._read = moved, self.log_probabilities().detach().cpu()
         return self._read[1]
-
-    def _named(self, rows: list[int]) -> dict[str, str]:
-        return {decision.name: decision.choices[index] for decision, index in zip(self.decisions, rows, strict=True)}
 
     def expected(self) -> Selection:
         """Returns the mixture at its expected weights, softmax of the logits, without gradient (``fid_supernet``)."""

@@ -65,14 +65,12 @@ def site_of(layer: nn.Module) -> tuple[nn.Module, str]:
 
 def original(layer: nn.Module) -> Tensor:
     """The weight that is trained: of a layer with spectral norm, before it is divided."""
-    weight: Tensor = getattr(*site_of(layer))
-    return weight
+    return getattr(*site_of(layer))
 
 
 def norm_of(layer: nn.Module) -> SpectralNorm:
     """The spectral norm of a layer that has one."""
-    norm: SpectralNorm = _parametrization(layer)[0]
-    return norm
+    return _parametrization(layer)[0]
 
 
 def sigmas(norms: Sequence[SpectralNorm], weights: Tensor) -> Tensor:

@@ -15,7 +15,6 @@ from autogan_ray.nets.relaxation import ArchitectureParameters
 from autogan_ray.nets.shape import Shape
 from autogan_ray.spaces.derivation.derive import NO_RULES, Rules, derive
 from autogan_ray.spaces.genotype import Genotype
-from autogan_ray.spaces.part import Decision
 from autogan_ray.spaces.space import SearchSpace
 
 DecisionTable = dict[str, dict[str, tuple[float, float]]]
@@ -56,19 +55,11 @@ class Supernet:
         def connected(choices: Mapping[str, str]) -> bool:
             return not space.dead_ends(choices, shape.image_size)
 
-        def logits(decisions: tuple[Decision, ...]) -> ArchitectureParameters:
-            return ArchitectureParameters(decisions, rng, device=device, connected=connected)
-
-        return cls(
-            space,
-            shape,
-            compute,
-            generator,
-            discriminator,
-            logits(space.decisions(shape.image_size, "g")),
-            logits(space.decisions(shape.image_size, "d")),
-            rules,
+        arch_g, arch_d = (
+            ArchitectureParameters(space.decisions(shape.image_size, network), rng, device, connected)
+            for network in space.networks
         )
+        return cls(space, shape, compute, generator, discriminator, arch_g, arch_d, rules)
 
     def table(self) -> DecisionTable:
         """Returns logit and probability of every choice of both networks."""

@@ -65,10 +65,10 @@ def _trial_row(study_id: str, log: TrialLog, planned: int, gpus: float) -> Row:
 
 def _value_at(values: Mapping[str, Any], path: str) -> Any:
     """Follows a dotted path through nested mappings; None where it leads nowhere."""
-    found: Any = values
+    value: Any = values
     for name in path.split("."):
-        found = found.get(name) if found else None
-    return found
+        value = value.get(name) if value else None
+    return value
 
 
 def history_rows(study_id: str, logs: Iterable[TrialLog]) -> list[Row]:

@@ -64,13 +64,8 @@ class Table:
 def _table(name: str, description: str, keys: int, *columns: Column) -> Table:
     """A table whose first ``keys`` columns are its key."""
     fields = [
-        pa.field(
-            column.name,
-            column.type,
-            nullable=index >= keys,
-            metadata={"description": column.note} if column.note else None,
-        )
-        for index, column in enumerate(columns)
+        pa.field(column, kind, nullable=index >= keys, metadata={"description": note} if note else None)
+        for index, (column, kind, note, _) in enumerate(columns)
     ]
     return Table(name, description, columns, tuple(column.name for column in columns[:keys]), pa.schema(fields))
 

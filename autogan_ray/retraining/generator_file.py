@@ -8,17 +8,19 @@ from __future__ import annotations
 import json
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import load_file, save_file
+from torch import nn
 
 from autogan_ray.base.errors import ResultsError
+from autogan_ray.config.sections import ComputeConfig
+from autogan_ray.nets.compute import configured
+from autogan_ray.nets.gan import Generator
+from autogan_ray.nets.shape import Shape
 from autogan_ray.spaces.genotype import Genotype
 from autogan_ray.spaces.space import SearchSpace
-
-if TYPE_CHECKING:
-    from torch import Tensor, nn
-
-    from autogan_ray.nets.gan import Generator
-    from autogan_ray.nets.shape import Shape
 
 FORMAT = "autogan_ray.generator/1"
 GENERATOR = "generator.safetensors"
@@ -26,8 +28,6 @@ GENERATOR = "generator.safetensors"
 
 def save_generator(file: Path, generator: nn.Module, genotype: Genotype, space: SearchSpace, shape: Shape) -> None:
     """Writes weights and buffers of a generator, with genotype, space and shape in the header."""
-    from safetensors.torch import save_file
-
     header = {
         "format": FORMAT,
         "genotype": json.dumps(genotype.to_dict()),
@@ -46,28 +46,18 @@ def load_generator(file: str | Path) -> Generator:
 
     Raises ResultsError for a file that is absent, torn, or no generator of this project.
     """
-    from safetensors.torch import load_file
-
-    from autogan_ray.config.sections import ComputeConfig
-    from autogan_ray.nets.compute import configured
-    from autogan_ray.nets.gan import Generator
-    from autogan_ray.nets.shape import Shape
-
     file = Path(file) / GENERATOR if Path(file).is_dir() else Path(file)
     header = _read_header(file)
     genotype, space = Genotype.from_dict(header["genotype"]), SearchSpace.from_dict(header["space"], str(file))
     shape = header["shape"] | {"class_shares": tuple(header["shape"].get("class_shares", ()))}
     generator = Generator(space, Shape(**shape), genotype.choices)
     configured(generator, ComputeConfig(channels_last=False), generator.image_size)
-    state: dict[str, Tensor] = load_file(str(file))
-    generator.load_state_dict(state)
+    generator.load_state_dict(load_file(str(file)))
     return generator.eval()
 
 
 def _read_header(file: Path) -> dict[str, Any]:
     """Genotype, space and shape of a generator's file, as plain values. Raises ResultsError."""
-    from safetensors import SafetensorError, safe_open
-
     if not file.is_file():
         raise ResultsError(f"generator file {str(file)!r} does not exist")
     try:

@@ -9,6 +9,7 @@ from autogan_ray.base.errors import ConfigError, ResultsError
 from autogan_ray.base.folders import check_writable
 from autogan_ray.config.overrides import relocate
 from autogan_ray.config.study import StudyConfig
+from autogan_ray.retraining.generator_file import load_generator
 
 
 def write_images(checkpoint: Path, num: int, out: Path, seed: int, label: int | None) -> int:
@@ -26,7 +27,6 @@ def write_images(checkpoint: Path, num: int, out: Path, seed: int, label: int | 
     import torch
     from PIL import Image
 
-    from autogan_ray.retraining.generator_file import load_generator
     from autogan_ray.training.streams import layer_noise, stream, stream_seed, to_uint8
 
     generator = load_generator(checkpoint)
@@ -67,7 +67,6 @@ def score_again(checkpoint: Path, num: int | None, overrides: Sequence[str] = ()
     from autogan_ray.metrics.features import Extractor
     from autogan_ray.metrics.measure import prepare
     from autogan_ray.results.study_tables import load_study
-    from autogan_ray.retraining.generator_file import load_generator
     from autogan_ray.study.study_file import check_same_data
 
     generator = load_generator(checkpoint)

@@ -36,11 +36,10 @@ class Remedies:
         self._net, self._search, self._settings = net, trial.search, trial.remedies
         self._total = total_steps
         check_space(trial, net.space, net.shape.image_size)
-        weights = {"g": self._settings.cost_weight_g, "d": self._settings.cost_weight_d}
         self._costs = {
             network: expected_cost(net.space, net.shape, network, self._settings.cost)
-            for network, weight in weights.items()
-            if weight
+            for network in net.space.networks
+            if getattr(self._settings, f"cost_weight_{network}")
         }
         # The first step at or behind each part of the search; the last step where there is none behind it.
         self._shrink_steps = [min(math.ceil(part * total_steps), total_steps - 1) for part in self._settings.shrink_at]

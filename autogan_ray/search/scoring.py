@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from autogan_ray.metrics.evaluation import DIVERGED_FID, Evaluator, Score
 from autogan_ray.nets.compute import configured
@@ -21,7 +20,7 @@ from autogan_ray.nets.relaxation import Selection
 from autogan_ray.nets.supernet import Supernet, mean_entropy
 from autogan_ray.search.record import finite
 from autogan_ray.spaces.genotype import Genotype
-from autogan_ray.training.steps import Ema
+from autogan_ray.training.steps import Ema, with_selection
 
 
 @dataclass(frozen=True)
@@ -57,12 +56,8 @@ class Scorer:
 
     def supernet(self, selection: Selection | None = None) -> Score:
         """Scores the mixture at its expected weights, or at the weights of a selection, and then without KID."""
-        network, mixture = self.ema.network, self.net.arch_g.expected() if selection is None else selection
-
-        def make(z: Tensor) -> Tensor:
-            images: Tensor = network(z, mixture)
-            return images
-
+        network = self.ema.network
+        make = with_selection(network, self.net.arch_g.expected() if selection is None else selection)
         self.evaluator.update_batch_norm(network, make, self.net.generator.latents)
         network.eval()
         wanted = selection is None and self.rank_by == "supernet"

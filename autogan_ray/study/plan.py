@@ -16,7 +16,7 @@ from autogan_ray.metrics.extractors.registry import extractor_named
 from autogan_ray.search.methods.reinforce_parts.levels import plan_levels
 from autogan_ray.spaces.load import load_space
 from autogan_ray.spaces.space import SearchSpace
-from autogan_ray.training.data import check_counts, request_of
+from autogan_ray.training.data import check_counts
 from autogan_ray.training.images import sources
 
 
@@ -78,9 +78,8 @@ def make_plan(study: StudyConfig, folder: Path, gpus: int, cpus: int | None = No
     spaces = {name: load_space(name) for name in proposable_spaces(study)}
     # The size of the images is not known yet; with more pixels a space has no fewer decisions.
     check_proposals(study, [_remedies_fit_the_space(spaces, study.data.image_size or 32)])
-    root = Path(study.data.root) if study.data.root else None
     lacking = [
-        sources.missing(study.data.source, root),
+        sources.missing(study.data),
         extractor_named(study.metrics.extractor).missing(study.metrics),
         gpu_shortage(gpus),
     ]
@@ -133,7 +132,7 @@ def look_at_data(study: StudyConfig) -> sources.Glance | None:
         DataError: the data set cannot be read, or has too few images.
         MetricError: the extractor cannot serve such data.
     """
-    seen = sources.glance(request_of(study.data))
+    seen = sources.glance(study.data)
     if seen is not None:
         check_counts(study.data.source, seen.count, study.metrics, max(study.possible("search.batch_size")))
         extractor_named(study.metrics.extractor).check(study.metrics, seen.classes)

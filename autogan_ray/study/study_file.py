@@ -165,8 +165,7 @@ def kept_if_refused(folder: Path) -> Iterator[None]:
 
 def read_about(folder: Path) -> dict[str, Any]:
     """The content of ``study.json``. Raises OSError or ValueError where it is missing or damaged."""
-    about: dict[str, Any] = json.loads((folder / STUDY_FILE).read_text(encoding="utf-8"))
-    return about
+    return json.loads((folder / STUDY_FILE).read_text(encoding="utf-8"))
 
 
 def read_spaces(folder: Path) -> dict[str, SearchSpace]:

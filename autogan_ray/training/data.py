@@ -5,17 +5,14 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
 import numpy as np
 
 from autogan_ray.base.errors import DataError
 from autogan_ray.config.sections import DataConfig, MetricsConfig
 from autogan_ray.training.images.sampling import split_halves, spread_sample
-
-if TYPE_CHECKING:
-    from autogan_ray.training.images.sources import Request
+from autogan_ray.training.images.sources import described, read
 
 _FEW = 12
 """Classes that are named one by one in a line about the data."""
@@ -100,8 +97,6 @@ class ImageData:
 
     def described(self) -> str:
         """Returns the data set in one line: count, side, channels, classes with their sizes, what was left out."""
-        from autogan_ray.training.images.sources import described
-
         return described(self.name, len(self), self.image_size, self.channels, self._classes(), self.about)
 
     def _classes(self) -> str:
@@ -116,68 +111,39 @@ class ImageData:
         return f"{len(sizes)} classes of {sizes.min():,} to {sizes.max():,} images"
 
 
-def load_data(
-    source: str,
-    *,
-    image_size: int | None = None,
-    channels: int | None = None,
-    root: Path | None = None,
-    download: bool = True,
-    limit: int | None = None,
-    split: str | None = None,
-    image_column: str | None = None,
-    label_column: str | None = None,
-) -> ImageData:
-    """Loads a data set by source: ``digits``, ``cifar10``, ``stl10``, ``imagefolder:DIR``, ``parquet:FILE_OR_DIR``.
+def load_data(data: DataConfig | str, download: bool = True, **settings: Any) -> ImageData:
+    """Loads a data set; torch is imported for torchvision's sources alone.
 
     Images are decoded as a viewer shows them (:mod:`autogan_ray.training.images.decoding`). Labels of any kind become
     class numbers (:mod:`autogan_ray.training.images.class_labels`).
 
     Args:
-        image_size: side in pixels; None takes the data's own (48 for stl10).
-        channels: 1 or 3; None takes 3 where any image has colour.
-        root: of downloaded sets; None takes :func:`autogan_ray.training.images.sources.data_root`.
-        download: fetch what is missing (the driver may, a trial never).
-        limit: take so many images, drawn over all of them and over the classes by their shares.
-        split: of a folder or of shards: ``train``, ``validation``, ``test``, ``all``; None takes the training one.
-        image_column, label_column: of Parquet files; None finds them, ``label_column="none"`` takes no labels.
+        data: section ``[data]`` of a study, or a source alone: ``digits``, ``cifar10``, ``stl10``, ``imagefolder:DIR``
+            or ``parquet:FILE_OR_DIR``.
+        download: whether what is missing is fetched (the driver may, a trial never).
+        settings: beside a source alone, other settings of that section.
 
     Raises:
         DataError: unknown source, missing, unreadable, undecodable, of another size than the first image, labels that
             are no classes or not there for each image, a split or a column that is not there.
     """
-    from autogan_ray.training.images.sources import Request
-
-    return read_data(Request(source, image_size, channels, root, download, limit, split, image_column, label_column))
-
-
-def read_data(request: Request) -> ImageData:
-    """Loads a data set as :func:`load_data` does."""
-    from autogan_ray.training.images.sources import read
-
-    loaded = read(request)
-    data = ImageData.of(request.source, loaded.images, loaded.labels, loaded.class_names)
-    taken = [f"{len(data):,} taken of {loaded.available:,}"] if len(data) < loaded.available else []
-    return replace(data, about=(*taken, *loaded.about))
-
-
-def request_of(data: DataConfig) -> Request:
-    """Returns what section ``[data]`` of a study asks for."""
-    from autogan_ray.training.images.sources import Request
-
-    values = data.model_dump()
-    return Request(**values | {"root": Path(data.root) if data.root else None})
+    if isinstance(data, str):
+        data = DataConfig.parse({"source": data, **settings}, "data", DataError)
+    loaded = read(data, download)
+    images = ImageData.of(data.source, loaded.images, loaded.labels, loaded.class_names)
+    taken = [f"{len(images):,} taken of {loaded.available:,}"] if len(images) < loaded.available else []
+    return replace(images, about=(*taken, *loaded.about))
 
 
 def load_study_data(data: DataConfig, metrics: MetricsConfig, search_batch: int | None = None) -> ImageData:
-    """Loads the images of a study and checks that they are enough; torch is imported for torchvision's sources alone.
+    """Loads the images of a study and checks that they are enough.
 
     Args:
         search_batch: batch size of a search, which each half of the data must fill; None where no search will run.
 
     Raises DataError.
     """
-    images = read_data(request_of(data))
+    images = load_data(data)
     check_counts(data.source, len(images), metrics, search_batch)
     return images
 

@@ -101,47 +101,41 @@ class TrainLoop:
         indices = self._stream.indices_at(self.images_shown)
         real = self._feed.batch(indices)
         z = uploaded(latents.draw(config.batch_size, rng), self.device)
-        judged = self._bound(self._real_classes(indices), latents.classes_of(z))
+        judged = self._with_classes(z, indices)
         discriminator_step(self.generator, judged, self._adam_d, real, z)
         self.step_d += 1
         if self.step_d % config.d_steps_per_g_step == 0:
             z = uploaded(latents.draw(config.batch_size_g or config.batch_size, rng), self.device)
-            judged = self._bound(latents.classes_of(z))
+            judged = self._with_classes(z)
             generator_step(self.generator, judged, self._adam_g, z, constant=[self.discriminator])
             self.ema.update()
 
-    def _bound(self, *classes: Tensor | None) -> Network:
-        """Returns D as a function of images alone: their classes, in the order of the images, are bound to it."""
-        if not self.generator.latents.classes:
+    def _with_classes(self, z: Tensor, indices: np.ndarray | None = None) -> Network:
+        """Returns D as a function of images alone: real images, those at the indices if any, and fakes made of z."""
+        latents = self.generator.latents
+        classes = latents.classes_of(z)
+        if classes is None:
             return self.discriminator
-        bound = torch.cat([part for part in classes if part is not None])
-        return lambda images: self.discriminator(images, classes=bound)
-
-    def _real_classes(self, indices: np.ndarray) -> Tensor | None:
-        if not self.generator.latents.classes:
-            return None
-        assert self.data.labels is not None, "classes come from labels"
-        labels = torch.from_numpy(self.data.labels[indices])
-        return uploaded(self.generator.latents.one_hot(labels), self.device)
+        if indices is not None:
+            assert self.data.labels is not None, "classes come from labels"
+            labels = torch.from_numpy(self.data.labels[indices])
+            classes = torch.cat([uploaded(latents.one_hot(labels), self.device), classes])
+        return lambda images: self.discriminator(images, classes=classes)
 
     def state_dict(self) -> dict[str, Any]:
         """Returns everything with state, between two evaluations."""
-        return {
-            "generator": self.generator.state_dict(),
-            "discriminator": self.discriminator.state_dict(),
-            "ema": self.ema.state_dict(),
-            "adam_g": self._adam_g.state_dict(),
-            "adam_d": self._adam_d.state_dict(),
+        return {name: part.state_dict() for name, part in self._stateful().items()} | {
             "best": self.best,
             "counters": {"step_d": self.step_d, "evaluation": self.evaluation, "spent_s": self.spent_s},
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        self.generator.load_state_dict(state["generator"])
-        self.discriminator.load_state_dict(state["discriminator"])
-        self.ema.load_state_dict(state["ema"])
-        self._adam_g.load_state_dict(state["adam_g"])
-        self._adam_d.load_state_dict(state["adam_d"])
+        for name, part in self._stateful().items():
+            part.load_state_dict(state[name])
         self.best = dict(state["best"])
         for name, value in state["counters"].items():
             setattr(self, name, value)
+
+    def _stateful(self) -> dict[str, Any]:
+        networks = {"generator": self.generator, "discriminator": self.discriminator, "ema": self.ema}
+        return networks | {"adam_g": self._adam_g, "adam_d": self._adam_d}

@@ -35,6 +35,12 @@ def hinge_g(fake: Tensor) -> Tensor:
     return -fake.mean()
 
 
+def judged(discriminator: Network, real: Tensor, fake: Tensor) -> tuple[Tensor, Tensor]:
+    """Returns D's scores of real images and of fakes, which go through D in one pass, so with one selection."""
+    scores = discriminator(torch.cat([real, fake]))
+    return scores[: len(real)], scores[len(real) :]
+
+
 @dataclass(frozen=True)
 class DiscriminatorLoss:
     """Loss of D and its mean scores of real images and fakes: 0-dim tensors on the device.
@@ -50,14 +56,10 @@ class DiscriminatorLoss:
 def discriminator_step(
     generator: Network, discriminator: Network, optimizer: Optimizer, real: Tensor, z: Tensor
 ) -> DiscriminatorLoss:
-    """SingleChoice hinge step of D on real images [B, C, H, W] and on fakes that G makes of z.
-
-    Real images and fakes go through D in one pass, so with one sampled architecture.
-    """
+    """Makes one hinge step of D on real images [B, C, H, W] and on fakes that G makes of z."""
     with torch.no_grad():
         fake = generator(z)
-    scores = discriminator(torch.cat([real, fake]))
-    on_real, on_fake = scores[: len(real)], scores[len(real) :]
+    on_real, on_fake = judged(discriminator, real, fake)
     loss = hinge_d(on_real, on_fake)
     _descend(loss, optimizer)
     return DiscriminatorLoss(loss.detach(), on_real.detach().mean(), on_fake.detach().mean())
@@ -66,7 +68,7 @@ def discriminator_step(
 def generator_step(
     generator: Network, discriminator: Network, optimizer: Optimizer, z: Tensor, constant: Sequence[nn.Module]
 ) -> Tensor:
-    """SingleChoice step of G on images that it makes of z; returns the loss, 0-dim, detached.
+    """Makes one step of G on images that it makes of z; returns the loss, 0-dim, detached.
 
     Args:
         constant: networks, D among them, whose weights take no gradient.

@@ -51,8 +51,7 @@ class ResumableASHA(ASHAScheduler):
     @property
     def _ray_rungs(self) -> list[tuple[float, dict[str, float]]]:
         """Ray's own rungs: (evaluation, trial -> reward), where the reward is the FID with its sign turned."""
-        rungs: list[tuple[float, dict[str, float]]] = self._brackets[0]._rungs
-        return rungs
+        return self._brackets[0]._rungs
 
     def on_trial_add(self, tune_controller: Any, trial: Trial) -> None:
         super().on_trial_add(tune_controller, _by_study_id(trial))
@@ -100,14 +99,9 @@ def _by_study_id(trial: Trial) -> Any:
     return SimpleNamespace(trial_id=trial.config["trial_id"])
 
 
-class StoppedTrials:
-    """Reads from the rungs' file which trials ASHA stopped early; picklable, unlike a closure."""
-
-    def __init__(self, file: Path) -> None:
-        self._file = file
-
-    def __call__(self) -> set[str]:
-        return set(_read(self._file)["stopped"])
+def stopped_trials(file: Path) -> set[str]:
+    """The ids of the trials that ASHA stopped early, read from the rungs' file."""
+    return set(_read(file)["stopped"])
 
 
 def _read(file: Path) -> dict[str, Any]:

@@ -155,12 +155,12 @@ class OptunaSearch(Searcher):
         self.on_trial_result(trial_id, {} if error or result is None or result.get("diverged") else result)
         reported.ended = True
         if error or not math.isfinite(reported.best_score):
-            outcome: tuple[float | None, TrialState] = (None, TrialState.FAIL)
+            state = TrialState.FAIL
         elif reported.last_evaluation >= self._study.tune.max_evaluations:
-            outcome = (reported.best_score, TrialState.COMPLETE)
+            state = TrialState.COMPLETE
         else:
-            outcome = (None, TrialState.PRUNED)  # Optuna then uses the values reported so far
-        self._optuna.tell(reported.trial, outcome[0], state=outcome[1])
+            state = TrialState.PRUNED  # Optuna then uses the values reported so far
+        self._optuna.tell(reported.trial, reported.best_score if state == TrialState.COMPLETE else None, state=state)
 
     def report_ends(self, logs: Iterable[TrialLog]) -> None:
         """Reports the finished trials that are still running for Optuna, as a run ended before Ray reported them."""

@@ -39,18 +39,11 @@ class Recorder(Callback):
 
     def __init__(self, folder: Path, planned: int, stopped: Callable[[], set[str]], listener: Listener | None) -> None:
         self._folder, self._planned, self._stopped, self._listener = folder, planned, stopped, listener
-        self._open()
-
-    def _open(self) -> None:
-        self.logs, self._tables = TrialLogs(self._folder), Tables(self._folder)
+        self.logs, self._tables = TrialLogs(folder), Tables(folder)
         self._next_write = 0.0
 
-    def __getstate__(self) -> dict[str, Any]:
-        return {key: self.__dict__[key] for key in ("_folder", "_planned", "_stopped", "_listener")}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state)
-        self._open()
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self._folder, self._planned, self._stopped, self._listener)
 
     def on_trial_start(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
         log = self._log_of(trial)

@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -119,7 +120,7 @@ def _fit(plan: Plan, measure: Measure, storage: str, listener: Listener | None, 
     if to_do == 0:
         return  # the driver died after the last trial had ended
     spaces = {name: space.to_dict() for name, space in plan.spaces.items()}
-    inputs = TrialInputs(study.to_dict(), spaces, measure.data, measure.extractor, measure.real)
+    inputs = TrialInputs(study.to_dict(), spaces, measure)
     trainable: Any = tune.with_resources(
         tune.with_parameters(run_trial, inputs=inputs),
         {"cpu": study.tune.cpus_per_trial, "gpu": study.tune.gpus_per_trial},
@@ -156,12 +157,13 @@ def _up_to_date_recorder(plan: Plan, listener: Listener | None = None) -> Record
     Ray acts on a decision of ASHA, and on a trial's last report, some turns of its control loop later. A signal or the
     driver's death may come in between.
     """
-    from autogan_ray.tune.asha import StoppedTrials
+    from autogan_ray.tune.asha import stopped_trials
     from autogan_ray.tune.optuna_search import OptunaSearch
     from autogan_ray.tune.recorder import Recorder
 
     folder = plan.folder.resolve()
-    recorder = Recorder(folder, plan.study.tune.max_evaluations, StoppedTrials(folder / RUNGS), listener)
+    stopped = partial(stopped_trials, folder / RUNGS)
+    recorder = Recorder(folder, plan.study.tune.max_evaluations, stopped, listener)
     recorder.record_ends()
     OptunaSearch(plan.study, folder / JOURNAL).report_ends(recorder.logs)
     return recorder

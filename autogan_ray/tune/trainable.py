@@ -20,13 +20,11 @@ from ray import tune
 from autogan_ray.base.errors import ConfigError, ResultsError
 from autogan_ray.config.study import StudyConfig, TrialConfig
 from autogan_ray.metrics.evaluation import Evaluator, Protocol
-from autogan_ray.metrics.extractors.base import ExtractorWeights
 from autogan_ray.metrics.features import Extractor
-from autogan_ray.metrics.scores import RealSet
+from autogan_ray.metrics.measure import Measure
 from autogan_ray.search.loop import SearchLoop
 from autogan_ray.spaces.space import SearchSpace
 from autogan_ray.training.checkpoint import load_state, save_state
-from autogan_ray.training.data import ImageData
 from autogan_ray.tune.fresh_process import reset_process
 
 
@@ -39,9 +37,7 @@ class TrialInputs:
 
     study: dict[str, Any]
     spaces: Mapping[str, dict[str, Any]]
-    data: ImageData
-    extractor: ExtractorWeights
-    real: RealSet
+    measure: Measure
 
 
 def run_trial(config: dict[str, Any], inputs: TrialInputs) -> None:
@@ -55,11 +51,12 @@ def run_trial(config: dict[str, Any], inputs: TrialInputs) -> None:
     device, label = assigned_device()
     reset_process(trial.seed, device, study.tune.threads or max(1, int(study.tune.cpus_per_trial)))
     protocol = Protocol.of(study, study.metrics.n_fake_search)
-    evaluator = Evaluator(Extractor(inputs.extractor, device), inputs.real, protocol, device)
+    measure = inputs.measure
+    evaluator = Evaluator(Extractor(measure.extractor, device), measure.real, protocol, device)
     loop = SearchLoop(
         trial,
         SearchSpace.from_dict(inputs.spaces[trial.space]),
-        inputs.data,
+        measure.data,
         evaluator,
         evaluations=study.tune.max_evaluations,
         rank_by=study.metrics.rank_by,
@@ -67,7 +64,7 @@ def run_trial(config: dict[str, Any], inputs: TrialInputs) -> None:
         device=device,
     )
     saved = _saved_state(tune.get_checkpoint(), config["checkpoints"])
-    _Reporter(loop, label, study.tune.max_evaluations, config["attempt"], saved).run()
+    _Reporter(loop, label, config["attempt"], saved).run()
 
 
 def assigned_device() -> tuple[torch.device, str]:
@@ -110,10 +107,8 @@ class _Reporter:
     SHORTEST_S = 5.0
     """If a trial dies, it is cheaper to repeat this many seconds of work than to save after each evaluation."""
 
-    def __init__(
-        self, loop: SearchLoop, device: str, planned: int, attempt: int = 0, saved: dict[str, Any] | None = None
-    ) -> None:
-        self._loop, self._device, self._planned = loop, device, planned
+    def __init__(self, loop: SearchLoop, device: str, attempt: int = 0, saved: dict[str, Any] | None = None) -> None:
+        self._loop, self._device = loop, device
         self._saved_at = -math.inf
         self._records: list[dict[str, Any]] = []
         self._spent_s, self._attempt, self._send_all = 0.0, attempt, False
@@ -142,7 +137,7 @@ class _Reporter:
             "pid": os.getpid(),
         }
         self._records.append(record)
-        last = record["diverged"] or record["evaluation"] >= self._planned
+        last = record["diverged"] or record["evaluation"] >= self._loop.evaluations
         if not last and time.monotonic() < self._saved_at + self.SHORTEST_S:
             self._send(record, None)
             return

@@ -13,7 +13,7 @@ import torch
 from PIL import Image
 
 from autogan_ray.base import catalog
-from autogan_ray.config.sections import MetricsConfig, RetrainConfig
+from autogan_ray.config.sections import DataConfig, MetricsConfig, RetrainConfig
 from autogan_ray.metrics.evaluation import Evaluator, Protocol
 from autogan_ray.metrics.extractors.base import ExtractorWeights
 from autogan_ray.metrics.extractors.registry import extractor_named
@@ -41,7 +41,7 @@ CONFIG = RetrainConfig(
 
 @pytest.fixture(scope="module")
 def grey(own_cache: Path) -> ImageData:
-    return load_data("digits", image_size=32, limit=500)
+    return load_data(DataConfig(image_size=32, limit=500))
 
 
 @pytest.fixture(scope="module")
@@ -58,7 +58,7 @@ def coloured(grey: ImageData, tmp_path_factory: pytest.TempPathFactory) -> Image
         rows.append({"image": {"bytes": encoded.getvalue()}, "label": int(label)})
     file = tmp_path_factory.mktemp("coloured") / "train.parquet"
     pd.DataFrame(rows).to_parquet(file)
-    return load_data(f"parquet:{file}")
+    return load_data(DataConfig(source=f"parquet:{file}"))
 
 
 def evaluator_of(data: ImageData) -> Evaluator:

@@ -18,6 +18,7 @@ from autogan_ray.nets.compute import compile_forward, configured
 from autogan_ray.nets.gan import Discriminator, Generator
 from autogan_ray.nets.shape import Shape
 from autogan_ray.search.loop import SearchLoop
+from autogan_ray.search.methods import adversarial
 from autogan_ray.spaces.load import load_space
 from autogan_ray.spaces.space import SearchSpace
 from autogan_ray.training import steps
@@ -76,8 +77,10 @@ def losses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
 
         return note
 
-    monkeypatch.setattr(steps, "hinge_d", noted(steps.hinge_d))
-    monkeypatch.setattr(steps, "hinge_g", noted(steps.hinge_g))
+    noted_d, noted_g = noted(steps.hinge_d), noted(steps.hinge_g)
+    for module in (steps, adversarial):
+        monkeypatch.setattr(module, "hinge_d", noted_d)
+        monkeypatch.setattr(module, "hinge_g", noted_g)
     return found
 
 

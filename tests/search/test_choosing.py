@@ -54,7 +54,7 @@ class Contrast(Evaluator):
 
     def score(self, make: Callable[[Tensor], Tensor], latents: Latents, kid: bool = True) -> Score:
         images = self.images(make, latents)
-        return Score(None if images is None else 1000.0 / (1.0 + float(images.float().std())), None, 16)
+        return Score(None if images is None else 1000.0 / (1.0 + float(images.float().std())), None)
 
 
 @pytest.fixture(scope="module")
@@ -171,7 +171,7 @@ def test_the_supernet_decides_at_the_last_evaluation_alone(data: ImageData, monk
         mixtures += 1
         wanted = [(d.name, d.choices.index("conv_3x3")) for d in loop.net.arch_g.decisions if "conv_3x3" in d.choices]
         kept = sum(_share(selection[name], index) for name, index in wanted)
-        return Score(100.0 - kept, None, 16)
+        return Score(100.0 - kept, None)
 
     monkeypatch.setattr(Scorer, "supernet", supernet)
     first, last = loop.records()

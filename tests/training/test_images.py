@@ -13,6 +13,7 @@ import pytest
 import torch
 
 from autogan_ray.base.errors import DataError
+from autogan_ray.config.sections import DataConfig
 from autogan_ray.training.checkpoint import load_state, save_state
 from autogan_ray.training.data import ImageData, check_enough, load_data
 from autogan_ray.training.images import sources
@@ -21,7 +22,7 @@ from autogan_ray.training.streams import BatchStream, gather, to_uint8
 
 def test_digits_are_the_real_ones(digits: ImageData) -> None:
     assert digits.images.shape == (1797, 1, 8, 8) and digits.images.max() == 255 and len(set(digits.labels)) == 10
-    assert load_data("digits").digest == digits.digest and load_data("digits", limit=5).digest != digits.digest
+    assert load_data(DataConfig()).digest == digits.digest and load_data(DataConfig(limit=5)).digest != digits.digest
 
 
 def test_digits_come_from_the_librarys_file_as_the_library_gives_them(
@@ -35,12 +36,13 @@ def test_digits_come_from_the_librarys_file_as_the_library_gives_them(
     # Where a release keeps the file elsewhere, the library is asked.
     elsewhere = SimpleNamespace(submodule_search_locations=[str(tmp_path)])
     monkeypatch.setattr(sources.importlib.util, "find_spec", lambda name: elsewhere)
-    assert load_data("digits").digest == digits.digest
+    assert load_data(DataConfig()).digest == digits.digest
 
 
 def test_reading_the_digits_does_not_import_the_library() -> None:
     script = (
-        "import sys; from autogan_ray.training.data import load_data; load_data('digits'); print(sorted(sys.modules))"
+        "import sys; from autogan_ray.training.data import DataConfig, load_data; "
+        "load_data(DataConfig()); print(sorted(sys.modules))"
     )
     found = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert "'sklearn'" not in found.stdout and "'numpy'" in found.stdout
@@ -79,7 +81,7 @@ def test_cifar10_is_read_from_torchvisions_files(tmp_path: Path, monkeypatch: py
     from torchvision.datasets import CIFAR10
 
     with pytest.raises(DataError, match=r"'cifar10' cannot be read.*cifar-10-batches-py"):
-        load_data("cifar10", root=tmp_path, download=False)
+        load_data(DataConfig(source="cifar10", root=str(tmp_path)), download=False)
     folder = tmp_path / "cifar-10-batches-py"
     folder.mkdir()
     rng = np.random.default_rng(0)
@@ -89,7 +91,7 @@ def test_cifar10_is_read_from_torchvisions_files(tmp_path: Path, monkeypatch: py
     (folder / "batches.meta").write_bytes(pickle.dumps({"label_names": [str(i) for i in range(10)]}))
     # torchvision compares with the md5 of the real files.
     monkeypatch.setattr("torchvision.datasets.cifar.check_integrity", lambda *_: True)
-    found = load_data("cifar10", root=tmp_path, download=False)
+    found = load_data(DataConfig(source="cifar10", root=str(tmp_path)), download=False)
     assert found.images.shape == (20, 3, 32, 32) and found.labels.tolist() == [i for i in range(1, 6) for _ in range(4)]
     assert CIFAR10.base_folder == "cifar-10-batches-py"
 
@@ -104,7 +106,7 @@ def test_stl10_is_resized_to_48_px(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     (folder / "class_names.txt").write_text("a\nb\n")
     (folder / "fold_indices.txt").write_text("0 1\n")
     monkeypatch.setattr("torchvision.datasets.stl10.check_integrity", lambda *_: True)
-    found = load_data("stl10", root=tmp_path, download=False)
+    found = load_data(DataConfig(source="stl10", root=str(tmp_path)), download=False)
     assert found.images.shape == (5, 3, 48, 48) and found.labels is None
 
 
@@ -114,7 +116,7 @@ def test_a_failing_download_says_what_to_do(tmp_path: Path, monkeypatch: pytest.
 
     monkeypatch.setattr("torchvision.datasets.cifar.download_and_extract_archive", fail)
     with pytest.raises(DataError, match=r"no network.*AUTOGAN_RAY_DATA or data\.root"):
-        load_data("cifar10", root=tmp_path)
+        load_data(DataConfig(source="cifar10", root=str(tmp_path)))
 
 
 def test_a_checkpoint_that_is_torn_altered_or_incomplete_is_refused(tmp_path: Path) -> None:

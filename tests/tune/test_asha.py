@@ -12,7 +12,7 @@ from ray.tune.schedulers import TrialScheduler
 
 from autogan_ray.base.errors import ResultsError
 from autogan_ray.config.study import load_study_config
-from autogan_ray.tune.asha import ResumableASHA, StoppedTrials
+from autogan_ray.tune.asha import ResumableASHA, stopped_trials
 
 RAYS = itertools.count()
 """Ray's ids: a trial has another in each run."""
@@ -45,7 +45,7 @@ def test_rungs_and_decisions_are_the_same_after_a_crash(tmp_path: Path) -> None:
     assert report(after, "b", 1, 99.0) == TrialScheduler.STOP  # its worker died before it was stopped
     assert report(after, "a", 1, 10.0) == TrialScheduler.CONTINUE  # told again, as it went on from before
     assert fids(after) == fids(before)
-    assert StoppedTrials(file)() == {"b"} and StoppedTrials(tmp_path / "none")() == set()
+    assert stopped_trials(file) == {"b"} and stopped_trials(tmp_path / "none") == set()
 
 
 def test_a_trial_that_was_stopped_enters_no_further_rung_and_a_damaged_file_is_named(tmp_path: Path) -> None:
@@ -58,9 +58,9 @@ def test_a_trial_that_was_stopped_enters_no_further_rung_and_a_damaged_file_is_n
     assert fids(rungs)[3.0] == {}
     for text in ("", '{"rungs": [', "[]"):
         file.write_text(text)
-        for read in (lambda: keeper(file), StoppedTrials(file)):
+        for read in (keeper, stopped_trials):
             with pytest.raises(ResultsError, match=r"rungs\.json is damaged"):
-                read()
+                read(file)
 
 
 def test_a_diverged_trial_is_stopped_and_loosens_no_cutoff(tmp_path: Path) -> None:
@@ -73,4 +73,4 @@ def test_a_trial_that_ran_to_its_end_is_not_pruned(tmp_path: Path) -> None:
     file = tmp_path / "rungs.json"
     rungs = keeper(file)
     assert report(rungs, "a", 9, 1.0) == TrialScheduler.STOP
-    assert StoppedTrials(file)() == set()
+    assert stopped_trials(file) == set()

@@ -30,6 +30,8 @@ class Record:
 class Loop:
     """Evaluations that take ``seconds`` each of a clock that is ours; the state is how many there were."""
 
+    evaluations = PLANNED
+
     def __init__(self, clock: list[float], seconds: float, diverges_at: int = 0) -> None:
         self.clock, self.seconds, self.diverges_at, self.done = clock, seconds, diverges_at, 0
 
@@ -47,7 +49,7 @@ class Loop:
 
 
 def run(loop: Any, **more: Any) -> None:
-    _Reporter(loop, "cpu", PLANNED, **more).run()
+    _Reporter(loop, "cpu", **more).run()
 
 
 class Driver:

@@ -66,14 +66,12 @@ class InceptionFeatures(FeatureExtractor):
     def build(self, weights: ExtractorWeights) -> nn.Module:
         from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
 
-        network: nn.Module = FeatureExtractorInceptionV3(
+        return FeatureExtractorInceptionV3(
             self.name, ["2048", "logits_unbiased"], feature_extractor_weights_path=io.BytesIO(weights.state)
         )
-        return network
 
     def extract(self, network: Any, images: Tensor) -> tuple[Tensor, Tensor]:
-        features: tuple[Tensor, Tensor] = network(images.expand(-1, 3, -1, -1))
-        return features
+        return network(images.expand(-1, 3, -1, -1))
 
 
 def weights_file(metrics: MetricsConfig) -> Path:

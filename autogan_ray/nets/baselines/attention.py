@@ -28,8 +28,8 @@ class SelfAttention(nn.Module):
         query = self.query(x).flatten(2).transpose(1, 2)
         key = functional.max_pool2d(self.key(x), 2).flatten(2).transpose(1, 2)
         value = functional.max_pool2d(self.value(x), 2).flatten(2).transpose(1, 2)
-        found = functional.scaled_dot_product_attention(query, key, value, scale=1.0)
-        return x + self.gamma * self.out(found.transpose(1, 2).unflatten(2, x.shape[2:]))
+        attended = functional.scaled_dot_product_attention(query, key, value, scale=1.0)
+        return x + self.gamma * self.out(attended.transpose(1, 2).unflatten(2, x.shape[2:]))
 
 
 def _point(c_in: int, c_out: int) -> nn.Module:

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from autogan_ray.nets.baselines._rules import check_images, check_least
+from autogan_ray.nets.baselines._rules import check_least, check_settings
 from autogan_ray.nets.baselines.attention import SelfAttention
 from autogan_ray.nets.baselines.weights import settle_spectral, start_orthogonal
 from autogan_ray.nets.block_cell import FixedBlock
@@ -80,9 +80,7 @@ class BigGanGenerator(nn.Module):
 
     def __init__(self, image_size: int, image_channels: int, channels: int, latent_dim: int, classes: int = 0) -> None:
         super().__init__()
-        check_images(image_size, image_channels)
-        check_least("channels", channels, 1, "maps have at least one channel")
-        check_least("classes", classes, 0, "a network has no classes or some")
+        check_settings(image_size, image_channels, channels, classes=classes)
         self._bottom, blocks = generator_cells(image_size)
         rule = f"BigGAN cuts z into {blocks + 1} chunks at {image_size} px, none of them empty"
         check_least("latent_dim", latent_dim, blocks + 1, rule)
@@ -137,9 +135,7 @@ class BigGanDiscriminator(nn.Module):
 
     def __init__(self, image_size: int, image_channels: int, channels: int, classes: int = 0) -> None:
         super().__init__()
-        check_images(image_size, image_channels)
-        check_least("channels", channels, 1, "maps have at least one channel")
-        check_least("classes", classes, 0, "a network has no classes or some")
+        check_settings(image_size, image_channels, channels, classes=classes)
         self.classes = classes
         self.blocks = nn.ModuleList(
             FixedBlock(channels if index else image_channels, channels, down=index < HALVINGS_D, first=index == 0)

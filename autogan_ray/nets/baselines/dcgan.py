@@ -12,7 +12,7 @@ from typing import TypeVar
 
 from torch import Tensor, nn
 
-from autogan_ray.nets.baselines._rules import check_images, check_least
+from autogan_ray.nets.baselines._rules import check_settings
 from autogan_ray.nets.ops import batch_norm
 from autogan_ray.nets.spectral import spectral
 from autogan_ray.spaces.sizes import discriminator_cells, generator_cells
@@ -37,9 +37,7 @@ class DcganGenerator(nn.Module):
 
     def __init__(self, image_size: int, image_channels: int, channels: int, latent_dim: int) -> None:
         super().__init__()
-        check_images(image_size, image_channels)
-        check_least("channels", channels, 1, "the bottom map has at least one channel")
-        check_least("latent_dim", latent_dim, 1, "z has at least one number")
+        check_settings(image_size, image_channels, channels, latent_dim)
         self.latent_dim = latent_dim
         self._bottom, doublings = generator_cells(image_size)
         widths = [_halved(channels, times) for times in range(doublings)]
@@ -70,8 +68,7 @@ class DcganDiscriminator(nn.Module):
 
     def __init__(self, image_size: int, image_channels: int, channels: int) -> None:
         super().__init__()
-        check_images(image_size, image_channels)
-        check_least("channels", channels, 1, "the last map has at least one channel")
+        check_settings(image_size, image_channels, channels)
         halvings = discriminator_cells(image_size)
         widths = [image_channels, *(_halved(channels, times) for times in reversed(range(halvings)))]
         layers: list[nn.Module] = []

@@ -22,7 +22,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from autogan_ray.nets.baselines._rules import check_images, check_least
+from autogan_ray.nets.baselines._rules import check_settings
 from autogan_ray.nets.ops import upsample
 from autogan_ray.spaces.sizes import generator_cells
 
@@ -139,9 +139,7 @@ class StyleGan2Generator(nn.Module):
 
     def __init__(self, image_size: int, image_channels: int, channels: int, latent_dim: int) -> None:
         super().__init__()
-        check_images(image_size, image_channels)
-        check_least("channels", channels, 1, "maps and w have at least one channel")
-        check_least("latent_dim", latent_dim, 1, "z has at least one number")
+        check_settings(image_size, image_channels, channels, latent_dim)
         self.latent_dim = latent_dim
         bottom, doublings = generator_cells(image_size)
         self.mapping = Mapping(latent_dim, channels)

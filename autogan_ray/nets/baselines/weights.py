@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import torch
-from torch import Tensor, nn
+from torch import nn
 from torch.nn import functional
-from torch.nn.utils.parametrize import ParametrizationList
+
+from autogan_ray.nets.spectral import is_spectral, norm_of, original
 
 
 def start_orthogonal(network: nn.Module) -> None:
@@ -32,8 +31,9 @@ def settle_spectral(network: nn.Module) -> None:
     Training follows them by one power iteration a pass. A network whose weights were averaged or loaded without its
     buffers holds vectors of other weights, by which it would be divided wrongly. Weights that are not finite are left.
     """
-    for weight, u, v in _spectral_norms(network):
-        matrix = weight.flatten(1)
+    for layer in filter(is_spectral, network.modules()):
+        norm, matrix = norm_of(layer), original(layer).flatten(1)
+        u, v = norm._u, norm._v
         if not bool(torch.isfinite(matrix).all()):
             continue
         # The leading eigenvector of the smaller of W W' and W' W.
@@ -43,15 +43,3 @@ def settle_spectral(network: nn.Module) -> None:
         else:
             v.copy_(torch.linalg.eigh(matrix.T @ matrix).eigenvectors[:, -1])
             u.copy_(functional.normalize(matrix @ v, dim=0))
-
-
-def _spectral_norms(network: nn.Module) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
-    """(weight, left vector, right vector) of each; the vectors go by their names in a state dict."""
-    for module in network.modules():
-        if isinstance(module, ParametrizationList):
-            for norm in module:
-                buffers = dict(norm.named_buffers())
-                if {"_u", "_v"} <= buffers.keys():
-                    original = module.original
-                    assert isinstance(original, Tensor)
-                    yield original, buffers["_u"], buffers["_v"]

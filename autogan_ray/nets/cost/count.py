@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from autogan_ray.nets.compute import computed_plainly
+from autogan_ray.nets.compute import computed_plainly, in_mode
 from autogan_ray.nets.gan import Discriminator, Generator
 from autogan_ray.nets.shape import Shape
 from autogan_ray.spaces.genotype import Genotype
@@ -31,7 +31,10 @@ def count_macs(network: nn.Module, example: Tensor, **more: Tensor) -> int:
         example: a batch of one input, on the network's device; ``more``: what else the network takes by name.
     """
     if isinstance(network, Generator | Discriminator) and network.whole is not None:
-        return _counted_by_torch(network, example, **more)
+        # Views of weights without gradients would stop the counter.
+        with in_mode(network, training=False), FlopCounterMode(display=False) as counter:
+            network(example, **more)
+        return counter.get_total_flops() // 2
     return sum(layer_macs(network, example, **more).values())
 
 
@@ -50,27 +53,13 @@ def layer_macs(network: nn.Module, example: Tensor, **more: Tensor) -> dict[str,
         for name, module in network.named_modules()
         if isinstance(module, nn.Conv2d | nn.ConvTranspose2d | nn.Linear)
     ]
-    training = network.training
-    network.eval()
     try:
-        with torch.no_grad(), computed_plainly(network):
+        with torch.no_grad(), computed_plainly(network), in_mode(network, training=False):
             network(example, **more)
     finally:
-        network.train(training)
         for hook in hooks:
             hook.remove()
     return macs
-
-
-def _counted_by_torch(network: nn.Module, example: Tensor, **more: Tensor) -> int:
-    training = network.training
-    network.eval()
-    try:
-        with FlopCounterMode(display=False) as counter:  # it trips over views of weights without gradients
-            network(example, **more)
-    finally:
-        network.train(training)
-    return counter.get_total_flops() // 2
 
 
 def genotype_cost(space: SearchSpace, shape: Shape, genotype: Genotype) -> dict[str, int]:

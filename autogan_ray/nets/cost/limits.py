@@ -38,7 +38,7 @@ def rules_of(derive: DeriveConfig, space: SearchSpace, shape: Shape) -> Rules:
 
 
 def _check_skips(space: SearchSpace, shape: Shape, rules: Rules, network: str) -> None:
-    rows, most = _equal(space, shape, network, rules), rules.most_skips[network]
+    rows, most = rules.equally_likely(space, network, shape.image_size), rules.most_skips[network]
     count = most  # as many as there are edges are always enough
     while most_probable(space, network, rows, shape.image_size, replace(rules, most_skips={network: count})) is None:
         count += 1
@@ -58,22 +58,20 @@ def _check_cost(
     quantity: str,
 ) -> None:
     """Raises ConfigError where no network meets this limit within those before it, which were checked already."""
-    limit = limits[network, quantity]
-    earlier = {q: limits[network, q] for q in QUANTITIES[: QUANTITIES.index(quantity)] if (network, q) in limits}
+    limit, before = limits[network, quantity], QUANTITIES[: QUANTITIES.index(quantity)]
+    earlier = {(n, q): other for (n, q), other in limits.items() if n == network and q in before}
     open_ended = {(network, quantity): replace(limit, most=math.inf)}
-    rows = _equal(space, shape, network, rules)
 
-    def least_within(others: dict[str, Limit]) -> int | None:
-        held = {(network, other): other_limit for other, other_limit in others.items()}
-        within = replace(rules, limits=open_ended | held)
-        cost_and_choices = smallest(space, network, rows, shape.image_size, within, quantity)
+    def least_within(others: dict[tuple[str, str], Limit]) -> int | None:
+        within = replace(rules, limits=open_ended | others)
+        cost_and_choices = smallest(space, network, shape.image_size, within, quantity)
         return None if cost_and_choices is None else cost_and_choices[0]
 
     least = least_within({})
     beside = _beside(rules.exclude_none, rules.most_skips.get(network))
     if least is not None and least <= limit.most and earlier:
         least = least_within(earlier)
-        beside = "".join(f" within derive.max_{q}_{network} = {e.most}" for q, e in earlier.items()) + beside
+        beside = "".join(f" within derive.max_{q}_{n} = {e.most}" for (n, q), e in earlier.items()) + beside
     assert least is not None, "the limits before this one and the skips were found possible"
     if least > limit.most:
         width = shape.channels_g if network == "g" else shape.channels_d
@@ -82,12 +80,6 @@ def _check_cost(
             f"at {shape.image_size} px with model.channels_{network} = {width}{beside} has {least:,} "
             f"{_UNITS[quantity]}; raise the limit to at least that, or make the network narrower"
         )
-
-
-def _equal(space: SearchSpace, shape: Shape, network: str, rules: Rules) -> dict[str, dict[str, float]]:
-    """Returns all choices that a network may take, each as probable as any other: only costs matter here."""
-    decisions = space.decisions(shape.image_size, network)
-    return rules.allowed({d.name: dict.fromkeys(d.choices, 1.0) for d in decisions}, decisions)
 
 
 def _beside(exclude_none: bool, most_skips: int | None = None) -> str:

@@ -55,9 +55,8 @@ def cost_range(space: SearchSpace, shape: Shape) -> dict[str, Range]:
 def _least(
     space: SearchSpace, image_size: int, network: str, quantity: str, prices: Prices, exclude_none: bool
 ) -> Extreme:
-    decisions = space.decisions(image_size, network)
     rules = Rules(exclude_none, limits={(network, quantity): Limit(math.inf, prices)})
-    rows = rules.allowed({d.name: dict.fromkeys(d.choices, 1.0) for d in decisions}, decisions)
-    least = smallest(space, network, rows, image_size, rules, quantity)
+    least = smallest(space, network, image_size, rules, quantity)
     assert least is not None, "a file in which no genotype is connected is refused"
-    return Extreme(least[0], {decision.name: least[1][decision.name] for decision in decisions})
+    value, choices = least
+    return Extreme(value, {decision.name: choices[decision.name] for decision in space.decisions(image_size, network)})

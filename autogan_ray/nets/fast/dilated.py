@@ -81,7 +81,6 @@ def _slopes(
 ) -> tuple[Tensor | None, ...]:
     """Gradients of input, weight and bias of a convolution with "same" padding, those that ``mask`` names."""
     padding = [dilation * (weight.shape[-1] - 1) // 2] * 2
-    gradients: tuple[Tensor | None, ...] = torch.ops.aten.convolution_backward(
+    return torch.ops.aten.convolution_backward(
         grad, x, weight, [len(weight)], [1, 1], padding, [dilation] * 2, False, [0, 0], groups, mask
     )
-    return gradients

@@ -104,8 +104,7 @@ def called(layer: nn.Module, x: Tensor) -> Tensor:
     """``layer(x)``; a convolution in the form that the device computes fastest."""
     if isinstance(layer, SameConv2d):
         return same_conv(x, layer.weight, layer.bias, layer.stride[0], layer.dilation[0], layer.groups)
-    output: Tensor = layer(x)
-    return output
+    return layer(x)
 
 
 def weighted(layer: nn.Module, x: Tensor, weight: Tensor, affine: Affine | None = None) -> Tensor:
@@ -120,8 +119,7 @@ def weighted(layer: nn.Module, x: Tensor, weight: Tensor, affine: Affine | None 
         return same_conv(x, layer.weight * weight, bias, layer.stride[0], layer.dilation[0], layer.groups)
     if isinstance(layer, nn.BatchNorm2d):
         return _weighted_norm(layer, x, weight, affine)
-    output: Tensor = weight * layer(x)
-    return output
+    return weight * layer(x)
 
 
 def _weighted_norm(layer: nn.BatchNorm2d, x: Tensor, weight: Tensor, affine: Affine | None) -> Tensor:

@@ -7,43 +7,35 @@ published runs) or, with ``search.unrolled``, at weights one step ahead, through
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 
-from autogan_ray.search.methods.base import ArchitectureUpdate, SearchStep
-from autogan_ray.search.methods.gradient import GradientMethod, descend
+from autogan_ray.search.methods.base import SearchStep
+from autogan_ray.search.methods.gradient import GradientMethod
 from autogan_ray.search.methods.unrolled import unrolled_loss_d, unrolled_loss_g
-from autogan_ray.training.steps import discriminator_step, frozen, generator_step, with_selection
+from autogan_ray.training.steps import frozen, hinge_d, hinge_g, judged, with_selection
 
 
 class Adversarial(GradientMethod):
     """One step on each network's logits before each step on its weights."""
 
-    def update_d(self, step: SearchStep, real: Tensor, z: Tensor) -> ArchitectureUpdate | None:
+    def loss_d(self, step: SearchStep, real: Tensor, z: Tensor) -> Tensor:
         net = self.net
-        if self._adam_d is None:
-            return None
         if step.search.unrolled:
-            loss = unrolled_loss_d(net, step, real, z, self.context.trial.optim.lr_d)
-            descend(loss, self._adam_d, net.arch_d)
-            return ArchitectureUpdate.of(loss, net.arch_d)
-        generator = with_selection(net.generator, step.draw(net.arch_g))
-        discriminator = with_selection(net.discriminator, step.select(net.arch_d))
+            return unrolled_loss_d(net, step, real, z, self.context.trial.optim.lr_d)
+        chosen_g, chosen_d = step.draw(net.arch_g), step.select(net.arch_d)
+        with torch.no_grad():
+            fake = net.generator(z, chosen_g)
         with frozen(net.discriminator):
-            result = discriminator_step(generator, discriminator, self._adam_d, real, z)
-        return ArchitectureUpdate.of(result.loss, net.arch_d)
+            return hinge_d(*judged(with_selection(net.discriminator, chosen_d), real, fake))
 
-    def update_g(self, step: SearchStep, real: Tensor, z: Tensor) -> ArchitectureUpdate | None:
+    def loss_g(self, step: SearchStep, real: Tensor, z: Tensor) -> Tensor:
         net = self.net
-        if self._adam_g is None:
-            return None
         if step.search.unrolled:
-            loss = unrolled_loss_g(net, step, z, self.context.trial.optim.lr_g)
-            descend(loss, self._adam_g, net.arch_g)
-            return ArchitectureUpdate.of(loss, net.arch_g)
-        discriminator = with_selection(net.discriminator, step.draw(net.arch_d))
-        generator = with_selection(net.generator, step.select(net.arch_g))
-        loss = generator_step(generator, discriminator, self._adam_g, z, [net.discriminator, net.generator])
-        return ArchitectureUpdate.of(loss, net.arch_g)
+            return unrolled_loss_g(net, step, z, self.context.trial.optim.lr_g)
+        chosen_d, chosen_g = step.draw(net.arch_d), step.select(net.arch_g)
+        with frozen(net.discriminator, net.generator):
+            return hinge_g(net.discriminator(net.generator(z, chosen_g), chosen_d))
 
 
 METHOD = Adversarial

@@ -19,9 +19,9 @@ from torch import Tensor, nn
 
 from autogan_ray.nets.gan import Discriminator, Generator
 from autogan_ray.nets.relaxation import Selection, SingleChoice
-from autogan_ray.search.methods.base import ArchitectureUpdate, SearchContext, SearchStep
-from autogan_ray.search.methods.gradient import GradientMethod, descend
-from autogan_ray.training.steps import adam, discriminator_step, frozen, generator_step, hinge_d, with_selection
+from autogan_ray.search.methods.base import SearchContext, SearchStep
+from autogan_ray.search.methods.gradient import GradientMethod
+from autogan_ray.training.steps import adam, discriminator_step, frozen, generator_step, hinge_d, judged, with_selection
 
 
 class DualityGap(GradientMethod):
@@ -35,21 +35,11 @@ class DualityGap(GradientMethod):
         self._worst_g: Generator = copy.deepcopy(self.net.generator)
         self._worst_d: Discriminator = copy.deepcopy(self.net.discriminator)
 
-    def update_d(self, step: SearchStep, real: Tensor, z: Tensor) -> ArchitectureUpdate | None:
-        net = self.net
-        if self._adam_d is None:
-            return None
-        gap = self.gap(step, real, z, step.draw(net.arch_g), step.select(net.arch_d))
-        descend(gap, self._adam_d, net.arch_d)
-        return ArchitectureUpdate.of(gap, net.arch_d)
+    def loss_d(self, step: SearchStep, real: Tensor, z: Tensor) -> Tensor:
+        return self.gap(step, real, z, step.draw(self.net.arch_g), step.select(self.net.arch_d))
 
-    def update_g(self, step: SearchStep, real: Tensor, z: Tensor) -> ArchitectureUpdate | None:
-        net = self.net
-        if self._adam_g is None:
-            return None
-        gap = self.gap(step, real, z, step.select(net.arch_g), step.draw(net.arch_d))
-        descend(gap, self._adam_g, net.arch_g)
-        return ArchitectureUpdate.of(gap, net.arch_g)
+    def loss_g(self, step: SearchStep, real: Tensor, z: Tensor) -> Tensor:
+        return self.gap(step, real, z, step.select(self.net.arch_g), step.draw(self.net.arch_d))
 
     def gap(self, step: SearchStep, real: Tensor, z: Tensor, chosen_g: Selection, chosen_d: Selection) -> Tensor:
         """Returns the gap of the networks at two selections, on real images [B, C, H, W] and z [B, L].
@@ -80,8 +70,7 @@ class DualityGap(GradientMethod):
 
 def value(network: nn.Module, chosen: Selection, real: Tensor, fake: Tensor) -> Tensor:
     """Returns V(G, D), 0-dim, at most 0: minus the hinge loss of D on real and fake images [B, C, H, W]."""
-    scores = network(torch.cat([real, fake]), chosen)
-    return -hinge_d(scores[: len(real)], scores[len(real) :])
+    return -hinge_d(*judged(with_selection(network, chosen), real, fake))
 
 
 def constant(chosen: Selection) -> Selection:

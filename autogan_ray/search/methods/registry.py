@@ -9,5 +9,4 @@ from autogan_ray.search.methods.base import ArchitectureMethod
 
 def method_named(name: str) -> type[ArchitectureMethod]:
     """Returns the class of a method that the configuration knows."""
-    method: type[ArchitectureMethod] = import_module(f"autogan_ray.search.methods.{name}").METHOD
-    return method
+    return import_module(f"autogan_ray.search.methods.{name}").METHOD

@@ -14,6 +14,7 @@ architecture serves both losses.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -22,7 +23,7 @@ from torch.func import functional_call
 from autogan_ray.nets.relaxation import Selection
 from autogan_ray.nets.supernet import Supernet
 from autogan_ray.search.methods.base import SearchStep
-from autogan_ray.training.steps import frozen, hinge_d, hinge_g
+from autogan_ray.training.steps import frozen, hinge_d, hinge_g, judged
 
 Weights = dict[str, Tensor]
 Call = Callable[[Weights, Tensor], Tensor]
@@ -39,8 +40,7 @@ def unrolled_loss_d(net: Supernet, step: SearchStep, real: Tensor, z: Tensor, xi
     call = _called(net.discriminator, step.select(net.arch_d))
 
     def loss(weights: Weights, real: Tensor, fake: Tensor) -> Tensor:
-        scores = call(weights, torch.cat([real, fake]))
-        return hinge_d(scores[: len(real)], scores[len(real) :])
+        return hinge_d(*judged(partial(call, weights), real, fake))
 
     train_real = step.training_images()
     ahead = stepped(net.discriminator, lambda weights: loss(weights, train_real, train_fake), xi)

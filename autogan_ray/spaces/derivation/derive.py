@@ -71,6 +71,11 @@ class Rules:
             for name, row in probabilities.items()
         }
 
+    def equally_likely(self, space: SearchSpace, network: str, image_size: int) -> Rows:
+        """Returns all choices that one network may take, each as probable as any other: for when only costs matter."""
+        decisions = space.decisions(image_size, network)
+        return self.allowed({d.name: dict.fromkeys(d.choices, 1.0) for d in decisions}, decisions)
+
     def prices(self, network: str, quantity: str) -> Prices:
         """Returns the prices of what is limited; none where it is not."""
         limit = self.limits.get((network, quantity))
@@ -204,18 +209,17 @@ def most_probable(space: SearchSpace, network: str, rows: Rows, image_size: int,
 
 
 def smallest(
-    space: SearchSpace, network: str, rows: Rows, image_size: int, rules: Rules, quantity: str
+    space: SearchSpace, network: str, image_size: int, rules: Rules, quantity: str
 ) -> tuple[int, dict[str, str]] | None:
     """Returns the least cost of a connected network that obeys the rules, and choices that attain it.
 
     None where no connected network does.
 
     Args:
-        rows: the choices that may be taken; their probabilities do not matter.
         quantity: ``params`` or ``macs``, of which ``rules`` know the prices.
     """
-    index = QUANTITIES.index(quantity)
-    least = cheapest(_cells(space, network, rows, image_size, rules), index, rules.room(network))
+    cells = _cells(space, network, rules.equally_likely(space, network, image_size), image_size, rules)
+    least = cheapest(cells, QUANTITIES.index(quantity), rules.room(network))
     if least is None:
         return None
     own = least.params if quantity == "params" else least.macs

@@ -151,9 +151,9 @@ def best(parts: Sequence[Sequence[Label]], limits: Costs) -> Label | None:
 
 def _completable(parts: Sequence[Sequence[Label]], limits: Costs) -> list[list[Label]]:
     """Returns the labels that fit beside the cheapest of every other part, each limit by itself."""
-    least = [[min(label[1 + q] for label in part) for part in parts] if all(parts) else [] for q in (0, 1)]
     if not all(parts):
         return [[] for _ in parts]
+    least = [[min(label[1 + q] for label in part) for part in parts] for q in (0, 1)]
     room = [[limits[q] - sum(least[q]) + least[q][index] for index in range(len(parts))] for q in (0, 1)]
     return [
         [label for label in part if label.params <= room[0][index] and label.macs <= room[1][index]]

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from autogan_ray.base.errors import DataError, nearest
+from autogan_ray.config.sections import DataConfig
 from autogan_ray.training.images.listing import Listing, chosen_split, split_named
 
 if TYPE_CHECKING:
@@ -25,27 +26,26 @@ NO_LABELS = "none"
 """``data.label_column`` of a study that uses no labels."""
 
 
-def parquet_listing(
-    path: Path, source: str, split: str | None, image_column: str | None, label_column: str | None
-) -> Listing:
+def parquet_listing(path: Path, data: DataConfig) -> Listing:
     """Lists the rows of a Parquet file, or of all below a folder in the order of their relative paths.
 
     Shards named as ``train-00000-of-00002.parquet``, or in a folder ``train``, belong to that split. Labels are read
     here, images when they are asked for, row group by row group.
 
     Args:
-        split: ``data.split`` (:func:`chosen_split`).
-        image_column: None takes the first of ``IMAGE_COLUMNS`` that is there, or the only column that holds bytes.
-        label_column: None takes the first of ``LABEL_COLUMNS`` that is there, else none; ``none`` takes none.
+        data: its ``split`` (:func:`chosen_split`); its ``image_column``, where None takes the first of
+            ``IMAGE_COLUMNS`` that is there, or the only column that holds bytes; its ``label_column``, where None takes
+            the first of ``LABEL_COLUMNS`` that is there, else none, and ``none`` takes none.
 
     Raises:
         DataError: no or damaged files, columns that are not there, a split that is not there or not clear.
     """
+    source = data.source
     left_out: Counter[str] = Counter()
-    files = _shards(path, source, split, left_out)
+    files = _shards(path, source, data.split, left_out)
     readers = [_opened(file, source) for file in files]
-    image_names = [_image_column(reader.schema_arrow, image_column, file, source) for file, reader in readers]
-    label_names = [_label_column(reader.schema_arrow, label_column, file, source) for file, reader in readers]
+    image_names = [_image_column(reader.schema_arrow, data.image_column, file, source) for file, reader in readers]
+    label_names = [_label_column(reader.schema_arrow, data.label_column, file, source) for file, reader in readers]
     labels: list[Any] | None = None if None in label_names else []
     for (file, reader), name in zip(readers, label_names, strict=True):
         if labels is not None and name is not None:

@@ -6,13 +6,14 @@ import importlib.util
 import os
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from autogan_ray.base.errors import DataError, nearest
+from autogan_ray.config.sections import DataConfig
 from autogan_ray.training.images.class_labels import class_numbers
 from autogan_ray.training.images.decoding import decode, pixels_of
 from autogan_ray.training.images.folder import folder_listing, said
@@ -33,32 +34,6 @@ _KNOWN = {"digits": (1797, 8, 1, 10), "cifar10": (50_000, 32, 3, 10), "stl10": (
 GLANCE = 256
 """So many images of a data set, spread over all of it, are decoded to know its form before a study starts."""
 CIFAR10_CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
-
-
-@dataclass(frozen=True)
-class Request:
-    """Which data set is read, and how.
-
-    Args:
-        source: one of ``SOURCES``.
-        image_size: side in pixels; None takes the data's own (48 for stl10).
-        channels: 1 or 3; None takes 3 where any image has colour.
-        root: of downloaded sets; None takes :func:`data_root`.
-        download: fetch what is missing.
-        limit: take so many images, spread over all and over the classes; None takes all.
-        split: of a folder or of shards; None takes the training one, ``all`` takes all.
-        image_column, label_column: of Parquet files; None finds them.
-    """
-
-    source: str
-    image_size: int | None = None
-    channels: int | None = None
-    root: Path | None = None
-    download: bool = True
-    limit: int | None = None
-    split: str | None = None
-    image_column: str | None = None
-    label_column: str | None = None
 
 
 @dataclass(frozen=True)
@@ -119,9 +94,9 @@ def described(source: str, count: int, image_size: int, channels: int, classes: 
     return "; ".join([line, *about])
 
 
-def data_root() -> Path:
-    """Returns $AUTOGAN_RAY_DATA, or the user's cache."""
-    return Path(os.environ.get("AUTOGAN_RAY_DATA") or Path.home() / ".cache" / "autogan_ray" / "data")
+def data_root(data: DataConfig) -> Path:
+    """Returns the folder of downloaded sets: the study's, $AUTOGAN_RAY_DATA, or the user's cache."""
+    return Path(data.root or os.environ.get("AUTOGAN_RAY_DATA") or Path.home() / ".cache" / "autogan_ray" / "data")
 
 
 def split_source(source: str) -> tuple[str, Path | None]:
@@ -136,15 +111,14 @@ def split_source(source: str) -> tuple[str, Path | None]:
     return source, None
 
 
-def missing(source: str, root: Path | None = None) -> str | None:
+def missing(data: DataConfig) -> str | None:
     """Says what is not on this machine and how to get it, without loading it; None where all is there.
 
     Raises DataError for an unknown source.
     """
-    kind, path = split_source(source)
-    root = root or data_root()
+    (kind, path), root = split_source(data.source), data_root(data)
     if path is not None:
-        return None if path.exists() else f"data {source!r}: {path} does not exist"
+        return None if path.exists() else f"data {data.source!r}: {path} does not exist"
     folder = {"cifar10": "cifar-10-batches-py", "stl10": "stl10_binary"}.get(kind)
     if folder is None or (root / folder).is_dir():
         return None
@@ -154,72 +128,69 @@ def missing(source: str, root: Path | None = None) -> str | None:
     )
 
 
-def glance(request: Request) -> Glance | None:
+def glance(data: DataConfig) -> Glance | None:
     """Returns what a data set looks like, from ``GLANCE`` of its images; None where it is not on this machine yet.
 
     Raises DataError as :func:`read` does.
     """
-    if request.source in _KNOWN:
-        count, side, channels, classes = _KNOWN[request.source]
-        count = min(count, request.limit or count)
-        return Glance(request.source, count, request.image_size or side, request.channels or channels, classes)
-    if missing(request.source, request.root) is not None:
+    if data.source in _KNOWN:
+        count, side, channels, classes = _KNOWN[data.source]
+        count = min(count, data.limit or count)
+        return Glance(data.source, count, data.image_size or side, data.channels or channels, classes)
+    if missing(data) is not None:
         return None
-    loaded = read(replace(request, limit=min(GLANCE, request.limit or GLANCE), download=False))
-    count = min(loaded.available, request.limit or loaded.available)
+    some = data.model_copy(update={"limit": min(GLANCE, data.limit or GLANCE)})
+    loaded = read(some, download=False)
+    count = min(loaded.available, data.limit or loaded.available)
     channels, side = loaded.images.shape[1:3]
     about = [f"{len(loaded.images):,} of them looked at", *loaded.about]
-    return Glance(request.source, count, side, channels, len(loaded.class_names), tuple(about))
+    return Glance(data.source, count, side, channels, len(loaded.class_names), tuple(about))
 
 
-def read(request: Request) -> Loaded:
+def read(data: DataConfig, download: bool) -> Loaded:
     """Reads images and labels. Raises DataError as :func:`autogan_ray.training.data.load_data` describes."""
-    kind, path = split_source(request.source)
-    if request.limit is not None and request.limit < 1:
-        raise DataError(f"data.limit = {request.limit}; at least 1 image is wanted")
-    check_split(request.split)
+    kind, path = split_source(data.source)
+    check_split(data.split)
     if path is None:
-        return _known(kind, request)
+        return _known(kind, data, download)
     if kind == "imagefolder":
-        listing = folder_listing(path, request.source, request.split)
-    else:
-        listing = parquet_listing(path, request.source, request.split, request.image_column, request.label_column)
-    return _decoded(listing, request)
+        return _decoded(folder_listing(path, data.source, data.split), data)
+    return _decoded(parquet_listing(path, data), data)
 
 
-def _known(kind: str, request: Request) -> Loaded:
+def _known(kind: str, data: DataConfig, download: bool) -> Loaded:
     """Reads a data set that has a name, and takes as much of it as is wanted."""
-    image_size = request.image_size
+    image_size = data.image_size
     images: np.ndarray
     labels: np.ndarray | None
     names: tuple[str, ...]
     if kind == "digits":
         (images, labels), names = _digits(), tuple(map(str, range(10)))
     else:
-        images, labels = _torchvision(kind, request.root or data_root(), request.download)
+        images, labels = _torchvision(kind, data, download)
         names = CIFAR10_CLASSES if kind == "cifar10" else ()
         if kind == "stl10":
             image_size = image_size or STL_SIZE
-    taken = spread_sample(len(images), labels, request.limit)
-    fitted = _fitted(images[taken], image_size, request.channels)
+    taken = spread_sample(len(images), labels, data.limit)
+    fitted = _fitted(images[taken], image_size, data.channels)
     return Loaded(fitted, None if labels is None else labels[taken], names, len(images))
 
 
-def _decoded(listing: Listing, request: Request) -> Loaded:
+def _decoded(listing: Listing, data: DataConfig) -> Loaded:
     """Decodes the images of a folder or of Parquet files, as many as are wanted."""
     if not listing.count:
-        raise DataError(f"data {request.source!r} has no images")
+        raise DataError(f"data {data.source!r} has no images")
     labels, names = class_numbers(listing.labels or (), listing.class_names, listing.label_place)
-    taken = spread_sample(listing.count, labels, request.limit)
+    taken = spread_sample(listing.count, labels, data.limit)
     pictures: list[np.ndarray] = []
     first = ""
     for name, encoded in listing.encoded(taken):
         picture = decode(encoded, name)
-        if request.image_size is None:
+        if data.image_size is None:
             first = first or f"{picture.width}x{picture.height}"
-            _check_side(picture.size, name, first, request.source)
-        wanted = request.channels or (1 if picture.mode == "L" else 3)
-        pictures.append(pixels_of(picture, request.image_size or picture.width, wanted))
+            _check_side(picture.size, name, first, data.source)
+        wanted = data.channels or (1 if picture.mode == "L" else 3)
+        pictures.append(pixels_of(picture, data.image_size or picture.width, wanted))
     channels = max(len(picture) for picture in pictures)  # any colour makes three
     images = np.empty((len(pictures), channels, *pictures[0].shape[1:]), np.uint8)
     for index, pixels in enumerate(pictures):
@@ -264,16 +235,17 @@ def _digits_table() -> np.ndarray:
     return np.column_stack([digits.data, digits.target])
 
 
-def _torchvision(kind: str, root: Path, download: bool) -> tuple[np.ndarray, np.ndarray | None]:
+def _torchvision(kind: str, data: DataConfig, download: bool) -> tuple[np.ndarray, np.ndarray | None]:
     from torchvision import datasets
 
+    root = data_root(data)
     try:
         if kind == "cifar10":
             cifar: Any = datasets.CIFAR10(str(root), train=True, download=download)
             return cifar.data.transpose(0, 3, 1, 2), np.asarray(cifar.targets, np.int64)
         return datasets.STL10(str(root), split="train+unlabeled", download=download).data, None  # most have no label
     except (RuntimeError, OSError) as error:  # urllib's errors are OSErrors
-        hint = missing(kind, root) or f"the files in {root} are damaged; remove them"
+        hint = missing(data) or f"the files in {root} are damaged; remove them"
         raise DataError(f"data {kind!r} cannot be read: {error}; {hint}") from error
 
 

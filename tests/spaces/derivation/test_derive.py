@@ -262,13 +262,12 @@ def test_the_smallest_network_under_rules_is_that_of_brute_force(
 ) -> None:
     table, index = {"params": (PARAMS, 1), "macs": (MACS, 2)}[quantity]
     rules = Rules(exclude, {} if most is None else {"g": most}, {("g", quantity): Limit(math.inf, table)})
-    rows = rules.allowed(drawn(tiny(), 4, 0), tiny().decisions(4))
     wanted = min(
         one[index]
         for one in every()
         if (most is None or one[3] <= most) and not (exclude and "none" in one[0].values())
     )
-    least = smallest(tiny(), "g", rows, 4, rules, quantity)
+    least = smallest(tiny(), "g", 4, rules, quantity)
     assert least is not None and least[0] == wanted
     assert (least[1], wanted) in [(row[0], row[index]) for row in every()]
 

@@ -10,9 +10,11 @@ import torch
 
 from autogan_ray.metrics.evaluation import Evaluator
 from autogan_ray.metrics.scores import RealSet, inception_score
+from autogan_ray.nets.compute import in_mode
 from autogan_ray.nets.relaxation import Selection
 from autogan_ray.search.methods.base import SearchContext
 from autogan_ray.search.methods.reinforce_parts.levels import coarse
+from autogan_ray.training.steps import with_selection
 from autogan_ray.training.streams import gather, to_uint8
 
 
@@ -41,20 +43,16 @@ class Reward:
 
     def of(self, selection: Selection, evaluator: Evaluator) -> float | None:
         """Returns the reward of a single path; None where images or features are not finite."""
-        network = self._context.ema.network
-        mode = network.training
-        network.train()
-        try:
-            latents = self._context.net.generator.latents
+        network, latents = self._context.ema.network, self._context.net.generator.latents
+        with in_mode(network, training=True):
+            make = with_selection(network, selection)
             if self._kind == "fid":
-                fid = evaluator.score(lambda z: network(z, selection), latents, kid=False).fid
+                fid = evaluator.score(make, latents, kid=False).fid
                 return None if fid is None else -math.log(max(fid, 1e-6))
-            features = evaluator.features(lambda z: network(z, selection), latents)
+            features = evaluator.features(make, latents)
             if features is None or not bool(torch.isfinite(features.logits).all()):
                 return None
             return inception_score(features.logits)[0]
-        finally:
-            network.train(mode)
 
 
 def _coarse_real(context: SearchContext, side: int) -> RealSet:
