@@ -13,6 +13,7 @@ from autogan_ray.metrics.extractors.registry import extractor_named
 from autogan_ray.metrics.features import Extractor
 from autogan_ray.metrics.scores import RealSet, Statistics, frechet_distance
 from autogan_ray.training.data import ImageData, load_study_data
+from autogan_ray.training.images.sampling import split_halves
 
 _FORMAT = "real-v3"
 
@@ -46,11 +47,14 @@ def measure_against(images: ImageData, metrics: MetricsConfig, device: torch.dev
 
 
 def floor(measure: Measure, device: torch.device | str = "cpu") -> float:
-    """Returns the Frechet distance between both halves of the real images: what a perfect generator would score."""
+    """Returns the Frechet distance between two halves of the real images: what a perfect generator would score.
+
+    The halves are drawn without regard to classes, as a generator draws its own.
+    """
     extractor = Extractor(measure.extractor, device)
     halves = [
         Statistics.of(extractor(torch.from_numpy(measure.data.images[half])).embedding)
-        for half in measure.data.halves(seed=0)
+        for half in split_halves(len(measure.data), None, seed=0)
     ]
     return frechet_distance(halves[0], halves[1])
 

@@ -15,6 +15,8 @@ from autogan_ray.config.sections import MetricsConfig
 from autogan_ray.metrics.extractors.classifier import state_digest, train_classifier
 from autogan_ray.metrics.extractors.registry import extractor_named, metric_label
 from autogan_ray.metrics.features import Extractor
+from autogan_ray.metrics.measure import Measure, floor
+from autogan_ray.metrics.scores import RealSet
 from autogan_ray.training.data import ImageData
 
 
@@ -35,6 +37,13 @@ def test_a_classifier_is_the_same_at_every_training_whatever_the_threads(digits:
 def test_a_classifier_knows_its_data(digits: ImageData, extractor_weights: Any) -> None:
     logits = Extractor(extractor_weights)(torch.from_numpy(digits.images.copy())).logits
     assert (logits.argmax(1).numpy() == digits.labels).mean() > 0.97
+
+
+def test_the_floor_is_that_of_halves_drawn_without_regard_to_classes(digits: ImageData, extractor_weights: Any) -> None:
+    real = RealSet.of(Extractor(extractor_weights), digits.images[:50])
+    unlabelled = ImageData.of("no labels", digits.images.copy())
+    both = [floor(Measure(data, extractor_weights, real)) for data in (digits, unlabelled)]
+    assert both[0] == both[1] > 1
 
 
 def test_grey_images_repeated_to_three_channels_have_the_same_features(
