@@ -143,7 +143,14 @@ class SearchConfig(Value):
     kimg: PositiveFloat = 1500.0
     """Length of a search in thousands of real images shown to the discriminator."""
     batch_size: Annotated[int, Field(ge=2)] = 60
-    """Images that a step takes from each of the two halves of the data (for weights, for architectures)."""
+    """Real images that a step takes for weights, and as many others for architectures (``halves``)."""
+    batch_size_g: Annotated[int, Field(ge=2)] | None = None
+    """Images that G makes in each of its own steps, on weights and on logits; None takes batch_size. Published for
+    AdversarialNAS is twice the batch size."""
+    halves: Literal["fixed", "per_batch"] = "fixed"
+    """What keeps architectures from learning from the images that weights learn from. ``fixed`` cuts the data set in
+    two; ``per_batch`` cuts every batch of twice the batch size in two, so that both see all images in the course of
+    the search (as the published AdversarialNAS code)."""
     d_steps_per_g_step: PositiveInt = 5
     warmup: Annotated[float, Field(ge=0, lt=1)] = 0.1
     """Part of the search, at its beginning, during which the architecture parameters stay as they are."""
@@ -183,6 +190,11 @@ class SearchConfig(Value):
     """reinforce: number of latest losses whose variance tells whether training has come to rest; 0 never asks."""
     reset_variance: NonNegativeFloat = 1e-3
     """reinforce: a variance of either network's losses below it makes the weights start anew (dynamic reset)."""
+
+    @property
+    def latents_g(self) -> int:
+        """How many images G makes in each of its own steps."""
+        return self.batch_size_g or self.batch_size
 
     @property
     def relaxation_in_force(self) -> str | None:

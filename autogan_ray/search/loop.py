@@ -2,7 +2,7 @@
 
 The alternation is that of AdversarialNAS (Gao et al., CVPR 2020, algorithm 1): at each step D's architecture, then D's
 weights; at every n-th step also G's architecture, then G's weights. How an architecture moves is the method's business
-(``methods/``). Architectures learn from one half of the data, weights from the other.
+(``methods/``). Architectures learn from other images than weights (``halves.py``).
 
 Every random number is a function of (seed, images shown), so a search that is saved and loaded goes on as if it had
 never stopped, bit for bit on the CPU.
@@ -29,6 +29,7 @@ from autogan_ray.nets.supernet import Supernet
 from autogan_ray.nets.upload import uploaded
 from autogan_ray.search.choosing import GenotypeChooser
 from autogan_ray.search.dynamic_reset import start_anew
+from autogan_ray.search.halves import Halves
 from autogan_ray.search.methods.base import ArchitectureUpdate, SearchContext, SearchStep, temperature
 from autogan_ray.search.methods.registry import method_named
 from autogan_ray.search.record import MEANS, SearchRecord, finite
@@ -39,7 +40,7 @@ from autogan_ray.spaces.space import SearchSpace
 from autogan_ray.training.data import ImageData
 from autogan_ray.training.memory import peak_memory_mib
 from autogan_ray.training.steps import Ema, adam, discriminator_step, generator_step, with_selection
-from autogan_ray.training.streams import BatchStream, Feed, layer_noise, stream, stream_seed
+from autogan_ray.training.streams import Feed, layer_noise, stream, stream_seed
 
 
 class SearchLoop:
@@ -48,7 +49,7 @@ class SearchLoop:
     Args:
         trial: the resolved configuration.
         space: the search space that ``trial.space`` names.
-        data: both halves come from it.
+        data: weights and architectures learn from it.
         evaluator: scores generators.
         evaluations: how many evaluations the whole search is divided into.
         rank_by: ``derived`` or ``supernet``, the score that becomes ``fid``.
@@ -83,17 +84,13 @@ class SearchLoop:
         self._adam_g = adam([*self.net.generator.parameters()], optim.lr_g, optim.betas)
         self._adam_d = adam([*self.net.discriminator.parameters()], optim.lr_d, optim.betas)
 
-        self._feed, size = Feed(data, self.device), search.batch_size
-        weights, held_out = data.halves(stream_seed(seed, "halves") % 2**32)
-        self._weight_stream = BatchStream(weights, size, stream_seed(seed, "weight batches"))
-        self._arch_stream = BatchStream(held_out, size, stream_seed(seed, "architecture batches"))
-        self._more_stream = BatchStream(held_out, size, stream_seed(seed, "further batches"))
+        self._feed, self._halves = Feed(data, self.device), Halves(data, search, seed)
 
         self.remedies = Remedies(self.net, trial, self.total_steps) if trial.remedies.on else None
         context = SearchContext(self.net, trial, self.ema, data, evaluator, self.total_steps)
         self.method = method_named(search.method)(context)
         self.scorer = Scorer(self.net, self.ema, evaluator, rank_by)
-        tuner = WeightTuner(self.net, self.ema, trial, self._feed, weights, self.device)
+        tuner = WeightTuner(self.net, self.ema, trial, self._feed, self._halves.for_weights, self.device)
         self.chooser = GenotypeChooser(self.scorer, trial, evaluations, tuner)
 
         self.step_d = self.step_g = self.evaluation = 0
@@ -135,7 +132,7 @@ class SearchLoop:
         """One pass through the loop of algorithm 1."""
         net, method, step, loss_g = self.net, self.method, self.current_step(), None
         method.begin_step(step)
-        held_out = None if self.warming_up else self._images(self._arch_stream, self.images_shown)
+        held_out = None if self.warming_up else self._feed.batch(self._halves.held_out(self.images_shown))
 
         # D's architecture, on held-out images.
         if held_out is not None:
@@ -151,12 +148,12 @@ class SearchLoop:
         if (self.step_d + 1) % self.trial.search.d_steps_per_g_step == 0:
             # G's architecture, on held-out images.
             if held_out is not None:
-                self._note("g", method.update_g(step, held_out, step.latents()))
+                self._note("g", method.update_g(step, held_out, step.latents_g()))
 
             # G's weights.
             discriminator = with_selection(net.discriminator, method.draw_d(step))
             generator = with_selection(net.generator, method.draw_g(step))
-            loss_g = generator_step(generator, discriminator, self._adam_g, step.latents(), [net.discriminator])
+            loss_g = generator_step(generator, discriminator, self._adam_g, step.latents_g(), [net.discriminator])
             self.ema.update()
             self._means.add(loss_g=loss_g)
             self.step_g += 1
@@ -170,16 +167,20 @@ class SearchLoop:
         """Returns the step that the search has come to, with its random stream at the beginning."""
         shown, search = self.images_shown, self.trial.search
         rng = stream(self.trial.seed, "step", shown)
-        further = shown * search.gap_inner_steps
+
+        def latents(count: int) -> Tensor:
+            return uploaded(self.net.generator.latents.draw(count, rng), self.device)
+
         return SearchStep(
             search,
             self._relaxation,
             self.temperature,
             rng,
             shown,
-            training_images=lambda: self._images(self._weight_stream, shown),
-            held_out_images=lambda index: self._images(self._more_stream, further + index * search.batch_size),
-            latents=lambda: uploaded(self.net.generator.latents.draw(search.batch_size, rng), self.device),
+            training_images=lambda: self._feed.batch(self._halves.training(shown)),
+            held_out_images=lambda index: self._feed.batch(self._halves.further(shown, index)),
+            latents=lambda: latents(search.batch_size),
+            latents_g=lambda: latents(search.latents_g),
         )
 
     @property
@@ -187,9 +188,6 @@ class SearchLoop:
         """Temperature of the Gumbel relaxations at this step."""
         search, progress = self.trial.search, self.step_d / self.total_steps
         return temperature(search.temperature_schedule, search.temperature_start, search.temperature_end, progress)
-
-    def _images(self, batches: BatchStream, position: int) -> Tensor:
-        return self._feed.batch(batches.indices_at(position))
 
     def _note(self, network: str, update: ArchitectureUpdate | None) -> None:
         if update is not None:

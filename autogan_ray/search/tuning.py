@@ -68,11 +68,12 @@ class WeightTuner:
             self._ema.network.load_state_dict(self._net.generator.state_dict())
 
     def _step(self, selection_g: Selection) -> None:
-        net, batch = self._net, self._trial.search.batch_size
+        net, search = self._net, self._trial.search
         generator = with_selection(net.generator, selection_g)
         discriminator = with_selection(net.discriminator, net.arch_d.expected())
         rng = stream(self._trial.seed, "tuning z", self._done)
-        z_d, z_g = (uploaded(net.generator.latents.draw(batch, rng), self._device) for _ in range(2))
-        real = self._feed.batch(self._stream.indices_at(self._done * batch))
+        counts = (search.batch_size, search.latents_g)
+        z_d, z_g = (uploaded(net.generator.latents.draw(count, rng), self._device) for count in counts)
+        real = self._feed.batch(self._stream.indices_at(self._done * search.batch_size))
         discriminator_step(generator, discriminator, self._adam_d, real, z_d)
         generator_step(generator, discriminator, self._adam_g, z_g, [net.discriminator])

@@ -167,13 +167,6 @@ def test_the_same_seed_gives_the_same_search_and_another_seed_another(digits: Im
     assert one != [told(record) for record in changed.records()]
 
 
-def test_the_two_halves_share_no_image(digits: ImageData, evaluator: Evaluator) -> None:
-    loop = loop_of(evaluator, digits)
-    weights = {int(i) for shown in range(0, 3000, 8) for i in loop._weight_stream.indices_at(shown)}
-    held_out = {int(i) for shown in range(0, 3000, 8) for i in loop._arch_stream.indices_at(shown)}
-    assert not weights & held_out and len(weights | held_out) == len(digits)
-
-
 @pytest.mark.parametrize("schedule", ["linear", "cosine", "exponential", "constant"])
 def test_a_temperature_goes_from_start_to_end_and_never_up(schedule: str) -> None:
     values = [temperature(schedule, 5.0, 0.1, index / 50) for index in range(51)]

@@ -32,7 +32,7 @@ class SearchContext:
         net: the supernet; a method moves its architecture parameters, and never its weights.
         trial: the resolved configuration.
         ema: of G's weights; its batch-norm statistics are scratch space.
-        data: the images, both halves.
+        data: the images.
         evaluator: scores generators, for methods that learn from scores.
         total_steps: of D, in the whole search.
     """
@@ -55,9 +55,10 @@ class SearchStep:
         temperature: of the Gumbel relaxations at this step.
         rng: the step's own random stream.
         images_shown: real images shown to D before the step.
-        training_images: returns the step's real images from the half that weights learn from.
-        held_out_images: returns the n-th further batch from the half that logits learn from.
-        latents: draws fresh z from ``rng``.
+        training_images: returns the step's real images for weights.
+        held_out_images: returns the n-th further batch of images for logits.
+        latents: draws fresh z from ``rng``, as many as D sees real images.
+        latents_g: draws fresh z from ``rng``, as many as G learns from in a step.
     """
 
     search: SearchConfig
@@ -68,6 +69,7 @@ class SearchStep:
     training_images: Callable[[], Tensor]
     held_out_images: Callable[[int], Tensor]
     latents: Callable[[], Tensor]
+    latents_g: Callable[[], Tensor]
 
     def select(self, logits: ArchitectureParameters) -> Selection:
         """Draws architecture weights from the relaxation, with gradient to the logits."""

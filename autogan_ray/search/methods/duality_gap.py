@@ -65,7 +65,7 @@ class DualityGap(GradientMethod):
         for index in range(step.search.gap_inner_steps):
             z = step.latents()
             discriminator_step(generator, worst_d, adam_d, step.held_out_images(index), z)
-            generator_step(worst_g, discriminator, adam_g, step.latents(), [net.discriminator])
+            generator_step(worst_g, discriminator, adam_g, step.latents_g(), [net.discriminator])
 
 
 def value(network: nn.Module, chosen: Selection, real: Tensor, fake: Tensor) -> Tensor:

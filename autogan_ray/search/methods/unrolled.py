@@ -52,7 +52,7 @@ def unrolled_loss_g(net: Supernet, step: SearchStep, z: Tensor, xi: float) -> Te
 
     It has gradient to G's logits alone. ``xi`` is the length of the virtual step.
     """
-    chosen_d, train_z = step.draw(net.arch_d), step.latents()
+    chosen_d, train_z = step.draw(net.arch_d), step.latents_g()
     call = _called(net.generator, step.select(net.arch_g))
 
     def loss(weights: Weights, z: Tensor) -> Tensor:

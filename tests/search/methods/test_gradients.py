@@ -31,7 +31,7 @@ def exact(space: str, method: str, **changes: object) -> tuple[SearchLoop, Searc
         logits.logits.data = torch.randn(logits.logits.shape, generator=rng, dtype=torch.float64) * 0.5
     real, train_real = torch.rand(2, 3, 1, 8, 8, generator=rng, dtype=torch.float64) * 2 - 1
     z, train_z = torch.randn(2, 3, 4, generator=rng, dtype=torch.float64)
-    batches = lambda: train_real, lambda index: train_real, lambda: train_z
+    batches = lambda: train_real, lambda index: train_real, lambda: train_z, lambda: train_z
     return loop, SearchStep(loop.trial.search, "softmax", 1.0, rng, 0, *batches), real, z
 
 
