@@ -9,11 +9,14 @@ import pytest
 
 from autogan_ray.base import catalog
 from autogan_ray.base.errors import ConfigError
+from autogan_ray.config.recipe import load_recipe
+from autogan_ray.config.search_length import steps_g, total_steps
 from autogan_ray.config.study import StudyConfig, differences, dotted_names, load_study_config
 from autogan_ray.study.plan import check_networks, check_sizes, make_plan, with_resources
 
 STUDIES = catalog.names("study")
 SIZES = {"digits": (8, 1), "cifar10": (32, 3)}
+"""Side in pixels and channels of the images of a source."""
 
 
 def test_the_studies_that_the_command_line_falls_back_to_are_shipped() -> None:
@@ -75,6 +78,14 @@ def test_every_end_of_a_sweep_makes_a_trial(name: str) -> None:
             trial = study.trial({key: value}, seed=1)
             section, _, field = key.rpartition(".")
             assert getattr(getattr(trial, section) if section else trial, field) == value
+
+
+def test_the_published_search_takes_the_published_numbers_of_steps_and_images() -> None:
+    study = load_study_config("adversarialnas")
+    total = total_steps(study.search, study.tune.max_evaluations)
+    assert total == 24 * 417 and steps_g(study.search, total) == 24 * 417 // 5
+    assert (study.search.batch_size, study.search.latents_g) == (60, 120)
+    assert not study.sweep and study.retrain == load_recipe("adversarialnas").retrain
 
 
 def test_a_setting_fixed_by_hand_is_no_longer_swept() -> None:
