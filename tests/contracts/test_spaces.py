@@ -21,7 +21,7 @@ from autogan_ray.training.steps import Ema
 
 NAMES = [
     *("adversarialnas", "autogan", "autogan/adversarialnas", "adversarialnas/fixed"),
-    *("alphagan", "alphagan/eagan", "autogan/eagan"),
+    *("alphagan", "alphagan/eagan", "autogan/eagan", "eagan"),
     *("handmade", "handmade/fixed", "adversarialnas/handmade"),
 ]
 SIZES = [(8, 1), (32, 3), (48, 3)]

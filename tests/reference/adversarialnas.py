@@ -25,20 +25,20 @@ FIRST = NORMAL[2:]
 """What may read the image in D: the five convolutions."""
 
 
-def latent_parts(image_size: int, cells: int) -> int:
-    """Into how many parts z is cut: one for each cell, but two in the published 48 px network."""
-    return 2 if image_size == 48 else cells
-
-
 def generator(net: Network, z: Tensor, image_size: int, cells: int = 3) -> Tensor:
+    """z (N, L) to images (N, channels, S, S); z is cut into a part for each cell, but into two at 48 px."""
+    return grown(net, z, image_size, cells, parts=2 if image_size == 48 else cells)
+
+
+def grown(net: Network, z: Tensor, image_size: int, cells: int, parts: int) -> Tensor:
     """z (N, L) to images (N, channels, S, S); the parts of z after the first are added to later cells' inputs."""
     bottom = image_size >> cells
-    parts = z.chunk(latent_parts(image_size, cells), dim=1)
-    x = from_latent(net, 0, parts[0], bottom)
+    pieces = z.chunk(parts, dim=1)
+    x = from_latent(net, 0, pieces[0], bottom)
     skips: list[Tensor] = []
     for index in range(cells):
-        if 0 < index < len(parts):
-            x = x + from_latent(net, index, parts[index], bottom << index)
+        if 0 < index < parts:
+            x = x + from_latent(net, index, pieces[index], bottom << index)
         x, skip = _generator_cell(net, index, x, skips)
         skips.append(skip)
     return to_image(net, x)

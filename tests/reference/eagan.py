@@ -1,11 +1,17 @@
-"""EAGAN's discriminator: Ying et al., "EAGAN", ECCV 2022. Its generator has the cells of AdversarialNAS."""
+"""EAGAN's generator and discriminator: Ying et al., "EAGAN", ECCV 2022."""
 
 from __future__ import annotations
 
 from torch import Tensor
 
+from tests.reference import adversarialnas
 from tests.reference.autogan import first_block
 from tests.reference.common import DOWN, NORMAL, Network, down_op, normal_op, score, weighted_sum
+
+
+def generator(net: Network, z: Tensor, image_size: int, cells: int = 3) -> Tensor:
+    """z (N, L) to images (N, channels, S, S): the cells of AdversarialNAS; z has a part for each at every size."""
+    return adversarialnas.grown(net, z, image_size, cells, parts=cells)
 
 
 def discriminator(net: Network, images: Tensor, cells: int = 4) -> Tensor:

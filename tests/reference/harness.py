@@ -45,11 +45,12 @@ FAMILIES = {
     "autogan G": Family("autogan", "g", autogan.generator),
     "adversarialnas G": Family("adversarialnas", "g", adversarialnas.generator),
     "alphagan G": Family("alphagan", "g", _alphagan),
+    "eagan G": Family("eagan", "g", eagan.generator),
     "autogan D": Family("autogan", "d", lambda net, x, *_: autogan.discriminator(net, x)),
     "adversarialnas D": Family(
         "adversarialnas", "d", lambda net, x, size, cells: adversarialnas.discriminator(net, x, cells)
     ),
-    "eagan D": Family("adversarialnas/eagan", "d", lambda net, x, *_: eagan.discriminator(net, x)),
+    "eagan D": Family("eagan", "d", lambda net, x, *_: eagan.discriminator(net, x)),
 }
 SEARCHED = tuple(name for name in FAMILIES if name != "autogan D")
 
@@ -82,15 +83,20 @@ class Case:
         return family.forward(net, self.example, self.size, cells_of(selection, family.part)), net
 
 
-def build(family: str, size: int, seed: int, choices: Mapping[str, str] | None) -> Case:
-    """A derived network or, without choices, a supernet; widths and the image's channels follow from the seed."""
+def build(
+    family: str, size: int, seed: int, choices: Mapping[str, str] | None, space: SearchSpace | None = None
+) -> Case:
+    """A derived network or, without choices, a supernet, of the family's space where none is given.
+
+    Widths and the image's channels follow from the seed.
+    """
     rng = torch.Generator().manual_seed(seed)
     image_channels = 1 if size == 8 or seed % 5 == 0 else 3
     shape = Shape(size, image_channels, channels_g=5 + seed % 2, channels_d=5 + seed % 2, latent_dim=LATENT)
     generator = FAMILIES[family].part == "g"
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        network = (Generator if generator else Discriminator)(space_of(family), shape, choices).double().eval()
+        network = (Generator if generator else Discriminator)(space or space_of(family), shape, choices).double().eval()
     randomise(network, rng)
     extent = (BATCH, LATENT) if generator else (BATCH, image_channels, size, size)
     return Case(family, size, network, _normal(extent, rng).requires_grad_(), rng)

@@ -14,12 +14,12 @@ AUTOGAN = {
 
 ADVERSARIALNAS = {
     "adversarialnas": ("1110331", "1101333", "0103303"),
-    "eagan-g": ("1110231", "1101305", "0103003"),
-    "eagan-cifar10": ("1110231", "1101305", "0103003"),
-    "eagan-stl10": ("1110231", "1101305", "0103003"),
     "mmd-adversarialnas": ("0134641", "1140553", "0145644"),
 }
-"""A row for each cell, [U0, U1, e0 to e4]: Gao et al., CVPR 2020; Ying et al., ECCV 2022; MMD, ICASSP 2024."""
+"""A row for each cell, [U0, U1, e0 to e4]: Gao et al., CVPR 2020; MMD, ICASSP 2024."""
+
+EAGAN_G = dict.fromkeys(("eagan-g", "eagan-cifar10", "eagan-stl10"), ("1110231", "1101305", "0103003"))
+"""The same cells with z in three parts at every size, found once for both data sets: Ying et al., ECCV 2022."""
 
 EAGAN_D = {
     "eagan-cifar10": ("3030200", "10301--", "30301--"),
@@ -90,8 +90,18 @@ def alphagan_choices(rows: tuple[str, ...]) -> dict[str, str]:
 def published_choices() -> dict[str, dict[str, str]]:
     """Every published genotype's decisions by its name."""
     found = {name: autogan_choices(genes) for name, genes in AUTOGAN.items()}
-    found |= {name: adversarialnas_choices(rows) for name, rows in ADVERSARIALNAS.items()}
+    found |= {name: adversarialnas_choices(rows) for name, rows in (ADVERSARIALNAS | EAGAN_G).items()}
     found |= {name: alphagan_choices(rows) for name, rows in ALPHAGAN.items()}
     for name, rows in EAGAN_D.items():
         found[name] |= eagan_choices(rows)
     return found
+
+
+def published_families() -> dict[str, tuple[str, str]]:
+    """The families (see ``harness.FAMILIES``) of every published genotype's G and D by its name."""
+    tables = {"autogan G": AUTOGAN, "adversarialnas G": ADVERSARIALNAS, "eagan G": EAGAN_G, "alphagan G": ALPHAGAN}
+    return {
+        name: (family, "eagan D" if name in EAGAN_D else "autogan D")
+        for family, table in tables.items()
+        for name in table
+    }

@@ -11,6 +11,8 @@ import torch
 import autogan_ray as ag
 from autogan_ray.nets.derived import inherit
 from autogan_ray.nets.relaxation import SingleChoice
+from autogan_ray.spaces.load import load_space
+from autogan_ray.spaces.space import SearchSpace
 from tests.reference.common import Network
 from tests.reference.harness import (
     FAMILIES,
@@ -26,7 +28,7 @@ from tests.reference.harness import (
     space_of,
     unread,
 )
-from tests.reference.published import published_choices
+from tests.reference.published import published_choices, published_families
 
 pytestmark = pytest.mark.timeout(60)
 FIRST_SEED = 7000
@@ -39,8 +41,10 @@ def part_of(family: str, choices: dict[str, str]) -> dict[str, str]:
     return {name: choice for name, choice in choices.items() if name[0] == FAMILIES[family].part}
 
 
-def derived_distance(family: str, size: int, seed: int, choices: dict[str, str]) -> Distance:
-    case = build(family, size, seed, choices)
+def derived_distance(
+    family: str, size: int, seed: int, choices: dict[str, str], space: SearchSpace | None = None
+) -> Distance:
+    case = build(family, size, seed, choices, space)
     ours, net = case.reference(part_of(family, choices))
     assert not unread(case, net)
     return distance(case, outputs(case, {}), ours, {})
@@ -71,15 +75,8 @@ def test_a_published_genotype_is_that_of_the_paper_and_its_networks_equal_the_re
     choices = published_choices()[name]
     genotype = ag.load_genotype(name)
     assert dict(genotype.choices) == choices
-    for part, families in (("g", SEARCHED[:3]), ("d", ("adversarialnas D", "eagan D"))):
-        mine = {key: value for key, value in choices.items() if key[0] == part}
-        for family in families:
-            names = {d.name for d in (*space_of(family).decisions(size, "g"), *space_of(family).decisions(size, "d"))}
-            if mine and set(mine) == {key for key in names if key[0] == part}:
-                derived_distance(family, size, FIRST_SEED, mine).check()
-                break
-        else:
-            assert not mine, f"no reference of {name}'s {part.upper()}"
+    for family in published_families()[name]:
+        derived_distance(family, size, FIRST_SEED, part_of(family, choices), load_space(genotype.space)).check()
 
 
 @pytest.mark.parametrize("size", [32, 48, 8])

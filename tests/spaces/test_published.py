@@ -69,6 +69,14 @@ def test_sizes_equal_those_of_the_published_modules(
         assert (cost["generator"]["params"], f"{cost['generator']['macs'] / 1e9:.6f}") == (params, gmacs)
 
 
+@pytest.mark.parametrize("name", ["eagan-g", "eagan-cifar10", "eagan-stl10"])
+def test_eagans_generator_is_that_of_the_published_module_without_the_convolution_that_nobody_reads(name: str) -> None:
+    small, large = (json.loads(genotypes(name, "--image-size", str(side), "--json")) for side in (32, 48))
+    assert large["generator"]["params"] == 11_550_723  # z in three parts
+    unread = 32 * 32 * 256 * 256  # the module computes cell3's U0 and throws it away
+    assert f"{(small['generator']['macs'] + unread) / 1e9:.6f}" == "1.889567"
+
+
 def test_widths_and_latent_of_the_command_line_reach_the_networks() -> None:
     found = json.loads(
         genotypes("autogan-a", "--image-size", "48", "--channels", "8", "--channels-d", "6", "--latent", "10", "--json")

@@ -19,7 +19,7 @@ from autogan_ray.spaces.space import SearchSpace
 
 NAMES = [
     *("adversarialnas", "autogan", "autogan/adversarialnas", "adversarialnas/fixed", "autogan/fixed"),
-    *("alphagan", "autogan/eagan", "alphagan/eagan", "handmade", "handmade/fixed"),
+    *("alphagan", "autogan/eagan", "alphagan/eagan", "eagan", "handmade", "handmade/fixed"),
 ]
 ADVERSARIALNAS = catalog.read("space", "adversarialnas").text
 
@@ -41,6 +41,12 @@ def test_sizes_are_those_of_the_papers() -> None:
     assert load_space("alphagan").size(48) == load_space("alphagan").size(32)
     # AutoGAN's first block, then three cells of which the first halves.
     assert load_space("alphagan/eagan").size(32) == 6**9 * 3**6 * 3**3 * 7**15 * 6**2
+    assert load_space("eagan").size(48) == 7**15 * 3**6 * 7**15 * 6**2
+
+
+def test_eagans_z_has_a_part_for_each_cell_where_that_of_adversarialnas_has_two() -> None:
+    parts = {name: [load_space(name).latent_parts(size) for size in (32, 48)] for name in ("adversarialnas", "eagan")}
+    assert parts == {"adversarialnas": [3, 2], "eagan": [3, 3]}
 
 
 @pytest.mark.parametrize(("size", "cells_g", "cells_d"), [(8, 2, 2), (32, 3, 4), (48, 3, 4), (64, 4, 5)])
