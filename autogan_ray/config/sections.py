@@ -122,6 +122,9 @@ class OptimConfig(Value):
     lr_d: Rate = 2e-4
     betas: tuple[Beta, Beta] = (0.0, 0.9)
     """Learning rates and betas of Adam for the weights of both networks."""
+    clip_grad_norm: PositiveFloat | None = None
+    """A longer gradient of a network's weights is scaled down to this norm before each of its steps; None never does
+    so. Gradients of the architecture parameters are not clipped."""
     lr_arch_g: Rate = 3e-4
     lr_arch_d: Rate = 3e-4
     """Learning rates of the architecture parameters."""
@@ -367,6 +370,8 @@ class RetrainConfig(Value):
     lr_d: Rate = 2e-4
     betas: tuple[Beta, Beta] = (0.0, 0.9)
     """Learning rates and betas of Adam."""
+    clip_grad_norm: PositiveFloat | None = None
+    """A longer gradient of a network is scaled down to this norm before each of its steps; None never does so."""
     ema: Annotated[float, Field(ge=0, lt=1)] = 0.999
     """Decay of the moving average of the generator's weights at each of its steps."""
     evaluations: PositiveInt = 10

@@ -81,8 +81,9 @@ class SearchLoop:
         self.ema = Ema(self.net.generator, optim.ema)
         if trial.compute.compile:
             compile_forward(self.net.generator, self.net.discriminator)
-        self._adam_g = adam([*self.net.generator.parameters()], optim.lr_g, optim.betas)
-        self._adam_d = adam([*self.net.discriminator.parameters()], optim.lr_d, optim.betas)
+        clip = optim.clip_grad_norm
+        self._adam_g = adam([*self.net.generator.parameters()], optim.lr_g, optim.betas, clip_grad_norm=clip)
+        self._adam_d = adam([*self.net.discriminator.parameters()], optim.lr_d, optim.betas, clip_grad_norm=clip)
 
         self._feed, self._halves = Feed(data, self.device), Halves(data, search, seed)
 

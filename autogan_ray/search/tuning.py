@@ -47,8 +47,9 @@ class WeightTuner:
         networks = (self._net.generator, self._net.discriminator, self._ema.network)
         before = [copy.deepcopy(network.state_dict()) for network in networks]
         optim = self._trial.optim
-        self._adam_g = adam([*self._net.generator.parameters()], optim.lr_g, optim.betas)
-        self._adam_d = adam([*self._net.discriminator.parameters()], optim.lr_d, optim.betas)
+        clip = optim.clip_grad_norm
+        self._adam_g = adam([*self._net.generator.parameters()], optim.lr_g, optim.betas, clip_grad_norm=clip)
+        self._adam_d = adam([*self._net.discriminator.parameters()], optim.lr_d, optim.betas, clip_grad_norm=clip)
         self._done = 0
         self._net.generator.load_state_dict(self._ema.network.state_dict())
         try:

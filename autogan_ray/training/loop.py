@@ -53,8 +53,9 @@ class TrainLoop:
         self.ema = Ema(self.generator, config.ema)
         if compute.compile:
             compile_forward(self.generator, self.discriminator)
-        self._adam_g = adam([*self.generator.parameters()], config.lr_g, config.betas)
-        self._adam_d = adam([*self.discriminator.parameters()], config.lr_d, config.betas)
+        clip = config.clip_grad_norm
+        self._adam_g = adam([*self.generator.parameters()], config.lr_g, config.betas, clip_grad_norm=clip)
+        self._adam_d = adam([*self.discriminator.parameters()], config.lr_d, config.betas, clip_grad_norm=clip)
         self._stream = BatchStream(np.arange(len(data)), config.batch_size, stream_seed(seed, "batches"))
         self.total_steps = max(config.evaluations, math.ceil(config.kimg * 1000 / config.batch_size))
         self.step_d = self.evaluation = 0

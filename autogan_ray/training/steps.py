@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.graph import increment_version
 from torch.nn.functional import relu
+from torch.nn.utils import clip_grad_norm_
 from torch.optim import Adam, Optimizer
 
 from autogan_ray.nets.relaxation import Selection
@@ -114,9 +115,27 @@ def _weights(network: nn.Module) -> list[nn.Parameter]:
     return _KNOWN[network]
 
 
-def adam(parameters: list[nn.Parameter], lr: float, betas: tuple[float, float], weight_decay: float = 0.0) -> Adam:
-    """Returns Adam with one kernel for all weights."""
+def adam(
+    parameters: list[nn.Parameter],
+    lr: float,
+    betas: tuple[float, float],
+    weight_decay: float = 0.0,
+    clip_grad_norm: float | None = None,
+) -> Adam:
+    """Returns Adam with one kernel for all weights.
+
+    Args:
+        clip_grad_norm: the largest norm of the gradient of all parameters together; before each step a longer gradient
+            is scaled down to it. None leaves gradients as they are.
+    """
     optimizer = Adam(parameters, lr=lr, betas=betas, weight_decay=weight_decay, fused=True)
+    if clip_grad_norm is not None:
+        largest = clip_grad_norm
+
+        def clip(*_: object) -> None:
+            clip_grad_norm_(parameters, largest)
+
+        optimizer.register_step_pre_hook(clip)
     # torch's fused kernel writes without counting it, and who keeps what it made of a weight could not notice.
     optimizer.register_step_post_hook(lambda *_: increment_version(parameters))
     return optimizer

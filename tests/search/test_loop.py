@@ -8,6 +8,7 @@ import json
 import math
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
@@ -19,7 +20,9 @@ from autogan_ray.metrics.features import Extractor
 from autogan_ray.metrics.scores import RealSet
 from autogan_ray.search.loop import SearchLoop
 from autogan_ray.search.methods.base import temperature
+from autogan_ray.search.methods.duality_gap import DualityGap
 from autogan_ray.search.record import SearchRecord
+from autogan_ray.search.tuning import WeightTuner
 from autogan_ray.spaces.load import load_space
 from autogan_ray.training.data import ImageData
 
@@ -71,20 +74,63 @@ def told(record: SearchRecord) -> dict[str, Any]:
 def test_two_n_images_equal_n_then_save_and_load_then_n(
     digits: ImageData, evaluator: Evaluator, space: str, relaxation: str
 ) -> None:
-    straight = loop_of(evaluator, digits, space=space, relaxation=relaxation)
+    check_resume(evaluator, digits, space=space, relaxation=relaxation)
+
+
+def test_a_search_with_clipped_gradients_is_resumed_bit_for_bit(digits: ImageData, evaluator: Evaluator) -> None:
+    check_resume(evaluator, digits, optim={"lr_arch_g": 0.1, "lr_arch_d": 0.1, "clip_grad_norm": 1e-3})
+
+
+def check_resume(evaluator: Evaluator, digits: ImageData, **settings: Any) -> None:
+    straight = loop_of(evaluator, digits, **settings)
     whole = [told(record) for record in straight.records()]
-    first = loop_of(evaluator, digits, space=space, relaxation=relaxation)
+    first = loop_of(evaluator, digits, **settings)
     records = first.records()
     begun = [told(next(records)), told(next(records))]
     first.step()  # in the middle between two evaluations
     buffer = io.BytesIO()
     torch.save(first.state_dict(), buffer)
     torch.manual_seed(12345)  # the global generator plays no part
-    second = loop_of(evaluator, digits, space=space, relaxation=relaxation)
+    second = loop_of(evaluator, digits, **settings)
     second.load_state_dict(torch.load(io.BytesIO(buffer.getvalue()), weights_only=True))
     rest = [told(record) for record in second.records()]
     assert begun + rest == whole
     assert_same(second.state_dict(), straight.state_dict())
+
+
+def norm_of(network: torch.nn.Module) -> float:
+    return torch.nn.utils.get_total_norm([p.grad for p in network.parameters() if p.grad is not None]).item()
+
+
+def test_gradients_of_weights_are_clipped_and_those_of_logits_are_not(digits: ImageData, evaluator: Evaluator) -> None:
+    def norms(clip: float | None) -> list[float]:
+        optim = {"lr_arch_g": 0.1, "lr_arch_d": 0.1, "clip_grad_norm": clip}
+        loop = loop_of(evaluator, digits, warmup=0.0, optim=optim)
+        loop.step(), loop.step()
+        logits = [
+            one.logits.grad.norm().item() for one in (loop.net.arch_g, loop.net.arch_d) if one.logits.grad is not None
+        ]
+        return [norm_of(loop.net.generator), norm_of(loop.net.discriminator), *logits]
+
+    weights_g, weights_d, *logits = norms(1e-6)
+    assert [weights_g, weights_d] == pytest.approx([1e-6, 1e-6], rel=0.01)
+    assert len(logits) == 2 and min(logits) > 1e-4
+    assert min(norms(None)) > 1e-4 and norms(None) == norms(1e6)
+
+
+def test_gradients_of_opponents_and_of_weights_between_decisions_are_clipped_too(
+    digits: ImageData, evaluator: Evaluator
+) -> None:
+    loop = loop_of(evaluator, digits, method="duality_gap", warmup=0.0, optim={"clip_grad_norm": 1e-6})
+    loop.step()
+    assert isinstance(loop.method, DualityGap)
+    opponents = [norm_of(loop.method._worst_g), norm_of(loop.method._worst_d)]
+    trial = loop.trial.model_copy(update={"derive": loop.trial.derive.model_copy(update={"tune_steps": 1})})
+    tuner = WeightTuner(loop.net, loop.ema, trial, loop._feed, np.arange(40), torch.device("cpu"))
+    with tuner.restored():
+        tuner.tune(loop.net.arch_g.expected())
+        tuned = [norm_of(loop.net.generator), norm_of(loop.net.discriminator)]
+    assert opponents + tuned == pytest.approx([1e-6] * 4, rel=0.01)
 
 
 def test_everything_that_changes_in_a_step_is_in_the_state(digits: ImageData, evaluator: Evaluator) -> None:

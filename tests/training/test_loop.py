@@ -23,9 +23,17 @@ CONFIG = RetrainConfig(kimg=0.096, batch_size=8, batch_size_g=6, d_steps_per_g_s
 
 
 def train_loop(
-    data: ImageData, networks: tuple[str, str], shares: tuple[float, ...] = (), seed: int = 0, device: str = "cpu"
+    data: ImageData,
+    networks: tuple[str, str],
+    shares: tuple[float, ...] = (),
+    seed: int = 0,
+    device: str = "cpu",
+    **changes: Any,
 ) -> TrainLoop:
-    """Networks named ``dcgan``, ``stylegan2``, ``biggan``, or of AutoGAN's space where the name is none of these."""
+    """Networks named ``dcgan``, ``stylegan2``, ``biggan``, or of AutoGAN's space where the name is none of these.
+
+    ``changes`` are of the recipe.
+    """
     shape = Shape(8, 1, channels_g=8, channels_d=8, latent_dim=12, class_shares=shares)
 
     def part(name: str, which: str) -> tuple[SearchSpace, dict[str, str]]:
@@ -38,7 +46,7 @@ def train_loop(
         (space_g, choices_g), (space_d, choices_d) = part(networks[0], "g"), part(networks[1], "d")
         return Generator(space_g, shape, choices_g), Discriminator(space_d, shape, choices_d)
 
-    return TrainLoop(build, CONFIG, data, seed, device)
+    return TrainLoop(build, CONFIG.model_copy(update=changes), data, seed, device)
 
 
 def flat(state: Any, lead: str = "") -> dict[str, Any]:
@@ -58,23 +66,25 @@ CASES = [
 ]
 
 
-@pytest.mark.parametrize(("networks", "shares"), CASES)
+@pytest.mark.parametrize(
+    ("networks", "shares", "clip"), [*((*case, None) for case in CASES), (("dcgan", "dcgan"), (), 1e-3)]
+)
 def test_two_n_images_equal_n_then_save_and_load_then_n(
-    digits: ImageData, networks: tuple[str, str], shares: tuple[float, ...]
+    digits: ImageData, networks: tuple[str, str], shares: tuple[float, ...], clip: float | None
 ) -> None:
     scores = iter([3.0, 1.0, 2.0, 4.0])
-    straight = train_loop(digits, networks, shares)
+    straight = train_loop(digits, networks, shares, clip_grad_norm=clip)
     global_before = torch.random.get_rng_state()
     while straight.run(lambda network: next(scores)):
         pass
     assert torch.equal(global_before, torch.random.get_rng_state())
     scores = iter([3.0, 1.0, 2.0, 4.0])
-    first = train_loop(digits, networks, shares)
+    first = train_loop(digits, networks, shares, clip_grad_norm=clip)
     assert first.run(lambda network: next(scores)) and first.run(lambda network: next(scores))
     buffer = io.BytesIO()
     torch.save(first.state_dict(), buffer)
     torch.manual_seed(99)  # the global generator plays no part
-    second = train_loop(digits, networks, shares)
+    second = train_loop(digits, networks, shares, clip_grad_norm=clip)
     second.load_state_dict(torch.load(io.BytesIO(buffer.getvalue()), weights_only=True))
     while second.run(lambda network: next(scores)):
         pass
@@ -86,6 +96,22 @@ def test_two_n_images_equal_n_then_save_and_load_then_n(
         elif "spent_s" not in key:
             assert value == other[key], key
     assert straight.best["fid"] == 1.0 and straight.best["kimg"] == pytest.approx(0.048)
+
+
+def test_gradients_of_both_networks_are_clipped_and_a_norm_beyond_them_changes_no_bit(digits: ImageData) -> None:
+    def after_two_steps(clip: float | None) -> TrainLoop:
+        loop = train_loop(digits, ("dcgan", "dcgan"), clip_grad_norm=clip)
+        loop.step(), loop.step()
+        return loop
+
+    def norms(loop: TrainLoop) -> list[float]:
+        parts = (loop.generator, loop.discriminator)
+        return [torch.nn.utils.get_total_norm([p.grad for p in part.parameters()]).item() for part in parts]  # type: ignore[misc]
+
+    off, wide, clipped = after_two_steps(None), after_two_steps(1e6), after_two_steps(1e-3)
+    assert min(norms(off)) > 0.01 and norms(clipped) == pytest.approx([1e-3, 1e-3], rel=0.01)
+    for one, other in zip(off.generator.parameters(), wide.generator.parameters(), strict=True):
+        assert torch.equal(one, other)
 
 
 def test_the_average_of_a_generator_with_spectral_norm_has_the_norms_of_its_weights(digits: ImageData) -> None:

@@ -6,9 +6,9 @@ is differentiated with respect to the logits a along both ways, exactly, by auto
 the finite differences of equation 8: these need a step size of their own, and lose their digits in float32.
 
 The virtual step is plain gradient descent; xi is the learning rate of the network's weights, as DARTS sets it, for it
-is the step the weights are about to take. (That they take it with Adam, which scales it, DARTS ignores as well.) Only
-the network whose logits move steps ahead, on its own loss; its opponent stays as it is. One draw of each network's
-architecture serves both losses.
+is the step the weights are about to take. (That they take it with Adam, which scales it, DARTS ignores as well; clipped
+gradients are ignored here in the same way.) Only the network whose logits move steps ahead, on its own loss; its
+opponent stays as it is. One draw of each network's architecture serves both losses.
 """
 
 from __future__ import annotations
