@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import hashlib
+import io
+import re
+from collections import OrderedDict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from click.testing import CliRunner
 
 from autogan_ray.base.errors import MetricError
+from autogan_ray.cli.main import main
 from autogan_ray.config.sections import MetricsConfig
+from autogan_ray.metrics.extractors.base import saved_state
 from autogan_ray.metrics.extractors.classifier import state_digest, train_classifier
 from autogan_ray.metrics.extractors.registry import extractor_named, metric_label
 from autogan_ray.metrics.features import Extractor
@@ -79,28 +85,29 @@ def test_a_classifier_wants_labels_and_an_extractor_a_known_name(digits: ImageDa
 
 
 @pytest.fixture(scope="module")
-def inception_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Random weights of Inception's form, 96 MB, from torch-fidelity's own class."""
-    import torch_fidelity.feature_extractor_inceptionv3 as theirs
+def inception_state() -> dict[str, torch.Tensor]:
+    """Random weights of Inception's form from torch-fidelity's own class."""
+    from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
 
+    class Untrained(FeatureExtractorInceptionV3):
+        def load_state_dict(self, *_: object, **__: object) -> None: ...
+
+    nothing = io.BytesIO(saved_state({}))
+    state: dict[str, torch.Tensor] = Untrained("x", ["2048"], feature_extractor_weights_path=nothing).state_dict()
+    return state
+
+
+@pytest.fixture(scope="module")
+def inception_file(inception_state: dict[str, torch.Tensor], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Of 96 MB."""
     file = tmp_path_factory.mktemp("weights") / "w.pth"
-
-    class Stop(Exception):
-        pass
-
-    kept = {}
-
-    def keep(self: torch.nn.Module, *_: object) -> None:
-        kept.update(self.state_dict())
-        raise Stop
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(theirs.FeatureExtractorInceptionV3, "load_state_dict", keep)
-        patch.setattr(theirs, "load_state_dict_from_url", lambda *_, **__: {})
-        with pytest.raises(Stop):
-            theirs.FeatureExtractorInceptionV3("x", ["2048"])
-    torch.save(kept, file)
+    torch.save(inception_state, file)
     return file
+
+
+def slim(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """The same shapes, each a single number that is repeated: a file of these has a hundredth of the size."""
+    return {name: value.new_zeros(()).expand(value.shape) for name, value in state.items()}
 
 
 def ask_inception(file: Path, sha256: str | None, digits: ImageData) -> Any:
@@ -119,6 +126,81 @@ def test_inception_is_read_from_a_file_and_gives_its_features(inception_file: Pa
     assert torch.equal(before, torch.random.get_rng_state())
 
 
+def checked(state: object, file: Path) -> None:
+    """As before a study starts."""
+    torch.save(state, file)
+    digest = hashlib.sha256(file.read_bytes()).hexdigest()
+    extractor_named("inception-v3-compat").check(MetricsConfig(weights=str(file), sha256=digest), classes=0)
+
+
+KEYS = (
+    *("Conv2d_1a_3x3.conv.weight", "Conv2d_4a_3x3.bn.running_var", "Mixed_5b.branch_pool.bn.bias"),
+    *("Mixed_6e.branch7x7_2.conv.weight", "Mixed_7c.branch3x3dbl_3b.bn.running_mean", "fc.weight", "fc.bias"),
+)
+
+
+@pytest.mark.parametrize("key", KEYS)
+def test_a_key_that_is_missing_or_of_another_shape_or_type_is_named(
+    inception_state: dict[str, torch.Tensor], tmp_path: Path, key: str
+) -> None:
+    file, state = tmp_path / "w.pth", slim(inception_state)
+    checked(state, file)
+    shape = re.escape(str(tuple(state[key].shape)))
+    wrong: list[tuple[object, str]] = [
+        (torch.zeros(3, 1), rf"has shape \(3, 1\) and not {shape}"),
+        (state[key].double(), r"is of torch\.float64 and not of torch\.float32"),
+        (7, "is a int and no tensor"),
+    ]
+    for value, said in wrong:
+        with pytest.raises(MetricError, match=rf"{file}: not Inception v3's weights: {re.escape(key)} {said}$"):
+            checked(state | {key: value}, file)
+    del state[key]
+    with pytest.raises(MetricError, match=rf"{file}: not Inception v3's weights: {re.escape(key)} is missing$"):
+        checked(state, file)
+
+
+def test_a_surplus_key_and_what_is_no_dict_are_named(inception_state: dict[str, torch.Tensor], tmp_path: Path) -> None:
+    file, state = tmp_path / "w.pth", slim(inception_state)
+    for surplus in ("AuxLogits.fc.bias", 5):
+        with pytest.raises(MetricError, match=rf"{file}: .*: {surplus!r} is none of its weights$"):
+            checked(state | {surplus: torch.zeros(1)}, file)
+    for other, kind in (([torch.zeros(2)], "list"), (torch.zeros(2), "Tensor"), (3, "int")):
+        with pytest.raises(MetricError, match=rf"{file}: .*: the file holds a {kind} and no dict of tensors$"):
+            checked(other, file)
+
+
+@pytest.mark.parametrize("noted", [True, False])
+def test_weights_that_pass_the_check_are_loaded_whatever_torch_noted_beside_them(
+    inception_state: dict[str, torch.Tensor], tmp_path: Path, digits: ImageData, noted: bool
+) -> None:
+    """Without the counters of batch norms, which a file from before torch had them lacks."""
+    file = tmp_path / "w.pth"
+    bare = OrderedDict((n, v) for n, v in slim(inception_state).items() if not n.endswith("num_batches_tracked"))
+    if noted:
+        bare._metadata = inception_state._metadata  # type: ignore[attr-defined]
+    checked(bare, file)
+    weights = ask_inception(file, hashlib.sha256(file.read_bytes()).hexdigest(), digits)
+    extractor_named("inception-v3-compat").build(weights)
+
+
+def test_a_study_with_weights_of_another_network_ends_with_2_before_anything_runs(tmp_path: Path) -> None:
+    file = tmp_path / "w.pth"
+    torch.save({"fc.weight": torch.zeros(1008, 2048)}, file)
+    settings = (
+        "metrics.extractor=inception-v3-compat",
+        f"metrics.weights={file}",
+        f"metrics.sha256={hashlib.sha256(file.read_bytes()).hexdigest()}",
+    )
+    asked = ["run", "smoke", "--out", str(tmp_path / "out"), *(word for one in settings for word in ("--set", one))]
+    for words in (asked, [*asked, "--dry-run"]):
+        found = CliRunner().invoke(main, words)
+        assert found.exit_code == 2, found.output
+        assert f"{file}: not Inception v3's weights: Conv2d_1a_3x3.conv.weight is missing" in " ".join(
+            found.output.split()
+        )
+    assert not list((tmp_path / "out").glob("*/trials.parquet"))
+
+
 def test_inception_weights_that_are_wrong_are_refused(tmp_path: Path, digits: ImageData) -> None:
     file = tmp_path / "w.pth"
     with pytest.raises(MetricError, match="does not exist"):
@@ -128,7 +210,9 @@ def test_inception_weights_that_are_wrong_are_refused(tmp_path: Path, digits: Im
     with pytest.raises(MetricError, match=r"expected 6726825d.*metrics\.sha256"):
         ask_inception(file, None, digits)
     digest = hashlib.sha256(file.read_bytes()).hexdigest()
-    with pytest.raises(MetricError, match="not Inception v3's weights"):
+    with pytest.raises(
+        MetricError, match=r"not Inception v3's weights: Conv2d_1a_3x3\.conv\.weight is missing \(\d+ such"
+    ):
         ask_inception(file, digest, digits)
     file.write_bytes(file.read_bytes()[:200])
     with pytest.raises(MetricError, match="not a file of weights"):

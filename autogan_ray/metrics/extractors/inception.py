@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import io
-import pickle
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +20,8 @@ INCEPTION = "inception-v3-compat"
 FILE = "weights-inception-2015-12-05-6726825d.pth"
 URL = f"https://github.com/toshas/torch-fidelity/releases/download/v0.2.0/{FILE}"
 SHA256 = "6726825d"
+UNREAD = ".num_batches_tracked"
+"""Counters of batch norms, which no evaluation reads; files from before torch had them lack them."""
 
 
 class InceptionFeatures(FeatureExtractor):
@@ -43,24 +44,16 @@ class InceptionFeatures(FeatureExtractor):
     def check(self, metrics: MetricsConfig, classes: int) -> None:
         file = weights_file(metrics)
         if file.is_file():
-            _read(file, metrics.sha256)
+            _read_state(file, metrics.sha256)
 
     def prepare(self, data: ImageData, metrics: MetricsConfig) -> ExtractorWeights:
         """Raises MetricError for weights that are missing, torn, of another digest or of another network."""
-        import torch
-
         file = weights_file(metrics)
         if not file.is_file():
             if metrics.weights:
                 raise MetricError(str(self.missing(metrics)))
             _download(file)
-        content, digest = _read(file, metrics.sha256)
-        try:
-            state = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
-        except (RuntimeError, pickle.UnpicklingError, EOFError, ValueError, KeyError) as error:
-            reason = str(error).splitlines()[0]
-            raise MetricError(f"extractor weights {file}: not a file of weights: {reason}") from error
-        _check_network(state, file)
+        state, digest = _read_state(file, metrics.sha256)
         return ExtractorWeights(self.name, digest, saved_state(state))
 
     def build(self, weights: ExtractorWeights) -> nn.Module:
@@ -95,11 +88,59 @@ def _read(file: Path, sha256: str | None) -> tuple[bytes, str]:
     return content, digest
 
 
-def _check_network(state: Any, file: Path) -> None:
-    wanted = {"Conv2d_1a_3x3.conv.weight": (32, 3, 3, 3), "fc.weight": (1008, 2048)}
-    for name, shape in wanted.items():
-        if not isinstance(state, dict) or name not in state or tuple(state[name].shape) != shape:
-            raise MetricError(f"extractor weights {file}: no {name} of shape {shape}: not Inception v3's weights")
+def _read_state(file: Path, sha256: str | None) -> tuple[dict[str, Tensor], str]:
+    """Returns (weights by name, digest); the network loads these weights as they are."""
+    import torch
+
+    content, digest = _read(file, sha256)
+    try:
+        state = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+    except Exception as error:  # an unpickler meets bytes that are no pickle with errors of every kind
+        reason = (str(error) or type(error).__name__).splitlines()[0]
+        raise MetricError(f"extractor weights {file}: not a file of weights: {reason}") from error
+    faults = _faults(state)
+    if faults:
+        more = f" ({len(faults)} such faults)" if len(faults) > 1 else ""
+        raise MetricError(f"extractor weights {file}: not Inception v3's weights: {faults[0]}{more}")
+    # A plain dict: what torch noted beside the weights decides which of them may be absent.
+    return dict(state), digest
+
+
+def _faults(state: Any) -> list[str]:
+    """Says what keeps Inception from loading what a file holds: every name, shape and type is looked at."""
+    import torch
+
+    if not isinstance(state, dict):
+        return [f"the file holds a {type(state).__name__} and no dict of tensors"]
+    wanted, faults = _wanted(), []
+    for name, tensor in wanted.items():
+        value = state.get(name)
+        if name not in state:
+            if not name.endswith(UNREAD):
+                faults.append(f"{name} is missing")
+        elif not isinstance(value, torch.Tensor):
+            faults.append(f"{name} is a {type(value).__name__} and no tensor")
+        elif value.shape != tensor.shape:
+            faults.append(f"{name} has shape {tuple(value.shape)} and not {tuple(tensor.shape)}")
+        elif value.dtype != tensor.dtype and not name.endswith(UNREAD):
+            faults.append(f"{name} is of {value.dtype} and not of {tensor.dtype}")
+    return faults + [f"{name!r} is none of its weights" for name in state if name not in wanted]
+
+
+def _wanted() -> dict[str, Tensor]:
+    """Returns torch-fidelity's Inception as names and tensors without memory."""
+    import torch
+    from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
+
+    class Empty(FeatureExtractorInceptionV3):  # type: ignore[misc]
+        """The network before it has loaded any weights."""
+
+        def load_state_dict(self, *_: object, **__: object) -> None: ...
+
+    nothing = io.BytesIO(saved_state({}))
+    with torch.device("meta"):
+        state: dict[str, Tensor] = Empty(INCEPTION, ["2048"], feature_extractor_weights_path=nothing).state_dict()
+    return state
 
 
 def _download(file: Path) -> None:
