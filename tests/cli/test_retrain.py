@@ -162,20 +162,51 @@ def test_a_recipe_is_the_whole_of_a_training_and_kimg_shortens_it(retrained: Pat
     assert "recipe autogan: CIFAR-10: 50,000 steps of G" in log and "0.064 kimg" in log
 
 
-def test_recipes_are_those_of_the_papers() -> None:
-    recipes = all_recipes()
-    assert set(recipes) == {
-        f"{name}{stl}" for name in ("autogan", "adversarialnas", "alphagan") for stl in ("", "-stl10")
+# Passes of D over the data (50,000 images of CIFAR-10, 105,000 of STL-10), or steps of G, as published; then real
+# images in a step of D, images in a step of G, steps of D for each of G, widths of G and D.
+PUBLISHED: dict[str, tuple[str, int, int, int, int, int, int]] = {
+    "autogan": ("steps", 50_000, 64, 128, 5, 256, 128),
+    "autogan-stl10": ("steps", 50_000, 64, 128, 5, 256, 128),
+    "alphagan": ("steps", 50_000, 64, 128, 5, 256, 128),
+    "alphagan-stl10": ("steps", 80_000, 64, 128, 5, 256, 128),
+    "adversarialnas": ("steps", 150_000, 20, 80, 5, 256, 128),
+    "adversarialnas-stl10": ("passes over halves", 600, 64, 256, 5, 270, 128),
+    "e2gan": ("steps", 150_000, 64, 128, 5, 256, 128),
+    "e2gan-stl10": ("steps", 600_000, 16, 32, 5, 256, 128),
+    "eagan": ("steps", 150_000, 40, 80, 5, 256, 128),
+    "eagan-stl10": ("passes", 600, 128, 256, 5, 256, 128),
+    "mmd-adversarialnas": ("passes", 500, 128, 128, 1, 256, 512),
+    "mmd-adversarialnas-stl10": ("passes", 500, 128, 128, 1, 256, 512),
+}
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_a_recipe_is_the_published_training_and_its_kimg_are_its_steps(name: str) -> None:
+    recipe = load_recipe(name)
+    found = recipe.retrain
+    unit, count, *sizes = PUBLISHED[name]
+    n_critic = found.d_steps_per_g_step
+    assert [found.batch_size, found.batch_size_g, n_critic, found.channels_g, found.channels_d] == sizes
+    assert recipe.image_size == (48 if name.endswith("stl10") else 32)
+    images = 105_000 if name.endswith("stl10") else 50_000
+    shown = {
+        "steps": count * n_critic * found.batch_size,
+        "passes": count * images,
+        "passes over halves": count * images // 2,
     }
-    steps = {name: one.retrain.kimg * 1000 / one.retrain.batch_size / 5 for name, one in recipes.items()}
-    assert steps["autogan"] == steps["autogan-stl10"] == steps["alphagan"] == 50_000
-    assert steps["alphagan-stl10"] == 80_000 and steps["adversarialnas"] == 150_000
-    for one in recipes.values():
-        assert one.retrain.discriminator == "fixed" and one.retrain.channels_d == 128
-        assert (one.image_size, one.retrain.d_steps_per_g_step) in {(32, 5), (48, 5)}
-    assert load_recipe("alphagan-stl10").retrain.betas == (0.5, 0.9)
+    assert found.kimg * 1000 == shown[unit]
+    rates = {"e2gan-stl10": (5e-5, 5e-5), "eagan-stl10": (3e-4, 2e-4)}
+    assert (found.lr_g, found.lr_d) == rates.get(name, (2e-4, 2e-4))
+    assert found.betas == ((0.5, 0.9) if name == "alphagan-stl10" else (0.0, 0.9))
+    assert found.clip_grad_norm == (50 if name == "eagan-stl10" else None)
+    assert found.discriminator == ("derived" if name.startswith("eagan") else "fixed")
+    assert found.latent_dim == (120 if "eagan" in name or "adversarialnas" in name else 128)
+
+
+def test_the_recipes_listed_are_those_shipped() -> None:
+    assert set(all_recipes()) == set(PUBLISHED)
     listed = json.loads(ask("recipes", "--json").output)
-    assert [entry["name"] for entry in listed] == sorted(recipes)
+    assert [entry["name"] for entry in listed] == sorted(PUBLISHED)
     assert max(map(len, ask("recipes").output.splitlines())) <= 100
 
 
