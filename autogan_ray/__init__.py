@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from autogan_ray.nets.derived import build_discriminator, build_generator
+    from autogan_ray.results.genotypes import load_genotype
     from autogan_ray.results.study_tables import load_study
     from autogan_ray.retraining.generator_file import load_generator
     from autogan_ray.spaces.genotype import Genotype
     from autogan_ray.spaces.load import load_space
-    from autogan_ray.spaces.published import load_genotype
     from autogan_ray.spaces.space import SearchSpace
 
 __all__ = [
@@ -34,7 +34,7 @@ _MODULES = {
     "build_discriminator": "autogan_ray.nets.derived",
     "build_generator": "autogan_ray.nets.derived",
     "load_generator": "autogan_ray.retraining.generator_file",
-    "load_genotype": "autogan_ray.spaces.published",
+    "load_genotype": "autogan_ray.results.genotypes",
     "load_space": "autogan_ray.spaces.load",
     "load_study": "autogan_ray.results.study_tables",
 }

@@ -11,6 +11,8 @@ from autogan_ray.results.store import is_lost, write_table
 
 RESULT = "result.json"
 RETRAINED = "retrain"
+GENOTYPE = "genotype.json"
+GENERATOR = "generator.safetensors"
 
 
 def read_result(folder: Path) -> dict[str, Any] | None:

@@ -26,6 +26,12 @@ def name_of(number: int) -> str:
     return f"t{number:04d}"
 
 
+def trial_meant(text: str) -> str:
+    """Returns the id of the trial that a user names by its id or by its number: ``3`` is ``t0003``."""
+    number = text.lower().removeprefix("t")
+    return name_of(int(number)) if number.isascii() and number.isdecimal() else text
+
+
 @dataclass
 class TrialLog:
     """The state of a trial after all lines so far."""

@@ -13,12 +13,14 @@ from typing import Any
 
 from autogan_ray.base.errors import ConfigError, GenotypeError, NotFoundError, ResultsError, nearest
 from autogan_ray.config.study import StudyConfig
+from autogan_ray.results.genotypes import find_genotype
 from autogan_ray.results.retrained import RETRAINED
 from autogan_ray.results.study_tables import Study
+from autogan_ray.results.trial_log import trial_meant
 from autogan_ray.retraining.job import Job
 from autogan_ray.spaces.genotype import Genotype
 from autogan_ray.spaces.load import load_space, space_of
-from autogan_ray.spaces.published import is_published, load_genotype
+from autogan_ray.spaces.published import is_published
 from autogan_ray.spaces.space import SearchSpace
 from autogan_ray.study.study_file import read_spaces
 
@@ -33,10 +35,10 @@ def wanted_jobs(
 
     Args:
         study: where the results belong, and whose trials are retrained.
-        trial: ``best`` or a trial's id; None where only ``genotypes`` are wanted.
+        trial: ``best``, or a trial's id or number; None where only ``genotypes`` are wanted.
         top: with ``best``, the number of trials to retrain, from the best downwards.
-        genotypes: shipped names, files, or ``random``: a random genotype for each seed, drawn from the space of the
-            best trial, or from the study's space where nothing was searched.
+        genotypes: shipped names, files, ids of this study (or RESULTS:ID of another), or ``random``: a random genotype
+            for each seed, drawn from the space of the best trial, or from the study's space where nothing was searched.
         seeds: number of jobs for each genotype; their seeds count from 0.
         config: the study's configuration with the recipe as ``[retrain]``.
 
@@ -54,14 +56,31 @@ def wanted_jobs(
             for seed in range(seeds):
                 jobs.append(maker.job("retrain", f"trial {row['trial_id']}", genotype, seed, row["trial_id"], model))
     for name in genotypes:
-        for seed in range(seeds):
-            if name == RANDOM:
-                genotype = maker.space.random(maker.image_size, seed)
-                jobs.append(maker.job(RANDOM, f"random {seed}", genotype, seed))
-            else:
-                source = "published" if is_published(name) else "user"
-                jobs.append(maker.job(source, Path(name).stem, _genotype_named(name), seed))
+        if name == RANDOM:
+            drawn = [(seed, maker.space.random(maker.image_size, seed)) for seed in range(seeds)]
+            jobs += [maker.job(RANDOM, f"random {seed}", genotype, seed) for seed, genotype in drawn]
+        else:
+            jobs += _jobs_named(maker, study, name, seeds)
     return jobs
+
+
+def _jobs_named(maker: _JobMaker, study: Study, name: str, seeds: int) -> list[Job]:
+    """The jobs of a shipped name, a file or an id; what the study's own trials found counts as searched."""
+    try:
+        genotype, folder = find_genotype(name, [study.folder])
+    except NotFoundError as error:
+        raise NotFoundError(f"{error}; or 'random' for random genotypes") from error
+    if folder is None:
+        source = "published" if is_published(name) else "user"
+        return [maker.job(source, Path(name).stem, genotype, seed) for seed in range(seeds)]
+    id_, scored = genotype.genotype_id, study.genotypes
+    own = scored[scored["genotype_id"] == id_] if folder.resolve() == study.folder.resolve() else scored[:0]
+    if own.empty:
+        space = read_spaces(folder).get(genotype.space)
+        return [maker.job("user", id_, genotype, seed, space=space) for seed in range(seeds)]
+    trial_id = own["first_trial_id"].iloc[0]
+    model = json.loads(study.trials.set_index("trial_id").loc[trial_id, "config_json"])["model"]
+    return [maker.job("retrain", f"trial {trial_id}", genotype, seed, trial_id, model) for seed in range(seeds)]
 
 
 class _JobMaker:
@@ -91,27 +110,24 @@ class _JobMaker:
         seed: int,
         trial_id: str | None = None,
         model: dict[str, Any] | None = None,
+        space: SearchSpace | None = None,
     ) -> Job:
-        """A job with its folder. ``model``: None takes the best trial's settings ``[model]``, else the study's.
+        """A job with its folder.
+
+        Args:
+            model: None takes the best trial's settings ``[model]``, else the study's.
+            space: None takes the study's space of the name that the genotype gives, else the shipped one.
 
         Raises GenotypeError for a genotype that cannot make the study's images.
         """
         stored = {space.name: space for space in self._spaces.values()}
-        space = stored.get(genotype.space) or space_of(genotype)
+        space = space or stored.get(genotype.space) or space_of(genotype)
         try:
             genotype = space.resized(genotype, self.image_size)
         except GenotypeError as error:
             raise GenotypeError(f"{name}: {error}") from error
         job = Job(source, name, genotype, space, seed, trial_id, model or self._model, self._config, Path())
         return replace(job, folder=self._study.folder / RETRAINED / job.evaluation_id)
-
-
-def _genotype_named(name: str) -> Genotype:
-    """The genotype of a shipped name or a file. Raises NotFoundError or GenotypeError."""
-    try:
-        return load_genotype(name)
-    except NotFoundError as error:
-        raise NotFoundError(f"{error}; or 'random' for random genotypes") from error
 
 
 def _trials(study: Study, trial: str, top: int) -> list[Any]:
@@ -122,7 +138,7 @@ def _trials(study: Study, trial: str, top: int) -> list[Any]:
         raise ResultsError(f"study {str(study.folder)!r} has no scored trial yet; name a network by --genotype")
     if trial == BEST:
         return [row for _, row in scored.head(top).iterrows()]
-    rows = scored[scored["trial_id"] == trial]
+    rows = scored[scored["trial_id"] == trial_meant(trial)]
     if rows.empty:
         hint = nearest(trial, [BEST, *scored["trial_id"]])
         raise ResultsError(f"no scored trial {trial!r} in {str(study.folder)!r}; {hint}")
