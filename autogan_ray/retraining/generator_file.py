@@ -19,11 +19,11 @@ from autogan_ray.config.sections import ComputeConfig
 from autogan_ray.nets.compute import configured
 from autogan_ray.nets.gan import Generator
 from autogan_ray.nets.shape import Shape
+from autogan_ray.results.retrained import GENERATOR
 from autogan_ray.spaces.genotype import Genotype
 from autogan_ray.spaces.space import SearchSpace
 
 FORMAT = "autogan_ray.generator/1"
-GENERATOR = "generator.safetensors"
 
 
 def save_generator(file: Path, generator: nn.Module, genotype: Genotype, space: SearchSpace, shape: Shape) -> None:
@@ -38,6 +38,11 @@ def save_generator(file: Path, generator: nn.Module, genotype: Genotype, space: 
     save_file(state, str(file), metadata=header)
 
 
+def generator_file(place: str | Path) -> Path:
+    """Returns the file of a retrained generator, of which the file or the folder of its retraining is given."""
+    return Path(place) / GENERATOR if Path(place).is_dir() else Path(place)
+
+
 def load_generator(file: str | Path) -> Generator:
     """Builds a retrained generator from its file, or from the folder that its retraining left.
 
@@ -46,7 +51,7 @@ def load_generator(file: str | Path) -> Generator:
 
     Raises ResultsError for a file that is absent, torn, or no generator of this project.
     """
-    file = Path(file) / GENERATOR if Path(file).is_dir() else Path(file)
+    file = generator_file(file)
     header = _read_header(file)
     genotype, space = Genotype.from_dict(header["genotype"]), SearchSpace.from_dict(header["space"], str(file))
     shape = header["shape"] | {"class_shares": tuple(header["shape"].get("class_shares", ()))}

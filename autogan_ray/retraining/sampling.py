@@ -2,18 +2,36 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
 
 from autogan_ray.base.errors import ConfigError, ResultsError
+from autogan_ray.base.files import replace_text
 from autogan_ray.base.folders import check_writable
 from autogan_ray.config.overrides import relocate
-from autogan_ray.config.study import StudyConfig
-from autogan_ray.retraining.generator_file import load_generator
+from autogan_ray.config.study import StudyConfig, differences
+from autogan_ray.retraining.generator_file import generator_file, load_generator
+from autogan_ray.retraining.grid import save_grid
+
+FORMAT = "autogan_ray.images/1"
+REQUEST = "images.json"
+"""Beside images: which generator drew them, and from which random stream."""
+GRID = "grid.png"
+_TOGETHER = 256
+"""Images that are drawn at once."""
 
 
 def write_images(checkpoint: Path, num: int, out: Path, seed: int, label: int | None) -> int:
-    """Draws ``num`` images and writes them to ``out`` as 8-bit PNG files; returns their number.
+    """Draws ``num`` images and writes them to ``out`` as 8-bit PNG files; returns how many were not there yet.
+
+    A folder holds the images of one request: ``images.json`` says of which. The same request completes what an
+    interrupted one left, bit for bit on the same machine. ``grid.png`` shows the first images, 64 at most.
 
     Args:
         checkpoint: the generator's file, or the folder of its retraining.
@@ -21,11 +39,10 @@ def write_images(checkpoint: Path, num: int, out: Path, seed: int, label: int | 
         label: the class of all images; None draws classes as often as they occur in the data.
 
     Raises:
-        ResultsError: ``checkpoint`` is no generator of this project.
+        ResultsError: ``checkpoint`` is no generator of this project; ``out`` holds other images, or anything else.
         ConfigError: the generator has no class ``label``; nothing can be written to ``out``.
     """
     import torch
-    from PIL import Image
 
     from autogan_ray.training.streams import layer_noise, stream, stream_seed, to_uint8
 
@@ -35,17 +52,60 @@ def write_images(checkpoint: Path, num: int, out: Path, seed: int, label: int | 
         rule = f"its classes are 0 to {classes - 1}" if classes else "it is not class-conditional"
         raise ConfigError(f"--class {label}: {checkpoint} has no such class; {rule}")
     z = generator.latents.draw(num, stream(seed, "generate"), label)
-    check_writable(out, "--out")
-    out.mkdir(parents=True, exist_ok=True)
-    done = 0
-    for index, batch in enumerate(z.split(256)):
+    digest = hashlib.sha256(generator_file(checkpoint).read_bytes()).hexdigest()
+    _begin(out, {"format": FORMAT, "generator_sha256": digest, "num": num, "seed": seed, "class": label}, checkpoint)
+    files = [out / f"{index:06}.png" for index in range(num)]
+    missing = {file for file in files if not file.is_file()}
+    for index, batch in enumerate(z.split(_TOGETHER)):
+        names = files[index * _TOGETHER :][: len(batch)]
+        if missing.isdisjoint(names):
+            continue
         with torch.no_grad(), layer_noise(stream_seed(seed, "generate noise", index), torch.device("cpu")):
             images = to_uint8(generator(batch)).numpy()
-        for image in images:
-            pixels = image[0] if len(image) == 1 else image.transpose(1, 2, 0)
-            Image.fromarray(pixels).save(out / f"{done:06}.png")
-            done += 1
-    return done
+        for file, image in zip(names, images, strict=True):
+            if file in missing:
+                _write_png(file, image)
+    if missing or not (out / GRID).is_file():
+        first = np.stack([_read_png(file) for file in files[:64]])
+        save_grid(out / f".{GRID}", torch.from_numpy(first) / 127.5 - 1)
+        (out / f".{GRID}").replace(out / GRID)
+    return len(missing)
+
+
+def _begin(out: Path, request: dict[str, Any], checkpoint: Path) -> None:
+    """Makes a folder that holds the images of one request, or finds it.
+
+    Raises ResultsError for a folder that holds anything else, ConfigError for one that cannot be written to.
+    """
+    check_writable(out, "--out")
+    file = out / REQUEST
+    if not file.is_file():
+        if out.is_dir() and any(out.glob("[!.]*")):
+            raise ResultsError(f"{out} is not empty and does not say whose images it holds; choose another --out")
+        out.mkdir(parents=True, exist_ok=True)
+        replace_text(file, json.dumps({**request, "generator": str(checkpoint.absolute())}, indent=2) + "\n")
+        return
+    try:
+        stored = json.loads(file.read_text(encoding="utf-8"))
+        changed = differences({key: stored.get(key) for key in request}, request)
+    except (ValueError, AttributeError) as error:
+        raise ResultsError(f"{file} is damaged ({error}); choose another --out") from error
+    if changed:
+        listed = "\n  ".join([*changed, f"generator: {stored.get('generator')}"])
+        raise ResultsError(f"{out} holds other images, which stay as they are; choose another --out:\n  {listed}")
+
+
+def _write_png(file: Path, image: np.ndarray) -> None:
+    """Writes one image [C, H, W] in one step, so that an interrupt leaves no half of a file."""
+    temporary = file.with_name(f".{file.name}")
+    Image.fromarray(image[0] if len(image) == 1 else image.transpose(1, 2, 0)).save(temporary, format="PNG")
+    temporary.replace(file)
+
+
+def _read_png(file: Path) -> np.ndarray:
+    """Reads one image, [C, H, W]."""
+    pixels = np.asarray(Image.open(file))
+    return pixels[None] if pixels.ndim == 2 else pixels.transpose(2, 0, 1)
 
 
 def score_again(checkpoint: Path, num: int | None, overrides: Sequence[str] = ()) -> tuple[str, float | None, int]:

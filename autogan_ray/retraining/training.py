@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,7 +19,9 @@ from autogan_ray.metrics.scores import final_scores
 from autogan_ray.nets.cost.count import genotype_cost
 from autogan_ray.nets.gan import Discriminator, Generator, Latents
 from autogan_ray.nets.shape import Shape
-from autogan_ray.retraining.generator_file import GENERATOR, save_generator
+from autogan_ray.results.retrained import GENERATOR, GENOTYPE
+from autogan_ray.retraining.generator_file import save_generator
+from autogan_ray.retraining.grid import save_grid
 from autogan_ray.retraining.job import Job
 from autogan_ray.spaces.blocks import FixedPart
 from autogan_ray.training.checkpoint import STATE, load_state, save_state
@@ -115,7 +116,7 @@ class Retraining:
         job, measure, folder = self.job, self.measure, self.job.folder
         folder.mkdir(parents=True, exist_ok=True)
         save_generator(folder / GENERATOR, generator, job.genotype, job.space, self.shape)
-        (folder / "genotype.json").write_text(job.genotype.to_json(), encoding="utf-8")
+        (folder / GENOTYPE).write_text(job.genotype.to_json(), encoding="utf-8")
         save_grid(folder / "samples.png", self.sample(generator, 64))
         cost = genotype_cost(job.space, self.shape, job.genotype)
         fakes = self.final.features(generator, self.latents)
@@ -148,16 +149,3 @@ class Retraining:
         with layer_noise(stream_seed(self.evaluator.protocol.seed, "sample noise"), self.loop.device):
             images: Tensor = generator(z.to(self.loop.device)).cpu()
         return images
-
-
-def save_grid(file: Path, images: Tensor) -> None:
-    """Writes images [N, C, H, W] in [-1, 1] as a PNG of eight columns.
-
-    Small images are enlarged by a whole factor, to about 512 px across all columns.
-    """
-    from torchvision.utils import make_grid, save_image
-
-    columns = 8
-    factor = max(1, 512 // (columns * images.shape[-1]))
-    large = images.repeat_interleave(factor, dim=2).repeat_interleave(factor, dim=3)
-    save_image(make_grid(large, nrow=columns, padding=2, normalize=True, value_range=(-1, 1)), file)

@@ -12,7 +12,8 @@ from torch.utils._pytree import tree_map
 
 from autogan_ray.config.study import load_study_config
 from autogan_ray.metrics.measure import prepare
-from autogan_ray.retraining.generator_file import GENERATOR, load_generator
+from autogan_ray.results.retrained import GENERATOR
+from autogan_ray.retraining.generator_file import load_generator
 from autogan_ray.retraining.job import Job
 from autogan_ray.retraining.training import Retraining
 from autogan_ray.search.record import SearchRecord
