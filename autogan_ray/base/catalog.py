@@ -24,21 +24,23 @@ class Kind:
         label: the kind's name in messages.
         package: the package that holds the files.
         ending: of the files' names, such as ``.toml``.
+        given_to: the options and verbs that take a name of the kind.
         folder: inside the package; empty for the package itself.
     """
 
     label: str
     package: str
     ending: str
+    given_to: str
     folder: str = ""
 
 
 KINDS: Mapping[str, Kind] = MappingProxyType(
     {
-        "space": Kind("search space", "searchspaces", ".toml"),
-        "study": Kind("study", "studies", ".toml"),
-        "recipe": Kind("recipe", "studies", ".toml", "recipes"),
-        "genotype": Kind("genotype", "searchspaces", ".json", "genotypes"),
+        "space": Kind("search space", "searchspaces", ".toml", "--space, verb spaces"),
+        "study": Kind("study", "studies", ".toml", "verb run, --study"),
+        "recipe": Kind("recipe", "studies", ".toml", "--recipe", "recipes"),
+        "genotype": Kind("genotype", "searchspaces", ".json", "--genotype, verb genotypes", "genotypes"),
     }
 )
 
@@ -74,16 +76,19 @@ def read(kind: str, name_or_path: str | Path) -> Document:
         kind: a key of ``KINDS``.
         name_or_path: a path where it has a path separator or the kind's ending, else a shipped name.
 
-    Raises NotFoundError for what is neither; the message lists the nearest shipped names.
+    Raises NotFoundError for what is neither; the message lists the nearest shipped names, and says of what other kind
+    the name is.
     """
     spec, text = KINDS[kind], str(name_or_path)
     if isinstance(name_or_path, Path) or "/" in text or "\\" in text or text.endswith(spec.ending):
         return _read_file(spec, Path(text))
     shipped = _shipped(spec)
     if text not in shipped:
+        others = [f"a {other.label} ({other.given_to})" for other in KINDS.values() if text in _shipped(other)]
+        named = f", which is {' and '.join(others)}" if others else ""
         hint = nearest(text, shipped)
         raise NotFoundError(
-            f"unknown {spec.label} {text!r}; {hint} (a file of your own: give its path, ending {spec.ending})"
+            f"unknown {spec.label} {text!r}{named}; {hint} (a file of your own: give its path, ending {spec.ending})"
         )
     origin = "/".join(part for part in (spec.package, spec.folder, text + spec.ending) if part)
     return Document(text, shipped[text].read_text(encoding="utf-8"), origin)

@@ -41,6 +41,10 @@ class ResultsError(UserError):
     """A results folder or table that is missing or not of this project's form."""
 
 
+_LISTED = 20
+"""Of more known names, a message lists so many."""
+
+
 def nearest(name: str, known: Iterable[str]) -> str:
     """The end of a message on an unknown name: the known names that are most like it, else all known names.
 
@@ -51,4 +55,5 @@ def nearest(name: str, known: Iterable[str]) -> str:
     close = difflib.get_close_matches(name, names, n=3)
     if close:
         return "did you mean " + " or ".join(repr(match) for match in close) + "?"
-    return "known: " + ", ".join(names) if names else "none is known"
+    more = f", and {len(names) - _LISTED} more" if len(names) > _LISTED else ""
+    return "known: " + ", ".join(names[:_LISTED]) + more if names else "none is known"

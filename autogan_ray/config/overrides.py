@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Sequence
 from typing import Any
 
@@ -25,12 +26,28 @@ def parse_override(text: str) -> tuple[str, Any]:
         raise ConfigError(f"--set {text!r}: write it as key=value, such as --set optim.lr_g=0.001")
     known = dotted_names(StudyConfig)
     if key not in known and not key.startswith("sweep."):
-        same = [name for name in known if name.rpartition(".")[2] == key]
-        raise ConfigError(f"--set {text!r}: no setting {key!r}; {nearest(same[0] if same else key, same or known)}")
+        raise ConfigError(f"--set {text!r}: no setting {key!r}; {_nearest_settings(key, known)}")
     try:
         return key, parse_toml(f"v = {raw.strip()}", "", ConfigError)["v"]
     except ConfigError:
         return key, raw.strip()
+
+
+def _nearest_settings(key: str, known: Sequence[str]) -> str:
+    """The end of a message on an unknown key: the settings that are like it, also by their names alone.
+
+    >>> _nearest_settings("lr", ["optim.lr_g", "retrain.lr_g", "seed"])
+    "did you mean 'optim.lr_g' or 'retrain.lr_g'?"
+    """
+    own = {name: name.rpartition(".")[2] for name in known}
+    like = [key] if key in own.values() else difflib.get_close_matches(key, set(own.values()), n=3)
+    same = [repr(name) for name in known if own[name] in like]
+    if same:
+        return f"did you mean {' or '.join(same)}?"
+    if difflib.get_close_matches(key, known):
+        return nearest(key, known)
+    sections = dict.fromkeys(name.partition(".")[0] for name in known if "." in name)
+    return f"the sections are {', '.join(sections)}; run --dry-run --json shows all settings"
 
 
 def relocate(values: dict[str, Any], overrides: Sequence[str]) -> None:
