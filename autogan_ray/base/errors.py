@@ -41,6 +41,10 @@ class ResultsError(UserError):
     """A results folder or table that is missing or not of this project's form."""
 
 
+class AlreadyThereError(ResultsError):
+    """What is asked for is there already, and ``--resume`` goes on with it: the command line adds the command."""
+
+
 _LISTED = 20
 """Of more known names, a message lists so many."""
 

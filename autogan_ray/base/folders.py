@@ -7,6 +7,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from autogan_ray.base.errors import ConfigError
+from autogan_ray.base.provenance import without_secrets
 
 
 def check_writable(folder: Path, option: str) -> None:
@@ -65,4 +66,5 @@ def _check_with_fsspec(storage: str) -> None:
 
 def _refused(storage: str, error: Exception) -> ConfigError:
     reason = " ".join(str(error).split())[:300]
-    return ConfigError(f"--storage {storage}: nothing can be written there ({reason}); choose another place")
+    said = f"--storage {storage}: nothing can be written there ({reason}); choose another place"
+    return ConfigError(without_secrets(said))

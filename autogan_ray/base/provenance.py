@@ -1,9 +1,10 @@
-"""Where a result comes from: versions of packages, commit, GPU."""
+"""Where a result comes from: versions of packages, commit, GPU; and what of a command may be written down."""
 
 from __future__ import annotations
 
 import json
 import platform
+import re
 import subprocess
 from importlib import metadata
 from pathlib import Path
@@ -12,6 +13,18 @@ _PACKAGES = (
     *("torch", "torchvision", "ray", "optuna", "torch-fidelity", "numpy", "pandas", "pyarrow", "pydantic"),
     "scikit-learn",
 )
+
+_LOGIN = re.compile(r"(?<=://)[^/?#\s]*@")
+_SECRET = re.compile(r"([?&][^=&\s]*(?:secret|token|password|key|sig)[^=&\s]*=)[^&#\s]+", re.IGNORECASE)
+
+
+def without_secrets(text: str) -> str:
+    """The text with ``***`` for the logins of URIs and for the values of their parameters that are secret by name.
+
+    >>> without_secrets("s3://user:password@bucket/runs?secret_key=abc&region=x")
+    's3://***@bucket/runs?secret_key=***&region=x'
+    """
+    return _SECRET.sub(r"\1***", _LOGIN.sub("***@", text))
 
 
 def packages_json() -> str:

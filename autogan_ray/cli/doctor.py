@@ -11,7 +11,7 @@ import click
 
 from autogan_ray.base.errors import UserError
 from autogan_ray.base.machine import usable_cpus
-from autogan_ray.cli import options
+from autogan_ray.cli import commands, options
 from autogan_ray.cli.run import resolve_study
 
 if TYPE_CHECKING:
@@ -48,6 +48,8 @@ def doctor(study: str | None, gpus: int, overrides: tuple[str, ...], out: Path) 
     click.echo(f"CPUs       {usable_cpus()} that this process may use, {plan.slots} trials side by side")
     click.echo(f"disk       {free:.0f} GiB free")
     click.echo("missing    " + ("\n           ".join(problems) if problems else "nothing"))
+    if not problems:
+        click.echo(f"run it by  {commands.as_verb('run')}")
     raise SystemExit(1 if problems else 0)
 
 

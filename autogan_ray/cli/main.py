@@ -11,13 +11,15 @@ from __future__ import annotations
 import functools
 import importlib
 import pkgutil
+import shlex
 import sys
 from typing import Any
 
 import click
 
 from autogan_ray import cli
-from autogan_ray.base.errors import UserError, nearest
+from autogan_ray.base.errors import AlreadyThereError, UserError, nearest
+from autogan_ray.cli.commands import PROGRAM, again, keep_typed, program
 
 
 @functools.cache
@@ -26,17 +28,33 @@ def verbs() -> dict[str, click.Command]:
     modules = [importlib.import_module(f"{cli.__name__}.{entry.name}") for entry in pkgutil.iter_modules(cli.__path__)]
     members = [member for module in modules for member in vars(module).values()]
     commands = [member for member in members if isinstance(member, click.Command) and member is not main]
+    for command in commands:
+        command.context_class = _Context
     return {str(command.name): command for command in commands}
+
+
+class _Context(click.Context):
+    """The context of a verb or of all, whose usage names the program that was called."""
+
+    @property
+    def command_path(self) -> str:
+        return shlex.join(program(self.info_name if self.parent else None))
 
 
 class _Verbs(click.Group):
     """The group of all verbs; a mistake of the user becomes one message and exit code 2, whichever verb raised it."""
+
+    context_class = _Context
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return sorted(verbs())
 
     def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
         return verbs().get(name)
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        keep_typed(ctx, args)
+        return super().parse_args(ctx, args)
 
     def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
         if args and not args[0].startswith("-") and args[0] not in verbs():
@@ -47,7 +65,8 @@ class _Verbs(click.Group):
         try:
             return super().invoke(ctx)
         except UserError as error:
-            raise _Mistake(str(error)) from error
+            way_on = f":\n  {again('--resume')}" if isinstance(error, AlreadyThereError) else ""
+            raise _Mistake(str(error) + way_on) from error
         except KeyboardInterrupt as interrupt:
             click.echo(": ".join(["interrupted", *map(str, interrupt.args)]), err=True)
             ctx.exit(130)
@@ -65,5 +84,4 @@ def main() -> None:
 
 def script(verb: str) -> None:
     """Makes a script of one verb: ``python studies/run_study.py …`` is ``autogan-ray run …``."""
-    sys.argv.insert(1, verb)  # also for the command that a study records as typed
-    main(prog_name="autogan-ray")
+    main([verb, *sys.argv[1:]], prog_name=PROGRAM)

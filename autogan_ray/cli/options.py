@@ -1,9 +1,7 @@
-"""Options and arguments that several verbs have, each declared once; and what was typed."""
+"""Options and arguments that several verbs have, each declared once."""
 
 from __future__ import annotations
 
-import shlex
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,9 +15,28 @@ OUT = "results"
 
 study = click.argument("study", required=False)
 results = click.argument("results", type=click.Path(path_type=Path))
-checkpoint = click.argument("checkpoint", type=click.Path(path_type=Path))
-gpus = click.option("--gpus", type=click.IntRange(min=0), default=0, show_default=True, help="GPUs to use.")
 as_json = click.option("--json", "as_json", is_flag=True)
+
+
+class Count(click.IntRange):
+    """A whole number, called so in messages."""
+
+    name = "whole number"
+
+    def get_metavar(self, *_: Any, **__: Any) -> str:
+        return "N"
+
+
+class Number(click.FloatRange):
+    """A number, called so in messages."""
+
+    name = "number"
+
+    def get_metavar(self, *_: Any, **__: Any) -> str:
+        return "X"
+
+
+gpus = click.option("--gpus", type=Count(min=0), default=0, show_default=True, help="GPUs to use.")
 
 
 def out(**more: Any) -> Decorator:
@@ -29,7 +46,7 @@ def out(**more: Any) -> Decorator:
 
 def seed(**more: Any) -> Decorator:
     """The seed of everything random."""
-    return click.option("--seed", type=click.IntRange(min=0), **more)
+    return click.option("--seed", type=Count(min=0), **more)
 
 
 def settings(text: str) -> Decorator:
@@ -42,6 +59,15 @@ def resume(text: str) -> Decorator:
     return click.option("--resume", is_flag=True, help=text)
 
 
-def typed_command() -> str:
-    """The command line as it was typed, for the record."""
-    return shlex.join(["autogan-ray", *sys.argv[1:]])
+def study_folder(asked: Path) -> Path:
+    """Returns a study's folder; for a study's name, its folder in ``results/``, and says so."""
+    named = Path(OUT) / asked
+    if is_study(asked) or not is_study(named):
+        return asked
+    click.echo(f"taking {named}", err=True)
+    return named
+
+
+def is_study(folder: Path) -> bool:
+    """Returns whether a folder holds a study, however far it came."""
+    return any((folder / name).is_file() for name in ("studies.parquet", "study.json"))

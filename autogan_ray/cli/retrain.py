@@ -10,7 +10,7 @@ import click
 
 from autogan_ray.base.errors import ConfigError, UserError
 from autogan_ray.base.machine import usable_cpus
-from autogan_ray.cli import options
+from autogan_ray.cli import commands, options
 from autogan_ray.cli.text import evaluation_table, number
 
 if TYPE_CHECKING:
@@ -24,11 +24,11 @@ if TYPE_CHECKING:
 @options.results
 @click.option("--study", help="For a new folder RESULTS: data and metric of this study; nothing is searched.")
 @click.option("--recipe", help="Published training settings: see the verb recipes; or a file.")
-@click.option("--trial", help="'best' or a trial's id (default best, unless --genotype is given).")
-@click.option("--top", type=click.IntRange(min=1), default=1, show_default=True, help="With best: so many trials.")
-@click.option("--genotype", "genotypes", multiple=True, help="A published name, a file, or 'random'; repeatable.")
-@click.option("--seeds", type=click.IntRange(min=1), default=1, show_default=True, help="Runs of each genotype.")
-@click.option("--kimg", type=click.FloatRange(min=0, min_open=True), help="Length of training.")
+@click.option("--trial", help="'best', or a trial's id or number (default best, unless --genotype is given).")
+@click.option("--top", type=options.Count(min=1), default=1, show_default=True, help="With best: so many trials.")
+@click.option("--genotype", "genotypes", multiple=True, help="A shipped name, a file, an id, or 'random'; repeatable.")
+@click.option("--seeds", type=options.Count(min=1), default=1, show_default=True, help="Runs of each genotype.")
+@click.option("--kimg", type=options.Number(min=0, min_open=True), help="Length of training.")
 @click.option("--discriminator", type=click.Choice(["derived", "fixed"]), help="fixed: the published protocol.")
 @options.gpus
 @options.settings("Change a retrain.* setting, or where files lie.")
@@ -55,6 +55,8 @@ def retrain(
     from autogan_ray.study.plan import gpu_shortage
     from autogan_ray.study.study_file import check_same_data
 
+    if study is None:
+        results = options.study_folder(results)
     shortage = gpu_shortage(gpus)
     if shortage:
         raise ConfigError(shortage)
@@ -103,7 +105,7 @@ def _begin_unsearched(folder: Path, name: str, overrides: Sequence[str], gpus: i
     plan = make_plan(study, folder, gpus)
     check_writable(folder, "RESULTS")
     measure = _prepare(study, gpus)
-    about = new_about(plan, measure, options.typed_command(), status="unsearched")
+    about = new_about(plan, measure, commands.typed(), status="unsearched")
     folder.mkdir(parents=True, exist_ok=True)
     write_about(folder, about)
     write_tables(folder, about, TrialLogs(folder))
@@ -151,7 +153,7 @@ def _train(jobs: Sequence[Job], measure: Measure, study: Study, gpus: int, recip
     try:
         finished = _train_all(jobs, measure, devices, resume, study)
     except KeyboardInterrupt:
-        raise KeyboardInterrupt("the same command with --resume goes on") from None
+        raise KeyboardInterrupt(f"go on with\n  {commands.again('--resume')}") from None
     if finished:
         click.echo("")
         _print_comparison(study.folder, measure, finished, driver_device(gpus))
@@ -218,7 +220,10 @@ def _print_comparison(folder: Path, measure: Measure, results: Sequence[dict[str
     click.echo(f"floor: {metric} {number(floor(measure, device))}, one half of the real images against the other")
     click.echo(f"({half} images each; the networks are scored with {fakes}: a distance falls with the count,")
     click.echo("so they can pass it)")
-    click.echo(f"\nsamples and generator in {Path(rows[0]['samples_path']).parent}")
+    generator = Path(rows[0]["samples_path"]).parent
+    click.echo(f"\nsamples and generator in {generator}; go on with")
+    click.echo("  " + commands.command("generate", generator, "--out", generator / "images"))
+    click.echo("  " + commands.command("evaluate", generator))
 
 
 def _recipe_of(row: dict[str, Any]) -> str:

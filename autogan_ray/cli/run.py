@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from autogan_ray.base.errors import ConfigError, ResultsError
-from autogan_ray.cli import options
+from autogan_ray.cli import commands, options
 from autogan_ray.cli.text import clock, number, relaxation_label, trial_table
 
 if TYPE_CHECKING:
@@ -25,8 +25,8 @@ _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 @click.command()
 @options.study
 @options.gpus
-@click.option("--gpus-per-trial", type=click.FloatRange(min=0, min_open=True), help="Share of a GPU, or a number.")
-@click.option("--trials", type=click.IntRange(min=1), help="Number of trials; with --resume also more than before.")
+@click.option("--gpus-per-trial", type=options.Number(min=0, min_open=True), help="Share of a GPU, or a number.")
+@click.option("--trials", type=options.Count(min=1), help="Number of trials; with --resume also more than before.")
 @click.option("--name", help="Name of the study's folder.")
 @options.out(default=options.OUT, show_default=True)
 @click.option("--storage", help="Path or URI for checkpoints that all nodes can reach.")
@@ -35,7 +35,7 @@ _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 @options.settings("Change a setting; repeatable.")
 @click.option("--space", "spaces", multiple=True, help="Search these spaces only; repeatable.")
 @click.option("--time-budget", help="End after so long: 90s, 30m, 8h.")
-@click.option("--max-gpu-hours", type=click.FloatRange(min=0, min_open=True), help="End after so many GPU hours.")
+@click.option("--max-gpu-hours", type=options.Number(min=0, min_open=True), help="End after so many GPU hours.")
 @options.resume("Go on with the study in the folder; what failed is tried again.")
 @click.option("--dry-run", is_flag=True, help="Show the resolved study and what is missing; run nothing.")
 def run(
@@ -51,10 +51,13 @@ def run(
     **changes: Any,
 ) -> None:
     """Run a STUDY: a shipped name or a file (default: cifar10 with GPUs, digits without)."""
+    from autogan_ray.base import catalog
     from autogan_ray.study.plan import default_study
 
     if study is None:
         click.echo(f"no study named: taking {default_study(gpus)!r} ({'with' if gpus else 'no'} GPUs)")
+    elif study not in catalog.names("study") and options.is_study(Path(study)):
+        raise ConfigError(_how_to_resume(Path(study)))
     config = resolve_study(study, gpus, **changes)
     budget_s = _budget_s(time_budget, max_gpu_hours, gpus)
     plan, data = _checked_plan(config, out, gpus, address)
@@ -66,7 +69,7 @@ def run(
         if not unfinished:
             click.echo(f"study {config.name!r} is complete already")
             _mend_tables(plan.folder, about)
-            raise SystemExit(0 if _print_summary(plan.folder) else 1)
+            raise SystemExit(0 if _print_summary(plan.folder, gpus) else 1)
         click.echo(
             f"study {config.name!r} is complete but for trials that failed or were lost, which are run again: "
             f"{', '.join(unfinished)}"
@@ -149,6 +152,17 @@ def _checked_plan(config: StudyConfig, out: Path, gpus: int, address: str | None
     return plan, data.described() if data else config.data.source
 
 
+def _how_to_resume(folder: Path) -> str:
+    """The message on a study's folder where a study is wanted."""
+    from autogan_ray.study.study_file import read_about
+
+    try:
+        recorded = str(read_about(folder)["command"])
+    except (OSError, ValueError, KeyError):
+        return f"{str(folder)!r} is a study's folder; give the study's name or file, with --resume"
+    return f"{str(folder)!r} is a study's folder; go on with it by its own command:\n  {commands.resumed(recorded)}"
+
+
 def _earlier_run(plan: Plan, resume: bool, address: str | None) -> dict[str, Any] | None:
     """What ``study.json`` says of an earlier run to go on with; None for a new study.
 
@@ -212,14 +226,13 @@ def _run(
         measure = measure_against(images, metrics, driver_device(plan.gpus))
         check_networks(plan, images.image_size, images.channels)
         click.echo(_header(plan, images.described(), dashboard) + "\n")
-        run_options = Options(address, storage, budget_s, options.typed_command())
+        run_options = Options(address, storage, budget_s, commands.typed())
         outcome = run_study(plan, measure, run_options, _Progress(plan), about)
     click.echo("")
-    scored = _print_summary(plan.folder)
+    scored = _print_summary(plan.folder, plan.gpus)
     if outcome.interrupted:
-        click.echo(
-            f"\nnot all trials are done; what is done is in {plan.folder}: the same command with --resume goes on"
-        )
+        click.echo(f"\nnot all trials are done; what is done is in {plan.folder}; go on with")
+        click.echo(f"  {commands.again('--resume')}")
         return 0 if outcome.over_budget else 130
     return 0 if scored else 1
 
@@ -241,7 +254,7 @@ def _header(plan: Plan, data: str, dashboard: str | None) -> str:
         f"folder     {plan.folder}",
     ]
     if dashboard:
-        lines.append(f"dashboard  http://{dashboard}   (its token: ray get-auth-token)")
+        lines.append(f"dashboard  http://{dashboard}   (its token: {commands.installed('ray')} get-auth-token)")
     return "\n".join(lines)
 
 
@@ -320,7 +333,7 @@ def _cost_estimate(plan: Plan) -> str:
     return f"{whole:g} kimg without pruning; at least {whole * share:.4g} kimg ({share:.0%}) with ASHA"
 
 
-def _print_summary(folder: Path) -> bool:
+def _print_summary(folder: Path, gpus: int) -> bool:
     """Prints the trials, the best genotype, and how to go on; returns False where no trial has a score."""
     from autogan_ray.results.decidedness import decidedness
     from autogan_ray.results.drawing import draw
@@ -345,9 +358,10 @@ def _print_summary(folder: Path) -> bool:
     for symptom in symptoms(best.records, int(study.studies["max_evaluations"].iloc[0]), space):
         click.echo(f"warning: {symptom}")
     click.echo(f"\ntables in {folder}; go on with")
-    click.echo(f"  python studies/retrain.py {folder}")
-    click.echo(f"  autogan-ray show {folder} {best.trial_id}")
-    click.echo(f"  python -c \"import pandas as pd; print(pd.read_parquet('{folder}/trials.parquet'))\"")
+    trials = json.dumps(str(folder / "trials.parquet"), ensure_ascii=False)
+    click.echo("  " + commands.command("retrain", folder, *(["--gpus", str(gpus)] if gpus else [])))
+    click.echo("  " + commands.command("show", folder, best.trial_id))
+    click.echo("  " + commands.python(f"import pandas as pd; print(pd.read_parquet({trials}))"))
     return True
 
 
@@ -361,6 +375,5 @@ def _print_failures(logs: TrialLogs) -> None:
     for reason, trials in reasons.items():
         click.echo(f"\nfailed: {', '.join(trials)}: {reason}")
     if reasons:
-        click.echo(
-            "(the whole message: column error_message of trials.parquet; the same command with --resume tries again)"
-        )
+        again = commands.again("--resume")
+        click.echo(f"(the whole message: column error_message of trials.parquet) try again with\n  {again}")

@@ -8,11 +8,12 @@ import math
 import textwrap
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from autogan_ray.cli import options
+from autogan_ray.cli import commands, options
 from autogan_ray.cli.text import table
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("name", required=False)
-@click.option("--image-size", type=int, default=32, show_default=True)
+@click.option("--image-size", type=options.Count(min=1), default=32, show_default=True)
 @options.as_json
 def spaces(name: str | None, image_size: int, as_json: bool) -> None:
     """List the search spaces, or the decisions of one (a name, G/D, or a file)."""
@@ -148,13 +149,13 @@ def _decision_lines(decisions: Sequence[Decision], width: int) -> list[str]:
 
 @click.command()
 @click.argument("name", required=False)
-@click.option("--image-size", type=click.IntRange(min=1), help="Side in pixels (default: the genotype's own).")
-@click.option("--channels", type=click.IntRange(min=1), help="Of G (default: as published; 256 for a file).")
-@click.option("--channels-d", type=click.IntRange(min=1), help="Of D (default: half of G's).")
-@click.option("--latent", type=click.IntRange(min=1), help="Length of z (default: as published; 120 for a file).")
+@click.option("--image-size", type=options.Count(min=1), help="Side in pixels (default: the genotype's own).")
+@click.option("--channels", type=options.Count(min=1), help="Of G (default: as published; 256 for a file).")
+@click.option("--channels-d", type=options.Count(min=1), help="Of D (default: half of G's).")
+@click.option("--latent", type=options.Count(min=1), help="Length of z (default: as published; 120 for a file).")
 @options.as_json
 def genotypes(name: str | None, as_json: bool, **sizes: int | None) -> None:
-    """List the published genotypes, or draw one (a name or a file) with what it costs."""
+    """List the published genotypes, or draw one (a name, a file, or an id of a study in results/) with its cost."""
     if name is not None:
         _print_genotype(name, as_json=as_json, **sizes)
     elif any(value is not None for value in sizes.values()):
@@ -165,10 +166,11 @@ def genotypes(name: str | None, as_json: bool, **sizes: int | None) -> None:
 
 def _print_genotypes(as_json: bool) -> None:
     """Prints every shipped genotype with its cost as published, and every published score with its protocol."""
+    from autogan_ray.spaces.load import space_of
     from autogan_ray.spaces.published import all_published
 
     entries = all_published()
-    costs = {entry.name: _cost(entry.genotype, *_widths(entry)) for entry in entries}
+    costs = {entry.name: _cost(space_of(entry.genotype), entry.genotype, *_widths(entry)) for entry in entries}
     if as_json:
         click.echo(json.dumps([_entry(entry) | costs[entry.name] for entry in entries], indent=2))
         return
@@ -209,14 +211,15 @@ def _widths(entry: Published) -> tuple[int, int, int]:
     return entry.about.channels_g, entry.about.channels_d, entry.about.latent_dim
 
 
-def _cost(genotype: Genotype, channels_g: int, channels_d: int, latent_dim: int) -> dict[str, dict[str, int]]:
+def _cost(
+    space: SearchSpace, genotype: Genotype, channels_g: int, channels_d: int, latent_dim: int
+) -> dict[str, dict[str, int]]:
     """Parameters and multiply-accumulates of one image for both networks, where images have three channels."""
     from autogan_ray.nets.cost.count import genotype_cost
     from autogan_ray.nets.shape import Shape
-    from autogan_ray.spaces.load import space_of
 
     shape = Shape(genotype.image_size, 3, channels_g, channels_d, latent_dim)
-    return _by_network(genotype_cost(space_of(genotype), shape, genotype))
+    return _by_network(genotype_cost(space, shape, genotype))
 
 
 def _print_genotype(
@@ -240,16 +243,20 @@ def _print_genotype(
     image size or the length of z.
     """
     from autogan_ray.results.drawing import draw
+    from autogan_ray.results.genotypes import find_genotype
+    from autogan_ray.results.study_tables import list_studies
     from autogan_ray.spaces.load import space_of
-    from autogan_ray.spaces.published import is_published, load_genotype, load_published
+    from autogan_ray.spaces.published import is_published, load_published
+    from autogan_ray.study.study_file import read_spaces
 
     published = load_published(name) if is_published(name) else None
     wide, narrow, length = _widths(published) if published else (256, 128, 120)
-    stored = load_genotype(name)
-    genotype = space_of(stored).resized(stored, image_size or stored.image_size)
+    stored, study = find_genotype(name, list_studies(Path(options.OUT)))
+    space = (study and read_spaces(study).get(stored.space)) or space_of(stored)
+    genotype = space.resized(stored, image_size or stored.image_size)
     narrow = channels_d or (max(1, channels // 2) if channels else narrow)
     wide, length = channels or wide, latent or length
-    cost = _cost(genotype, wide, narrow, length)
+    cost = _cost(space, genotype, wide, narrow, length)
     if as_json:
         settings = {"channels": wide, "channels_d": narrow, "latent_dim": length}
         click.echo(json.dumps({"name": name, **settings, "genotype": genotype.to_dict(), **cost}, indent=2))
@@ -282,4 +289,5 @@ def recipes(as_json: bool) -> None:
         widths = f"{values.channels_g}/{values.channels_d}"
         rows.append((name, f"{recipe.image_size} px", f"{values.kimg:g}", batches, widths, recipe.description))
     click.echo(table(("recipe", "images", "kimg", "batch D/G", "width G/D", "description"), rows))
-    click.echo("\nuse one by autogan-ray retrain RESULTS --genotype NAME --recipe NAME; a file of your own: its path")
+    used = commands.command("retrain", "RESULTS", "--genotype", "NAME", "--recipe", "NAME")
+    click.echo(f"\nuse one by {used}; a file of your own: its path")

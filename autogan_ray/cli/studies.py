@@ -8,8 +8,8 @@ from typing import Any
 
 import click
 
-from autogan_ray.base.errors import ResultsError, nearest
-from autogan_ray.cli import options
+from autogan_ray.base.errors import NotFoundError, ResultsError, nearest
+from autogan_ray.cli import commands, options
 from autogan_ray.cli.text import evaluation_table, number, table, trial_table
 
 
@@ -51,7 +51,8 @@ def list_(folder: Path | None, as_json: bool) -> None:
 @click.argument("trial", required=False)
 @options.as_json
 def show(results: Path, trial: str | None, as_json: bool) -> None:
-    """Show a study's trials, or one TRIAL (an id, or best) with its genotype."""
+    """Show a study's trials, or one TRIAL (its id or number, or best) or genotype (its id)."""
+    results = options.study_folder(results)
     if trial is None:
         _show_study(results, as_json)
     else:
@@ -72,7 +73,9 @@ def _show_study(results: Path, as_json: bool) -> None:
     metric = str(study.studies["metric"].iloc[0])
     status = str(study.studies["status"].iloc[0])
     left = status == "running" and not is_held(results)
-    click.echo(f"{study.name}: {status}" + (", but no process here runs it: its command with --resume goes on" * left))
+    click.echo(f"{study.name}: {status}" + ", but no process here runs it" * left)
+    if left or status == "interrupted":
+        click.echo(f"its command goes on:\n  {commands.resumed(str(study.studies['command'].iloc[0]))}")
     logs = TrialLogs(results)
     if len(logs):
         click.echo(trial_table(logs, metric))
@@ -83,12 +86,13 @@ def _show_study(results: Path, as_json: bool) -> None:
 
 
 def _show_trial(results: Path, trial: str, as_json: bool) -> None:
-    """Prints settings, curve, warnings and best genotype of one trial. Raises ResultsError for an unknown id."""
+    """Prints settings, curve, warnings and best genotype of one trial, or a genotype; ResultsError for neither."""
     from autogan_ray.results.decidedness import decidedness
     from autogan_ray.results.drawing import draw
+    from autogan_ray.results.genotypes import is_id
     from autogan_ray.results.study_tables import load_study
     from autogan_ray.results.symptoms import symptoms
-    from autogan_ray.results.trial_log import TrialLogs
+    from autogan_ray.results.trial_log import TrialLogs, trial_meant
     from autogan_ray.spaces.genotype import Genotype
     from autogan_ray.study.study_file import read_spaces
 
@@ -96,9 +100,15 @@ def _show_trial(results: Path, trial: str, as_json: bool) -> None:
     logs = {log.trial_id: log for log in TrialLogs(results)}
     if trial == "best":
         trial = str(study.best["trial_id"])
-    if trial not in logs:
-        raise ResultsError(f"no trial {trial!r} in {results}; {nearest(trial, ['best', *logs])}")
-    log = logs[trial]
+    if trial_meant(trial) not in logs:
+        unknown = f"no trial {trial!r} in {results}; {nearest(trial, ['best', *logs])}"
+        if not is_id(trial):
+            raise ResultsError(unknown)
+        try:
+            return _show_genotype(results, trial, as_json)
+        except NotFoundError as error:
+            raise ResultsError(f"{unknown}; {error}") from error
+    log = logs[trial := trial_meant(trial)]
     if as_json:
         click.echo(json.dumps({"trial": log.about, "status": log.status, "evaluations": log.records}, indent=2))
         return
@@ -117,6 +127,22 @@ def _show_trial(results: Path, trial: str, as_json: bool) -> None:
     if log.best is not None:
         click.echo(f"\nbest at evaluation {log.best['evaluation']}, {decidedness(log.best['decisions'])}")
         click.echo(draw(Genotype.from_dict(log.best["genotype"])))
+
+
+def _show_genotype(results: Path, asked: str, as_json: bool) -> None:
+    """Prints a genotype, and where the study scored it. Raises NotFoundError where the study has none of this id."""
+    from autogan_ray.results.drawing import draw
+    from autogan_ray.results.genotypes import genotype_by_id
+    from autogan_ray.results.store import read_rows
+
+    genotype, _ = genotype_by_id(asked, [results])
+    if as_json:
+        click.echo(genotype.to_json())
+        return
+    click.echo(draw(genotype))
+    for row in read_rows(results, "history"):
+        if row["genotype_id"] == genotype.genotype_id:
+            click.echo(f"trial {row['trial_id']}, evaluation {row['evaluation']}: {number(row['fid_derived'])}")
 
 
 def _print_settings(config: dict[str, Any]) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 
-from autogan_ray.base.errors import ResultsError
+from autogan_ray.base.errors import AlreadyThereError
 from autogan_ray.base.files import replace_text
 from autogan_ray.base.processes import end_with_parent
 from autogan_ray.metrics.measure import Measure
@@ -37,11 +37,13 @@ def run_jobs(
         resume: take finished jobs as they are, and go on with the checkpoints of the others.
         on_end: called in this thread when a job ends, with its result or its error.
 
-    Raises ResultsError where a job's folder holds a retraining already and ``resume`` is not set.
+    Raises AlreadyThereError where a job's folder holds a retraining already and ``resume`` is not set.
     """
     for job in jobs:
         if job.folder.exists() and not resume:
-            raise ResultsError(f"{job.folder} holds this retraining already; go on with --resume, or change --kimg")
+            raise AlreadyThereError(
+                f"{job.folder} holds this retraining already; go on with --resume, or change --kimg"
+            )
     context = multiprocessing.get_context("spawn")
 
     def started() -> ProcessPoolExecutor:

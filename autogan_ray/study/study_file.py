@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from autogan_ray.base import provenance
-from autogan_ray.base.errors import ResultsError, UserError
+from autogan_ray.base.errors import AlreadyThereError, ResultsError, UserError
 from autogan_ray.base.files import replace_text
 from autogan_ray.config.study import StudyConfig, differences
 from autogan_ray.metrics.extractors.registry import metric_label
@@ -135,7 +135,9 @@ def check_folder(
         about |= {"dataset": study.data.source, "config_json": config_json}
     _check_spaces_unchanged(about, folder, spaces or {})
     if not resume:
-        raise ResultsError(f"{folder} holds this very study already; go on with --resume, or choose another --name")
+        raise AlreadyThereError(
+            f"{folder} holds this very study already; go on with --resume, or choose another --name"
+        )
     return about
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import shutil
 from pathlib import Path
 
@@ -43,6 +44,11 @@ def test_names_become_rows_with_their_source(retrained: Path) -> None:
     assert rows["source"].to_dict() == {"autogan-a": "published", "biggan": "published", "random 0": "random"}
     assert rows["fid"].notna().all() and (rows["n_fake"] == 256).all()
     study = ag.load_study(retrained)
+    typed = shlex.split(study.studies["command"].iloc[0])
+    assert typed[typed.index("-m") :][:4] == ["-m", "autogan_ray", "retrain", "compare"] and typed[-2:] == [
+        "--seeds",
+        "1",
+    ]
     assert study.studies["status"].iloc[0] == "unsearched" and study.trials.empty and study.name == "compare"
     log = (retrained.parent / "log.txt").read_text()
     assert "autogan-a: FD (classifier)" in log and "biggan: FD (classifier)" in log and "untrained" in log
@@ -55,7 +61,10 @@ def test_an_interrupted_retraining_says_how_to_go_on(retrained: Path, monkeypatc
 
     monkeypatch.setattr("autogan_ray.cli.retrain._train_all", interrupted)
     found = ask("retrain", str(retrained), *TINY, "--genotype", "dcgan")
-    assert found.exit_code == 130 and "interrupted: the same command with --resume goes on" in found.output
+    assert found.exit_code == 130 and "interrupted: go on with\n" in found.output
+    assert found.output.endswith(
+        shlex.join(["retrain", str(retrained), *TINY, "--genotype", "dcgan", "--resume"]) + "\n"
+    )
 
 
 def test_a_torn_study_file_is_a_message_and_no_traceback(retrained: Path, tmp_path: Path) -> None:
