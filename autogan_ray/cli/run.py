@@ -37,6 +37,7 @@ _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 @click.option("--time-budget", help="End after so long: 90s, 30m, 8h.")
 @click.option("--max-gpu-hours", type=options.Number(min=0, min_open=True), help="End after so many GPU hours.")
 @options.resume("Go on with the study in the folder; what failed is tried again.")
+@click.option("--new", is_flag=True, help="With --resume: begin the study where there is none yet.")
 @click.option("--dry-run", is_flag=True, help="Show the resolved study and what is missing; run nothing.")
 def run(
     study: str | None,
@@ -47,6 +48,7 @@ def run(
     time_budget: str | None,
     max_gpu_hours: float | None,
     resume: bool,
+    new: bool,
     dry_run: bool,
     **changes: Any,
 ) -> None:
@@ -59,11 +61,12 @@ def run(
     elif study not in catalog.names("study") and options.is_study(Path(study)):
         raise ConfigError(_how_to_resume(Path(study)))
     config = resolve_study(study, gpus, **changes)
+    may_begin = new or not resume or out / config.name == Path(options.OUT) / _own_name(study, gpus)
     budget_s = _budget_s(time_budget, max_gpu_hours, gpus)
     plan, data = _checked_plan(config, out, gpus, address)
     if dry_run:
-        raise SystemExit(_print_plan(plan, data, resume))
-    about = _earlier_run(plan, resume, address)
+        raise SystemExit(_print_plan(plan, data, resume, may_begin))
+    about = _earlier_run(plan, resume, may_begin, address)
     if about and about["status"] == "complete":
         unfinished = _unfinished_trials(plan)
         if not unfinished:
@@ -152,6 +155,16 @@ def _checked_plan(config: StudyConfig, out: Path, gpus: int, address: str | None
     return plan, data.described() if data else config.data.source
 
 
+def _own_name(study: str | None, gpus: int) -> str:
+    """The name that a study's file gives it."""
+    from autogan_ray.base import catalog
+    from autogan_ray.base.value import parse_toml
+    from autogan_ray.study.plan import default_study
+
+    document = catalog.read("study", study or default_study(gpus))
+    return str(parse_toml(document.text, document.origin, ConfigError).get("name"))
+
+
 def _how_to_resume(folder: Path) -> str:
     """The message on a study's folder where a study is wanted."""
     from autogan_ray.study.study_file import read_about
@@ -163,10 +176,11 @@ def _how_to_resume(folder: Path) -> str:
     return f"{str(folder)!r} is a study's folder; go on with it by its own command:\n  {commands.resumed(recorded)}"
 
 
-def _earlier_run(plan: Plan, resume: bool, address: str | None) -> dict[str, Any] | None:
+def _earlier_run(plan: Plan, resume: bool, may_begin: bool, address: str | None) -> dict[str, Any] | None:
     """What ``study.json`` says of an earlier run to go on with; None for a new study.
 
-    Raises ConfigError where something is missing that a run cannot get by itself, ResultsError for a folder in use.
+    Raises ConfigError where something is missing that a run cannot get by itself, ResultsError for a folder in use, and
+    where no study is there and none may begin.
     """
     from autogan_ray.study.study_file import check_folder
 
@@ -174,7 +188,7 @@ def _earlier_run(plan: Plan, resume: bool, address: str | None) -> dict[str, Any
     for line in plan.missing:
         if fatal.get(line.partition(":")[0]):
             raise ConfigError(line)
-    return check_folder(plan.study, plan.folder, resume, plan.spaces)
+    return check_folder(plan.study, plan.folder, resume, plan.spaces, may_begin)
 
 
 def _unfinished_trials(plan: Plan) -> list[str]:
@@ -300,13 +314,13 @@ class _Progress:
         return f", about {clock(left * sum(wall_s) / len(wall_s) / self._slots)} left"
 
 
-def _print_plan(plan: Plan, data: str, resume: bool) -> int:
+def _print_plan(plan: Plan, data: str, resume: bool, may_begin: bool) -> int:
     """Prints the resolved study and what is missing; returns the exit code, 1 where something is."""
     from autogan_ray.study.study_file import check_folder
 
     missing = list(plan.missing)
     try:
-        check_folder(plan.study, plan.folder, resume, plan.spaces)
+        check_folder(plan.study, plan.folder, resume, plan.spaces, may_begin)
     except ResultsError as error:
         missing.append(f"folder: {error}")
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from autogan_ray.base import provenance
-from autogan_ray.base.errors import AlreadyThereError, ResultsError, UserError
+from autogan_ray.base.errors import AlreadyThereError, ResultsError, UserError, nearest
 from autogan_ray.base.files import replace_text
 from autogan_ray.config.study import StudyConfig, differences
 from autogan_ray.metrics.extractors.registry import metric_label
@@ -94,7 +94,11 @@ def check_same_data(about: Mapping[str, Any], data: ImageData, folder: Path) -> 
 
 
 def check_folder(
-    study: StudyConfig, folder: Path, resume: bool, spaces: Mapping[str, SearchSpace] | None = None
+    study: StudyConfig,
+    folder: Path,
+    resume: bool,
+    spaces: Mapping[str, SearchSpace] | None = None,
+    may_begin: bool = True,
 ) -> dict[str, Any] | None:
     """The content of ``study.json`` where an earlier run is to go on; None for a new folder.
 
@@ -104,14 +108,22 @@ def check_folder(
         resume: whether the user asked to go on with an earlier run.
         spaces: the spaces by name as they are now, which must be those that the study began with; None where nothing
             will be searched.
+        may_begin: whether a study may begin where there is none to go on with.
 
     Raises ResultsError: the folder holds a study of another configuration (the message shows the difference), or this
-    very study while ``resume`` is not set, or something that is no study; or a space has changed since.
+    very study while ``resume`` is not set, or something that is no study; or a space has changed since; or there is no
+    study and none may begin.
     """
     file = folder / STUDY_FILE
     if not file.is_file():
         if folder.is_dir() and any(folder.iterdir()):
             raise ResultsError(f"{folder} is not empty and holds no study; choose another --name or --out")
+        if not may_begin:
+            beside = nearest(folder.name, [other.parent.name for other in folder.parent.glob(f"*/{STUDY_FILE}")])
+            raise ResultsError(
+                f"--resume: there is no study {folder.name!r} in {folder.parent}, and it would be a new one; to begin "
+                f"it, add --new; {beside}"
+            )
         return None
     try:
         about = read_about(folder)

@@ -262,10 +262,32 @@ def test_a_study_goes_on_with_images_that_were_moved_and_with_no_others(no_ray: 
     assert changed.exit_code == 2 and "is not what it was when the study in results/smoke began" in changed.output
 
 
-def test_resuming_where_there_is_nothing_begins_the_study_and_says_so(no_ray: None) -> None:
-    found = ask("run", "smoke", "--name", "smokee", "--resume")
-    assert isinstance(found.exception, RayWasStarted) and "nothing to resume in results/smokee" in found.output
+def test_resuming_where_there_is_nothing_begins_the_study_of_the_default_folder_and_says_so(no_ray: None) -> None:
+    for named in ([], ["--name", "smoke", "--out", "results"]):
+        found = ask("run", "smoke", "--resume", *named)
+        assert isinstance(found.exception, RayWasStarted) and "nothing to resume in results/smoke" in found.output
     assert "nothing to resume" not in ask("run", "smoke").output
+
+
+@pytest.mark.parametrize("named", [["--name", "smokee"], ["--set", "name=smokee"], ["--out", "elsewhere"]])
+def test_resuming_a_name_that_is_not_there_begins_no_study_unless_new_is_given(named: list[str], no_ray: None) -> None:
+    study_in(Path("results/smoke"))
+    study_in(Path("elsewhere/smokey"))
+    place, near = ("elsewhere", "smokey") if "--out" in named else ("results", "smoke")
+    name = "smoke" if "--out" in named else "smokee"
+    message = f"--resume: there is no study '{name}' in {place}, and it would be a new one; to begin it, add --new; "
+    assert_refused(f"{message}did you mean '{near}'?", "run", "smoke", "--resume", *named)
+    dry = ask("run", "smoke", "--resume", "--dry-run", *named)
+    assert dry.exit_code == 1 and "missing    folder: --resume: there is no study" in dry.output
+    found = ask("run", "smoke", "--resume", "--new", *named)
+    assert isinstance(found.exception, RayWasStarted) and f"nothing to resume in {place}/{name}" in found.output
+
+
+def test_new_begins_no_study_anew(no_ray: None) -> None:
+    study_in(Path("results/smoke"))
+    assert_refused("holds this very study already", "run", "smoke", "--new")
+    found = ask("run", "smoke", "--new", "--resume")
+    assert isinstance(found.exception, RayWasStarted) and "nothing to resume" not in found.output
 
 
 def test_a_dry_run_says_that_the_folder_is_taken() -> None:
