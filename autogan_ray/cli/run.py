@@ -39,6 +39,7 @@ _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 @options.resume("Go on with the study in the folder; what failed is tried again.")
 @click.option("--new", is_flag=True, help="With --resume: begin the study where there is none yet.")
 @click.option("--dry-run", is_flag=True, help="Show the resolved study and what is missing; run nothing.")
+@click.option("--json", "as_json", is_flag=True, help="With --dry-run: every setting, as JSON.")
 def run(
     study: str | None,
     gpus: int,
@@ -50,14 +51,18 @@ def run(
     resume: bool,
     new: bool,
     dry_run: bool,
+    as_json: bool,
     **changes: Any,
 ) -> None:
     """Run a STUDY: a shipped name or a file (default: cifar10 with GPUs, digits without)."""
     from autogan_ray.base import catalog
     from autogan_ray.study.plan import default_study
 
+    if as_json and not dry_run:
+        raise ConfigError("--json shows a study, and runs none; give --dry-run as well")
     if study is None:
-        click.echo(f"no study named: taking {default_study(gpus)!r} ({'with' if gpus else 'no'} GPUs)")
+        taken = f"no study named: taking {default_study(gpus)!r} ({'with' if gpus else 'no'} GPUs)"
+        click.echo(taken, err=as_json)
     elif study not in catalog.names("study") and options.is_study(Path(study)):
         raise ConfigError(_how_to_resume(Path(study)))
     config = resolve_study(study, gpus, **changes)
@@ -65,7 +70,7 @@ def run(
     budget_s = _budget_s(time_budget, max_gpu_hours, gpus)
     plan, data = _checked_plan(config, out, gpus, address)
     if dry_run:
-        raise SystemExit(_print_plan(plan, data, resume, may_begin))
+        raise SystemExit(_print_plan(plan, data, resume, may_begin, as_json))
     about = _earlier_run(plan, resume, may_begin, address)
     if about and about["status"] == "complete":
         unfinished = _unfinished_trials(plan)
@@ -314,8 +319,9 @@ class _Progress:
         return f", about {clock(left * sum(wall_s) / len(wall_s) / self._slots)} left"
 
 
-def _print_plan(plan: Plan, data: str, resume: bool, may_begin: bool) -> int:
+def _print_plan(plan: Plan, data: str, resume: bool, may_begin: bool, as_json: bool) -> int:
     """Prints the resolved study and what is missing; returns the exit code, 1 where something is."""
+    from autogan_ray.config.toml import to_toml
     from autogan_ray.study.study_file import check_folder
 
     missing = list(plan.missing)
@@ -324,8 +330,12 @@ def _print_plan(plan: Plan, data: str, resume: bool, may_begin: bool) -> int:
     except ResultsError as error:
         missing.append(f"folder: {error}")
 
-    click.echo(json.dumps(plan.study.to_dict(), indent=2))
-    click.echo("\n" + _header(plan, data, None))
+    if as_json:
+        click.echo(json.dumps({"study": plan.study.to_dict(), "data": data, "missing": missing}, indent=2))
+        return 1 if missing else 0
+    click.echo(to_toml(plan.study))
+    click.echo("(what is not shown is as by default; everything: --json)\n")
+    click.echo(_header(plan, data, None))
     click.echo("\ncost       " + _cost_estimate(plan))
     click.echo("missing    " + ("\n           ".join(missing) if missing else "nothing"))
     return 1 if missing else 0

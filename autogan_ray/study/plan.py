@@ -60,8 +60,8 @@ def with_resources(study: StudyConfig, gpus: int, gpus_per_trial: float | None) 
         raise ConfigError(f"--gpus-per-trial {gpus_per_trial} without GPUs; give --gpus N as well")
     if share > gpus:
         raise ConfigError(f"--gpus-per-trial {share:g} is more than --gpus {gpus}; a trial would never start")
-    values = study.to_dict()
-    values["tune"]["gpus_per_trial"] = share
+    values = study.model_dump(mode="json", by_alias=True, exclude_unset=True)  # so that it is known what was set
+    values.setdefault("tune", {})["gpus_per_trial"] = share
     return StudyConfig.parse(values, "resources", ConfigError)
 
 

@@ -26,6 +26,8 @@ from autogan_ray.training.data import load_study_data
 from autogan_ray.tune.cluster import check_address
 from tests.training.images.pictures import folder
 
+ROOT = Path(__file__).parents[2]
+
 
 @pytest.fixture(autouse=True)
 def in_an_empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -290,6 +292,28 @@ def test_new_begins_no_study_anew(no_ray: None) -> None:
     assert isinstance(found.exception, RayWasStarted) and "nothing to resume" not in found.output
 
 
+@pytest.mark.parametrize("study", ["smoke", "digits", "cifar10"])
+def test_a_dry_run_prints_what_was_set_as_a_file_that_gives_the_same_study(study: str) -> None:
+    asked = ["run", study, "--dry-run", "--set", "optim.lr_g=0.0002", "--set", "description='\"a\" \\ é'"]
+    output = ask(*asked).output
+    text = output.partition("\n(what is not shown is as by default")[0]
+    Path("same.toml").write_text(text, encoding="utf-8")
+    whole = json.loads(ask(*asked, "--json").stdout)
+    assert load_study_config("same.toml").to_dict() == whole["study"]
+    assert "lr_g = 0.0002" in text and len(text.splitlines()) < 0.7 * len(
+        json.dumps(whole["study"], indent=1).splitlines()
+    )
+    assert "temperature_schedule" not in text and whole["study"]["search"]["temperature_schedule"]
+    given = [line.partition(" = ")[0] for line in Path(f"{ROOT}/studies/{study}.toml").read_text().splitlines()]
+    assert {key for key in given if key.isidentifier()} <= {line.partition(" = ")[0] for line in text.splitlines()}
+
+
+def test_json_of_a_dry_run_is_alone_on_stdout_and_of_a_run_refused() -> None:
+    found = ask("run", "--dry-run", "--json")
+    assert json.loads(found.stdout)["missing"] == [] and "taking 'digits'" in found.stderr
+    assert_refused("--json shows a study, and runs none; give --dry-run as well", "run", "smoke", "--json")
+
+
 def test_a_dry_run_says_that_the_folder_is_taken() -> None:
     study_in(Path("results/smoke"))
     found = ask("run", "smoke", "--dry-run")
@@ -355,7 +379,7 @@ def test_a_dry_run_shows_the_resolved_study_and_what_is_missing_on_any_machine()
     found = ask("run", "--gpus", "8", "--dry-run")
     assert found.exit_code == 1
     assert (
-        "taking 'cifar10'" in found.output and '"lr_arch_g"' in found.output and "8 trials side by side" in found.output
+        "taking 'cifar10'" in found.output and "lr_arch_g" in found.output and "8 trials side by side" in found.output
     )
     assert "data 'cifar10' is not in" in found.output and "GPUs: 8 asked for" in found.output
     assert not Path("results").exists()
@@ -365,9 +389,9 @@ def test_a_dry_run_shows_the_resolved_study_and_what_is_missing_on_any_machine()
 def test_overrides_and_options_reach_the_study() -> None:
     found = ask(
         "run", "digits", "--dry-run", "--trials", "3", "--seed", "9", "--name", "mine", "--set", "optim.lr_g=0.001",
-        "--space", "autogan/fixed", "--space", "adversarialnas",
+        "--space", "autogan/fixed", "--space", "adversarialnas", "--json",
     )  # fmt: skip
-    values = json.loads(found.output[found.output.index("{") : found.output.rindex("}") + 1])
+    values = json.loads(found.output)["study"]
     assert values["tune"]["num_trials"] == 3 and values["seed"] == 9 and values["name"] == "mine"
     assert values["optim"]["lr_g"] == 0.001 and "optim.lr_g" not in values["sweep"]
     assert values["sweep"]["space"]["choice"] == ["autogan/fixed", "adversarialnas"]

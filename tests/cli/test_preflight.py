@@ -33,7 +33,7 @@ def test_a_dry_run_tells_what_the_data_are_and_where_they_lie() -> None:
     there = f"imagefolder:{Path.cwd()}/d"
     told = "16 images of 16x16 px, colour, 2 classes; 16 of them looked at; left out: 2 of the split test"
     assert line == f"data       {there}: {told}"
-    assert f'"source": "{there}"' in result.output
+    assert f'source = "{there}"' in result.output
 
 
 def test_a_dry_run_ends_with_1_where_something_is_missing() -> None:

@@ -99,11 +99,7 @@ def test_the_size_of_own_images_is_found_for_the_check_and_of_missing_ones_left_
 
 def test_a_dry_run_shows_the_section_and_a_possible_limit_passes() -> None:
     found = CliRunner().invoke(main, ["run", "smoke", "--dry-run", "--set", "derive.max_params_g=100_000_000"])
-    assert found.exit_code == 0, found.output
-    assert (
-        json.loads(found.output[found.output.index("{") : found.output.rindex("}") + 1])["derive"]["max_params_g"]
-        == 10**8
-    )
+    assert found.exit_code == 0 and "[derive]\nmax_params_g = 100000000\n" in found.output, found.output
 
 
 def test_the_settings_are_a_trials_so_that_sweeps_and_tables_hold_them() -> None:
