@@ -247,12 +247,12 @@ def _print_genotype(
     from autogan_ray.results.study_tables import list_studies
     from autogan_ray.spaces.load import space_of
     from autogan_ray.spaces.published import is_published, load_published
-    from autogan_ray.study.study_file import read_spaces
+    from autogan_ray.study.study_file import read_space
 
     published = load_published(name) if is_published(name) else None
     wide, narrow, length = _widths(published) if published else (256, 128, 120)
     stored, study = find_genotype(name, list_studies(Path(options.OUT)))
-    space = (study and read_spaces(study).get(stored.space)) or space_of(stored)
+    space = (study and read_space(study, stored.space)) or space_of(stored)
     genotype = space.resized(stored, image_size or stored.image_size)
     narrow = channels_d or (max(1, channels // 2) if channels else narrow)
     wide, length = channels or wide, latent or length

@@ -22,7 +22,7 @@ from autogan_ray.spaces.genotype import Genotype
 from autogan_ray.spaces.load import load_space, space_of
 from autogan_ray.spaces.published import is_published
 from autogan_ray.spaces.space import SearchSpace
-from autogan_ray.study.study_file import read_spaces
+from autogan_ray.study.study_file import read_space, read_spaces
 
 RANDOM = "random"
 BEST = "best"
@@ -76,7 +76,7 @@ def _jobs_named(maker: _JobMaker, study: Study, name: str, seeds: int) -> list[J
     id_, scored = genotype.genotype_id, study.genotypes
     own = scored[scored["genotype_id"] == id_] if folder.resolve() == study.folder.resolve() else scored[:0]
     if own.empty:
-        space = read_spaces(folder).get(genotype.space)
+        space = read_space(folder, genotype.space)
         return [maker.job("user", id_, genotype, seed, space=space) for seed in range(seeds)]
     trial_id = own["first_trial_id"].iloc[0]
     model = json.loads(study.trials.set_index("trial_id").loc[trial_id, "config_json"])["model"]

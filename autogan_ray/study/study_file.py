@@ -191,6 +191,11 @@ def read_spaces(folder: Path) -> dict[str, SearchSpace]:
     return {name: SearchSpace.from_dict(values, f"{folder}, space {name!r}") for name, values in spaces}
 
 
+def read_space(folder: Path, name: str) -> SearchSpace | None:
+    """The space that a study searched, by the name its genotypes give it; None for another. Raises ResultsError."""
+    return next((space for space in read_spaces(folder).values() if space.name == name), None)
+
+
 def write_about(folder: Path, about: Mapping[str, Any]) -> None:
     """Replaces ``study.json`` in one step: with half a file, a study could not be resumed."""
     replace_text(folder / STUDY_FILE, json.dumps(about, indent=2) + "\n")

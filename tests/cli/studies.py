@@ -14,12 +14,15 @@ from autogan_ray.results.trial_log import TrialLogs, name_of
 from autogan_ray.retraining.generator_file import save_generator
 from autogan_ray.spaces.genotype import Genotype
 from autogan_ray.spaces.load import load_space
+from autogan_ray.spaces.space import SearchSpace
 from autogan_ray.study.study_file import write_about
 
 SPACE = load_space("autogan/fixed")
 
 
-def finished_study(folder: Path, command: str = "autogan-ray run smoke", status: str = "complete") -> list[Genotype]:
+def finished_study(
+    folder: Path, command: str = "autogan-ray run smoke", status: str = "complete", space: SearchSpace = SPACE
+) -> list[Genotype]:
     """A study ``smoke`` of two trials, the second better; returns their genotypes."""
     folder.mkdir(parents=True)
     config = resolve_study("smoke", 0).to_dict()
@@ -36,10 +39,10 @@ def finished_study(folder: Path, command: str = "autogan-ray run smoke", status:
         "max_evaluations": 3,
         "config_json": json.dumps(config),
         "wall_s": 1.0,
-        "spaces": {"autogan/fixed": SPACE.to_dict()},
+        "spaces": {"autogan/fixed": space.to_dict()},
     }
     write_about(folder, about)
-    logs, genotypes = TrialLogs(folder), [SPACE.random(8, seed) for seed in (0, 1)]
+    logs, genotypes = TrialLogs(folder), [space.random(8, seed) for seed in (0, 1)]
     for number, genotype in enumerate(genotypes):
         record = {
             "evaluation": 1,

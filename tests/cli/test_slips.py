@@ -146,6 +146,12 @@ def test_a_retrained_genotype_has_an_id_too(found: list[Genotype]) -> None:
     assert f"genotype {other.genotype_id}" in answer(f"genotypes {other.genotype_id}")
 
 
+def test_an_id_of_a_users_own_space_needs_its_file_no_more(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    mine = finished_study(Path("results/smoke"), space=SPACE.model_copy(update={"name": "mine"}))[0]
+    assert mine.space == "mine" and "generator: " in answer(f"genotypes {mine.genotype_id}")
+
+
 def test_an_id_that_is_not_there_names_the_folder_and_the_nearest(found: list[Genotype]) -> None:
     first = found[0].genotype_id
     wrong = first[:-1] + ("0" if first[-1] != "0" else "1")
@@ -173,14 +179,12 @@ def test_what_a_study_found_is_retrained_as_searched_with_its_trials_widths(foun
     from autogan_ray.results.study_tables import load_study
     from autogan_ray.retraining.wanted import wanted_jobs
 
-    finished_study(Path("other/smoke"))
-    retrained(Path("other/smoke"), seed=5)
-    random = SPACE.random(8, 5).genotype_id
+    theirs = finished_study(Path("other/smoke"), space=SPACE.model_copy(update={"name": "mine"}))[1].genotype_id
     study = load_study("results/smoke")
     config = StudyConfig.model_validate(study.config)
-    asked = [found[0].genotype_id[:6], f"other/smoke:{random}"]
+    asked = [found[0].genotype_id[:6], f"other/smoke:{theirs}"]
     own, other = wanted_jobs(study, trial=None, top=1, genotypes=asked, seeds=1, config=config)
     assert (own.source, own.name, own.trial_id, own.genotype) == ("retrain", "trial t0000", "t0000", found[0])
     (same,) = wanted_jobs(study, trial="0", top=1, genotypes=[], seeds=1, config=config)
     assert own == same
-    assert (other.source, other.name, other.trial_id) == ("user", random, None)
+    assert (other.source, other.name, other.trial_id, other.space.name) == ("user", theirs, None, "mine")
