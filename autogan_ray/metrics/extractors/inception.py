@@ -132,7 +132,7 @@ def _wanted() -> dict[str, Tensor]:
     import torch
     from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
 
-    class Empty(FeatureExtractorInceptionV3):  # type: ignore[misc]
+    class Empty(FeatureExtractorInceptionV3):
         """The network before it has loaded any weights."""
 
         def load_state_dict(self, *_: object, **__: object) -> None: ...
