@@ -53,7 +53,6 @@ def retrain(
     from autogan_ray.retraining.training import check_networks
     from autogan_ray.retraining.wanted import wanted_jobs
     from autogan_ray.study.plan import gpu_shortage
-    from autogan_ray.study.study_file import check_same_data
 
     if study is None:
         results = options.study_folder(results)
@@ -68,8 +67,7 @@ def retrain(
         config = _with_recipe(stored.config, recipe, kimg, discriminator, overrides)
         trial = trial or (None if genotypes else "best")
         jobs = wanted_jobs(stored, trial=trial, top=top, genotypes=genotypes, seeds=seeds, config=config)
-        measure = begun or _prepare(config, gpus)
-        check_same_data(stored.studies.iloc[0], measure.data, results)
+        measure = begun or _prepare(config, gpus, stored)
         check_networks(jobs, measure.data)
         check_writable(results, "RESULTS")
     except UserError:
@@ -132,12 +130,18 @@ def _with_recipe(
     return StudyConfig.parse(stored, "the study's configuration", ConfigError)
 
 
-def _prepare(study: StudyConfig, gpus: int) -> Measure:
-    from autogan_ray.metrics.measure import prepare
+def _prepare(study: StudyConfig, gpus: int, stored: Study | None = None) -> Measure:
+    """Data, extractor and real statistics. Raises ResultsError for other images than those of the ``stored`` study."""
+    from autogan_ray.metrics.measure import measure_against
     from autogan_ray.study.plan import driver_device
+    from autogan_ray.study.study_file import check_same_data
+    from autogan_ray.training.data import load_study_data
 
     click.echo("preparing data, extractor and the statistics of the real images (kept for the next time)")
-    return prepare(study.data, study.metrics, driver_device(gpus))
+    images = load_study_data(study.data, study.metrics)
+    if stored is not None:
+        check_same_data(stored.studies.iloc[0], images, stored.folder)  # before an extractor is trained on them
+    return measure_against(images, study.metrics, driver_device(gpus))
 
 
 def _train(jobs: Sequence[Job], measure: Measure, study: Study, gpus: int, recipe: str | None, resume: bool) -> int:

@@ -125,9 +125,10 @@ def score_again(checkpoint: Path, num: int | None, overrides: Sequence[str] = ()
     from autogan_ray.metrics.evaluation import Evaluator, Protocol
     from autogan_ray.metrics.extractors.registry import metric_label
     from autogan_ray.metrics.features import Extractor
-    from autogan_ray.metrics.measure import prepare
+    from autogan_ray.metrics.measure import measure_against
     from autogan_ray.results.study_tables import load_study
     from autogan_ray.study.study_file import check_same_data
+    from autogan_ray.training.data import load_study_data
 
     generator = load_generator(checkpoint)
     folder = next((parent for parent in checkpoint.resolve().parents if (parent / "studies.parquet").is_file()), None)
@@ -137,8 +138,9 @@ def score_again(checkpoint: Path, num: int | None, overrides: Sequence[str] = ()
     config = stored.config
     relocate(config, overrides)
     study = StudyConfig.parse(config, str(folder), ConfigError)
-    measure = prepare(study.data, study.metrics)
-    check_same_data(stored.studies.iloc[0], measure.data, folder)
+    images = load_study_data(study.data, study.metrics)
+    check_same_data(stored.studies.iloc[0], images, folder)  # before an extractor is trained on them
+    measure = measure_against(images, study.metrics)
     protocol = Protocol.of(study, num or study.metrics.n_fake_final)
     evaluator = Evaluator(Extractor(measure.extractor), measure.real, protocol, "cpu")
     score = evaluator.score(generator, generator.latents, kid=False)
