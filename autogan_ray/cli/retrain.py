@@ -207,6 +207,7 @@ def _print_comparison(folder: Path, measure: Measure, results: Sequence[dict[str
 
     from autogan_ray.metrics.extractors.registry import metric_label
     from autogan_ray.metrics.measure import floor
+    from autogan_ray.results.retrained import RETRAINED
     from autogan_ray.results.store import read_rows
 
     metric, rows = metric_label(measure.extractor.name), [result["row"] for result in results]
@@ -224,7 +225,7 @@ def _print_comparison(folder: Path, measure: Measure, results: Sequence[dict[str
     click.echo(f"floor: {metric} {number(floor(measure, device))}, one half of the real images against the other")
     click.echo(f"({half} images each; the networks are scored with {fakes}: a distance falls with the count,")
     click.echo("so they can pass it)")
-    generator = Path(rows[0]["samples_path"]).parent
+    generator = folder / RETRAINED / rows[0]["evaluation_id"]
     click.echo(f"\nsamples and generator in {generator}; go on with")
     click.echo("  " + commands.command("generate", generator, "--out", generator / "images"))
     click.echo("  " + commands.command("evaluate", generator))

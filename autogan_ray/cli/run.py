@@ -370,7 +370,8 @@ def _print_summary(folder: Path, gpus: int) -> bool:
 
     logs = TrialLogs(folder)
     study = load_study(folder)
-    click.echo(trial_table(logs, str(study.studies["metric"].iloc[0])))
+    own = study.studies.iloc[0]
+    click.echo(trial_table(logs, str(own["metric"]), int(own["grace_evaluations"])))
     _print_failures(logs)
     best = best_trial(logs)
     if best is None or best.best is None:
@@ -379,7 +380,7 @@ def _print_summary(folder: Path, gpus: int) -> bool:
     click.echo(f"\nbest: trial {best.trial_id}, {decidedness(best.best['decisions'])}")
     click.echo(draw(Genotype.from_dict(best.best["genotype"])))
     space = read_spaces(folder)[best.about["config"]["space"]]
-    for symptom in symptoms(best.records, int(study.studies["max_evaluations"].iloc[0]), space):
+    for symptom in symptoms(best.records, int(own["max_evaluations"]), space):
         click.echo(f"warning: {symptom}")
     click.echo(f"\ntables in {folder}; go on with")
     trials = json.dumps(str(folder / "trials.parquet"), ensure_ascii=False)

@@ -76,9 +76,12 @@ def _show_study(results: Path, as_json: bool) -> None:
     click.echo(f"{study.name}: {status}" + ", but no process here runs it" * left)
     if left or status == "interrupted":
         click.echo(f"its command goes on:\n  {commands.resumed(str(study.studies['command'].iloc[0]))}")
+    data = study.studies["data_read"].iloc[0]
+    if isinstance(data, str):
+        click.echo(f"data {data}")
     logs = TrialLogs(results)
     if len(logs):
-        click.echo(trial_table(logs, metric))
+        click.echo(trial_table(logs, metric, int(study.studies["grace_evaluations"].iloc[0])))
     retrained = read_rows(results, "evaluations")
     if retrained:
         click.echo("\nretrained from scratch")

@@ -36,14 +36,18 @@ def relaxation_label(config: Mapping[str, Any]) -> str:
     return search.get("relaxation") or (f"one path ({search['method']})" if "method" in search else "-")
 
 
-def trial_table(logs: Iterable[TrialLog], metric: str) -> str:
-    """All trials, best first, with their best evaluation, and whether its genotype is decided."""
+def trial_table(logs: Iterable[TrialLog], metric: str, grace: int) -> str:
+    """All trials, best first, with their best evaluation, and whether its genotype is decided.
+
+    Args:
+        grace: the evaluation of the first rung, at which all trials can be compared.
+    """
     from autogan_ray.results.decidedness import decidedness
 
     rows = []
     for log in sorted(logs, key=lambda log: (log.best["fid"] if log.best else float("inf"), log.trial_id)):
         best, config = log.best, log.about.get("config", {})
-        shown = best or (log.records[-1] if log.records else None)
+        shown, first = best or (log.records[-1] if log.records else None), log.scored_at(grace)
         rows.append(
             (
                 log.trial_id,
@@ -52,11 +56,13 @@ def trial_table(logs: Iterable[TrialLog], metric: str) -> str:
                 relaxation_label(config),
                 number(best and best["fid"]),
                 f"{best['evaluation']}/{len(log.records)}" if best else "-",
+                number(first and first["fid"]),
                 best["genotype_id"] if best else "-",
                 str(decidedness(shown["decisions"])).partition(" (")[0] if shown else "-",
             )
         )
-    return table(("trial", "status", "space", "relaxation", metric, "at/of", "genotype", "decisions"), rows)
+    titles = ("trial", "status", "space", "relaxation", metric, "at/of", f"at {grace}", "genotype", "decisions")
+    return table(titles, rows)
 
 
 def evaluation_table(rows: Sequence[dict[str, Any]], metric: str) -> str:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from autogan_ray.results.rows import Row, evaluation_row
+from autogan_ray.results.rows import Row, row_of
 from autogan_ray.results.store import is_lost, write_table
 
 RESULT = "result.json"
@@ -22,6 +23,17 @@ def read_result(folder: Path) -> dict[str, Any] | None:
     except (OSError, ValueError):
         return None
     return result if isinstance(result, dict) and isinstance(result.get("row"), dict) else None
+
+
+def evaluation_row(result: Mapping[str, Any], study_id: str) -> Row:
+    """Returns the row of ``evaluations`` for what a finished retraining left in its folder.
+
+    A result names its files; where the table names them, the way to them from the study's folder stands before.
+    """
+    row, files = result["row"], ("checkpoint_path", "samples_path")
+    place = Path(RETRAINED, row["evaluation_id"])
+    paths = {name: str(place / Path(row[name]).name) for name in files if row.get(name)}
+    return row_of("evaluations", row | paths | {"study_id": study_id})
 
 
 def retrained_rows(study: Path, study_id: str) -> list[Row]:

@@ -8,9 +8,11 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 from autogan_ray.results.drawing import draw
+from autogan_ray.results.paths import path_for_table
 from autogan_ray.results.schemas import TABLES, TIME
 from autogan_ray.results.trial_log import TrialLog
 from autogan_ray.spaces.genotype import Genotype
@@ -33,33 +35,36 @@ def as_time(seconds: float | None) -> datetime | None:
     return None if seconds is None else datetime.fromtimestamp(seconds, UTC)
 
 
-def trial_rows(study_id: str, logs: Iterable[TrialLog], planned: int, gpus_per_trial: float) -> list[Row]:
+def trial_rows(about: Mapping[str, Any], logs: Iterable[TrialLog], folder: Path) -> list[Row]:
     """Returns one row per trial, scored or not.
 
     Args:
-        planned: evaluations of a trial that runs to its end.
-        gpus_per_trial: the share of GPUs that each trial holds while it runs.
+        about: the content of ``study.json``.
+        folder: of the study, which paths are made relative to.
     """
-    return [_trial_row(study_id, log, planned, gpus_per_trial) for log in logs]
+    return [_trial_row(about, log, folder) for log in logs]
 
 
-def _trial_row(study_id: str, log: TrialLog, planned: int, gpus: float) -> Row:
+def _trial_row(about: Mapping[str, Any], log: TrialLog, folder: Path) -> Row:
     records, config = log.records, log.about.get("config", {})
     last = records[-1] if records else {}
-    sources = {"about": log.about, "config": config, "status": log.status, "best": log.best or {}, "last": last}
+    sources = {"about": log.about, "config": config, "status": log.status, "best": log.best, "last": last}
+    sources["first_rung"] = log.scored_at(int(about["grace_evaluations"]))
     read = {column.name: _value_at(sources, column.source) for column in TABLES["trials"].columns if column.source}
     computed = {
-        "study_id": study_id,
+        "study_id": about["study_id"],
         "trial_id": log.trial_id,
         "status": log.state,
         "evaluations": len(records),
-        "planned_evaluations": planned,
+        "planned_evaluations": int(about["max_evaluations"]),
         "restarts": max(0, log.status.get("starts", 0) - 1),
         "config_json": json.dumps(config, sort_keys=True),
-        "gpu_s": last["wall_s"] * gpus if last else None,
+        "gpu_s": last["wall_s"] * float(about.get("gpus_per_trial") or 0) if last else None,
         "eval_s": sum(record["eval_s"] for record in records) if records else None,
         "peak_mem_mib": max((record["peak_mem_mib"] for record in records), default=None),
     }
+    if read["checkpoint_path"] is not None:  # logs of earlier versions hold it absolute
+        read["checkpoint_path"] = path_for_table(folder, read["checkpoint_path"])
     return row_of("trials", read | computed)
 
 
@@ -145,8 +150,3 @@ def study_row(about: Mapping[str, Any], logs: Iterable[TrialLog]) -> Row:
     spent = sum(log.records[-1]["wall_s"] for log in logs if log.records)
     gpu_s = spent * float(about.get("gpus_per_trial") or 0.0)
     return row_of("studies", {**about, "best_trial_id": best and best.trial_id, "gpu_s": gpu_s})
-
-
-def evaluation_row(result: Mapping[str, Any], study_id: str) -> Row:
-    """Returns the row of ``evaluations`` for what a finished retraining left in its folder."""
-    return row_of("evaluations", result["row"] | {"study_id": study_id})

@@ -1,4 +1,4 @@
-"""The six result tables (schema 1), column by column: the interface between studies and pandas.
+"""The six result tables (schema 2), column by column: the interface between studies and pandas.
 
 Everything there is to say of a column stands in its one line: name, type, note and where its value comes from. To add
 a column whose value is recorded already, add its line here, and name it in ``tests/results/test_schemas.py``, which
@@ -16,9 +16,10 @@ import pyarrow as pa
 
 from autogan_ray.config.methods import METHODS
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 """It rises with a release that adds tables or columns. None is renamed or removed, or changes its type or meaning, so
-that older files and the notebooks that read them stay good."""
+that older files and the notebooks that read them stay good: what an older file lacks is read as null. New columns
+stand last."""
 
 TEXT, INT, FLOAT, BOOL = pa.string(), pa.int64(), pa.float64(), pa.bool_()
 TIME = pa.timestamp("us", tz="UTC")
@@ -32,8 +33,8 @@ class Column(NamedTuple):
         type: of its values, which may be null unless the column belongs to the key.
         note: unit, range or meaning where the name does not tell; ``description`` in the file's metadata.
         source: of a column of ``trials``, the dotted path at which :func:`~autogan_ray.results.rows.trial_rows` finds
-            the value: ``config``, ``status``, ``about`` of the trial, ``best`` or ``last`` record. Without it, the
-            value stands in the record or result under the column's own name, or ``rows.py`` computes it.
+            the value: ``config``, ``status``, ``about`` of the trial, ``best``, ``last`` or ``first_rung`` record.
+            Without it, the value stands in the record or result under the column's name, or ``rows.py`` computes it.
     """
 
     name: str
@@ -86,6 +87,7 @@ _CONFIG = "the resolved configuration"
 _ENDED = "UTC, when the evaluation ended"
 _EVALUATION = "from 1; the time axis of ASHA"
 _IS = "Inception Score, over its splits"
+_PATH = "relative to the study's folder for what lies in it, else absolute or a URI"
 
 _STUDIES = _table(
     "studies",
@@ -121,6 +123,12 @@ _STUDIES = _table(
     Column("best_trial_id", TEXT, "trial with the lowest fid_best; null while no trial has a score"),
     Column("wall_s", FLOAT),
     Column("gpu_s", FLOAT, _GPU_S),
+    # Since schema 2.
+    Column("channels", INT, "of the images: 1 or 3"),
+    Column("n_classes", INT, "classes that there are images of; 0 without labels"),
+    Column("n_images", INT, "images that the study uses"),
+    Column("data_source", TEXT, "where the images were read at the study's last run; paths are absolute"),
+    Column("data_read", TEXT, "what was read, in one line, and what was left out and why"),
 )
 
 _TRIALS = _table(
@@ -169,7 +177,15 @@ _TRIALS = _table(
     Column("device", TEXT, source="last.device"),
     Column("error_type", TEXT, source="status.error_type"),
     Column("error_message", TEXT, source="status.error_message"),
-    Column("checkpoint_path", TEXT, source="status.checkpoint_path"),
+    Column("checkpoint_path", TEXT, _PATH, source="status.checkpoint_path"),
+    # Since schema 2.
+    Column(
+        "fid_first_rung",
+        FLOAT,
+        "fid at the study's grace_evaluations, where ASHA has stopped no trial yet: settings are compared by it; null "
+        "where the trial did not come so far, or had diverged by then",
+        source="first_rung.fid",
+    ),
 )
 
 _HISTORY = _table(
@@ -269,8 +285,8 @@ _EVALUATIONS = _table(
     Column("params_g", INT, _PARAMS_G),
     Column("macs_g", INT, _MACS),
     Column("wall_s", FLOAT),
-    Column("checkpoint_path", TEXT),
-    Column("samples_path", TEXT),
+    Column("checkpoint_path", TEXT, _PATH),
+    Column("samples_path", TEXT, _PATH),
     Column("timestamp", TIME, _ENDED),
 )
 

@@ -137,7 +137,7 @@ def _metadata(table: pa.Table) -> dict[str, str]:
 
 
 def load_table(folder: Path, name: str) -> pa.Table:
-    """Reads a table as it is at one moment, even while it is being replaced.
+    """Reads a table as it is at one moment, even while it is being replaced; columns that an older file lacks are null.
 
     The file is opened once: pyarrow would open it twice, and break where it is replaced in between.
 
@@ -163,4 +163,11 @@ def load_table(folder: Path, name: str) -> pa.Table:
         raise ResultsError(f"{file} was not written by autogan-ray: its metadata has no {_VERSION}")
     if int(version) > SCHEMA_VERSION:
         raise ResultsError(f"{file} has schema {version}; this autogan-ray reads up to {SCHEMA_VERSION}: update it")
-    return table
+    return table if int(version) == SCHEMA_VERSION else _with_new_columns(table, TABLES[name].schema)
+
+
+def _with_new_columns(table: pa.Table, schema: pa.Schema) -> pa.Table:
+    """Returns a table of an older schema with the columns that came since, all null."""
+    there = set(table.schema.names)
+    columns = [table[field.name] if field.name in there else pa.nulls(len(table), field.type) for field in schema]
+    return pa.Table.from_arrays(columns, schema=schema.with_metadata(table.schema.metadata))

@@ -10,6 +10,7 @@ from typing import Any
 import pandas as pd
 
 from autogan_ray.base.errors import ResultsError, nearest
+from autogan_ray.results.paths import path_from_table
 from autogan_ray.results.store import load_table, table_file
 
 
@@ -73,6 +74,15 @@ class Study:
             raise ResultsError(f"study {str(self.folder)!r} has no best trial yet: none has a score")
         return best.iloc[0]
 
+    def path(self, path: str) -> str:
+        """Returns where a path of these tables leads: ``ag.load_generator(study.path(row["checkpoint_path"]))``.
+
+        Raises ResultsError for a null, which stands where nothing was left.
+        """
+        if not isinstance(path, str):
+            raise ResultsError(f"study {str(self.folder)!r}: no path is recorded there, but {path!r}")
+        return path_from_table(self.folder, path)
+
     def _own(self, column: str) -> Any:
         studies = self.studies
         if studies.empty:
@@ -89,6 +99,8 @@ def load_study(folder: str | Path) -> Study:
 
 def read_table(folder: Path, name: str) -> pd.DataFrame:
     """Reads a table just as ``pd.read_parquet`` does, at one moment even while it is being replaced.
+
+    Columns that a file of an older schema lacks are null.
 
     Raises ResultsError for an unknown table, a folder that is no study's, a damaged table, or one that a newer version
     wrote.

@@ -37,9 +37,8 @@ class Tables:
         """
         folder, listed, study_id = self._folder, list(logs), about["study_id"]
         provenance = {key: str(about.get(key)) for key in ("study_id", "git_commit", "packages_json", "command")}
-        planned, share = int(about["max_evaluations"]), float(about.get("gpus_per_trial") or 0)
         rows = {
-            "trials": trial_rows(study_id, listed, planned, share),
+            "trials": trial_rows(about, listed, folder),
             "genotypes": genotype_rows(study_id, listed, self._genotypes),
             "studies": [study_row(about, listed)],
         }

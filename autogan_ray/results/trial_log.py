@@ -69,6 +69,11 @@ class TrialLog:
         scored = [record for record in self.records if not record["diverged"]]
         return min(scored, key=lambda record: record["fid"], default=None)
 
+    def scored_at(self, evaluation: int) -> dict[str, Any] | None:
+        """The record of an evaluation; None where the trial did not come so far, or had diverged by then."""
+        record = self.evaluations.get(evaluation)
+        return None if record is None or record["diverged"] else record
+
     @property
     def state(self) -> str:
         return str(self.status.get("status", "pending"))

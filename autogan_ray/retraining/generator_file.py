@@ -64,7 +64,8 @@ def load_generator(file: str | Path) -> Generator:
 def _read_header(file: Path) -> dict[str, Any]:
     """Genotype, space and shape of a generator's file, as plain values. Raises ResultsError."""
     if not file.is_file():
-        raise ResultsError(f"generator file {str(file)!r} does not exist")
+        hint = "" if file.is_absolute() else "; a path of a table is relative to its study's folder: study.path(...)"
+        raise ResultsError(f"generator file {str(file)!r} does not exist{hint}")
     try:
         with safe_open(str(file), framework="pt") as opened:
             header = opened.metadata() or {}

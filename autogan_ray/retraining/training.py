@@ -29,6 +29,8 @@ from autogan_ray.training.data import ImageData
 from autogan_ray.training.loop import TrainLoop
 from autogan_ray.training.streams import layer_noise, stream_seed
 
+SAMPLES = "samples.png"
+
 
 def shape_of(job: Job, data: ImageData) -> Shape:
     """The shape of a job's networks: by the recipe, and by the search's settings where the recipe sets nothing.
@@ -117,7 +119,7 @@ class Retraining:
         folder.mkdir(parents=True, exist_ok=True)
         save_generator(folder / GENERATOR, generator, job.genotype, job.space, self.shape)
         (folder / GENOTYPE).write_text(job.genotype.to_json(), encoding="utf-8")
-        save_grid(folder / "samples.png", self.sample(generator, 64))
+        save_grid(folder / SAMPLES, self.sample(generator, 64))
         cost = genotype_cost(job.space, self.shape, job.genotype)
         fakes = self.final.features(generator, self.latents)
         return {
@@ -137,8 +139,8 @@ class Retraining:
             "params_g": cost["params_g"],
             "macs_g": cost["macs_g"],
             "wall_s": self.loop.spent_s,
-            "checkpoint_path": str(folder / GENERATOR),
-            "samples_path": str(folder / "samples.png"),
+            "checkpoint_path": GENERATOR,
+            "samples_path": SAMPLES,
             "timestamp": time.time(),
         }
 

@@ -47,9 +47,7 @@ def new_about(plan: Plan, measure: Measure, command: str, status: str = "running
         "name": study.name,
         "status": status,
         "created_at": time.time(),
-        "dataset": study.data.source,
-        "dataset_digest": measure.data.digest,
-        "image_size": measure.data.image_size,
+        **about_data(study, measure.data),
         "n_real": measure.real.statistics.count,
         "extractor": measure.extractor.name,
         "extractor_digest": measure.extractor.digest,
@@ -76,9 +74,23 @@ def new_about(plan: Plan, measure: Measure, command: str, status: str = "running
     }
 
 
+def about_data(study: StudyConfig, data: ImageData) -> dict[str, Any]:
+    """What ``study.json`` says of the images: where they lie now, and what was read there."""
+    return {
+        "dataset": study.data.source,
+        "dataset_digest": data.digest,
+        "image_size": data.image_size,
+        "channels": data.channels,
+        "n_classes": data.classes,
+        "n_images": len(data),
+        "data_source": provenance.without_secrets(study.data.source),
+        "data_read": provenance.without_secrets(data.described()),
+    }
+
+
 def _deciding(config: Mapping[str, Any]) -> dict[str, Any]:
-    """A study's configuration without the settings that do not decide its results."""
-    kept = {key: value for key, value in config.items() if key != "description"}
+    """A study's configuration without the settings, and names, that do not decide its results."""
+    kept = {key: value for key, value in config.items() if key not in ("name", "description")}
     kept["tune"] = {key: value for key, value in config["tune"].items() if key not in _RESOURCES}
     kept["data"] = {key: value for key, value in config["data"].items() if key not in _PLACES}
     return kept
@@ -102,7 +114,8 @@ def check_folder(
 ) -> dict[str, Any] | None:
     """The content of ``study.json`` where an earlier run is to go on; None for a new folder.
 
-    A study may be given more trials than it had. It is then an interrupted study, even if its trials had all ended.
+    A study may be given more trials than it had. It is then an interrupted study, even if its trials had all ended. It
+    may be called by another name, as its folder may have been renamed.
 
     Args:
         resume: whether the user asked to go on with an earlier run.
@@ -141,10 +154,9 @@ def check_folder(
             f"{folder} holds a study with another configuration, which stays as it is:\n  {listed}\n"
             "choose another --name, or resume with the settings it had"
         )
-    if study.data.source != about.get(
-        "dataset", study.data.source
-    ):  # moved: it is looked for at the new place from here on
-        about |= {"dataset": study.data.source, "config_json": config_json}
+    now = {"name": study.name, "dataset": study.data.source}
+    if any(about.get(key, value) != value for key, value in now.items()):  # renamed, or the images were moved
+        about |= now | {"config_json": config_json}
     _check_spaces_unchanged(about, folder, spaces or {})
     if not resume:
         raise AlreadyThereError(

@@ -94,9 +94,13 @@ class OptunaSearch(Searcher):
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         self._study, self._waiting, self._next = study, list(unfinished), first
         self._reported: dict[str, _ReportedTrial] = {}
+        storage = open_journal(journal)
+        # The study may have been renamed since it began.
+        begun_as = [known.study_name for known in storage.get_all_studies()]
         self._optuna = optuna.create_study(
-            storage=open_journal(journal), study_name=study.name, direction="minimize", load_if_exists=True
-        )
+            storage=storage, study_name=begun_as[0] if begun_as else study.name, direction="minimize",
+            load_if_exists=True,
+        )  # fmt: skip
 
     def suggest(self, trial_id: str) -> dict[str, Any]:
         if self._waiting:

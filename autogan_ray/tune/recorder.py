@@ -14,6 +14,7 @@ from ray import cloudpickle
 from ray.tune import Callback
 from ray.tune.experiment import Trial
 
+from autogan_ray.results.paths import is_uri, path_for_table
 from autogan_ray.results.tables import Tables
 from autogan_ray.results.trial_log import ENDED, TrialLog, TrialLogs
 from autogan_ray.study.study_file import read_about, write_about
@@ -28,7 +29,8 @@ class Recorder(Callback):
     Ray pickles its callbacks. The state of this callback lies in the study's folder, from which a copy reads it again.
 
     Args:
-        folder: of the study.
+        folder: of the study, absolute.
+        storage: path or URI under which Ray keeps its checkpoints.
         planned: number of evaluations of a complete trial.
         stopped: gives the ids of the trials that ASHA has stopped.
         listener: called with an event for each report and for each end of a trial; must be picklable.
@@ -37,13 +39,16 @@ class Recorder(Callback):
     SHORTEST_S = 10.0
     """Tables are rewritten at most this often, and in at most a thousandth of the time."""
 
-    def __init__(self, folder: Path, planned: int, stopped: Callable[[], set[str]], listener: Listener | None) -> None:
-        self._folder, self._planned, self._stopped, self._listener = folder, planned, stopped, listener
+    def __init__(
+        self, folder: Path, storage: str, planned: int, stopped: Callable[[], set[str]], listener: Listener | None
+    ) -> None:
+        self._folder, self._storage = folder, storage
+        self._planned, self._stopped, self._listener = planned, stopped, listener
         self.logs, self._tables = TrialLogs(folder), Tables(folder)
         self._next_write = 0.0
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return type(self), (self._folder, self._planned, self._stopped, self._listener)
+        return type(self), (self._folder, self._storage, self._planned, self._stopped, self._listener)
 
     def on_trial_start(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
         log = self._log_of(trial)
@@ -69,11 +74,13 @@ class Recorder(Callback):
     def on_checkpoint(self, iteration: int, trials: list[Trial], trial: Trial, checkpoint: Any, **info: Any) -> None:
         log, new = self._log_of(trial), Path(checkpoint.path)
         logged = log.status.get("checkpoint_path")
-        self.logs.add(log.trial_id, "status", checkpoint_path=str(new))
-        old = logged and Path(logged)
+        # Ray leaves the scheme out of a path in a bucket.
+        told = str(new) if new.is_absolute() else f"{self._storage.partition('://')[0]}://{new}"
+        self.logs.add(log.trial_id, "status", checkpoint_path=path_for_table(self._folder, told))
+        old = self._folder / logged if logged and not is_uri(logged) else None
         if old and new.is_absolute() and old.parent != new.parent and old.parents[1] == new.parents[1]:
-            # The trial went on in a later run: Ray gave it a new folder, and does not know the old folder. (Paths in a
-            # bucket are not absolute; what lies there stays.)
+            # The trial went on in a later run: Ray gave it a new folder, and does not know the old folder. (In a bucket
+            # it stays.)
             shutil.rmtree(old.parent, ignore_errors=True)
 
     def on_trial_complete(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:

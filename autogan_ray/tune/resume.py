@@ -8,6 +8,7 @@ from pathlib import Path
 
 from autogan_ray.base.errors import ConfigError
 from autogan_ray.config.study import TrialConfig
+from autogan_ray.results.paths import is_uri
 from autogan_ray.results.trial_log import FINISHED, TrialLog
 
 
@@ -29,10 +30,11 @@ class UnfinishedTrial:
     attempt: int = 0
 
 
-def unfinished_trials(logs: Iterable[TrialLog], experiment: str) -> tuple[list[UnfinishedTrial], int]:
+def unfinished_trials(logs: Iterable[TrialLog], folder: Path, experiment: str) -> tuple[list[UnfinishedTrial], int]:
     """The unfinished trials in the order of their numbers, and the number of the first new trial.
 
     Args:
+        folder: of the study, which the paths in its logs are relative to.
         experiment: path or URI of the folder that holds Ray's folders of the trials.
     """
     by_number = {log.number: log for log in logs}
@@ -45,23 +47,25 @@ def unfinished_trials(logs: Iterable[TrialLog], experiment: str) -> tuple[list[U
         elif log.state not in FINISHED:
             config = TrialConfig.parse(log.about["config"], f"trial {log.trial_id}", ConfigError)
             attempt = max((record["attempt"] for record in log.records), default=-1) + 1
-            trials.append(UnfinishedTrial(number, config, tuple(_checkpoints(log, experiment)), attempt))
+            trials.append(UnfinishedTrial(number, config, tuple(_checkpoints(log, folder, experiment)), attempt))
     return trials, first
 
 
-def _checkpoints(log: TrialLog, experiment: str) -> list[str]:
+def _checkpoints(log: TrialLog, folder: Path, experiment: str) -> list[str]:
     """The checkpoint that the log names, then older checkpoints beside it, then those of the same names elsewhere.
 
-    A study's folder may have been moved, so that they lie under ``experiment``. And a crash of the machine may have
-    torn the newest checkpoint.
+    A storage may have been moved, or a study's folder whose logs hold absolute paths: they then lie under
+    ``experiment``. And a crash of the machine may have torn the newest checkpoint.
     """
     logged = log.status.get("checkpoint_path")
     if logged is None:
         return []
     trial, newest = Path(logged).parts[-2:]
-    if "://" in experiment:
-        scheme = experiment.split("://")[0]
-        return list(dict.fromkeys([f"{scheme}://{logged}", f"{experiment}/{trial}/{newest}"]))
-    places = dict.fromkeys([Path(logged).parent, Path(experiment, trial)])
-    folders = [folder for place in places for folder in sorted(place.glob("checkpoint_*"), reverse=True)]
-    return [str(folder) for folder in folders if folder.name <= newest and folder.is_dir()]
+    told = [logged] if is_uri(logged) else []
+    if is_uri(experiment):
+        scheme = experiment.partition("://")[0]
+        # Earlier versions logged a path in a bucket without its scheme.
+        return list(dict.fromkeys([*(told or [f"{scheme}://{logged}"]), f"{experiment}/{trial}/{newest}"]))
+    places = dict.fromkeys([Path(folder, logged).parent, Path(experiment, trial)])
+    found = [checkpoint for place in places for checkpoint in sorted(place.glob("checkpoint_*"), reverse=True)]
+    return told + [str(checkpoint) for checkpoint in found if checkpoint.name <= newest and checkpoint.is_dir()]

@@ -18,7 +18,7 @@ from autogan_ray.base.errors import ResultsError
 from autogan_ray.results.lock import sole_driver
 from autogan_ray.results.trial_log import ENDED
 from autogan_ray.study.plan import Plan
-from autogan_ray.study.study_file import kept_if_refused, new_about, write_about
+from autogan_ray.study.study_file import about_data, kept_if_refused, new_about, write_about
 
 if TYPE_CHECKING:
     from autogan_ray.metrics.measure import Measure
@@ -81,7 +81,8 @@ def run_study(
     earlier_s, fresh = (float(about["wall_s"]), False) if about else (0.0, True)
     start = time.monotonic()
     with imports_frozen(), sole_driver(plan.folder):
-        about = (about or new_about(plan, measure, options.command)) | {"status": "running"}
+        about = about or new_about(plan, measure, options.command)
+        about |= about_data(plan.study, measure.data) | {"status": "running"}  # the images may have been moved
         storage = _storage(plan, options, about["study_id"])
         with kept_if_refused(plan.folder), _interrupted_by_signal_or_time(options.time_budget_s):
             write_about(plan.folder, about)
@@ -90,7 +91,7 @@ def run_study(
             except KeyboardInterrupt:
                 pass  # Ctrl-C before Ray handles it
         # Ray's fit() does not say whether it was interrupted; the trials do.
-        recorder = _up_to_date_recorder(plan)
+        recorder = _up_to_date_recorder(plan, storage)
         ended = [log for log in recorder.logs if log.state in ENDED - {"interrupted"}]
         interrupted = len(ended) < plan.study.tune.num_trials
         spent = time.monotonic() - start
@@ -114,8 +115,8 @@ def _fit(plan: Plan, measure: Measure, storage: str, listener: Listener | None, 
     experiment = f"{storage}/{EXPERIMENT}"
     if fresh and tune.Tuner.can_restore(experiment):
         raise ResultsError(f"{experiment} holds an earlier run that {plan.folder} knows nothing of; remove either")
-    recorder = _up_to_date_recorder(plan, listener)
-    waiting, first = unfinished_trials(recorder.logs, experiment)
+    recorder = _up_to_date_recorder(plan, storage, listener)
+    waiting, first = unfinished_trials(recorder.logs, folder, experiment)
     to_do = len(waiting) + study.tune.num_trials - first
     if to_do == 0:
         return  # the driver died after the last trial had ended
@@ -151,7 +152,7 @@ def _fit(plan: Plan, measure: Measure, storage: str, listener: Listener | None, 
         tuner.fit()
 
 
-def _up_to_date_recorder(plan: Plan, listener: Listener | None = None) -> Recorder:
+def _up_to_date_recorder(plan: Plan, storage: str, listener: Listener | None = None) -> Recorder:
     """A recorder of the study, after all ends that earlier runs left unrecorded are in the logs and in the journal.
 
     Ray acts on a decision of ASHA, and on a trial's last report, some turns of its control loop later. A signal or the
@@ -163,7 +164,7 @@ def _up_to_date_recorder(plan: Plan, listener: Listener | None = None) -> Record
 
     folder = plan.folder.resolve()
     stopped = partial(stopped_trials, folder / RUNGS)
-    recorder = Recorder(folder, plan.study.tune.max_evaluations, stopped, listener)
+    recorder = Recorder(folder, storage, plan.study.tune.max_evaluations, stopped, listener)
     recorder.record_ends()
     OptunaSearch(plan.study, folder / JOURNAL).report_ends(recorder.logs)
     return recorder

@@ -15,7 +15,9 @@ def test_a_trial_is_called_decided_by_the_evaluation_whose_score_and_genotype_ar
             found.evaluations[evaluation] = record | {"genotype_id": f"genotype{evaluation}", "decisions": decisions}
         return found
 
-    first, later = trial_table([log(0.5, 1.0)], "FID"), trial_table([log(1.0, 0.5)], "FID")
-    assert first.splitlines()[-1].split()[-3:] == ["1/2", "genotype1", "UNDECIDED"]
-    assert later.splitlines()[-1].split()[-3:] == ["1/2", "genotype1", "decided"]
-    assert trial_table([log()], "FID").splitlines()[-1].split()[-1] == "-"
+    first, later = trial_table([log(0.5, 1.0)], "FID", 1), trial_table([log(1.0, 0.5)], "FID", 2)
+    assert first.splitlines()[-1].split()[-4:] == ["1/2", "1", "genotype1", "UNDECIDED"]
+    assert later.splitlines()[-1].split()[-4:] == ["1/2", "2", "genotype1", "decided"]
+    assert later.splitlines()[0].split()[-5:] == ["at/of", "at", "2", "genotype", "decisions"]
+    assert trial_table([log(1.0)], "FID", 2).splitlines()[-1].split()[-3:] == ["-", "genotype1", "decided"]
+    assert trial_table([log()], "FID", 1).splitlines()[-1].split()[-1] == "-"

@@ -29,6 +29,7 @@ COLUMNS: dict[str, list[tuple[str, pa.DataType]]] = {
         *[("num_trials", N), ("max_evaluations", N), ("grace_evaluations", N), ("reduction_factor", F)],
         *[("seed", N), ("gpus", N), ("gpu_name", S), ("git_commit", S), ("packages_json", S)],
         *[("config_json", S), ("command", S), ("best_trial_id", S), ("wall_s", F), ("gpu_s", F)],
+        *[("channels", N), ("n_classes", N), ("n_images", N), ("data_source", S), ("data_read", S)],
     ],
     "trials": [
         *[("study_id", S), ("trial_id", S), ("number", N), ("status", S), ("evaluations", N)],
@@ -38,7 +39,7 @@ COLUMNS: dict[str, list[tuple[str, pa.DataType]]] = {
         *[("fid_best_evaluation", N), ("fid_last", F), ("genotype_id", S), ("params_g", N), ("params_d", N)],
         *[("macs_g", N), ("macs_d", N), ("entropy_g_last", F), ("entropy_d_last", F), ("started_at", T)],
         *[("wall_s", F), ("gpu_s", F), ("eval_s", F), ("peak_mem_mib", F), ("node", S), ("device", S)],
-        *[("error_type", S), ("error_message", S), ("checkpoint_path", S)],
+        *[("error_type", S), ("error_message", S), ("checkpoint_path", S), ("fid_first_rung", F)],
     ],
     "history": [
         *[("study_id", S), ("trial_id", S), ("evaluation", N), ("attempt", N), ("kimg", F), ("step_g", N)],
@@ -76,7 +77,7 @@ COLUMNS: dict[str, list[tuple[str, pa.DataType]]] = {
 
 def test_the_tables_are_those_of_the_design() -> None:
     assert list(TABLES) == list(KEYS)
-    assert SCHEMA_VERSION == 1
+    assert SCHEMA_VERSION == 2
 
 
 @pytest.mark.parametrize("name", KEYS)

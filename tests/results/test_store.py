@@ -94,7 +94,7 @@ def test_our_reader_gives_what_plain_pandas_gives(tmp_path: Path, name: str) -> 
 def test_notes_and_provenance_are_in_the_file(tmp_path: Path) -> None:
     found = pq.read_schema(write_table(tmp_path, "trials", [], {"git_commit": "abc"}))
     assert b"softmax" in found.field("relaxation").metadata[b"description"]
-    assert found.metadata == {b"schema_version": b"1", b"git_commit": b"abc"}
+    assert found.metadata == {b"schema_version": b"2", b"git_commit": b"abc"}
     assert read_provenance(tmp_path, "trials") == {"git_commit": "abc"}
 
 
@@ -195,10 +195,25 @@ def test_a_reader_beside_the_writer_never_sees_a_broken_or_mixed_table(tmp_path:
     assert len(sizes) > 1, "the reader saw the table change"
 
 
+@pytest.mark.parametrize("name", ["studies", "trials"])
+def test_a_table_of_schema_1_is_read_and_written_on_with_nulls_for_what_it_lacks(tmp_path: Path, name: str) -> None:
+    new = {"studies": ["channels", "n_classes", "n_images", "data_source", "data_read"], "trials": ["fid_first_rung"]}
+    first, second = (dict.fromkeys(TABLES[name].key, one) for one in "ab")
+    path = write_table(study_at(tmp_path), name, [first], {"command": "run"})
+    old = pq.read_table(path).drop_columns(new[name])
+    pq.write_table(old.replace_schema_metadata({"schema_version": "1", "command": "run"}), path)
+    found = read_table(tmp_path, name)
+    assert list(found.columns) == TABLES[name].schema.names and found[new[name]].isna().all(axis=None)
+    assert read_provenance(tmp_path, name) == {"command": "run"}
+    append_rows(tmp_path, name, [second])
+    assert read_rows(tmp_path, name) == [dict.fromkeys(TABLES[name].schema.names) | row for row in (first, second)]
+    assert pq.read_schema(path).metadata[b"schema_version"] == b"2"
+
+
 @pytest.mark.parametrize(
     ("metadata", "message"),
     [
-        ({"schema_version": "2"}, r"trials\.parquet has schema 2; this autogan-ray reads up to 1"),
+        ({"schema_version": "3"}, r"trials\.parquet has schema 3; this autogan-ray reads up to 2"),
         ({"schema_version": "one"}, "not written by autogan-ray"),
         (None, "not written by autogan-ray"),
     ],

@@ -16,17 +16,20 @@ from autogan_ray.results.tables import Tables, mend_tables, write_tables
 from autogan_ray.results.trial_log import TrialLogs
 from autogan_ray.spaces.load import load_space
 
-ABOUT = {"study_id": "s-1", "name": "s", "max_evaluations": 9, "config_json": "{}", "created_at": 1.0}
+ABOUT = {
+    **{"study_id": "s-1", "name": "s", "max_evaluations": 9, "grace_evaluations": 2},
+    **{"config_json": "{}", "created_at": 1.0},
+}
 SPACE = load_space("autogan")
 
 
-def tell(logs: TrialLogs, trial: int, evaluation: int, fid: float, attempt: int = 0) -> None:
+def tell(logs: TrialLogs, trial: int, evaluation: int, fid: float, attempt: int = 0, diverged: bool = False) -> None:
     genotype = SPACE.random(32, int(fid))
     record = {
         "evaluation": evaluation,
         "attempt": attempt,
         "fid": fid,
-        "diverged": False,
+        "diverged": diverged,
         "kimg": 0.5 * evaluation,
         "eval_s": 1.0,
         "wall_s": 2.0 * evaluation,
@@ -106,9 +109,53 @@ def test_tables_that_are_missing_or_damaged_are_built_again_and_whole_ones_left(
         pd.testing.assert_frame_equal(pd.read_parquet(file), whole[name])
 
 
+def test_the_score_at_the_first_rung_is_that_of_the_grace_evaluation_whatever_became_of_the_trial(
+    tmp_path: Path,
+) -> None:
+    logs = TrialLogs(tmp_path)
+    scores = {
+        0: [90.0, 80.0, 70.0],  # went on
+        1: [60.0, 65.0],  # pruned: its best is before
+        2: [50.0],  # did not come so far
+        3: [],  # has no evaluation
+        4: [40.0, 30.0],  # diverged at the rung: the penalty is no score
+        5: [41.0, 31.0, 32.0],  # diverged after it
+        6: [20.0, 21.0, 22.0],  # resumed: the rung is repeated
+    }
+    for trial, fids in scores.items():
+        logs.add(f"t{trial:04d}", "trial", number=trial, config={})
+        for evaluation, fid in enumerate(fids, 1):
+            last = evaluation == len(fids)
+            tell(logs, trial, evaluation, fid, diverged=trial in (4, 5) and last)
+    tell(logs, 6, 2, 23.0, attempt=1)
+    tell(logs, 6, 2, 24.0, attempt=0)  # an older report that comes late
+    logs.add("t0007", "trial", number=7, config={})
+    for attempt, evaluation, fid in ((0, 1, 10.0), (0, 2, 11.0), (0, 3, 12.0), (1, 1, 13.0)):  # begins anew
+        tell(logs, 7, evaluation, fid, attempt)
+    tell(logs, 7, 2, 14.0, attempt=1)
+    wanted = [80.0, 65.0, None, None, None, 31.0, 23.0, 14.0]
+    for known in (logs, TrialLogs(tmp_path)):  # in memory and from disk
+        write_tables(tmp_path, ABOUT, known)
+        found = pd.read_parquet(tmp_path / "trials.parquet")["fid_first_rung"]
+        assert [None if fid != fid else fid for fid in found] == wanted
+    write_tables(tmp_path, ABOUT | {"grace_evaluations": 3}, logs)
+    later = pd.read_parquet(tmp_path / "trials.parquet")["fid_first_rung"]
+    assert later.notna().tolist() == [True, *[False] * 5, True, True]
+
+
+def test_a_checkpoint_that_an_earlier_version_logged_is_relative_in_the_table(tmp_path: Path) -> None:
+    logs = TrialLogs(tmp_path)
+    for trial, place in enumerate([f"{tmp_path}/tune/t/c", "tune/t/c", "/elsewhere/tune/t/c", "s3://bucket/t/c"]):
+        logs.add(f"t{trial:04d}", "status", checkpoint_path=place)
+    write_tables(tmp_path, ABOUT, logs)
+    found = pd.read_parquet(tmp_path / "trials.parquet")["checkpoint_path"].tolist()
+    assert found == ["tune/t/c", "tune/t/c", "/elsewhere/tune/t/c", "s3://bucket/t/c"]
+
+
 def test_evaluations_are_built_again_from_what_was_retrained(tmp_path: Path) -> None:
     for number, fid in ((1, 7.0), (0, 9.0)):
         row = {"evaluation_id": f"e{number}", "name": f"n{number}", "fid": fid, "timestamp": 1000.0 - number}
+        row["checkpoint_path"] = ["generator.safetensors", "/before/retrain/e1/generator.safetensors"][number]
         folder = tmp_path / "retrain" / f"e{number}"
         folder.mkdir(parents=True)
         (folder / "result.json").write_text(json.dumps({"row": row, "fid_untrained": 1.0}))
@@ -118,6 +165,9 @@ def test_evaluations_are_built_again_from_what_was_retrained(tmp_path: Path) -> 
     write_tables(tmp_path, ABOUT, TrialLogs(tmp_path))
     whole = pd.read_parquet(tmp_path / "evaluations.parquet")
     assert whole["evaluation_id"].tolist() == ["e1", "e0"] and whole["study_id"].eq("s-1").all()
+    # Also of a result that an earlier version wrote, and whose folder was moved since.
+    assert whole["checkpoint_path"].tolist() == [f"retrain/{name}/generator.safetensors" for name in ("e1", "e0")]
+    assert whole["samples_path"].isna().all()
     trials = (tmp_path / "trials.parquet").stat().st_mtime_ns
     (tmp_path / "evaluations.parquet").write_bytes(b"torn")
     assert mend_tables(tmp_path, ABOUT, TrialLogs(tmp_path)) == ["evaluations"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import traceback
 from pathlib import Path
 from types import SimpleNamespace
@@ -20,7 +21,7 @@ from autogan_ray.tune.recorder import Recorder
 @pytest.fixture
 def recorder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Recorder:
     monkeypatch.setattr(Recorder, "_write", lambda self, force=False: None)
-    return Recorder(tmp_path, 9, set, None)
+    return Recorder(tmp_path, str(tmp_path), 9, set, None)
 
 
 def trial(**more: Any) -> Any:
@@ -83,7 +84,33 @@ def test_a_new_checkpoint_removes_the_checkpoints_of_an_earlier_run(recorder: Re
         seen.append([one.is_dir() for one in (first, second, third)])
     # Ray itself removes older ones of a run; and a study's copy that goes on leaves the original alone.
     assert seen == [[True, True, True], [True, True, True], [False, False, True], [False, False, True]]
-    assert recorder.logs.get("t0000").status["checkpoint_path"] == str(elsewhere)
+    assert recorder.logs.get("t0000").status["checkpoint_path"] == "copy/t0000-c/c1"
+
+
+def test_a_checkpoint_is_logged_relative_to_the_folder_and_elsewhere_so_that_it_is_found(tmp_path: Path) -> None:
+    study, shared = tmp_path / "study", tmp_path / "shared"
+
+    def logged(storage: str, path: str) -> str:
+        recorder = Recorder(study, storage, 9, set, None)
+        recorder.on_checkpoint(0, [], trial(), SimpleNamespace(path=path))
+        return str(recorder.logs.get("t0000").status["checkpoint_path"])
+
+    assert logged(str(study), f"{study}/tune/t0000-a/c1") == "tune/t0000-a/c1"
+    assert logged(str(shared), f"{shared}/tune/t0000-a/c1") == f"{shared}/tune/t0000-a/c1"
+    # Ray leaves the scheme out.
+    assert logged("s3://bucket/id", "bucket/id/tune/t0000-a/c1") == "s3://bucket/id/tune/t0000-a/c1"
+
+
+def test_a_copy_that_goes_on_removes_its_own_earlier_checkpoint_alone(recorder: Recorder, tmp_path: Path) -> None:
+    recorder.on_checkpoint(0, [], trial(), SimpleNamespace(path=f"{tmp_path}/tune/t0000-a/c1"))
+    copy = tmp_path / "copy"
+    shutil.copytree(tmp_path / "trials", copy / "trials")
+    own, new, original = (base / "tune" / name / "c1" for base, name in
+                          ((copy, "t0000-a"), (copy, "t0000-b"), (tmp_path, "t0000-a")))  # fmt: skip
+    for folder in (own, new, original):
+        folder.mkdir(parents=True)
+    Recorder(copy, str(copy), 9, set, None).on_checkpoint(0, [], trial(), SimpleNamespace(path=str(new)))
+    assert [folder.is_dir() for folder in (own, new, original)] == [False, True, True]
 
 
 def test_trials_that_ended_before_the_driver_died_are_recorded_as_ended(recorder: Recorder, tmp_path: Path) -> None:

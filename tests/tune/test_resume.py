@@ -21,7 +21,7 @@ def logs(folder: Path, **states: str) -> TrialLogs:
 
 
 def test_a_new_study_has_no_unfinished_trials(tmp_path: Path) -> None:
-    assert unfinished_trials(TrialLogs(tmp_path), str(tmp_path / "tune")) == ([], 0)
+    assert unfinished_trials(TrialLogs(tmp_path), tmp_path, str(tmp_path / "tune")) == ([], 0)
 
 
 def test_every_trial_that_has_not_ended_is_unfinished(tmp_path: Path) -> None:
@@ -35,7 +35,7 @@ def test_every_trial_that_has_not_ended_is_unfinished(tmp_path: Path) -> None:
         t0005="diverged",
     )
     (tmp_path / "trials" / "t0007.jsonl").write_text('{"kind": "tri')  # the driver died in its first line
-    found, first = unfinished_trials(TrialLogs(tmp_path), str(tmp_path / "tune"))
+    found, first = unfinished_trials(TrialLogs(tmp_path), tmp_path, str(tmp_path / "tune"))
     assert first == 8
     # Of 4 and 7 nothing was told: they are proposed again.
     wanted = [
@@ -55,7 +55,7 @@ def test_a_checkpoint_is_found_where_it_was_or_where_the_folder_was_moved(tmp_pa
     now = tmp_path / "now" / "tune"
 
     def checkpoints(experiment: str) -> tuple[str, ...]:
-        return unfinished_trials(known, experiment)[0][0].checkpoints
+        return unfinished_trials(known, tmp_path / "now", experiment)[0][0].checkpoints
 
     assert checkpoints(str(now)) == ()  # gone: the trial begins anew
     moved = now / "t0000-abc" / "checkpoint_000002"
@@ -70,6 +70,12 @@ def test_a_checkpoint_is_found_where_it_was_or_where_the_folder_was_moved(tmp_pa
     known.add("t0000", "status", checkpoint_path="bucket/study/tune/t0000-abc/checkpoint_000002")
     assert checkpoints("s3://bucket/study/tune") == ("s3://bucket/study/tune/t0000-abc/checkpoint_000002",)
     assert checkpoints("s3://other/tune")[1] == "s3://other/tune/t0000-abc/checkpoint_000002"
+    # Since schema 2 a log holds URIs, and paths relative to the study's folder.
+    known.add("t0000", "status", checkpoint_path="s3://bucket/study/tune/t0000-abc/checkpoint_000002")
+    assert checkpoints("s3://bucket/study/tune") == ("s3://bucket/study/tune/t0000-abc/checkpoint_000002",)
+    assert checkpoints("s3://other/tune")[1] == "s3://other/tune/t0000-abc/checkpoint_000002"
+    known.add("t0000", "status", checkpoint_path="tune/t0000-abc/checkpoint_000002")
+    assert checkpoints(str(now)) == checkpoints(str(tmp_path / "another")) == (str(moved),)
 
 
 def test_the_next_attempt_of_a_trial_is_above_the_attempts_of_its_records(tmp_path: Path) -> None:
@@ -77,4 +83,4 @@ def test_the_next_attempt_of_a_trial_is_above_the_attempts_of_its_records(tmp_pa
     for evaluation, attempt in ((1, 0), (2, 1)):
         known.add("t0000", "evaluation", record={"evaluation": evaluation, "attempt": attempt})
     # Also where it begins anew: records of a lower attempt than those that are there would not be taken.
-    assert unfinished_trials(known, str(tmp_path))[0] == [UnfinishedTrial(0, CONFIG, (), attempt=2)]
+    assert unfinished_trials(known, tmp_path, str(tmp_path))[0] == [UnfinishedTrial(0, CONFIG, (), attempt=2)]

@@ -22,7 +22,7 @@ from optuna.trial import TrialState
 from PIL import Image
 
 import autogan_ray as ag
-from autogan_ray.base.errors import ConfigError
+from autogan_ray.base.errors import ConfigError, ResultsError
 from autogan_ray.config.study import StudyConfig, TrialConfig
 from autogan_ray.metrics.evaluation import Evaluator, Protocol
 from autogan_ray.metrics.features import Extractor
@@ -60,6 +60,12 @@ def test_a_study_leaves_six_tables_that_agree(smoke: Path) -> None:
     shares = study.decisions.groupby(["trial_id", "evaluation", "decision"])["probability"].sum()
     assert ((shares - 1).abs() < 1e-5).all()
     assert set(study.history["genotype_id"]) == set(study.genotypes["genotype_id"])
+    first = study.history.query("evaluation == 1").set_index("trial_id")["fid"]  # the grace of smoke
+    assert trials["fid_first_rung"].tolist() == first.tolist()
+    own = study.studies.iloc[0]
+    assert (own["channels"], own["n_classes"], own["n_images"], own["data_source"]) == (1, 10, 600, "digits")
+    assert own["data_read"].startswith("digits: 600 images of 8x8 px, grey, 10 classes (0 ")
+    assert own["data_read"].endswith("; 600 taken of 1,797") and own["data_read"] in ask("show", str(smoke)).output
     assert trials["lr_g"].nunique() == 3 and trials["device"].eq("cpu").all()
     for row in trials.itertuples():
         assert row.fid_best == study.history.query("trial_id == @row.trial_id")["fid"].min()
@@ -210,13 +216,17 @@ def test_a_killed_driver_goes_on_to_the_same_history_and_needs_nothing_of_rays_s
         shutil.rmtree(tmp_path / "after", ignore_errors=True)
         time.sleep(0.5)
     shutil.rmtree(place, ignore_errors=True)
-    folder = tmp_path / "after" / "results" / "smoke"
-    run(*study, "--resume", cwd=tmp_path / "after")
+    folder = (tmp_path / "after" / "results" / "smoke").rename(tmp_path / "after" / "results" / "renamed")
+    run(*study, "--name", "renamed", "--resume", cwd=tmp_path / "after")
     pd.testing.assert_frame_equal(history(smoke), history(folder), check_exact=True)
     trials = pd.read_parquet(folder / "trials.parquet")
     assert trials["status"].equals(pd.read_parquet(smoke / "trials.parquet")["status"])
     assert trials["restarts"].tolist()[0] == 0 and trials["restarts"].sum() <= 1
-    assert Path(trials["checkpoint_path"].iloc[2]).is_dir()
+    moved = ag.load_study(folder)
+    assert moved.name == "renamed" and not place.exists()
+    paths = trials["checkpoint_path"].dropna()  # the kill may have come before a pruned trial's was reported
+    assert {0, 2} <= set(paths.index) and paths.str.startswith("tune/t000").all()
+    assert all(Path(moved.path(path)).is_dir() for path in paths)
 
 
 def kill_trial_of(driver: int) -> None:
@@ -266,28 +276,40 @@ def _other_digits(file: Path) -> Path:
     return pictures.table(file, digits.labels[::-1].tolist(), images)
 
 
-def test_retraining_scores_the_best_and_random_genotypes_and_leaves_usable_files(smoke: Path, tmp_path: Path) -> None:
-    folder = tmp_path / "smoke"
+def test_retraining_leaves_scores_and_usable_files_in_a_folder_that_may_be_moved_and_renamed(
+    smoke: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "before" / "smoke"
     shutil.copytree(smoke, folder)
     found = run("retrain", str(folder), "--trial", "best", "--genotype", "random", "--seeds", "2", cwd=tmp_path)
     assert "floor" in found.stdout and "random genotypes" in found.stdout and "untrained" in found.stdout
+    assert str(folder / "retrain") in found.stdout
+    folder = (tmp_path / "before").rename(tmp_path / "after") / "smoke"
+    folder = folder.rename(folder.with_name("renamed"))
     rows = pd.read_parquet(folder / "evaluations.parquet")
     assert rows["source"].value_counts().to_dict() == {"retrain": 2, "random": 2}
     assert rows["fid"].notna().all() and (rows["n_fake"] == 256).all() and rows["precision"].between(0, 1).all()
-    generator = ag.load_generator(rows["checkpoint_path"].iloc[0])
+    assert "t0000" in ask("show", str(folder)).output and "renamed" in ask("list", str(folder.parent)).output
+    study = ag.load_study(folder)
+    assert all(Path(study.path(path)).is_file() for path in (*rows["checkpoint_path"], *rows["samples_path"]))
+    checkpoint = study.path(rows["checkpoint_path"].iloc[0])
+    with pytest.raises(ResultsError, match="relative to its study's folder"):
+        ag.load_generator(rows["checkpoint_path"].iloc[0])
+    generator = ag.load_generator(checkpoint)
     images = generator(torch.randn(5, 8))
     assert images.shape == (5, 1, 8, 8) and images.abs().max() <= 1
-    again = ask("evaluate", rows["checkpoint_path"].iloc[0]).output
+    again = ask("evaluate", checkpoint).output
     assert float(again.split()[2]) == pytest.approx(rows["fid"].iloc[0], rel=1e-4)
     other = ["--set", f"data.source=parquet:{_other_digits(tmp_path / 'other.parquet')}"]
-    elsewhere = ask("evaluate", rows["checkpoint_path"].iloc[0], *other)
-    assert elsewhere.exit_code == 2 and "is not what it was when the study" in elsewhere.output, elsewhere.output
-    elsewhere = ask("retrain", str(folder), "--seeds", "3", "--resume", *other)
-    assert elsewhere.exit_code == 2 and "is not what it was when the study" in elsewhere.output, elsewhere.output
-    refused = ask("evaluate", rows["checkpoint_path"].iloc[0], "--set", "metrics.n_fake_final=9")
+    with monkeypatch.context() as patch:  # known before an extractor is trained on the wrong images
+        patch.setattr("autogan_ray.metrics.measure.measure_against", lambda *_: pytest.fail("measured"))
+        for asked in (["evaluate", checkpoint], ["retrain", str(folder), "--seeds", "3", "--resume"]):
+            elsewhere = ask(*asked, *other)
+            assert elsewhere.exit_code == 2 and "is not what it was when the study" in elsewhere.output, elsewhere
+    refused = ask("evaluate", checkpoint, "--set", "metrics.n_fake_final=9")
     assert refused.exit_code == 2 and "only where files lie may change" in refused.output
     pictures = tmp_path / "pictures"
-    assert ask("generate", rows["checkpoint_path"].iloc[0], "--num", "3", "--out", str(pictures)).exit_code == 0
+    assert ask("generate", checkpoint, "--num", "3", "--out", str(pictures)).exit_code == 0
     assert len(list(pictures.glob("*.png"))) == 3
     assert ask("retrain", str(folder)).exit_code == 2  # there already
     # Another rate is another retraining, not the one that is there.
@@ -297,7 +319,8 @@ def test_retraining_scores_the_best_and_random_genotypes_and_leaves_usable_files
     assert len(pd.read_parquet(folder / "evaluations.parquet")) == 5
     fixed = run("retrain", str(folder), "--discriminator", "fixed", "--trial", "t0001", cwd=tmp_path)
     assert "t0001" in fixed.stdout
-    genotype = Path(rows["checkpoint_path"].iloc[0]).parent / "genotype.json"
+    assert not (tmp_path / "before").exists()
+    genotype = Path(checkpoint).parent / "genotype.json"
     assert "generator" in ask("genotypes", str(genotype)).output
 
 
@@ -374,10 +397,13 @@ def test_every_python_block_of_the_readme_runs(
     smoke: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     shutil.copytree(smoke, tmp_path / "results" / "digits")
+    run("retrain", "results/digits", cwd=tmp_path)
     monkeypatch.chdir(tmp_path)
     blocks = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), flags=re.S)
-    assert len(blocks) >= 2
+    assert len(blocks) >= 3
     for block in blocks:
         names: dict[str, Any] = {}
         exec(compile(block, "README.md", "exec"), names)
     assert capsys.readouterr().out
+    with Image.open("digits.png") as saved:
+        assert saved.width > 8 * 8  # a row of eight digits
