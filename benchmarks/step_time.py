@@ -56,6 +56,7 @@ from _sides import Side, computing, plain, product
 from _table import table
 
 from autogan_ray.base.errors import UserError
+from autogan_ray.base.machine import cpu_name
 from autogan_ray.base.provenance import git_commit, packages_json
 from autogan_ray.config.overrides import parse_override
 
@@ -232,15 +233,6 @@ def file_name(report: dict[str, Any]) -> str:
     parts += [report["space"]] if report["space"] != usual else []
     plain = "".join(letter if letter.isalnum() else "-" for letter in "-".join(parts).lower())
     return f"{plain}.json"
-
-
-def cpu_name() -> str:
-    """As the system tells it; empty where it does not."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        return ""
-    return next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), "")
 
 
 if __name__ == "__main__":

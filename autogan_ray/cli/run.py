@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from autogan_ray.config.study import StudyConfig
     from autogan_ray.results.trial_log import TrialLog, TrialLogs
     from autogan_ray.study.plan import Plan
+    from autogan_ray.training.images.sources import Glance
 
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
@@ -38,7 +39,7 @@ _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 @click.option("--max-gpu-hours", type=options.Number(min=0, min_open=True), help="End after so many GPU hours.")
 @options.resume("Go on with the study in the folder; what failed is tried again.")
 @click.option("--new", is_flag=True, help="With --resume: begin the study where there is none yet.")
-@click.option("--dry-run", is_flag=True, help="Show the resolved study and what is missing; run nothing.")
+@click.option("--dry-run", is_flag=True, help="Show the resolved study, its cost and what is missing; run nothing.")
 @click.option("--json", "as_json", is_flag=True, help="With --dry-run: every setting, as JSON.")
 def run(
     study: str | None,
@@ -140,8 +141,8 @@ def _budget_s(time_budget: str | None, max_gpu_hours: float | None, gpus: int) -
     return min(limits, default=None)
 
 
-def _checked_plan(config: StudyConfig, out: Path, gpus: int, address: str | None) -> tuple[Plan, str]:
-    """The plan of a study, held to all that can be known before data is loaded and Ray starts; its data in a line."""
+def _checked_plan(config: StudyConfig, out: Path, gpus: int, address: str | None) -> tuple[Plan, Glance | None]:
+    """The plan of a study, held to all that is known before data is loaded and Ray starts; and a look at its data."""
     from autogan_ray.base.folders import check_writable
     from autogan_ray.study.limits import check_limits
     from autogan_ray.study.plan import check_sizes, look_at_data, make_plan
@@ -157,7 +158,7 @@ def _checked_plan(config: StudyConfig, out: Path, gpus: int, address: str | None
         check_limits(plan, data.image_size, data.channels)
         check_sizes(plan, data.image_size)
     check_writable(plan.folder, "--out")
-    return plan, data.described() if data else config.data.source
+    return plan, data
 
 
 def _own_name(study: str | None, gpus: int) -> str:
@@ -223,6 +224,7 @@ def _run(
         about: of the earlier run to go on with; None for a new study.
     """
     from autogan_ray.base.folders import check_storage
+    from autogan_ray.cli.cost import cost_text
     from autogan_ray.metrics.extractors.registry import extractor_named
     from autogan_ray.study.plan import check_networks, check_sizes, driver_device
     from autogan_ray.study.study_file import check_same_data
@@ -240,11 +242,15 @@ def _run(
         check_storage(storage)
     with cluster(plan, address) as dashboard:
         from autogan_ray.metrics.measure import measure_against
+        from autogan_ray.study.cost import expected_times
         from autogan_ray.tune.runner import Options, run_study
 
         measure = measure_against(images, metrics, driver_device(plan.gpus))
         check_networks(plan, images.image_size, images.channels)
-        click.echo(_header(plan, images.described(), dashboard) + "\n")
+        click.echo(_header(plan, images.described(), dashboard))
+        if about is None:
+            click.echo("cost       " + cost_text(plan, expected_times(plan, images)))
+        click.echo("")
         run_options = Options(address, storage, budget_s, commands.typed())
         outcome = run_study(plan, measure, run_options, _Progress(plan), about)
     click.echo("")
@@ -319,9 +325,11 @@ class _Progress:
         return f", about {clock(left * sum(wall_s) / len(wall_s) / self._slots)} left"
 
 
-def _print_plan(plan: Plan, data: str, resume: bool, may_begin: bool, as_json: bool) -> int:
-    """Prints the resolved study and what is missing; returns the exit code, 1 where something is."""
+def _print_plan(plan: Plan, data: Glance | None, resume: bool, may_begin: bool, as_json: bool) -> int:
+    """Prints the resolved study, its cost and what is missing; returns the exit code, 1 where something is."""
+    from autogan_ray.cli.cost import cost_numbers, cost_text
     from autogan_ray.config.toml import to_toml
+    from autogan_ray.study.cost import expected_times
     from autogan_ray.study.study_file import check_folder
 
     missing = list(plan.missing)
@@ -330,31 +338,18 @@ def _print_plan(plan: Plan, data: str, resume: bool, may_begin: bool, as_json: b
     except ResultsError as error:
         missing.append(f"folder: {error}")
 
+    times = expected_times(plan, data) if data else "the images are not here yet"
+    described = data.described() if data else plan.study.data.source
     if as_json:
-        click.echo(json.dumps({"study": plan.study.to_dict(), "data": data, "missing": missing}, indent=2))
+        shown = {"study": plan.study.to_dict(), "data": described, "cost": cost_numbers(plan, times)}
+        click.echo(json.dumps(shown | {"missing": missing}, indent=2))
         return 1 if missing else 0
     click.echo(to_toml(plan.study))
     click.echo("(what is not shown is as by default; everything: --json)\n")
-    click.echo(_header(plan, data, None))
-    click.echo("\ncost       " + _cost_estimate(plan))
+    click.echo(_header(plan, described, None))
+    click.echo("\ncost       " + cost_text(plan, times))
     click.echo("missing    " + ("\n           ".join(missing) if missing else "nothing"))
     return 1 if missing else 0
-
-
-def _cost_estimate(plan: Plan) -> str:
-    """The images that all trials would show to D, and what is expected to remain of them where ASHA stops trials."""
-    tune, search = plan.study.tune, plan.study.search
-    whole = tune.num_trials * search.kimg
-    if tune.scheduler == "none":
-        return f"{whole:g} kimg in all"
-    # Successive halving: of n trials, n / factor go on from each rung.
-    spent, going, before, rung = 0.0, float(tune.num_trials), 0.0, float(tune.grace)
-    while rung < tune.max_evaluations:
-        spent += going * (rung - before)
-        before, going, rung = rung, max(1.0, going / tune.reduction_factor), rung * tune.reduction_factor
-    spent += going * (tune.max_evaluations - before)
-    share = spent / (tune.num_trials * tune.max_evaluations)
-    return f"{whole:g} kimg without pruning; at least {whole * share:.4g} kimg ({share:.0%}) with ASHA"
 
 
 def _print_summary(folder: Path, gpus: int) -> bool:

@@ -21,6 +21,14 @@ def clock(seconds: float) -> str:
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
 
 
+def duration(seconds: float) -> str:
+    """A duration to two digits or so, in the unit that suits it."""
+    for limit, unit, size in ((120, "s", 1), (7200, "min", 60)):
+        if seconds < limit:
+            return f"{seconds / size:.2g} {unit}" if seconds < 10 * size else f"{seconds / size:.0f} {unit}"
+    return f"{seconds / 3600:.2g} h" if seconds < 36000 else f"{seconds / 3600:.0f} h"
+
+
 def table(titles: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
     """A table whose columns are as wide as their longest entry."""
     cells = [list(titles), *([str(cell) for cell in row] for row in rows)]

@@ -344,6 +344,11 @@ class TuneConfig(Value):
         return value
 
     @property
+    def trial_threads(self) -> int:
+        """torch threads of a trial."""
+        return self.threads or max(1, int(self.cpus_per_trial))
+
+    @property
     def grace(self) -> int:
         """Evaluations before ASHA may stop a trial."""
         return self.grace_evaluations or -(-self.max_evaluations // 8)

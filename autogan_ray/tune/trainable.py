@@ -49,7 +49,7 @@ def run_trial(config: dict[str, Any], inputs: TrialInputs) -> None:
     study = StudyConfig.parse(inputs.study, "study", ConfigError)
     trial = TrialConfig.parse(json.loads(config["trial"]), "trial", ConfigError)
     device, label = assigned_device()
-    reset_process(trial.seed, device, study.tune.threads or max(1, int(study.tune.cpus_per_trial)))
+    reset_process(trial.seed, device, study.tune.trial_threads)
     protocol = Protocol.of(study, study.metrics.n_fake_search)
     measure = inputs.measure
     evaluator = Evaluator(Extractor(measure.extractor, device), measure.real, protocol, device)

@@ -81,6 +81,9 @@ class Glance:
     classes: int
     about: tuple[str, ...] = ()
 
+    def __len__(self) -> int:
+        return self.count
+
     def described(self) -> str:
         """Returns the data set in one line."""
         classes = "no labels" if self.classes == 0 else f"{self.classes} class{'es' * (self.classes > 1)}"
