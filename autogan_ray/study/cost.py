@@ -153,7 +153,7 @@ def _timed(plan: Plan, data: Glance | ImageData, trials: Sequence[TrialConfig]) 
     study, device = plan.study, torch.device(driver_device(plan.gpus))
     threads, before = study.tune.trial_threads, torch.get_num_threads()
     n_real = study.metrics.n_real or len(data)
-    start, found = time.monotonic(), []
+    start, found = time.monotonic(), list[SearchTimes]()
     torch.set_num_threads(threads)
     try:
         for trial in trials:
