@@ -10,11 +10,13 @@ from __future__ import annotations
 import shlex
 import shutil
 import sys
+from itertools import pairwise
 from pathlib import Path
 
 import click
 
 from autogan_ray.base.provenance import without_secrets
+from autogan_ray.cli.options import OUT
 
 PROGRAM = "autogan-ray"
 SCRIPTS = {"run": "run_study.py", "retrain": "retrain.py"}
@@ -44,9 +46,20 @@ def as_verb(verb: str) -> str:
     return command(verb, *click.get_current_context().meta[_TYPED][1:])
 
 
-def resumed(recorded: str) -> str:
-    """Returns the command that a study recorded, with ``--resume``."""
+def resumed(recorded: str, name: str, folder: Path) -> str:
+    """Returns the command that a study recorded, with ``--resume``, and with its folder where that was moved.
+
+    Args:
+        recorded: the command.
+        name: of the study when it began.
+        folder: in which the study lies now.
+    """
     words = shlex.split(recorded)
+    typed = dict(pairwise(words))
+    if Path(typed.get("--out", OUT)).absolute() != folder.absolute().parent:
+        words += ["--out", str(folder.parent)]
+    if typed.get("--name", name) != folder.name:
+        words += ["--name", folder.name]  # of an option that stands twice the last counts
     return shlex.join(words if "--resume" in words else [*words, "--resume"])
 
 

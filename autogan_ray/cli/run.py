@@ -176,10 +176,11 @@ def _how_to_resume(folder: Path) -> str:
     from autogan_ray.study.study_file import read_about
 
     try:
-        recorded = str(read_about(folder)["command"])
+        about = read_about(folder)
+        again = commands.resumed(about["command"], about["name"], folder)
     except (OSError, ValueError, KeyError):
         return f"{str(folder)!r} is a study's folder; give the study's name or file, with --resume"
-    return f"{str(folder)!r} is a study's folder; go on with it by its own command:\n  {commands.resumed(recorded)}"
+    return f"{str(folder)!r} is a study's folder; go on with it by its own command:\n  {again}"
 
 
 def _earlier_run(plan: Plan, resume: bool, may_begin: bool, address: str | None) -> dict[str, Any] | None:

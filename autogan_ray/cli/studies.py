@@ -75,7 +75,8 @@ def _show_study(results: Path, as_json: bool) -> None:
     left = status == "running" and not is_held(results)
     click.echo(f"{study.name}: {status}" + ", but no process here runs it" * left)
     if left or status == "interrupted":
-        click.echo(f"its command goes on:\n  {commands.resumed(str(study.studies['command'].iloc[0]))}")
+        recorded = str(study.studies["command"].iloc[0])
+        click.echo(f"its command goes on:\n  {commands.resumed(recorded, study.name, results)}")
     data = study.studies["data_read"].iloc[0]
     if isinstance(data, str):
         click.echo(f"data {data}")

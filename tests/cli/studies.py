@@ -37,6 +37,7 @@ def finished_study(
         "image_size": 8,
         "metric": "FD (classifier)",
         "max_evaluations": 3,
+        "grace_evaluations": 1,
         "config_json": json.dumps(config),
         "wall_s": 1.0,
         "spaces": {"autogan/fixed": space.to_dict()},

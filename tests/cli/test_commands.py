@@ -163,10 +163,24 @@ def test_gpus_are_asked_for_again_by_the_command_that_retrains(
 def test_a_study_that_nobody_runs_is_shown_with_its_own_command(tmp_path: Path) -> None:
     finished_study(tmp_path / "smoke", "python studies/run_study.py smoke --out 'a b'", status="running")
     shown = CliRunner().invoke(main, ["show", str(tmp_path / "smoke")]).output
-    assert (
-        "no process here runs it" in shown and "\n  python studies/run_study.py smoke --out 'a b' --resume\n" in shown
-    )
-    assert commands.resumed("autogan-ray run --resume smoke") == "autogan-ray run --resume smoke"
+    goes_on = f"python studies/run_study.py smoke --out 'a b' --out {tmp_path} --resume"
+    assert "no process here runs it" in shown and f"\n  {goes_on}\n" in shown
+
+
+@pytest.mark.parametrize(
+    ("recorded", "folder", "added"),
+    [
+        ("autogan-ray run smoke", "results/smoke", "--resume"),
+        ("autogan-ray run --resume smoke", "results/smoke", ""),
+        ("autogan-ray run smoke --out 'a b'", "a b/smoke", "--resume"),
+        ("autogan-ray run smoke --name mine", "results/mine", "--resume"),
+        ("autogan-ray run smoke", "moved/smoke", "--out moved --resume"),
+        ("autogan-ray run smoke", "results/renamed", "--name renamed --resume"),
+        ("autogan-ray run smoke --name mine --out x", "y/z", "--out y --name z --resume"),
+    ],
+)
+def test_a_study_goes_on_in_the_folder_in_which_it_lies_now(recorded: str, folder: str, added: str) -> None:
+    assert commands.resumed(recorded, "smoke", Path(folder)) == f"{recorded} {added}".rstrip()
 
 
 def test_the_images_of_a_retrained_network_have_a_folder_of_their_own(tmp_path: Path) -> None:
