@@ -189,9 +189,12 @@ def _earlier_run(plan: Plan, resume: bool, may_begin: bool, address: str | None)
     Raises ConfigError where something is missing that a run cannot get by itself, ResultsError for a folder in use, and
     where no study is there and none may begin.
     """
+    from autogan_ray.metrics.extractors.registry import extractor_named
     from autogan_ray.study.study_file import check_folder
 
-    fatal = {"GPUs": address is None, "extractor weights": plan.study.metrics.weights is not None}
+    metrics = plan.study.metrics
+    no_weights = extractor_named(metrics.extractor).unobtainable(metrics) is not None
+    fatal = {"GPUs": address is None, "extractor weights": no_weights}
     for line in plan.missing:
         if fatal.get(line.partition(":")[0]):
             raise ConfigError(line)

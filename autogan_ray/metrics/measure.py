@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import torch
 
+from autogan_ray.base.errors import MetricError
 from autogan_ray.config.sections import DataConfig, MetricsConfig
 from autogan_ray.metrics.cache import cached
 from autogan_ray.metrics.extractors.base import ExtractorWeights
@@ -36,7 +37,14 @@ class Measure:
 def prepare(
     data: DataConfig, metrics: MetricsConfig, device: torch.device | str = "cpu", search_batch: int | None = None
 ) -> Measure:
-    """Loads the data (:func:`load_study_data`), then calls :func:`measure_against`."""
+    """Loads the data (:func:`load_study_data`), then calls :func:`measure_against`.
+
+    Raises:
+        DataError: the data set is not there, cannot be read, or has too few images.
+        MetricError: the extractor cannot serve; weights that cannot be got are named before any image is read.
+    """
+    if lacking := extractor_named(metrics.extractor).unobtainable(metrics):
+        raise MetricError(lacking)
     return measure_against(load_study_data(data, metrics, search_batch), metrics, device)
 
 

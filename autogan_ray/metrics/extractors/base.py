@@ -44,6 +44,8 @@ class FeatureExtractor(ABC):
     """One kind of features; ``name`` is how ``metrics.extractor`` of a study names it."""
 
     name: str
+    downloads = False
+    """Whether :meth:`prepare` gets weights over the network where the study names no file."""
 
     @property
     def label(self) -> str:
@@ -51,8 +53,12 @@ class FeatureExtractor(ABC):
         return f"FD ({self.name})"
 
     def missing(self, metrics: MetricsConfig) -> str | None:
-        """Says what is not on this machine and how to get it; None where a study can start."""
+        """Says what is not on this machine and how to get it; None where nothing is."""
         return None
+
+    def unobtainable(self, metrics: MetricsConfig) -> str | None:
+        """Says what is missing and what :meth:`prepare` cannot get by itself either; None where a study can start."""
+        return None if self.downloads and not metrics.weights else self.missing(metrics)
 
     @abstractmethod
     def check(self, metrics: MetricsConfig, classes: int) -> None:

@@ -38,8 +38,8 @@ class ClassifierFeatures(FeatureExtractor):
         if classes < 2:
             raise MetricError(
                 f"extractor 'classifier' learns from labels, and this data set has {classes or 'none'}"
-                f"{' class' if classes else ''}; use --set metrics.extractor=inception-v3-compat, or give labels of "
-                "two classes or more"
+                f"{' class' if classes else ''}; use --set metrics.extractor=efficientnet-lite0 or "
+                "inception-v3-compat, or give labels of two classes or more"
             )
 
     def prepare(self, data: ImageData, metrics: MetricsConfig) -> ExtractorWeights:

@@ -8,10 +8,11 @@ from types import MappingProxyType
 from autogan_ray.base.errors import MetricError, nearest
 from autogan_ray.metrics.extractors.base import FeatureExtractor
 from autogan_ray.metrics.extractors.classifier import ClassifierFeatures
+from autogan_ray.metrics.extractors.efficientnet_lite0 import EfficientNetLite0Features
 from autogan_ray.metrics.extractors.inception import InceptionFeatures
 
 EXTRACTORS: Mapping[str, FeatureExtractor] = MappingProxyType(
-    {extractor.name: extractor for extractor in (InceptionFeatures(), ClassifierFeatures())}
+    {extractor.name: extractor for extractor in (InceptionFeatures(), EfficientNetLite0Features(), ClassifierFeatures())}
 )
 
 
@@ -23,5 +24,5 @@ def extractor_named(name: str) -> FeatureExtractor:
 
 
 def metric_label(extractor: str) -> str:
-    """Returns how people read a Frechet distance over an extractor's features: "FID", or "FD (classifier)"."""
+    """Returns how people read a Frechet distance over an extractor's features: "FID" or, for example, "FD (classifier)"."""
     return extractor_named(extractor).label
