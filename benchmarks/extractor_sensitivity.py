@@ -2,15 +2,16 @@
 
     python benchmarks/extractor_sensitivity.py --set data.source=cifar10
 
-Three disjoint samples are drawn by the seed from a labelled data set: references, images that are disturbed, and more of
-the same from which classes are left out. A draw takes ``N`` references and ``N`` images of each disturbed set; all sets of
-a draw meet the same references, so that their differences to the undisturbed set are paired. ``--count N:DRAWS`` may be
-repeated. Draws never share references; they share disturbed images where ``--images`` is below N * DRAWS.
+Three disjoint samples are drawn by the seed from a labelled data set: references, images that are disturbed, and more
+of the same from which classes are left out. A draw takes ``N`` references and ``N`` images of each disturbed set; all
+sets of a draw meet the same references, so that their differences to the undisturbed set are paired. ``--count
+N:DRAWS`` may be repeated. Draws never share references; they share disturbed images where ``--images`` is below
+N * DRAWS.
 
-Prints Markdown: for each N and extractor the mean distance, and by how much it exceeds that of undisturbed images, with
-Student's 95 % interval over the draws; then the Inception Score over the extractor's own classes. Levels at different N
-or of different extractors do not compare. ``--side`` has EfficientNet-Lite0 look at images resized to another side, to see
-what its own costs.
+Prints Markdown: for each N and extractor the mean distance, and by how much it exceeds that of undisturbed images,
+with Student's 95 % interval over the draws; then the Inception Score over the extractor's own classes. Levels at
+different N or of different extractors do not compare. ``--side`` resizes EfficientNet-Lite0's images to another side,
+to see what it costs and brings.
 """
 
 from __future__ import annotations
@@ -111,15 +112,21 @@ def main(
     """Measure which disturbances of real images the extractors see."""
     if side is not None:
         efficientnet_lite0.SIDE = side  # read at each call; nothing here is cached under the extractor's digest
-    wanted = tuple((int(n), int(draws)) for n, draws in (text.split(":") for text in counts))
     chosen = {name: f for name, f in DISTURBANCES.items() if not only or name.startswith(tuple(only))}
-    given = {key.removeprefix("data."): value for key, value in map(parse_override, settings)}
     try:
+        given = {key.removeprefix("data."): value for key, value in map(parse_override, settings)}
         data = load_data(DataConfig.parse(given, "--set", UserError))
-        report = measure(data, names, wanted, images, chosen, seed)
+        report = measure(data, names, [_count(text) for text in counts], images, chosen, seed)
     except UserError as error:
         raise click.UsageError(str(error)) from error
     click.echo(json.dumps(plain(report), indent=2) if as_json else markdown(report))
+
+
+def _count(text: str) -> tuple[int, int]:
+    n, _, draws = text.partition(":")
+    if not (n.isdecimal() and draws.isdecimal() and int(n) > 1 and int(draws) > 0):
+        raise UserError(f"--count {text}: write N:DRAWS, such as 1000:5")
+    return int(n), int(draws)
 
 
 def measure(

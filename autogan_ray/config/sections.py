@@ -73,8 +73,8 @@ class MetricsConfig(Value):
     """The name of a feature extractor in :mod:`autogan_ray.metrics.extractors`: its features of real and generated
     images are compared."""
     weights: str | None = None
-    """File with the weights of ``inception-v3-compat`` or ``efficientnet-lite0``; None takes the file of torch.hub, which
-    is downloaded if need be, or that of the installed package."""
+    """File with the weights of ``inception-v3-compat`` or ``efficientnet-lite0``; None takes the file of torch.hub,
+    which is downloaded if need be, or that of the installed package."""
     sha256: str | None = None
     """Digest of the weights, or its beginning; None demands the digest of the published weights."""
     n_real: PositiveInt | None = None

@@ -1,10 +1,10 @@
 """EfficientNet-Lite0 in evaluation mode: the layers of its published specification, with the names of its weights file.
 
-EfficientNet-B0 (Tan and Le, ICML 2019, table 1) without squeeze-and-excitation and with ReLU6 in place of Swish, as the
-authors' Lite variants have it. It is written out here because nothing kept up has it alone: the package
+EfficientNet-B0 (Tan and Le, ICML 2019, table 1) without squeeze-and-excitation and with ReLU6 in place of Swish, as its
+authors' Lite variants have it. It is written out here because no library that is kept up has it alone: the package
 ``efficientnet_lite_pytorch`` has one author and one release, of 2020; torchvision's EfficientNet cannot leave out
-squeeze-and-excitation; timm has it beside a thousand others, with a client for downloads and other names of the weights.
-A test holds it to the first of these in float64 where that package is installed.
+squeeze-and-excitation; timm has it beside a thousand others, with a client for downloads and other names of the
+weights. A test holds it to the first of these in float64 where that package is installed.
 """
 
 from __future__ import annotations

@@ -105,5 +105,6 @@ def _download(file: Path) -> None:
     except OSError as error:
         raise MetricError(
             f"extractor weights cannot be downloaded from {URL}: {error}; fetch the file elsewhere and give its place "
-            "by --set metrics.weights=PATH, or use --set metrics.extractor=efficientnet-lite0, or =classifier for labels"
+            "by --set metrics.weights=PATH, or use --set metrics.extractor=efficientnet-lite0 or, for labelled data, "
+            "classifier"
         ) from error

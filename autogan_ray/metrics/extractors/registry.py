@@ -11,9 +11,8 @@ from autogan_ray.metrics.extractors.classifier import ClassifierFeatures
 from autogan_ray.metrics.extractors.efficientnet_lite0 import EfficientNetLite0Features
 from autogan_ray.metrics.extractors.inception import InceptionFeatures
 
-EXTRACTORS: Mapping[str, FeatureExtractor] = MappingProxyType(
-    {extractor.name: extractor for extractor in (InceptionFeatures(), EfficientNetLite0Features(), ClassifierFeatures())}
-)
+_ALL = (InceptionFeatures(), EfficientNetLite0Features(), ClassifierFeatures())
+EXTRACTORS: Mapping[str, FeatureExtractor] = MappingProxyType({kind.name: kind for kind in _ALL})
 
 
 def extractor_named(name: str) -> FeatureExtractor:
