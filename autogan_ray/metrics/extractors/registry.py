@@ -23,5 +23,5 @@ def extractor_named(name: str) -> FeatureExtractor:
 
 
 def metric_label(extractor: str) -> str:
-    """Returns how people read a Frechet distance over an extractor's features: "FID" or, for example, "FD (classifier)"."""
+    """Returns how people read a Frechet distance over an extractor's features: "FID", "FD (classifier)", ..."""
     return extractor_named(extractor).label
