@@ -8,10 +8,10 @@ sets of a draw meet the same references, so that their differences to the undist
 N:DRAWS`` may be repeated. Draws never share references; they share disturbed images where ``--images`` is below
 N * DRAWS.
 
-Prints Markdown: for each N and extractor the mean distance, and by how much it exceeds that of undisturbed images,
-with Student's 95 % interval over the draws; then the Inception Score over the extractor's own classes. Levels at
-different N or of different extractors do not compare. ``--side`` resizes EfficientNet-Lite0's images to another side,
-to see what it costs and brings.
+Prints Markdown: for each N and extractor the distance (mean and standard deviation over the draws), and by how much
+it exceeds that of undisturbed images, with Student's 95 % interval over the draws; then the Inception Score over the
+extractor's own classes. Levels at different N or of different extractors do not compare. ``--side`` resizes
+EfficientNet-Lite0's images to another side, to see what it costs and brings.
 """
 
 from __future__ import annotations
@@ -26,13 +26,12 @@ import click
 import numpy as np
 import torch
 import versus_stats as stats
-from _report import ends, markdown_table, plain
+from _report import ends, markdown_table, plain, with_sd
 from PIL import Image
 from scipy.ndimage import gaussian_filter
 from torch import Tensor
 
 from autogan_ray.base.errors import UserError
-from autogan_ray.cli.text import number
 from autogan_ray.config.overrides import parse_override
 from autogan_ray.config.sections import DataConfig, MetricsConfig
 from autogan_ray.metrics.extractors import efficientnet_lite0
@@ -222,7 +221,7 @@ def markdown(report: Mapping[str, Any]) -> str:
             label = metric_label(name)
             found = [by_key[name, title, n] for title in titles]
             above = [stats.paired_interval(np.subtract(distances, by_key[name, REAL, n])) for distances in found]
-            columns[label] = [number(float(np.mean(distances))) for distances in found]
+            columns[label] = [_mean_sd(distances) for distances in found]
             columns[f"above {REAL}, {label}"] = [
                 "-" if title == REAL or over is None else f"{over.value:.3g} ({ends(over.low, over.high)})"
                 for title, over in zip(titles, above, strict=True)
@@ -233,6 +232,10 @@ def markdown(report: Mapping[str, Any]) -> str:
     columns |= {name: [score[name, title] for title in titles] for name in names}
     cost = ", ".join(f"{name} {ms:.2g} ms" for name, ms in report["ms_an_image"].items())
     return "\n".join([*lines, markdown_table(columns), "", f"An image cost {cost} on one core."])
+
+
+def _mean_sd(distances: Sequence[float]) -> str:
+    return with_sd(float(np.mean(distances)), float(np.std(distances, ddof=1)) if len(distances) > 1 else None)
 
 
 if __name__ == "__main__":
