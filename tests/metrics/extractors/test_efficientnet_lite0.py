@@ -141,7 +141,7 @@ def test_weights_of_another_network_are_refused_though_their_digest_is_named(tmp
     state = EfficientNetLite0().state_dict()
     state["_blocks.15._bn2.bias"] = torch.zeros(7)
     torch.save(state, file)
-    with pytest.raises(MetricError, match=r"not EfficientNet-Lite0's weights: _blocks\.15\._bn2\.bias has shape \(7,\)"):
+    with pytest.raises(MetricError, match=r"not EfficientNet-Lite0's weights: _blocks\.15\._bn2\.bias has shape"):
         weights(weights=str(file), sha256=hashlib.sha256(file.read_bytes()).hexdigest())
 
 
