@@ -10,12 +10,15 @@ from __future__ import annotations
 import shlex
 import shutil
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from itertools import pairwise
 from pathlib import Path
 
 import click
 
 from autogan_ray.base.provenance import without_secrets
+from autogan_ray.base.signals import last_words
 from autogan_ray.cli.options import OUT
 
 PROGRAM = "autogan-ray"
@@ -39,6 +42,22 @@ def again(*options: str) -> str:
     """Returns the running command with these options, each added where it was not typed."""
     verb, *arguments = click.get_current_context().meta[_TYPED]
     return command(verb, *arguments, *(option for option in options if option not in arguments))
+
+
+@contextmanager
+def resumable(folder: Path) -> Iterator[None]:
+    """Says how the running command goes on where a signal ends the block; ``folder`` is that of its study."""
+    begin, go_on = again(), again("--resume")  # the last words are said in a thread, which has no context
+
+    def way_on() -> str:
+        begun = (folder / "study.json").is_file()
+        return f"go on with\n  {go_on}" if begun else f"nothing is begun yet; begin with\n  {begin}"
+
+    with last_words(lambda: click.echo(f"interrupted: {way_on()}", err=True)):
+        try:
+            yield
+        except KeyboardInterrupt:
+            raise KeyboardInterrupt(way_on()) from None
 
 
 def as_verb(verb: str) -> str:

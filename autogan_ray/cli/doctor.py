@@ -32,6 +32,7 @@ def doctor(study: str | None, gpus: int, overrides: tuple[str, ...], out: Path) 
     from autogan_ray.base.folders import check_writable
     from autogan_ray.study.plan import make_plan
     from autogan_ray.tune.cluster import check_start
+    from autogan_ray.tune.ray_internals import changed_internals
 
     config = resolve_study(study, gpus, overrides=overrides)
     plan = make_plan(config, out / config.name, gpus)
@@ -47,6 +48,8 @@ def doctor(study: str | None, gpus: int, overrides: tuple[str, ...], out: Path) 
     click.echo(f"GPUs       {torch.cuda.device_count()} here, {gpus} asked for")
     click.echo(f"CPUs       {usable_cpus()} that this process may use, {plan.slots} trials side by side")
     click.echo(f"disk       {free:.0f} GiB free")
+    for line in changed_internals():
+        click.echo(f"warning    {line}")
     click.echo("missing    " + ("\n           ".join(problems) if problems else "nothing"))
     if not problems:
         click.echo(f"run it by  {commands.as_verb('run')}")

@@ -19,6 +19,7 @@ import click
 
 from autogan_ray import cli
 from autogan_ray.base.errors import AlreadyThereError, UserError, nearest
+from autogan_ray.base.signals import INTERRUPTED, ended_by_signals
 from autogan_ray.cli.commands import PROGRAM, again, keep_typed, program
 
 
@@ -69,7 +70,11 @@ class _Verbs(click.Group):
             raise _Mistake(str(error) + way_on) from error
         except KeyboardInterrupt as interrupt:
             click.echo(": ".join(["interrupted", *map(str, interrupt.args)]), err=True)
-            ctx.exit(130)
+            ctx.exit(INTERRUPTED)
+
+    def main(self, *args: Any, **kwargs: Any) -> Any:
+        with ended_by_signals():
+            return super().main(*args, **kwargs)
 
 
 class _Mistake(click.ClickException):

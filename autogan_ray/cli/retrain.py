@@ -154,10 +154,8 @@ def _train(jobs: Sequence[Job], measure: Measure, study: Study, gpus: int, recip
     click.echo(f"retraining {len(jobs)} networks, {kimg:g} kimg each, {len(devices)} side by side")
     if recipe is not None:
         _print_recipe(recipe, measure.data.image_size)
-    try:
+    with commands.resumable(study.folder):
         finished = _train_all(jobs, measure, devices, resume, study)
-    except KeyboardInterrupt:
-        raise KeyboardInterrupt(f"go on with\n  {commands.again('--resume')}") from None
     if finished:
         click.echo("")
         _print_comparison(study.folder, measure, finished, driver_device(gpus))

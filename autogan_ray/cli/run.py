@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from autogan_ray.base.errors import ConfigError, ResultsError
+from autogan_ray.base.signals import INTERRUPTED
 from autogan_ray.cli import commands, options
 from autogan_ray.cli.text import clock, number, relaxation_label, trial_table
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from autogan_ray.training.images.sources import Glance
 
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+_LONGEST_S = 10_000 * 86400
 
 
 @click.command()
@@ -68,7 +70,7 @@ def run(
         raise ConfigError(_how_to_resume(Path(study)))
     config = resolve_study(study, gpus, **changes)
     may_begin = new or not resume or out / config.name == Path(options.OUT) / _own_name(study, gpus)
-    budget_s = _budget_s(time_budget, max_gpu_hours, gpus)
+    budget = _budget(time_budget, max_gpu_hours, gpus)
     plan, data = _checked_plan(config, out, gpus, address)
     if dry_run:
         raise SystemExit(_print_plan(plan, data, resume, may_begin, as_json))
@@ -85,7 +87,8 @@ def run(
         )
     if resume and about is None:
         click.echo(f"nothing to resume in {plan.folder}: the study begins")
-    raise SystemExit(_run(plan, address, storage, budget_s, about))
+    with commands.resumable(plan.folder):
+        raise SystemExit(_run(plan, address, storage, budget, about))
 
 
 def resolve_study(
@@ -123,21 +126,22 @@ def _add(changes: dict[str, Any], option: str, key: str, value: Any) -> None:
         )
 
 
-def _budget_s(time_budget: str | None, max_gpu_hours: float | None, gpus: int) -> float | None:
-    """Seconds that the study may take: the smaller of both limits. Raises ConfigError."""
+def _budget(time_budget: str | None, max_gpu_hours: float | None, gpus: int) -> tuple[float, str] | None:
+    """The smaller of both limits: seconds that the study may take, and the option as typed. Raises ConfigError."""
     limits = []
     if time_budget is not None:
         value, unit = time_budget[:-1], time_budget[-1:]
         try:
-            limits.append(float(value) * _UNITS[unit])
+            limits.append((float(value) * _UNITS[unit], f"--time-budget {time_budget}"))
         except (KeyError, ValueError):
             raise ConfigError(f"--time-budget {time_budget!r}: write a number and s, m, h or d, such as 8h") from None
     if max_gpu_hours is not None:
         if gpus == 0:
             raise ConfigError(f"--max-gpu-hours {max_gpu_hours:g} without GPUs; use --time-budget, or give --gpus")
-        limits.append(max_gpu_hours * 3600 / gpus)
-    if any(limit <= 0 for limit in limits):
-        raise ConfigError(f"--time-budget {time_budget!r} must be above 0")
+        limits.append((max_gpu_hours * 3600 / gpus, f"--max-gpu-hours {max_gpu_hours:g}"))
+    for seconds, option in limits:
+        if not 0 < seconds < _LONGEST_S:
+            raise ConfigError(f"{option}: it must be above 0, and below {_LONGEST_S / 86400:g} days")
     return min(limits, default=None)
 
 
@@ -220,22 +224,29 @@ def _mend_tables(folder: Path, about: dict[str, Any]) -> None:
 
 
 def _run(
-    plan: Plan, address: str | None, storage: str | None, budget_s: float | None, about: dict[str, Any] | None
+    plan: Plan,
+    address: str | None,
+    storage: str | None,
+    budget: tuple[float, str] | None,
+    about: dict[str, Any] | None,
 ) -> int:
     """Prepares data and metric, starts Ray, runs the study; returns the exit code.
 
     Args:
+        budget: seconds, and the option that sets them; None for no limit.
         about: of the earlier run to go on with; None for a new study.
     """
     from autogan_ray.base.folders import check_storage
     from autogan_ray.cli.cost import cost_text
     from autogan_ray.metrics.extractors.registry import extractor_named
     from autogan_ray.study.plan import check_networks, check_sizes, driver_device
-    from autogan_ray.study.study_file import check_same_data
+    from autogan_ray.study.study_file import check_same_data, other_optuna
     from autogan_ray.training.data import load_study_data
     from autogan_ray.tune.cluster import cluster
 
     study, metrics = plan.study, plan.study.metrics
+    if about is not None and (warning := other_optuna(about, study)):
+        click.echo(f"warning: {warning}", err=True)
     click.echo("preparing data, extractor and the statistics of the real images (kept for the next time)")
     images = load_study_data(study.data, metrics, max(study.possible("search.batch_size")))
     if about is not None:
@@ -247,22 +258,29 @@ def _run(
     with cluster(plan, address) as dashboard:
         from autogan_ray.metrics.measure import measure_against
         from autogan_ray.study.cost import expected_times
+        from autogan_ray.tune.ray_internals import changed_internals
         from autogan_ray.tune.runner import Options, run_study
 
+        for line in changed_internals():
+            click.echo(f"warning: {line}", err=True)
         measure = measure_against(images, metrics, driver_device(plan.gpus))
         check_networks(plan, images.image_size, images.channels)
         click.echo(_header(plan, images.described(), dashboard))
         if about is None:
             click.echo("cost       " + cost_text(plan, expected_times(plan, images)))
         click.echo("")
-        run_options = Options(address, storage, budget_s, commands.typed())
+        run_options = Options(address, storage, budget[0] if budget else None, commands.typed())
         outcome = run_study(plan, measure, run_options, _Progress(plan), about)
     click.echo("")
     scored = _print_summary(plan.folder, plan.gpus)
     if outcome.interrupted:
-        click.echo(f"\nnot all trials are done; what is done is in {plan.folder}; go on with")
+        lead = f"the budget {budget[1]} is spent: " if budget and outcome.over_budget else ""
+        click.echo(
+            f"\n{lead}not all trials are done ({outcome.ended} of {study.tune.num_trials}; evaluations so far: "
+            f"{outcome.evaluations}); what is done is in {plan.folder}; go on with"
+        )
         click.echo(f"  {commands.again('--resume')}")
-        return 0 if outcome.over_budget else 130
+        return 0 if outcome.over_budget else INTERRUPTED
     return 0 if scored else 1
 
 

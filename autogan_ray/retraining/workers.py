@@ -15,7 +15,7 @@ import torch
 
 from autogan_ray.base.errors import AlreadyThereError
 from autogan_ray.base.files import replace_text
-from autogan_ray.base.processes import end_with_parent
+from autogan_ray.base.processes import start_worker
 from autogan_ray.metrics.measure import Measure
 from autogan_ray.results.retrained import RESULT, read_result
 from autogan_ray.retraining.job import Job
@@ -47,7 +47,7 @@ def run_jobs(
     context = multiprocessing.get_context("spawn")
 
     def started() -> ProcessPoolExecutor:
-        return ProcessPoolExecutor(max_workers=1, mp_context=context, initializer=end_with_parent)
+        return ProcessPoolExecutor(max_workers=1, mp_context=context, initializer=start_worker)
 
     # A thread takes a free device, sends its job to that device's process and waits for the result: so no device has
     # two jobs, and none is idle while a job waits.
@@ -66,12 +66,18 @@ def run_jobs(
         finally:
             free.put(index)
 
+    threads = ThreadPoolExecutor(len(devices))
     try:
-        with ThreadPoolExecutor(len(devices)) as threads:
-            waiting = {threads.submit(run_on_free_device, job): job for job in jobs}
-            for future in as_completed(waiting):
-                on_end(waiting[future], future.exception() or future.result())
+        waiting = {threads.submit(run_on_free_device, job): job for job in jobs}
+        for future in as_completed(waiting):
+            on_end(waiting[future], future.exception() or future.result())
+    except KeyboardInterrupt:  # the jobs go on from their checkpoints another time
+        threads.shutdown(wait=False, cancel_futures=True)
+        for process in multiprocessing.active_children():
+            process.kill()
+        raise
     finally:
+        threads.shutdown()
         for worker in workers:
             worker.shutdown(cancel_futures=True)
 

@@ -105,6 +105,18 @@ def check_same_data(about: Mapping[str, Any], data: ImageData, folder: Path) -> 
         )
 
 
+def other_optuna(about: Mapping[str, Any], study: StudyConfig) -> str | None:
+    """What another major version of Optuna than the one that a study began with changes; None where nothing changes."""
+    began = json.loads(about.get("packages_json") or "{}").get("optuna")
+    now = json.loads(provenance.packages_json()).get("optuna")
+    if study.tune.searcher == "random" or not began or not now or began.split(".")[0] == now.split(".")[0]:
+        return None
+    return (
+        f"the study began with Optuna {began}, and this is {now}: new trials after the {study.tune.startup_trials} "
+        f"start-up trials differ from those that {began} would propose"
+    )
+
+
 def check_folder(
     study: StudyConfig,
     folder: Path,

@@ -17,6 +17,7 @@ from autogan_ray.base.errors import ResultsError
 from autogan_ray.base.files import replace_text
 from autogan_ray.config.study import StudyConfig
 from autogan_ray.tune.optuna_search import METRIC, TIME
+from autogan_ray.tune.ray_internals import BRACKET_OF_TRIAL, BRACKETS, RUNGS, usable
 
 
 class ResumableASHA(ASHAScheduler):
@@ -43,15 +44,22 @@ class ResumableASHA(ASHAScheduler):
             grace_period=tune.grace,
             reduction_factor=tune.reduction_factor,
         )
-        self._file = file
+        self._file, self._last = file, tune.max_evaluations
         self._stopped: set[str] = set()
         self._saved = ""
         self._load()
 
     @property
     def _ray_rungs(self) -> list[tuple[float, dict[str, float]]]:
-        """Ray's own rungs: (evaluation, trial -> reward), where the reward is the FID with its sign turned."""
-        return self._brackets[0]._rungs
+        """Ray's own rungs: (evaluation, trial -> reward), where the reward is the FID with its sign turned.
+
+        Empty where this version of Ray keeps them in another way.
+        """
+        return self._brackets[0]._rungs if usable(BRACKETS, RUNGS) else []
+
+    def _forget(self, trial_id: str) -> None:
+        if usable(BRACKET_OF_TRIAL):
+            self._trial_info.pop(trial_id, None)
 
     def on_trial_add(self, tune_controller: Any, trial: Trial) -> None:
         super().on_trial_add(tune_controller, _by_study_id(trial))
@@ -62,7 +70,7 @@ class ResumableASHA(ASHAScheduler):
         if result.get("diverged") or known.trial_id in self._stopped:
             return TrialScheduler.STOP
         decision = super().on_trial_result(tune_controller, known, result)
-        if decision == TrialScheduler.STOP and result[TIME] < self._max_t:
+        if decision == TrialScheduler.STOP and result[TIME] < self._last:
             self._stopped.add(known.trial_id)
         self._save()
         return decision
@@ -70,13 +78,13 @@ class ResumableASHA(ASHAScheduler):
     def on_trial_complete(self, tune_controller: Any, trial: Trial, result: dict[str, Any]) -> None:
         known = _by_study_id(trial)
         if result.get("diverged") or known.trial_id in self._stopped:
-            self._trial_info.pop(known.trial_id, None)
+            self._forget(known.trial_id)
             return
         super().on_trial_complete(tune_controller, known, result)
         self._save()
 
     def on_trial_remove(self, tune_controller: Any, trial: Trial) -> None:
-        self._trial_info.pop(_by_study_id(trial).trial_id, None)
+        self._forget(_by_study_id(trial).trial_id)
 
     def _save(self) -> None:
         rungs = [[rung, entered] for rung, entered in self._ray_rungs]

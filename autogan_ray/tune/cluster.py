@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib
 import logging
 import os
-import signal
 import socket
 import sys
 import threading
@@ -17,9 +16,10 @@ from typing import Any
 from autogan_ray.base.errors import ConfigError
 from autogan_ray.base.folders import check_writable
 from autogan_ray.base.machine import usable_cpus
+from autogan_ray.base.signals import interrupted, interrupts_deferred
 from autogan_ray.study.plan import Plan
 
-# Set before Ray is imported: loopback only, no usage report, trials keep the driver's folder, quiet.
+# Set before Ray is imported: loopback only, no usage report, trials keep the driver's folder, signals are ours, quiet.
 ENVIRONMENT = {
     "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
     "RAY_USAGE_STATS_ENABLED": "0",
@@ -27,6 +27,7 @@ ENVIRONMENT = {
     "RAY_AIR_NEW_OUTPUT": "0",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
+    "TUNE_DISABLE_SIGINT_HANDLER": "1",
     "TUNE_DISABLE_STRICT_METRIC_CHECKING": "1",
     "TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "0",
     "RAY_TRAIN_ENABLE_V2_MIGRATION_WARNINGS": "0",
@@ -76,18 +77,27 @@ def cluster(plan: Plan, address: str | None) -> Iterator[str | None]:
 
 
 def _start(plan: Plan) -> Any:
+    """Starts a cluster; a signal meanwhile is raised when it has started.
+
+    Ray forks five times at its start. An interrupt during a fork is raised in a function that Python itself calls then,
+    and is ignored there: of 25 interrupts one was lost, and the study ran to its end. An interrupt at another time made
+    Ray leave processes behind.
+    """
     import ray
 
     with interrupts_deferred():
-        return ray.init(
-            address="local",
-            num_cpus=max(usable_cpus(), int(plan.slots * plan.study.tune.cpus_per_trial)),
-            num_gpus=plan.gpus,
-            include_dashboard=True,
-            dashboard_host="127.0.0.1",
-            log_to_driver=False,
-            logging_level=logging.ERROR,
-        )
+        try:
+            return ray.init(
+                address="local",
+                num_cpus=max(usable_cpus(), int(plan.slots * plan.study.tune.cpus_per_trial)),
+                num_gpus=plan.gpus,
+                include_dashboard=True,
+                dashboard_host="127.0.0.1",
+                log_to_driver=False,
+                logging_level=logging.ERROR,
+            )
+        except SystemExit:  # Ray's own handler of SIGTERM
+            raise KeyboardInterrupt from None
 
 
 def check_start() -> None:
@@ -142,30 +152,6 @@ def _join(address: str) -> Any:
         ) from error
 
 
-@contextmanager
-def interrupts_deferred() -> Iterator[None]:
-    """Defers Ctrl-C to the end of the block; a second Ctrl-C is raised at once.
-
-    Ray forks five times at its start. An interrupt during a fork is raised in a function that Python itself calls then,
-    and is ignored there: of 25 interrupts one was lost, and the study ran to its end. An interrupt at another time made
-    Ray leave processes behind.
-    """
-    interrupts: list[int] = []
-
-    def interrupt(signum: int, frame: Any) -> None:
-        interrupts.append(signum)
-        if len(interrupts) > 1:
-            raise KeyboardInterrupt
-
-    handler = signal.signal(signal.SIGINT, interrupt)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, handler)
-    if interrupts:
-        raise KeyboardInterrupt
-
-
 def import_ahead() -> None:
     """Imports what the driver needs next, while Ray starts: both take about as long."""
     for name in _IMPORTED_AHEAD:
@@ -176,13 +162,15 @@ def import_ahead() -> None:
 def _end() -> None:
     """Leaves the cluster, and ends it where it was started here.
 
-    The monitor of Ray's autoscaler is ended first: once its cluster is gone it answers no signal, and Ray would wait a
-    second for it.
+    Where a signal ends the command, nothing is asked of Ray: its processes may be gone by the same signal, and Ray
+    would wait a minute for them. The end of the command takes those of a cluster that was started here with it, and a
+    cluster that was joined ends the trials of a driver that is gone.
     """
     import ray
-    from ray._private import worker
 
-    node: Any = worker._global_node
-    if node is not None:
-        node.kill_monitor(check_alive=False)
+    from autogan_ray.tune.ray_internals import kill_monitor
+
+    if interrupted():
+        return
+    kill_monitor()
     ray.shutdown()

@@ -1,28 +1,131 @@
-"""Changes to Ray Tune's control loop and to its processes for which Ray has no setting, made while a study runs."""
+"""Changes to Ray Tune's control loop and to its processes for which Ray has no setting, made while a study runs.
+
+They reach into private parts of Ray, which another version may not have. Each part is looked for before it is used;
+where it is not as it was, the study runs without the change, and :func:`changed_internals` says what is lost.
+"""
 
 from __future__ import annotations
 
 import gc
+import importlib
+import inspect
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
-from ray.air.execution._internal import actor_manager
+import ray
 from ray.exceptions import RayActorError
-from ray.tune.execution import class_cache, experiment_state, tune_controller
 from ray.tune.experiment import Trial
+
+from autogan_ray.base.signals import check_interrupted
 
 WAIT_S = 1.0
 """How long the control loop waits for an event."""
 
 
+@dataclass(frozen=True)
+class Internal:
+    """A private part of Ray that this package replaces or uses.
+
+    Args:
+        owner: module and class, such as ``ray.tune.execution.tune_controller:TuneController``; or the module alone.
+        name: of a method, of a module's variable, or of what the class's ``__init__`` sets.
+        parameters: of a method, by their names; None for a variable.
+        lost: what a study lacks without it.
+    """
+
+    owner: str
+    name: str
+    lost: str
+    parameters: tuple[str, ...] | None = None
+
+    @property
+    def place(self) -> Any:
+        """The class or module that has the part; None where it is not there."""
+        module, _, member = self.owner.partition(":")
+        try:
+            found = importlib.import_module(module)
+        except ImportError:
+            return None
+        return getattr(found, member, None) if member else found
+
+    def change(self) -> str | None:
+        """What is not as it was; None where the part can be used."""
+        place = self.place
+        if place is None:
+            return "is gone"
+        if self.parameters is None:
+            init = getattr(getattr(place, "__init__", None), "__code__", None)
+            known = hasattr(place, self.name) or (init is not None and self.name in init.co_names)
+            return None if known else "is gone"
+        part = getattr(place, self.name, None)
+        if not callable(part):
+            return "is gone"
+        has = tuple(inspect.signature(part).parameters)
+        return None if has == self.parameters else f"takes ({', '.join(has)}), not ({', '.join(self.parameters)})"
+
+
+_CONTROLLER = "ray.tune.execution.tune_controller:TuneController"
+_ASHA = "ray.tune.schedulers.async_hyperband"
+_TWICE = "a trial may be given up when its process dies between two trials"
+_RUNGS = "the rungs of ASHA are not kept: a resumed study may stop other trials"
+_PROCESSES = "the first trials start a second later"
+
+NEXT = Internal(
+    "ray.air.execution._internal.actor_manager:RayActorManager",
+    "next",
+    "the driver takes more of a processor, as its control loop wakes ten times a second",
+    ("self", "timeout"),
+)
+FAILURE = Internal(_CONTROLLER, "_trial_task_failure", _TWICE, ("self", "trial", "exception"))
+RESETTING = Internal(_CONTROLLER, "_resetting_trials", _TWICE)
+SNAPSHOT = Internal(
+    "ray.tune.execution.experiment_state:_ExperimentCheckpointManager",
+    "sync_up_experiment_state",
+    "Ray writes its own state, which nothing reads, again and again",
+    ("self", "save_fn", "force", "wait"),
+)
+DEFAULT_VARIABLES = Internal("ray.tune.execution.class_cache", "DEFAULT_ENV_VARS", _PROCESSES)
+OTHER_VARIABLES = Internal("ray.tune.execution.class_cache", "ENV_VARS_TO_PROPAGATE", _PROCESSES)
+NODE = Internal("ray._private.worker", "_global_node", "the end of a study takes a second longer")
+MONITOR = Internal(
+    "ray._private.node:Node", "kill_monitor", "the end of a study takes a second longer", ("self", "check_alive")
+)
+BRACKETS = Internal(f"{_ASHA}:AsyncHyperBandScheduler", "_brackets", _RUNGS)
+BRACKET_OF_TRIAL = Internal(
+    f"{_ASHA}:AsyncHyperBandScheduler", "_trial_info", "a trial that ended may enter a rung of ASHA twice"
+)
+RUNGS = Internal(f"{_ASHA}:_Bracket", "_rungs", _RUNGS)
+
+INTERNALS = (
+    *(NEXT, FAILURE, RESETTING, SNAPSHOT, DEFAULT_VARIABLES, OTHER_VARIABLES),
+    *(NODE, MONITOR, BRACKETS, BRACKET_OF_TRIAL, RUNGS),
+)
+
+
+def changed_internals() -> list[str]:
+    """A line for each private part of Ray that is not as it was: its name, Ray's version, and what is lost."""
+    changes = [(internal, internal.change()) for internal in INTERNALS]
+    return [
+        f"Ray {ray.__version__}: {internal.owner.replace(':', '.')}.{internal.name} {change}; {internal.lost}"
+        for internal, change in changes
+        if change
+    ]
+
+
+def usable(*internals: Internal) -> bool:
+    """Returns whether private parts of Ray are all as they were."""
+    return not any(internal.change() for internal in internals)
+
+
 @contextmanager
 def patched_control_loop() -> Iterator[None]:
-    """Changes three things in Ray's control loop for the time of the block.
+    """Changes three things in Ray's control loop for the time of the block, each where this version of Ray allows it.
 
     The loop waits longer for events. Ray's loop wakes every 0.1 s, with 2 ms of work each time, while trials report
     once a minute; here it wakes every :data:`WAIT_S`. An event (a report, a process that is ready, a free slot) ends a
-    wait at once and is not delayed. Only Ctrl-C, which is no event, may be noticed that much later.
+    wait at once and is not delayed. Only a signal, which is no event, may be noticed that much later.
 
     A process that dies between two trials does not hold up the study. Ray 2.60 reports such a death twice, as the
     failure of a process and as the failure of the trial that the process was to take. For the first report it starts
@@ -31,33 +134,52 @@ def patched_control_loop() -> Iterator[None]:
 
     Ray's state is written only at the end, as nothing reads it before.
     """
-    manager: Any = actor_manager.RayActorManager
-    controller: Any = tune_controller.TuneController
-    snapshots: Any = experiment_state._ExperimentCheckpointManager
-    ray_next, ray_failure = manager.next, controller._trial_task_failure
-    ray_sync = snapshots.sync_up_experiment_state
 
-    def patient_next(self: Any, timeout: float | None = None) -> Any:
-        return ray_next(self, timeout if timeout is None else max(timeout, WAIT_S))
+    def patient_next(ray_next: Any) -> Any:
+        def wait(self: Any, timeout: float | None = None) -> Any:
+            check_interrupted()
+            return ray_next(self, timeout if timeout is None else max(timeout, WAIT_S))
 
-    def failure(self: Any, trial: Trial, exception: Exception) -> None:
-        started_again = trial.status == Trial.PENDING and trial not in self._resetting_trials
-        if started_again and isinstance(exception, RayActorError):
-            return
-        self._resetting_trials.discard(trial)
-        ray_failure(self, trial, exception)
+        return wait
 
-    def sync_at_the_end(self: Any, save_fn: Callable[[], None], force: bool = False, wait: bool = False) -> None:
-        if force:
-            ray_sync(self, save_fn, force, wait)
+    def handled_once(ray_failure: Any) -> Any:
+        def failure(self: Any, trial: Trial, exception: Exception) -> None:
+            started_again = trial.status == Trial.PENDING and trial not in self._resetting_trials
+            if started_again and isinstance(exception, RayActorError):
+                return
+            self._resetting_trials.discard(trial)
+            ray_failure(self, trial, exception)
 
-    manager.next, controller._trial_task_failure = patient_next, failure
-    snapshots.sync_up_experiment_state = sync_at_the_end
+        return failure
+
+    def at_the_end(ray_sync: Any) -> Any:
+        def sync(self: Any, save_fn: Callable[[], None], force: bool = False, wait: bool = False) -> None:
+            if force:
+                ray_sync(self, save_fn, force, wait)
+
+        return sync
+
+    with (
+        _replaced(patient_next, NEXT),
+        _replaced(handled_once, FAILURE, RESETTING),
+        _replaced(at_the_end, SNAPSHOT),
+    ):
+        yield
+
+
+@contextmanager
+def _replaced(wrapped: Callable[[Any], Any], internal: Internal, *needed: Internal) -> Iterator[None]:
+    """Replaces a part of Ray by what ``wrapped`` makes of it, where it and what it needs are as they were."""
+    if not usable(internal, *needed):
+        yield
+        return
+    place, name = internal.place, internal.name
+    before = getattr(place, name)
+    setattr(place, name, wrapped(before))
     try:
         yield
     finally:
-        manager.next, controller._trial_task_failure = ray_next, ray_failure
-        snapshots.sync_up_experiment_state = ray_sync
+        setattr(place, name, before)
 
 
 @contextmanager
@@ -68,13 +190,21 @@ def trials_in_cluster_processes() -> Iterator[None]:
     processes. The processes of a cluster that was started here have inherited the driver's variables. Those of a
     cluster that was joined have not: do not enter this block there.
     """
-    module: Any = class_cache
-    variables = module.DEFAULT_ENV_VARS, module.ENV_VARS_TO_PROPAGATE
-    module.DEFAULT_ENV_VARS, module.ENV_VARS_TO_PROPAGATE = {}, set()
-    try:
+    with (
+        _replaced(lambda _: {}, DEFAULT_VARIABLES, OTHER_VARIABLES),
+        _replaced(lambda _: set(), OTHER_VARIABLES, DEFAULT_VARIABLES),
+    ):
         yield
-    finally:
-        module.DEFAULT_ENV_VARS, module.ENV_VARS_TO_PROPAGATE = variables
+
+
+def kill_monitor() -> None:
+    """Ends the monitor of Ray's autoscaler, in a cluster that this process started.
+
+    Once its cluster is gone it answers no signal, and Ray would wait a second for it.
+    """
+    node: Any = NODE.place._global_node if usable(NODE, MONITOR) else None
+    if node is not None:
+        node.kill_monitor(check_alive=False)
 
 
 @contextmanager

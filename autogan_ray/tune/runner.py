@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import logging
-import os
-import signal
-import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from autogan_ray.base.errors import ResultsError
+from autogan_ray.base.signals import interrupted, last_words, time_is_up, time_limit
 from autogan_ray.results.lock import sole_driver
 from autogan_ray.results.trial_log import ENDED
 from autogan_ray.study.plan import Plan
@@ -51,10 +48,14 @@ class Outcome:
     """How a study ended.
 
     Args:
+        ended: number of trials that came to their end.
+        evaluations: of all trials, also in earlier runs.
         interrupted: not all trials came to their end.
         over_budget: the study's time was up.
     """
 
+    ended: int
+    evaluations: int
     interrupted: bool
     over_budget: bool
 
@@ -84,20 +85,34 @@ def run_study(
         about = about or new_about(plan, measure, options.command)
         about |= about_data(plan.study, measure.data) | {"status": "running"}  # the images may have been moved
         storage = _storage(plan, options, about["study_id"])
-        with kept_if_refused(plan.folder), _interrupted_by_signal_or_time(options.time_budget_s):
+        finish = partial(_finish, plan, storage, earlier_s, start)
+        with kept_if_refused(plan.folder):
             write_about(plan.folder, about)
             try:
-                _fit(plan, measure, storage, listener, fresh, joined=options.address is not None)
+                with last_words(finish), time_limit(options.time_budget_s):
+                    _fit(plan, measure, storage, listener, fresh, joined=options.address is not None)
             except KeyboardInterrupt:
-                pass  # Ctrl-C before Ray handles it
-        # Ray's fit() does not say whether it was interrupted; the trials do.
-        recorder = _up_to_date_recorder(plan, storage)
-        ended = [log for log in recorder.logs if log.state in ENDED - {"interrupted"}]
-        interrupted = len(ended) < plan.study.tune.num_trials
-        spent = time.monotonic() - start
-        status = "interrupted" if interrupted else "complete"
-        recorder.finish(status=status, finished_at=time.time(), wall_s=earlier_s + spent)
-    return Outcome(interrupted, options.time_budget_s is not None and spent >= options.time_budget_s)
+                pass
+            except Exception:
+                if not interrupted():  # else the signal has ended Ray's processes too
+                    raise
+        return finish(over_budget=time_is_up())
+
+
+def _finish(plan: Plan, storage: str, earlier_s: float, start: float, over_budget: bool = False) -> Outcome:
+    """Writes what became of the study, from its folder alone: Ray is asked nothing and may be gone.
+
+    Args:
+        earlier_s: seconds that earlier runs took.
+        start: of this run, by the monotonic clock.
+    """
+    recorder = _up_to_date_recorder(plan, storage)
+    ended = sum(log.state in ENDED - {"interrupted"} for log in recorder.logs)
+    unfinished = ended < plan.study.tune.num_trials
+    status = "interrupted" if unfinished else "complete"
+    recorder.finish(status=status, finished_at=time.time(), wall_s=earlier_s + time.monotonic() - start)
+    evaluations = sum(len(log.evaluations) for log in recorder.logs)
+    return Outcome(ended, evaluations, unfinished, over_budget)
 
 
 def _fit(plan: Plan, measure: Measure, storage: str, listener: Listener | None, fresh: bool, joined: bool) -> None:
@@ -155,8 +170,8 @@ def _fit(plan: Plan, measure: Measure, storage: str, listener: Listener | None, 
 def _up_to_date_recorder(plan: Plan, storage: str, listener: Listener | None = None) -> Recorder:
     """A recorder of the study, after all ends that earlier runs left unrecorded are in the logs and in the journal.
 
-    Ray acts on a decision of ASHA, and on a trial's last report, some turns of its control loop later. A signal or the
-    driver's death may come in between.
+    Ray acts on a decision of ASHA, and on a trial's last report, some turns of its control loop later. A signal, the
+    end of the time or the driver's death may come in between.
     """
     from autogan_ray.tune.asha import stopped_trials
     from autogan_ray.tune.optuna_search import OptunaSearch
@@ -176,26 +191,3 @@ def _storage(plan: Plan, options: Options, study_id: str) -> str:
         return str(plan.folder.resolve())
     shared = options.storage if "://" in options.storage else str(Path(options.storage).resolve())
     return f"{shared.rstrip('/')}/{study_id}"
-
-
-@contextmanager
-def _interrupted_by_signal_or_time(time_budget_s: float | None) -> Iterator[None]:
-    """Lets SIGTERM and the end of the time budget act as Ctrl-C does: the study ends so that it can be resumed.
-
-    (Ray's own time budget marks running trials as done, and they could not be resumed.)
-    """
-
-    def interrupt(*_: Any) -> None:
-        os.kill(os.getpid(), signal.SIGINT)
-
-    before = signal.signal(signal.SIGTERM, interrupt)
-    timer = threading.Timer(time_budget_s, interrupt) if time_budget_s is not None else None
-    if timer:
-        timer.daemon = True
-        timer.start()
-    try:
-        yield
-    finally:
-        if timer:
-            timer.cancel()
-        signal.signal(signal.SIGTERM, before)

@@ -15,13 +15,15 @@ import pytest
 from click.testing import CliRunner, Result
 from PIL import Image
 
+from autogan_ray.base.errors import ConfigError
+from autogan_ray.base.provenance import packages_json
 from autogan_ray.cli.main import main
-from autogan_ray.cli.run import resolve_study
+from autogan_ray.cli.run import _budget, resolve_study
 from autogan_ray.config.study import load_study_config
 from autogan_ray.results.store import write_table
 from autogan_ray.results.trial_log import TrialLogs
 from autogan_ray.spaces.load import load_space
-from autogan_ray.study.study_file import STUDY_FILE, check_folder
+from autogan_ray.study.study_file import STUDY_FILE, check_folder, read_about, write_about
 from autogan_ray.training.data import load_study_data
 from autogan_ray.tune.cluster import check_address
 from tests.training.images.pictures import folder
@@ -79,6 +81,8 @@ def assert_refused(message: str, *arguments: str) -> None:
         ("the nearest is 2", ["run", "smoke", "--gpus", "8", "--gpus-per-trial", "1.5"]),
         ("without GPUs", ["run", "smoke", "--gpus-per-trial", "0.5"]),
         ("such as 8h", ["run", "smoke", "--time-budget", "soon"]),
+        ("--time-budget 0s: it must be above 0, and below", ["run", "smoke", "--time-budget", "0s"]),
+        ("--time-budget nans: it must be above 0", ["run", "smoke", "--time-budget", "nans"]),
         ("without GPUs; use --time-budget", ["run", "smoke", "--max-gpu-hours", "3"]),
         ("unknown data source 'digitz'", ["run", "smoke", "--set", "data.source=digitz"]),
         ("is not a folder", ["run", "smoke", "--set", "data.source=imagefolder:nowhere"]),
@@ -341,6 +345,32 @@ def test_a_study_may_be_given_more_trials_but_not_fewer() -> None:
     about = check_folder(study, Path("results/smoke"), resume=True)
     assert about is not None and about["num_trials"] == planned + 1 and about["status"] == "interrupted"
     assert json.loads(about["config_json"])["tune"]["num_trials"] == planned + 1
+
+
+def test_the_smaller_budget_holds_and_is_named() -> None:
+    assert _budget(None, None, 0) is None
+    assert _budget("1.5h", None, 0) == (5400.0, "--time-budget 1.5h")
+    assert _budget("8h", 2.0, 8) == (900.0, "--max-gpu-hours 2")
+    assert _budget("10m", 2.0, 8) == (600.0, "--time-budget 10m")
+
+
+def test_a_study_of_another_optuna_goes_on_with_a_warning(monkeypatch: pytest.MonkeyPatch) -> None:
+    study_in(Path("results/smoke"))
+    about, versions = read_about(Path("results/smoke")), json.loads(packages_json())
+    major = int(versions["optuna"].split(".")[0])
+
+    def reached(*_: object) -> None:
+        raise ConfigError("the data would be loaded")
+
+    monkeypatch.setattr("autogan_ray.training.data.load_study_data", reached)
+    for before, warned in ((versions["optuna"], 0), (f"{major}.999", 0), (f"{major - 1}.6.0", 1), (None, 0)):
+        write_about(Path("results/smoke"), about | {"packages_json": json.dumps({"optuna": before})})
+        found = ask("run", "smoke", "--resume")
+        assert "the data would be loaded" in found.output and found.output.count("warning") == warned, found.output
+        said = (
+            f"warning: the study began with Optuna {before}, and this is {versions['optuna']}: new trials after the 10"
+        )
+        assert found.output.count(said) == warned
 
 
 def test_one_damaged_study_hides_no_other() -> None:

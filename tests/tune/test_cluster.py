@@ -1,4 +1,4 @@
-"""What is done while Ray starts, in whose processes trials run, and that Ctrl-C is heard throughout."""
+"""What is done while Ray starts, in whose processes trials run, and that signals are heard throughout."""
 
 from __future__ import annotations
 
@@ -8,9 +8,11 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import ray
 from click.testing import CliRunner
 from PIL import Image
 from ray.tune.execution.class_cache import _ActorClassCache
@@ -47,20 +49,29 @@ def test_an_import_that_fails_ahead_fails_again_where_it_is_used(monkeypatch: py
     assert asked == list(cluster._IMPORTED_AHEAD)
 
 
-def test_ctrl_c_while_ray_starts_is_raised_afterwards_and_a_second_ctrl_c_at_once() -> None:
-    known = signal.getsignal(signal.SIGINT)
-    reached = []
-    with pytest.raises(KeyboardInterrupt), cluster.interrupts_deferred():
-        signal.raise_signal(signal.SIGINT)
-        reached.append("the end")
-    assert reached == ["the end"] and signal.getsignal(signal.SIGINT) is known
-    with pytest.raises(KeyboardInterrupt), cluster.interrupts_deferred():
-        signal.raise_signal(signal.SIGINT)
-        signal.raise_signal(signal.SIGINT)
-        reached.append("not here")
-    with pytest.raises(ZeroDivisionError), cluster.interrupts_deferred():
-        raise ZeroDivisionError
-    assert reached == ["the end"] and signal.getsignal(signal.SIGINT) is known
+def test_a_signal_that_ray_takes_for_itself_while_it_starts_is_an_interrupt(monkeypatch: pytest.MonkeyPatch) -> None:
+    plan: Any = SimpleNamespace(slots=1, gpus=0, study=SimpleNamespace(tune=SimpleNamespace(cpus_per_trial=1)))
+    known = signal.getsignal(signal.SIGTERM)
+
+    def init(**_: Any) -> None:
+        signal.signal(signal.SIGTERM, lambda signum, frame: sys.exit(signum))  # as Ray does
+        signal.raise_signal(signal.SIGTERM)
+
+    monkeypatch.setattr(ray, "init", init)
+    with pytest.raises(KeyboardInterrupt):
+        cluster._start(plan)
+    assert signal.getsignal(signal.SIGTERM) is known
+
+
+def test_nothing_is_asked_of_a_ray_that_the_signal_may_have_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+    monkeypatch.setattr(ray, "shutdown", lambda: asked.append("shutdown"))
+    monkeypatch.setattr(cluster, "interrupted", lambda: True)
+    cluster._end()
+    assert asked == []
+    monkeypatch.setattr(cluster, "interrupted", lambda: False)
+    cluster._end()
+    assert asked == ["shutdown"]
 
 
 class Trainable:

@@ -1,8 +1,9 @@
-"""The control loop waits for events, and lets no trial wait for a process that is gone."""
+"""The control loop waits for events, and lets no trial wait for a process that is gone; all of it where Ray allows."""
 
 from __future__ import annotations
 
 import gc
+import signal
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -11,21 +12,40 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import ray
+from click.testing import CliRunner
 from ray.air.execution._internal.actor_manager import RayActorManager
 from ray.exceptions import RayActorError
 from ray.tune.execution.experiment_state import _ExperimentCheckpointManager
 from ray.tune.execution.tune_controller import TuneController
 from ray.tune.experiment import Trial
 
+from autogan_ray.base import signals
 from autogan_ray.base.errors import ResultsError
+from autogan_ray.cli.main import main
+from autogan_ray.config.study import load_study_config
 from autogan_ray.results.lock import is_held, sole_driver
-from autogan_ray.tune.ray_internals import WAIT_S, imports_frozen, patched_control_loop
+from autogan_ray.tune import ray_internals
+from autogan_ray.tune.asha import ResumableASHA
+from autogan_ray.tune.ray_internals import (
+    INTERNALS,
+    NEXT,
+    NODE,
+    RUNGS,
+    WAIT_S,
+    Internal,
+    changed_internals,
+    imports_frozen,
+    kill_monitor,
+    patched_control_loop,
+    trials_in_cluster_processes,
+)
 
 
 def test_the_control_loop_waits_longer_inside_the_block_and_as_before_after_it(monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[float | None] = []
 
-    def known(manager: Any, timeout: float | None = None) -> bool:
+    def known(self: Any, timeout: float | None = None) -> bool:
         asked.append(timeout)
         return True
 
@@ -47,7 +67,8 @@ class Waiting:
 
 def test_the_death_of_a_process_between_two_trials_is_handled_once(monkeypatch: pytest.MonkeyPatch) -> None:
     heard: list[Any] = []
-    monkeypatch.setattr(TuneController, "_trial_task_failure", lambda self, trial, error: heard.append((trial, error)))
+    known = lambda self, trial, exception: heard.append((trial, exception))  # noqa: E731
+    monkeypatch.setattr(TuneController, "_trial_task_failure", known)
     handed, running, other = (Waiting(status) for status in (Trial.PENDING, Trial.RUNNING, Trial.PENDING))
     loop: Any = SimpleNamespace(_resetting_trials={handed, other})
     death, slip = RayActorError(), ValueError()
@@ -61,12 +82,90 @@ def test_the_death_of_a_process_between_two_trials_is_handled_once(monkeypatch: 
 def test_rays_own_state_is_written_only_at_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
     written: list[tuple[Any, ...]] = []
     manager: Any = _ExperimentCheckpointManager
-    monkeypatch.setattr(manager, "sync_up_experiment_state", lambda self, *how: written.append(how))
-    known = manager.sync_up_experiment_state
+
+    def known(self: Any, save_fn: Any, force: bool = False, wait: bool = False) -> None:
+        written.append((save_fn, force, wait))
+
+    monkeypatch.setattr(manager, "sync_up_experiment_state", known)
     with patched_control_loop():
         manager.sync_up_experiment_state(None, print)
         manager.sync_up_experiment_state(None, save_fn=print, force=True, wait=True)
     assert written == [(print, True, True)] and manager.sync_up_experiment_state is known
+
+
+def test_a_signal_whose_interrupt_was_lost_ends_the_control_loop(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[Any] = []
+
+    def known(self: Any, timeout: float | None = None) -> bool:
+        asked.append(timeout)
+        return True
+
+    monkeypatch.setattr(RayActorManager, "next", known)
+    monkeypatch.setattr(signals._state, "signum", signal.SIGTERM)
+    with patched_control_loop(), pytest.raises(KeyboardInterrupt):
+        RayActorManager.next(None)  # type: ignore[arg-type]
+    assert asked == []
+
+
+def removed(internal: Internal, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Makes Ray a version that does not have the part."""
+    place, name = internal.place, internal.name
+    if hasattr(place, name):
+        monkeypatch.delattr(place, name)
+    else:  # what __init__ sets, which Ray itself needs
+        known = Internal.change
+        monkeypatch.setattr(Internal, "change", lambda self: "is gone" if self is internal else known(self))
+
+
+def test_this_ray_has_all_private_parts_that_are_used() -> None:
+    assert changed_internals() == []
+
+
+@pytest.mark.parametrize("internal", INTERNALS, ids=lambda internal: internal.name)
+def test_a_ray_without_a_private_part_runs_unpatched_and_what_is_lost_is_said(
+    internal: Internal, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    removed(internal, monkeypatch)
+    (line,) = changed_internals()
+    assert line.startswith(f"Ray {ray.__version__}: ray.") and line.endswith(
+        f"{internal.name} is gone; {internal.lost}"
+    )
+    with patched_control_loop(), trials_in_cluster_processes():
+        pass
+    kill_monitor()
+    asha = ResumableASHA(load_study_config("smoke"), tmp_path / "rungs.json")
+    trial: Any = SimpleNamespace(trial_id="rays", config={"trial_id": "t0000"})
+    asha.on_trial_add(None, trial)
+    assert asha.on_trial_result(None, trial, {"evaluation": 1, "fid": 9.0, "diverged": False}) == "CONTINUE"
+    asha.on_trial_remove(None, trial)
+
+
+@pytest.mark.parametrize("internal", [each for each in INTERNALS if each.parameters], ids=lambda each: each.name)
+def test_a_method_with_other_parameters_is_left_alone(internal: Internal, monkeypatch: pytest.MonkeyPatch) -> None:
+    def other(self: Any, moment: float) -> None: ...
+
+    place = internal.place
+    monkeypatch.setattr(place, internal.name, other)
+    (line,) = changed_internals()
+    assert f"takes (self, moment), not ({', '.join(internal.parameters or ())}); {internal.lost}" in line
+    with patched_control_loop():
+        assert getattr(place, internal.name) is other
+    kill_monitor()
+
+
+@pytest.mark.parametrize(
+    "owner", ["ray.tune.nowhere:Class", "ray.tune.schedulers.async_hyperband:Nobody", RUNGS.owner, NODE.owner]
+)
+@pytest.mark.parametrize("parameters", [("self",), None])
+def test_what_is_gone_is_named(owner: str, parameters: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ray_internals, "INTERNALS", (Internal(owner, "_part", "much", parameters),))
+    assert changed_internals() == [f"Ray {ray.__version__}: {owner.replace(':', '.')}._part is gone; much"]
+
+
+def test_doctor_says_what_a_new_version_of_ray_takes_away(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.delattr(RayActorManager, "next")
+    found = CliRunner().invoke(main, ["doctor", "smoke", "--out", str(tmp_path)])
+    assert f"warning    Ray {ray.__version__}: " in found.output and NEXT.lost in found.output, found.output
 
 
 def test_imported_objects_are_excluded_from_garbage_collection() -> None:
