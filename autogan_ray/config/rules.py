@@ -83,6 +83,12 @@ def _paths_are_not_compiled(trial: TrialSections) -> None:
         )
 
 
+@rule("compute.compile", "search.objective", "search.gamma", "search.gamma_end")
+def _penalties_are_not_compiled(trial: TrialSections) -> None:
+    if trial.compute.compile:
+        trial.search.check_compiled("search")
+
+
 @rule("derive.samples", "derive.perturbation")
 def _samples_exclude_perturbation(trial: TrialSections) -> None:
     derive = trial.derive
@@ -159,6 +165,7 @@ RULES: tuple[Rule, ...] = (
     *(_fits_the_method(key) for key in EXCLUDED),
     _temperature_falls,
     _paths_are_not_compiled,
+    _penalties_are_not_compiled,
     _samples_exclude_perturbation,
     _tuning_needs_perturbation,
     _one_penalty_sharpens,

@@ -24,6 +24,7 @@ from pydantic import (
 from autogan_ray.base.errors import nearest
 from autogan_ray.base.value import Value
 from autogan_ray.config.methods import METHODS
+from autogan_ray.config.training import Beta, GameConfig, Rate, Schedule, WeightsConfig
 
 OWN = "own"
 """How a TOML file, which has no null, says that the relaxation is the method's own."""
@@ -42,9 +43,6 @@ def _one_of(names: Collection[str]) -> AfterValidator:
 
 Method = Annotated[str, _one_of(METHODS)]
 Relaxation = Literal["softmax", "gumbel", "gumbel_hard"]
-Schedule = Literal["constant", "linear", "cosine", "exponential"]
-Rate = Annotated[float, Field(gt=0, le=1)]
-Beta = Annotated[float, Field(ge=0, lt=1)]
 Fraction = Annotated[float, Field(gt=0, lt=1)]
 
 
@@ -118,14 +116,7 @@ class ModelConfig(Value):
     flattened map (for small images)."""
 
 
-class OptimConfig(Value):
-    lr_g: Rate = 2e-4
-    lr_d: Rate = 2e-4
-    betas: tuple[Beta, Beta] = (0.0, 0.9)
-    """Learning rates and betas of Adam for the weights of both networks."""
-    clip_grad_norm: PositiveFloat | None = None
-    """A longer gradient of a network's weights is scaled down to this norm before each of its steps; None never does
-    so. Gradients of the architecture parameters are not clipped."""
+class OptimConfig(WeightsConfig):
     lr_arch_g: Rate = 3e-4
     lr_arch_d: Rate = 3e-4
     """Learning rates of the architecture parameters."""
@@ -137,11 +128,9 @@ class OptimConfig(Value):
     whatever the learning rate."""
     lr_controller: Rate = 3.5e-4
     """reinforce: learning rate of the controller, which Adam trains with ``betas``."""
-    ema: Annotated[float, Field(ge=0, lt=1)] = 0.999
-    """Decay of the moving average of the generator's weights at each of its steps."""
 
 
-class SearchConfig(Value):
+class SearchConfig(GameConfig):
     method: Method = "adversarial"
     """The search method. docs/methods.md says what each method does, and which settings it reads."""
     kimg: PositiveFloat = 1500.0
@@ -355,7 +344,7 @@ class TuneConfig(Value):
         return self.grace_evaluations or -(-self.max_evaluations // 8)
 
 
-class RetrainConfig(Value):
+class RetrainConfig(GameConfig, WeightsConfig):
     kimg: PositiveFloat = 16000.0
     """Length of a retraining in thousands of real images shown to the discriminator."""
     batch_size: Annotated[int, Field(ge=2)] = 64
@@ -372,14 +361,6 @@ class RetrainConfig(Value):
     """``space``: whatever the space says."""
     head_d: Literal["sum", "flatten"] | None = None
     """None takes the search's value for both widths, the length of z, norm_g and head_d."""
-    lr_g: Rate = 2e-4
-    lr_d: Rate = 2e-4
-    betas: tuple[Beta, Beta] = (0.0, 0.9)
-    """Learning rates and betas of Adam."""
-    clip_grad_norm: PositiveFloat | None = None
-    """A longer gradient of a network is scaled down to this norm before each of its steps; None never does so."""
-    ema: Annotated[float, Field(ge=0, lt=1)] = 0.999
-    """Decay of the moving average of the generator's weights at each of its steps."""
     evaluations: PositiveInt = 10
     """Checkpoints and scores (at n_fake_search) on the way; the best of them is scored at n_fake_final."""
 

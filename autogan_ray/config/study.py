@@ -63,6 +63,12 @@ class StudyConfig(TrialSections):
             )
         return self
 
+    @model_validator(mode="after")
+    def _penalties_of_a_retraining_are_not_compiled(self) -> Self:
+        if self.compute.compile:
+            self.retrain.check_compiled("retrain")
+        return self
+
     @property
     def live_sweep(self) -> dict[str, Domain]:
         """What a searcher proposes: the sweep without what conditions on fixed settings rule out.

@@ -30,8 +30,8 @@ from autogan_ray.nets.mixed_op import MixedOp, MixedOpBuilder
 from autogan_ray.nets.ops import batch_norm, conv
 from autogan_ray.nets.relaxation import Selection
 from autogan_ray.nets.shape import Shape
-from autogan_ray.nets.spectral import spectral
-from autogan_ray.spaces.blocks import BlockPart, WholePart
+from autogan_ray.nets.spectral import remove_spectral_norms, spectral
+from autogan_ray.spaces.blocks import BlockPart, FixedPart, WholePart
 from autogan_ray.spaces.dag import DagPart
 from autogan_ray.spaces.sizes import generator_cells, generator_layout
 from autogan_ray.spaces.space import SearchSpace
@@ -171,7 +171,8 @@ class Discriminator(nn.Module):
     """Images [B, image_channels, image_size, image_size] in [-1, 1] -> scores [B], unbounded.
 
     A class-conditional discriminator takes the images' classes too, one-hot [B, classes]. ``layout``, ``precision`` and
-    ``fast`` as of :class:`Generator`; the head and the scores are float32 at least.
+    ``fast`` as of :class:`Generator`; the head and the scores are float32 at least. Weights are divided by their
+    spectral norms where the parts of the space say so, unless the shape says that none are.
     """
 
     layout = torch.contiguous_format
@@ -180,12 +181,18 @@ class Discriminator(nn.Module):
 
     def __init__(self, space: SearchSpace, shape: Shape, choices: Choices | None) -> None:
         super().__init__()
-        part, width, side = space.discriminator, shape.channels_d, shape.image_size
+        part = space.discriminator
         ops = MixedOpBuilder(space.decisions(shape.image_size, "d"), choices)
         self.whole: MixedOp | None = None
         if isinstance(part, WholePart):
             self.whole = ops.build("d.whole.network", partial(_whole_d, shape=shape))
-            return
+        else:
+            self._build_cells(part, shape, ops)
+        if not shape.spectral_norm_d:
+            remove_spectral_norms(self)
+
+    def _build_cells(self, part: DagPart | FixedPart, shape: Shape, ops: MixedOpBuilder) -> None:
+        width, side = shape.channels_d, shape.image_size
         self.cells = nn.ModuleList()
         for layout in part.layout(shape.image_size):
             c_in = shape.image_channels if layout.first else width

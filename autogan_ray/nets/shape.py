@@ -19,6 +19,7 @@ class Shape:
         latent_dim: length of z.
         norm_g: normalisation in G's DAG cells, ``none`` or ``batch``; None takes the space's.
         head_d: ``sum`` over the last map (published) or ``flatten`` it, before D's linear layer.
+        spectral_norm_d: whether D's weights are divided by their spectral norms wherever the networks have such.
         class_shares: the fraction of the data that each class makes up, for class-conditional networks; else empty.
 
     Raises:
@@ -32,6 +33,7 @@ class Shape:
     latent_dim: int = 128
     norm_g: str | None = None
     head_d: str = "sum"
+    spectral_norm_d: bool = True
     class_shares: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
@@ -40,6 +42,6 @@ class Shape:
                 raise ConfigError(f"{name} = {getattr(self, name)}: it is a number of at least 1")
 
     @classmethod
-    def of(cls, model: ModelConfig, image_size: int, image_channels: int) -> Shape:
+    def of(cls, model: ModelConfig, image_size: int, image_channels: int, spectral_norm_d: bool = True) -> Shape:
         """The shape of a search's networks, from the section ``[model]`` and the images of the data."""
-        return cls(image_size, image_channels, **model.model_dump())
+        return cls(image_size, image_channels, **model.model_dump(), spectral_norm_d=spectral_norm_d)

@@ -121,6 +121,14 @@ def _parametrization(layer: nn.Module) -> Any:
     return parametrizations.weight
 
 
+def remove_spectral_norms(network: nn.Module) -> None:
+    """Leaves every weight of a network as it is, not divided; the weights that are trained keep their values."""
+    for layer in filter(is_spectral, network.modules()):
+        weight = original(layer)
+        parametrize.remove_parametrizations(layer, "weight", leave_parametrized=False)
+        assert layer.weight is weight
+
+
 def spectral(layer: nn.Module) -> nn.Module:
     """The layer with its weight divided by its spectral norm.
 

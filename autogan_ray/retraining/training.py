@@ -43,7 +43,8 @@ def shape_of(job: Job, data: ImageData) -> Shape:
     if data.labels is not None and config.discriminator == "derived" and job.space.takes_classes(job.genotype.choices):
         shares = tuple((np.bincount(data.labels) / len(data)).tolist())
     named = {name: getattr(config, name) for name in ("channels_g", "channels_d", "latent_dim", "head_d")}
-    return replace(shape, norm_g=norm, class_shares=shares, **{name: v for name, v in named.items() if v is not None})
+    shape = replace(shape, norm_g=norm, class_shares=shares, spectral_norm_d=config.spectral_norm_in_force)
+    return replace(shape, **{name: v for name, v in named.items() if v is not None})
 
 
 def networks_of(job: Job, shape: Shape) -> tuple[Generator, Discriminator]:

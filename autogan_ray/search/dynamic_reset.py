@@ -60,5 +60,6 @@ def start_anew(net: Supernet, ema: Ema, optimizers: list[torch.optim.Adam], rng:
     net.generator.load_state_dict(fresh.generator.state_dict())
     net.discriminator.load_state_dict(fresh.discriminator.state_dict())
     ema.network.load_state_dict(fresh.generator.state_dict())
+    ema.restart()
     for optimizer in optimizers:
         optimizer.state.clear()

@@ -16,6 +16,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import nullcontext
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -30,7 +31,7 @@ from autogan_ray.nets.upload import uploaded
 from autogan_ray.search.choosing import GenotypeChooser
 from autogan_ray.search.dynamic_reset import start_anew
 from autogan_ray.search.halves import Halves
-from autogan_ray.search.methods.base import ArchitectureUpdate, SearchContext, SearchStep, temperature
+from autogan_ray.search.methods.base import ArchitectureUpdate, SearchContext, SearchStep
 from autogan_ray.search.methods.registry import method_named
 from autogan_ray.search.record import MEANS, SearchRecord, finite
 from autogan_ray.search.remedies import Remedies
@@ -38,7 +39,9 @@ from autogan_ray.search.scoring import Scorer, supernet_due
 from autogan_ray.search.tuning import WeightTuner
 from autogan_ray.spaces.space import SearchSpace
 from autogan_ray.training.data import ImageData
+from autogan_ray.training.game import Game
 from autogan_ray.training.memory import peak_memory_mib
+from autogan_ray.training.schedules import scheduled, set_rates
 from autogan_ray.training.steps import Ema, adam, discriminator_step, generator_step, with_selection
 from autogan_ray.training.streams import Feed, layer_noise, stream, stream_seed
 
@@ -74,11 +77,13 @@ class SearchLoop:
         search, optim, seed = trial.search, trial.optim, trial.seed
         self.total_steps, self._relaxation = total_steps(search, evaluations), search.relaxation_in_force
 
-        shape = Shape.of(trial.model, data.image_size, data.channels)
+        shape = Shape.of(trial.model, data.image_size, data.channels, search.spectral_norm_in_force)
         rules = rules_of(trial.derive, space, shape)
         rng = stream(seed, "initial weights")
         self.net = Supernet.build(space, shape, rng, self.device, trial.compute, rules)
-        self.ema = Ema(self.net.generator, optim.ema)
+        self.ema = Ema(
+            self.net.generator, optim.decay(search.batch_size * search.d_steps_per_g_step), optim.ema_unbiased
+        )
         if trial.compute.compile:
             compile_forward(self.net.generator, self.net.discriminator)
         clip = optim.clip_grad_norm
@@ -86,6 +91,7 @@ class SearchLoop:
         self._adam_d = adam([*self.net.discriminator.parameters()], optim.lr_d, optim.betas, clip_grad_norm=clip)
 
         self._feed, self._halves = Feed(data, self.device), Halves(data, search, seed)
+        self._game = Game(search, self.total_steps)
 
         self.remedies = Remedies(self.net, trial, self.total_steps) if trial.remedies.on else None
         context = SearchContext(self.net, trial, self.ema, data, evaluator, self.total_steps)
@@ -132,8 +138,11 @@ class SearchLoop:
     def _alternate(self) -> None:
         """One pass through the loop of algorithm 1."""
         net, method, step, loss_g = self.net, self.method, self.current_step(), None
+        set_rates(self.trial.optim, self._adam_g, self._adam_d, self.step_d / self.total_steps)
         method.begin_step(step)
-        held_out = None if self.warming_up else self._feed.batch(self._halves.held_out(self.images_shown))
+        held_out = None
+        if not self.warming_up:
+            held_out = self._game.shown(self._feed.batch(self._halves.held_out(self.images_shown)), step.rng)
 
         # D's architecture, on held-out images.
         if held_out is not None:
@@ -143,7 +152,7 @@ class SearchLoop:
         real, z = method.as_seen_by_d(step.training_images()), step.latents()
         generator = with_selection(net.generator, method.draw_g(step))
         discriminator = with_selection(net.discriminator, method.draw_d(step))
-        loss_d = discriminator_step(generator, discriminator, self._adam_d, real, z)
+        loss_d = discriminator_step(generator, discriminator, self._adam_d, real, z, step.losses)
         self._means.add(loss_d=loss_d.loss, d_real=loss_d.real, d_fake=loss_d.fake)
 
         if (self.step_d + 1) % self.trial.search.d_steps_per_g_step == 0:
@@ -154,7 +163,9 @@ class SearchLoop:
             # G's weights.
             discriminator = with_selection(net.discriminator, method.draw_d(step))
             generator = with_selection(net.generator, method.draw_g(step))
-            loss_g = generator_step(generator, discriminator, self._adam_g, step.latents_g(), [net.discriminator])
+            z, on_real = step.latents_g(), step.losses.scores_of_real(discriminator, real)
+            constant = [net.discriminator]
+            loss_g = generator_step(generator, discriminator, self._adam_g, z, constant, step.losses, on_real)
             self.ema.update()
             self._means.add(loss_g=loss_g)
             self.step_g += 1
@@ -172,14 +183,18 @@ class SearchLoop:
         def latents(count: int) -> Tensor:
             return uploaded(self.net.generator.latents.draw(count, rng), self.device)
 
+        def images(indices: np.ndarray) -> Tensor:
+            return self._game.shown(self._feed.batch(indices), rng)
+
         return SearchStep(
             search,
             self._relaxation,
             self.temperature,
             rng,
             shown,
-            training_images=lambda: self._feed.batch(self._halves.training(shown)),
-            held_out_images=lambda index: self._feed.batch(self._halves.further(shown, index)),
+            self._game.losses(self.step_d, rng),
+            training_images=lambda: images(self._halves.training(shown)),
+            held_out_images=lambda index: images(self._halves.further(shown, index)),
             latents=lambda: latents(search.batch_size),
             latents_g=lambda: latents(search.latents_g),
         )
@@ -188,7 +203,7 @@ class SearchLoop:
     def temperature(self) -> float:
         """Temperature of the Gumbel relaxations at this step."""
         search, progress = self.trial.search, self.step_d / self.total_steps
-        return temperature(search.temperature_schedule, search.temperature_start, search.temperature_end, progress)
+        return scheduled(search.temperature_schedule, search.temperature_start, search.temperature_end, progress)
 
     def _note(self, network: str, update: ArchitectureUpdate | None) -> None:
         if update is not None:

@@ -13,6 +13,7 @@ from autogan_ray.config.study import TrialConfig
 from autogan_ray.nets.relaxation import Selection
 from autogan_ray.nets.supernet import Supernet
 from autogan_ray.nets.upload import uploaded
+from autogan_ray.training.game import Game
 from autogan_ray.training.steps import Ema, adam, discriminator_step, generator_step, with_selection
 from autogan_ray.training.streams import BatchStream, Feed, layer_noise, stream, stream_seed
 
@@ -36,6 +37,7 @@ class WeightTuner:
     ) -> None:
         self._net, self._ema, self._trial, self._feed, self._device = net, ema, trial, feed, device
         self._stream = BatchStream(indices, trial.search.batch_size, stream_seed(trial.seed, "tuning batches"))
+        self._game = Game(trial.search.model_copy(update={"gamma_end": None}), 1)
         self._done = 0
 
     @contextmanager
@@ -75,6 +77,8 @@ class WeightTuner:
         rng = stream(self._trial.seed, "tuning z", self._done)
         counts = (search.batch_size, search.latents_g)
         z_d, z_g = (uploaded(net.generator.latents.draw(count, rng), self._device) for count in counts)
-        real = self._feed.batch(self._stream.indices_at(self._done * search.batch_size))
-        discriminator_step(generator, discriminator, self._adam_d, real, z_d)
-        generator_step(generator, discriminator, self._adam_g, z_g, [net.discriminator])
+        losses = self._game.losses(self._done, rng)
+        real = self._game.shown(self._feed.batch(self._stream.indices_at(self._done * search.batch_size)), rng)
+        discriminator_step(generator, discriminator, self._adam_d, real, z_d, losses)
+        on_real = losses.scores_of_real(discriminator, real)
+        generator_step(generator, discriminator, self._adam_g, z_g, [net.discriminator], losses, on_real)

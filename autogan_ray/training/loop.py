@@ -17,12 +17,14 @@ from autogan_ray.nets.compute import compile_forward, configured
 from autogan_ray.nets.gan import Discriminator, Generator
 from autogan_ray.nets.upload import uploaded
 from autogan_ray.training.data import ImageData
-from autogan_ray.training.steps import Ema, Network, adam, discriminator_step, generator_step
+from autogan_ray.training.game import Game, Network
+from autogan_ray.training.schedules import set_rates
+from autogan_ray.training.steps import Ema, adam, discriminator_step, generator_step
 from autogan_ray.training.streams import BatchStream, Feed, layer_noise, stream, stream_seed
 
 
 class TrainLoop:
-    """Adversarial training with hinge loss and EMA; exact under save and load, like the search.
+    """Adversarial training by the recipe's objective, with an average of G's weights; exact under save and load.
 
     Args:
         build: makes both networks; it is called with the global generator seeded for this run.
@@ -50,7 +52,8 @@ class TrainLoop:
         compute = compute or ComputeConfig()
         self.generator = configured(generator.to(self.device), compute, data.image_size)
         self.discriminator = configured(discriminator.to(self.device), compute, data.image_size)
-        self.ema = Ema(self.generator, config.ema)
+        per_step_g = config.batch_size * config.d_steps_per_g_step
+        self.ema = Ema(self.generator, config.decay(per_step_g), config.ema_unbiased)
         if compute.compile:
             compile_forward(self.generator, self.discriminator)
         clip = config.clip_grad_norm
@@ -58,6 +61,7 @@ class TrainLoop:
         self._adam_d = adam([*self.discriminator.parameters()], config.lr_d, config.betas, clip_grad_norm=clip)
         self._stream = BatchStream(np.arange(len(data)), config.batch_size, stream_seed(seed, "batches"))
         self.total_steps = max(config.evaluations, math.ceil(config.kimg * 1000 / config.batch_size))
+        self._game = Game(config, self.total_steps)
         self.step_d = self.evaluation = 0
         self.spent_s = 0.0
         self.best: dict[str, Any] = {"fid": math.inf, "ema": copy.deepcopy(self.ema.state_dict()), "kimg": 0.0}
@@ -98,17 +102,19 @@ class TrainLoop:
 
     def _step(self) -> None:
         config, latents = self.config, self.generator.latents
+        set_rates(config, self._adam_g, self._adam_d, self.step_d / self.total_steps)
         rng = stream(self.seed, "step", self.images_shown)
         indices = self._stream.indices_at(self.images_shown)
-        real = self._feed.batch(indices)
+        real = self._game.shown(self._feed.batch(indices), rng)
         z = uploaded(latents.draw(config.batch_size, rng), self.device)
-        judged = self._with_classes(z, indices)
-        discriminator_step(self.generator, judged, self._adam_d, real, z)
+        losses = self._game.losses(self.step_d, rng)
+        discriminator_step(self.generator, self._with_classes(z, indices), self._adam_d, real, z, losses)
         self.step_d += 1
         if self.step_d % config.d_steps_per_g_step == 0:
+            on_real = losses.scores_of_real(self._with_classes(z[:0], indices), real)
             z = uploaded(latents.draw(config.batch_size_g or config.batch_size, rng), self.device)
-            judged = self._with_classes(z)
-            generator_step(self.generator, judged, self._adam_g, z, constant=[self.discriminator])
+            judged, constant = self._with_classes(z), [self.discriminator]
+            generator_step(self.generator, judged, self._adam_g, z, constant, losses, on_real)
             self.ema.update()
 
     def _with_classes(self, z: Tensor, indices: np.ndarray | None = None) -> Network:

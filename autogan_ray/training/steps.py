@@ -7,75 +7,48 @@ computed for them.
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor, nn
 from torch.autograd.graph import increment_version
-from torch.nn.functional import relu
 from torch.nn.utils import clip_grad_norm_
 from torch.optim import Adam, Optimizer
 
 from autogan_ray.nets.relaxation import Selection
-
-Network = Callable[[Tensor], Tensor]
-"""A generator (z -> images) or a discriminator (images -> scores [B]) as a function of its input alone."""
-
-
-def hinge_d(real: Tensor, fake: Tensor) -> Tensor:
-    """Returns mean(relu(1 - D(x))) + mean(relu(1 + D(G(z)))) from scores [B] (Lim and Ye 2017; Miyato et al. 2018,
-    equation 16)."""
-    return relu(1 - real).mean() + relu(1 + fake).mean()
-
-
-def hinge_g(fake: Tensor) -> Tensor:
-    """Returns -mean(D(G(z))) from scores [B] (equation 17); it does not saturate."""
-    return -fake.mean()
-
-
-def judged(discriminator: Network, real: Tensor, fake: Tensor) -> tuple[Tensor, Tensor]:
-    """Returns D's scores of real images and of fakes, which go through D in one pass, so with one selection."""
-    scores = discriminator(torch.cat([real, fake]))
-    return scores[: len(real)], scores[len(real) :]
-
-
-@dataclass(frozen=True)
-class DiscriminatorLoss:
-    """Loss of D and its mean scores of real images and fakes: 0-dim tensors on the device.
-
-    To read them waits for the device, so that is left to the caller.
-    """
-
-    loss: Tensor
-    real: Tensor
-    fake: Tensor
+from autogan_ray.training.game import HINGE, DiscriminatorLoss, Losses, Network
 
 
 def discriminator_step(
-    generator: Network, discriminator: Network, optimizer: Optimizer, real: Tensor, z: Tensor
+    generator: Network, discriminator: Network, optimizer: Optimizer, real: Tensor, z: Tensor, losses: Losses = HINGE
 ) -> DiscriminatorLoss:
-    """Makes one hinge step of D on real images [B, C, H, W] and on fakes that G makes of z."""
+    """Makes one step of D on real images [B, C, H, W] and on fakes that G makes of z."""
     with torch.no_grad():
         fake = generator(z)
-    on_real, on_fake = judged(discriminator, real, fake)
-    loss = hinge_d(on_real, on_fake)
-    _descend(loss, optimizer)
-    return DiscriminatorLoss(loss.detach(), on_real.detach().mean(), on_fake.detach().mean())
+    found = losses.of_d(discriminator, real, fake)
+    _descend(found.total, optimizer)
+    return found
 
 
 def generator_step(
-    generator: Network, discriminator: Network, optimizer: Optimizer, z: Tensor, constant: Sequence[nn.Module]
+    generator: Network,
+    discriminator: Network,
+    optimizer: Optimizer,
+    z: Tensor,
+    constant: Sequence[nn.Module],
+    losses: Losses = HINGE,
+    on_real: Tensor | None = None,
 ) -> Tensor:
     """Makes one step of G on images that it makes of z; returns the loss, 0-dim, detached.
 
     Args:
         constant: networks, D among them, whose weights take no gradient.
+        on_real: what ``losses.scores_of_real`` returned.
     """
     with frozen(*constant):
-        loss = hinge_g(discriminator(generator(z)))
+        loss = losses.of_g(discriminator, generator(z), on_real)
         _descend(loss, optimizer)
     return loss.detach()
 
@@ -151,10 +124,12 @@ class Ema:
     Args:
         network: whose weights, the same tensors to the end, are averaged.
         decay: from 0 to 1.
+        unbiased: the average is of what :meth:`update` saw alone. After n updates the initial weights would make up
+            decay^n of it; they are left out, and the rest is weighted by 1 / (1 - decay^n).
     """
 
-    def __init__(self, network: nn.Module, decay: float) -> None:
-        self.decay = decay
+    def __init__(self, network: nn.Module, decay: float, unbiased: bool = False) -> None:
+        self.decay, self.unbiased, self._updates = decay, unbiased, 0
         self.network = copy.deepcopy(network).requires_grad_(False)
         self._vectors = _weight_buffers(self.network)
         # Listed once: a supernet has a thousand modules.
@@ -166,19 +141,31 @@ class Ema:
     @torch.no_grad()
     def update(self) -> None:
         """Takes the present weights into the average; to be called after each step of the network."""
-        torch._foreach_lerp_(self._averages, self._live, 1 - self.decay)
+        self._updates += 1
+        present = 1 - self.decay
+        if self.unbiased and present:
+            present /= 1 - self.decay**self._updates
+        torch._foreach_lerp_(self._averages, self._live, present)
         if self._vectors:
             torch._foreach_copy_([*self._vectors.values()], self._live_vectors)
 
+    def restart(self) -> None:
+        """Forgets how many updates there were, as after new initial weights."""
+        self._updates = 0
+
     def state_dict(self) -> dict[str, Tensor]:
-        """Returns name -> averaged parameter, or singular vector."""
-        averages = {name: parameter.detach() for name, parameter in self.network.named_parameters()}
-        return averages | self._vectors
+        """Returns name -> averaged parameter, or singular vector; and ``updates``, how many there were."""
+        return self._tensors() | {"updates": torch.tensor(self._updates)}
 
     @torch.no_grad()
     def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
-        for name, value in self.state_dict().items():
+        for name, value in self._tensors().items():
             value.copy_(state[name])
+        self._updates = int(state.get("updates", 0))
+
+    def _tensors(self) -> dict[str, Tensor]:
+        averages = {name: parameter.detach() for name, parameter in self.network.named_parameters()}
+        return averages | self._vectors
 
 
 def _weight_buffers(network: nn.Module) -> dict[str, Tensor]:

@@ -18,11 +18,10 @@ from autogan_ray.nets.compute import compile_forward, configured
 from autogan_ray.nets.gan import Discriminator, Generator
 from autogan_ray.nets.shape import Shape
 from autogan_ray.search.loop import SearchLoop
-from autogan_ray.search.methods import adversarial
 from autogan_ray.spaces.load import load_space
 from autogan_ray.spaces.space import SearchSpace
-from autogan_ray.training import steps
 from autogan_ray.training.loop import TrainLoop
+from autogan_ray.training.objectives.hinge import Hinge
 from tests.search.toys import noise_images, search_of
 from tests.spaces.derivation.test_derive import tiny
 
@@ -69,18 +68,18 @@ def losses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """Every loss of D's and G's weights and architectures, in order."""
     found: list[float] = []
 
-    def noted(loss: Callable[..., Tensor]) -> Callable[..., Tensor]:
-        def note(*scores: Tensor) -> Tensor:
-            value = loss(*scores)
+    def noted(name: str) -> Callable[..., Tensor]:
+        loss = getattr(Hinge, name)
+
+        def note(self: Hinge, *scores: Tensor) -> Tensor:
+            value: Tensor = loss(self, *scores)
             found.append(float(value.detach()))
             return value
 
         return note
 
-    noted_d, noted_g = noted(steps.hinge_d), noted(steps.hinge_g)
-    for module in (steps, adversarial):
-        monkeypatch.setattr(module, "hinge_d", noted_d)
-        monkeypatch.setattr(module, "hinge_g", noted_g)
+    for name in ("loss_d", "loss_g"):
+        monkeypatch.setattr(Hinge, name, noted(name))
     return found
 
 

@@ -19,12 +19,12 @@ from autogan_ray.metrics.extractors.base import ExtractorWeights
 from autogan_ray.metrics.features import Extractor
 from autogan_ray.metrics.scores import RealSet
 from autogan_ray.search.loop import SearchLoop
-from autogan_ray.search.methods.base import temperature
 from autogan_ray.search.methods.duality_gap import DualityGap
 from autogan_ray.search.record import SearchRecord
 from autogan_ray.search.tuning import WeightTuner
 from autogan_ray.spaces.load import load_space
 from autogan_ray.training.data import ImageData
+from autogan_ray.training.schedules import scheduled
 
 TIMING = {"images_per_s", "eval_s", "peak_mem_mib"}
 
@@ -215,11 +215,11 @@ def test_the_same_seed_gives_the_same_search_and_another_seed_another(digits: Im
 
 @pytest.mark.parametrize("schedule", ["linear", "cosine", "exponential", "constant"])
 def test_a_temperature_goes_from_start_to_end_and_never_up(schedule: str) -> None:
-    values = [temperature(schedule, 5.0, 0.1, index / 50) for index in range(51)]
+    values = [scheduled(schedule, 5.0, 0.1, index / 50) for index in range(51)]
     assert values[0] == 5.0 and values[-1] == pytest.approx(5.0 if schedule == "constant" else 0.1)
     assert all(a >= b for a, b in itertools.pairwise(values))
 
 
 def test_the_exponential_schedule_is_the_published_one() -> None:
-    found = [temperature("exponential", 5.0, 0.1, epoch / 25) for epoch in (0, 1, 2, 24)]
+    found = [scheduled("exponential", 5.0, 0.1, epoch / 25) for epoch in (0, 1, 2, 24)]
     assert found == pytest.approx([5.0, 4.28, 3.66, 0.117], abs=0.01)

@@ -1,8 +1,8 @@
 """Adversarial architecture search (AdversarialNAS, Gao et al., CVPR 2020, algorithm 1).
 
-Each network's logits descend its own hinge loss on the held-out half, at the current weights (first order, as in the
-published runs) or, with ``search.unrolled``, at weights one step ahead, through which the gradient goes too
-(``unrolled.py``).
+Each network's logits descend its own loss on held-out images, at the current weights (first order, as in the published
+runs, which take the hinge loss) or, with ``search.unrolled``, at weights one step ahead, through which the gradient
+goes too (``unrolled.py``).
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from torch import Tensor
 from autogan_ray.search.methods.base import SearchStep
 from autogan_ray.search.methods.gradient import GradientMethod
 from autogan_ray.search.methods.unrolled import unrolled_loss_d, unrolled_loss_g
-from autogan_ray.training.steps import frozen, hinge_d, hinge_g, judged, with_selection
+from autogan_ray.training.steps import frozen, with_selection
 
 
 class Adversarial(GradientMethod):
@@ -27,15 +27,17 @@ class Adversarial(GradientMethod):
         with torch.no_grad():
             fake = net.generator(z, chosen_g)
         with frozen(net.discriminator):
-            return hinge_d(*judged(with_selection(net.discriminator, chosen_d), real, fake))
+            return step.losses.of_d(with_selection(net.discriminator, chosen_d), real, fake, penalised=False).total
 
     def loss_g(self, step: SearchStep, real: Tensor, z: Tensor) -> Tensor:
         net = self.net
         if step.search.unrolled:
-            return unrolled_loss_g(net, step, z, self.context.trial.optim.lr_g)
+            return unrolled_loss_g(net, step, real, z, self.context.trial.optim.lr_g)
         chosen_d, chosen_g = step.draw(net.arch_d), step.select(net.arch_g)
+        discriminator = with_selection(net.discriminator, chosen_d)
         with frozen(net.discriminator, net.generator):
-            return hinge_g(net.discriminator(net.generator(z, chosen_g), chosen_d))
+            on_real = step.losses.scores_of_real(discriminator, real)
+            return step.losses.of_g(discriminator, net.generator(z, chosen_g), on_real)
 
 
 METHOD = Adversarial

@@ -7,7 +7,6 @@ from :class:`~autogan_ray.search.methods.single_path.SinglePath`; one that sampl
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -21,6 +20,7 @@ from autogan_ray.metrics.evaluation import Evaluator
 from autogan_ray.nets.relaxation import ArchitectureParameters, Selection
 from autogan_ray.nets.supernet import Supernet
 from autogan_ray.training.data import ImageData
+from autogan_ray.training.game import Losses
 from autogan_ray.training.steps import Ema
 
 
@@ -55,6 +55,7 @@ class SearchStep:
         temperature: of the Gumbel relaxations at this step.
         rng: the step's own random stream.
         images_shown: real images shown to D before the step.
+        losses: of weights, and of logits by the same objective.
         training_images: returns the step's real images for weights.
         held_out_images: returns the n-th further batch of images for logits.
         latents: draws fresh z from ``rng``, as many as D sees real images.
@@ -66,6 +67,7 @@ class SearchStep:
     temperature: float
     rng: torch.Generator
     images_shown: int
+    losses: Losses
     training_images: Callable[[], Tensor]
     held_out_images: Callable[[int], Tensor]
     latents: Callable[[], Tensor]
@@ -80,23 +82,6 @@ class SearchStep:
         """Draws architecture weights without gradient, for steps on weights."""
         with torch.no_grad():
             return self.select(logits)
-
-
-def temperature(schedule: str, start: float, end: float, progress: float) -> float:
-    """Returns the temperature of the Gumbel relaxations, ``start`` at progress 0 and ``end`` at progress 1.
-
-    ``exponential``: start * (end / start) ** progress (the published AdversarialNAS schedule, 5 to 0.1);
-    ``linear``; ``cosine``: end + (start - end) * (1 + cos(pi * progress)) / 2; ``constant``: start.
-    """
-    progress = min(max(progress, 0.0), 1.0)
-    if schedule == "constant":
-        return start
-    if schedule == "linear":
-        return start + (end - start) * progress
-    if schedule == "cosine":
-        return end + (start - end) * (1 + math.cos(math.pi * progress)) / 2
-    assert schedule == "exponential", schedule
-    return float(start * (end / start) ** progress)
 
 
 @dataclass(frozen=True)

@@ -1,13 +1,15 @@
 """Search by the duality gap (alphaGAN, Tian et al., TPAMI 2021, arXiv 2006.09134).
 
-    gap = max over D' of V(G, D') - min over G' of V(G', D),  V(G, D) = -(hinge loss of D)
+    gap = max over D' of V(G, D') - min over G' of V(G', D),  V(G, D) = -(D's loss, without a penalty)
 
 is 0 at an equilibrium and above it elsewhere. The worst opponents D' and G' are copies of the current weights that
 took a few steps on the held-out half. Their weights, and the architectures they run, count as constants (first order,
 as published), so G's logits learn through V(G, D') and D's through V(G', D). The published release searches G alone.
 
-Where D' scores a fake below -1 the hinge is flat and G's logits get nothing from that image: the price of the published
-V, and one more reason for few inner steps.
+V is published with the hinge loss. There, where D' scores a fake below -1, the loss is flat and G's logits get nothing
+from that image: the price of that V, and one more reason for few inner steps. For the other objectives V is minus their
+loss of D as well: of the relativistic pairing, E f(D(G(z)) - D(x)) with f(t) = -softplus(t), which D raises and G
+lowers (Huang et al., NeurIPS 2024, section 2).
 """
 
 from __future__ import annotations
@@ -22,7 +24,8 @@ from autogan_ray.nets.gan import Discriminator, Generator
 from autogan_ray.nets.relaxation import Selection, SingleChoice
 from autogan_ray.search.methods.base import SearchContext, SearchStep
 from autogan_ray.search.methods.gradient import GradientMethod
-from autogan_ray.training.steps import adam, discriminator_step, frozen, generator_step, hinge_d, judged, with_selection
+from autogan_ray.training.game import Losses
+from autogan_ray.training.steps import adam, discriminator_step, frozen, generator_step, with_selection
 
 
 class DualityGap(GradientMethod):
@@ -50,10 +53,10 @@ class DualityGap(GradientMethod):
         net, constant_g, constant_d = self.net, constant(chosen_g), constant(chosen_d)
         self._train_opponents(step, constant_g, constant_d)
         with frozen(net.generator, net.discriminator, self._worst_g, self._worst_d):
-            worst_d = value(self._worst_d, constant_d, real, net.generator(z, chosen_g))
+            worst_d = value(step.losses, self._worst_d, constant_d, real, net.generator(z, chosen_g))
             with torch.no_grad():
                 worst_fake = self._worst_g(z, constant_g)
-            worst_g = value(net.discriminator, chosen_d, real, worst_fake)
+            worst_g = value(step.losses, net.discriminator, chosen_d, real, worst_fake)
         return worst_d - worst_g
 
     def _train_opponents(self, step: SearchStep, chosen_g: Selection, chosen_d: Selection) -> None:
@@ -64,14 +67,15 @@ class DualityGap(GradientMethod):
         generator, discriminator = with_selection(net.generator, chosen_g), with_selection(net.discriminator, chosen_d)
         worst_g, worst_d = with_selection(self._worst_g, chosen_g), with_selection(self._worst_d, chosen_d)
         for index in range(step.search.gap_inner_steps):
-            z = step.latents()
-            discriminator_step(generator, worst_d, adam_d, step.held_out_images(index), z)
-            generator_step(worst_g, discriminator, adam_g, step.latents_g(), [net.discriminator])
+            real, z, losses = step.held_out_images(index), step.latents(), step.losses
+            discriminator_step(generator, worst_d, adam_d, real, z, losses)
+            z, on_real = step.latents_g(), losses.scores_of_real(discriminator, real)
+            generator_step(worst_g, discriminator, adam_g, z, [net.discriminator], losses, on_real)
 
 
-def value(network: nn.Module, chosen: Selection, real: Tensor, fake: Tensor) -> Tensor:
-    """Returns V(G, D), 0-dim, at most 0: minus the hinge loss of D on real and fake images [B, C, H, W]."""
-    return -hinge_d(*judged(with_selection(network, chosen), real, fake))
+def value(losses: Losses, network: nn.Module, chosen: Selection, real: Tensor, fake: Tensor) -> Tensor:
+    """Returns V(G, D), 0-dim, at most 0: minus the loss of D on real and fake images [B, C, H, W]."""
+    return -losses.of_d(with_selection(network, chosen), real, fake, penalised=False).total
 
 
 def constant(chosen: Selection) -> Selection:

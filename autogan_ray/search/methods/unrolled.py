@@ -1,4 +1,4 @@
-"""Second order: a network's loss on the held-out half at weights one virtual step ahead (DARTS, Liu et al., 2019).
+"""Second order: a network's loss on held-out images at weights one virtual step ahead (DARTS, Liu et al., 2019).
 
     L_val(w - xi * grad_w L_train(w, a), a)                                                          (equations 6, 7)
 
@@ -23,14 +23,14 @@ from torch.func import functional_call
 from autogan_ray.nets.relaxation import Selection
 from autogan_ray.nets.supernet import Supernet
 from autogan_ray.search.methods.base import SearchStep
-from autogan_ray.training.steps import frozen, hinge_d, hinge_g, judged
+from autogan_ray.training.steps import frozen, with_selection
 
 Weights = dict[str, Tensor]
 Call = Callable[[Weights, Tensor], Tensor]
 
 
 def unrolled_loss_d(net: Supernet, step: SearchStep, real: Tensor, z: Tensor, xi: float) -> Tensor:
-    """Returns D's hinge loss on held-out images [B, C, H, W] after its virtual step.
+    """Returns D's loss on held-out images [B, C, H, W] after its virtual step, which descends the penalty too.
 
     It has gradient to D's logits alone. ``xi`` is the length of the virtual step.
     """
@@ -39,28 +39,31 @@ def unrolled_loss_d(net: Supernet, step: SearchStep, real: Tensor, z: Tensor, xi
         fake, train_fake = net.generator(z, chosen_g), net.generator(step.latents(), chosen_g)
     call = _called(net.discriminator, step.select(net.arch_d))
 
-    def loss(weights: Weights, real: Tensor, fake: Tensor) -> Tensor:
-        return hinge_d(*judged(partial(call, weights), real, fake))
+    def training_loss(weights: Weights) -> Tensor:
+        return step.losses.of_d(partial(call, weights), train_real, train_fake).total
 
     train_real = step.training_images()
-    ahead = stepped(net.discriminator, lambda weights: loss(weights, train_real, train_fake), xi)
-    return loss(ahead, real, fake)
+    ahead = stepped(net.discriminator, training_loss, xi)
+    return step.losses.of_d(partial(call, ahead), real, fake, penalised=False).total
 
 
-def unrolled_loss_g(net: Supernet, step: SearchStep, z: Tensor, xi: float) -> Tensor:
-    """Returns G's hinge loss of images from z after its virtual step on images of other z.
+def unrolled_loss_g(net: Supernet, step: SearchStep, real: Tensor, z: Tensor, xi: float) -> Tensor:
+    """Returns G's loss of images from z, beside held-out images, after its virtual step on images of other z.
 
     It has gradient to G's logits alone. ``xi`` is the length of the virtual step.
     """
     chosen_d, train_z = step.draw(net.arch_d), step.latents_g()
-    call = _called(net.generator, step.select(net.arch_g))
+    call, discriminator = _called(net.generator, step.select(net.arch_g)), with_selection(net.discriminator, chosen_d)
 
-    def loss(weights: Weights, z: Tensor) -> Tensor:
-        return hinge_g(net.discriminator(call(weights, z), chosen_d))
+    def loss(weights: Weights, z: Tensor, beside: Tensor | None) -> Tensor:
+        return step.losses.of_g(discriminator, call(weights, z), beside)
 
     with frozen(net.discriminator):
-        ahead = stepped(net.generator, lambda weights: loss(weights, train_z), xi)
-        return loss(ahead, z)
+        on_real, train_on_real = (
+            step.losses.scores_of_real(discriminator, images()) for images in (lambda: real, step.training_images)
+        )
+        ahead = stepped(net.generator, lambda weights: loss(weights, train_z, train_on_real), xi)
+        return loss(ahead, z, on_real)
 
 
 def stepped(network: nn.Module, loss: Callable[[Weights], Tensor], xi: float) -> Weights:

@@ -12,17 +12,26 @@ from torch import Tensor
 from autogan_ray.nets.relaxation import ArchitectureParameters
 from autogan_ray.search.loop import SearchLoop
 from autogan_ray.search.methods import unrolled
+from autogan_ray.search.methods.adversarial import Adversarial
 from autogan_ray.search.methods.base import SearchStep
 from autogan_ray.search.methods.duality_gap import DualityGap
 from autogan_ray.spaces.space import SearchSpace
 from autogan_ray.training.data import ImageData
 from tests.search.toys import noise_images, search_of
+from tests.training.objectives import written_out
 
 XI = 0.3
+GAMMA = {"hinge": 0.0, "non_saturating": 0.3, "relativistic": 0.3}
 
 
-def exact(space: str, method: str, **changes: object) -> tuple[SearchLoop, SearchStep, Tensor, Tensor]:
-    """A search in float64 with statistics that stand still, one step of it, held-out images and z."""
+def exact(
+    space: str, method: str, objective: str = "hinge", **changes: object
+) -> tuple[SearchLoop, SearchStep, Tensor, Tensor]:
+    """A search in float64 with statistics that stand still, one step of it, held-out images and z.
+
+    Any objective but the hinge takes a penalty, and no spectral norm.
+    """
+    changes = {"objective": objective, "gamma": GAMMA[objective], **changes}
     loop = search_of(noise_images(), method, space, relaxation="softmax", **changes)
     for network in (loop.net.generator, loop.net.discriminator):
         network.double().eval()
@@ -32,7 +41,7 @@ def exact(space: str, method: str, **changes: object) -> tuple[SearchLoop, Searc
     real, train_real = torch.rand(2, 3, 1, 8, 8, generator=rng, dtype=torch.float64) * 2 - 1
     z, train_z = torch.randn(2, 3, 4, generator=rng, dtype=torch.float64)
     batches = lambda: train_real, lambda index: train_real, lambda: train_z, lambda: train_z
-    return loop, SearchStep(loop.trial.search, "softmax", 1.0, rng, 0, *batches), real, z
+    return loop, SearchStep(loop.trial.search, "softmax", 1.0, rng, 0, loop._game.losses(0, rng), *batches), real, z
 
 
 def assert_slopes(logits: ArchitectureParameters, gradient: Tensor, loss: Callable[[], Tensor]) -> None:
@@ -50,29 +59,50 @@ def assert_slopes(logits: ArchitectureParameters, gradient: Tensor, loss: Callab
         assert float((gradient * way).sum()) == pytest.approx(wanted, rel=1e-4)
 
 
-def hinge(scores_real: Tensor, scores_fake: Tensor) -> Tensor:
-    return (1 - scores_real).clamp(min=0).mean() + (1 + scores_fake).clamp(min=0).mean()
+@pytest.mark.parametrize("network", ["g", "d"])
+@pytest.mark.parametrize("objective", GAMMA)
+def test_a_first_order_gradient_is_that_of_the_objective_without_its_penalty(objective: str, network: str) -> None:
+    loop, step, real, z = exact("adversarialnas", "adversarial", objective)
+    net = loop.net
+    logits = net.arch_g if network == "g" else net.arch_d
+    assert isinstance(loop.method, Adversarial)
+    loss = (loop.method.loss_g if network == "g" else loop.method.loss_d)(step, real, z)
+
+    def formula() -> Tensor:
+        chosen_g, chosen_d = step.draw(net.arch_g), step.draw(net.arch_d)
+        scores = net.discriminator(real, chosen_d), net.discriminator(net.generator(z, chosen_g), chosen_d)
+        return (written_out.loss_g if network == "g" else written_out.loss_d)(objective, *scores)
+
+    assert loss.item() == pytest.approx(formula().item(), rel=1e-9)
+    (gradient,) = torch.autograd.grad(loss, [logits.logits])
+    assert_slopes(logits, gradient, formula)
 
 
 @pytest.mark.parametrize("network", ["g", "d"])
-def test_the_unrolled_gradient_is_that_of_the_loss_after_the_virtual_step(network: str) -> None:
-    loop, step, real, z = exact("autogan/adversarialnas" if network == "d" else "autogan", "adversarial")
+@pytest.mark.parametrize("objective", GAMMA)
+def test_the_unrolled_gradient_is_that_of_the_loss_after_the_virtual_step(objective: str, network: str) -> None:
+    space = "autogan/adversarialnas" if network == "d" else "autogan"
+    loop, step, real, z = exact(space, "adversarial", objective)
     net = loop.net
 
     def after_the_step() -> Tensor:
         """Equation 7 by hand: weights moved in place along their gradient, then moved back."""
         chosen_g, chosen_d = step.draw(net.arch_g), step.draw(net.arch_d)
 
-        def loss(real: Tensor, z: Tensor) -> Tensor:
+        def judge(images: Tensor) -> Tensor:
+            return net.discriminator(images, chosen_d)
+
+        def loss(real: Tensor, z: Tensor, gamma: float = 0.0) -> Tensor:
             fake = net.generator(z, chosen_g)
             if network == "g":
-                return -net.discriminator(fake, chosen_d).mean()
-            return hinge(net.discriminator(real, chosen_d), net.discriminator(fake.detach(), chosen_d))
+                return written_out.loss_g(objective, judge(real), judge(fake))
+            return written_out.whole_loss_d(objective, gamma, judge, real, fake.detach())
 
         moving = net.generator if network == "g" else net.discriminator
         weights = [*moving.parameters()]
         kept = [weight.detach().clone() for weight in weights]
-        slopes = torch.autograd.grad(loss(step.training_images(), step.latents()), weights, allow_unused=True)
+        training_loss = loss(step.training_images(), step.latents(), GAMMA[objective])
+        slopes = torch.autograd.grad(training_loss, weights, allow_unused=True)
         with torch.no_grad():
             for weight, slope in zip(weights, slopes, strict=True):
                 weight -= XI * (0 if slope is None else slope)
@@ -83,22 +113,26 @@ def test_the_unrolled_gradient_is_that_of_the_loss_after_the_virtual_step(networ
 
     logits = net.arch_g if network == "g" else net.arch_d
     if network == "g":
-        loss = unrolled.unrolled_loss_g(net, step, z, XI)
+        loss = unrolled.unrolled_loss_g(net, step, real, z, XI)
     else:
         loss = unrolled.unrolled_loss_d(net, step, real, z, XI)
     (gradient,) = torch.autograd.grad(loss, [logits.logits])
     assert loss.item() == pytest.approx(after_the_step().item(), rel=1e-9)
     assert_slopes(logits, gradient, after_the_step)
     if network == "g":  # the term of second order is there: without it the gradient is another
-        still = -net.discriminator(net.generator(z, step.select(net.arch_g)), step.draw(net.arch_d)).mean()
+        assert isinstance(loop.method, Adversarial)
+        still = loop.method.loss_g(step, real, z)
         (still_gradient,) = torch.autograd.grad(still, [logits.logits])
         assert (still_gradient - gradient).norm() > 1e-2 * gradient.norm()
 
 
 @pytest.mark.parametrize("network", ["g", "d"])
-def test_the_gradient_of_the_duality_gap_is_that_of_its_formula_at_constant_opponents(network: str) -> None:
+@pytest.mark.parametrize("objective", GAMMA)
+def test_the_gradient_of_the_duality_gap_is_that_of_its_formula_at_constant_opponents(
+    objective: str, network: str
+) -> None:
     optim = {"lr_g": 1e-3, "lr_d": 1e-3}
-    loop, step, real, z = exact("adversarialnas", "duality_gap", optim=optim, gap_inner_steps=2)
+    loop, step, real, z = exact("adversarialnas", "duality_gap", objective, optim=optim, gap_inner_steps=2)
     net, method = loop.net, loop.method
     assert isinstance(method, DualityGap)
     worst_g, worst_d = method._worst_g.double().eval(), method._worst_d.double().eval()
@@ -110,8 +144,9 @@ def test_the_gradient_of_the_duality_gap_is_that_of_its_formula_at_constant_oppo
 
     def formula() -> Tensor:
         fake, now_d = net.generator(z, step.draw(net.arch_g)), step.draw(net.arch_d)
-        most = -hinge(worst_d(real, still_d), worst_d(fake, still_d))
-        least = -hinge(net.discriminator(real, now_d), net.discriminator(worst_g(z, still_g), now_d))
+        judged = net.discriminator(real, now_d), net.discriminator(worst_g(z, still_g), now_d)
+        most = -written_out.loss_d(objective, worst_d(real, still_d), worst_d(fake, still_d))
+        least = -written_out.loss_d(objective, *judged)
         return most - least
 
     assert gap.item() == pytest.approx(formula().item(), abs=1e-12)
@@ -120,11 +155,12 @@ def test_the_gradient_of_the_duality_gap_is_that_of_its_formula_at_constant_oppo
     assert_slopes(logits, gradient, formula)
 
 
-def test_opponents_that_learn_longer_leave_a_wider_gap() -> None:
+@pytest.mark.parametrize("objective", GAMMA)
+def test_opponents_that_learn_longer_leave_a_wider_gap(objective: str) -> None:
     gaps = []
     for steps in (1, 20):
         optim = {"lr_g": 3e-3, "lr_d": 3e-3}
-        loop, step, *_ = exact("adversarialnas", "duality_gap", optim=optim, gap_inner_steps=steps)
+        loop, step, *_ = exact("adversarialnas", "duality_gap", objective, optim=optim, gap_inner_steps=steps)
         assert isinstance(loop.method, DualityGap)
         loop.method._worst_g.double().eval(), loop.method._worst_d.double().eval()
         chosen = step.draw(loop.net.arch_g), step.draw(loop.net.arch_d)

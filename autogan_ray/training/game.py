@@ -1,0 +1,140 @@
+"""What the weights of both networks descend in a step: an objective, a gradient penalty, and what D sees of images."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from autogan_ray.config.training import GameConfig
+from autogan_ray.training.augmentation import augmentation, mirrored
+from autogan_ray.training.objectives.base import Objective
+from autogan_ray.training.objectives.registry import objective_named
+from autogan_ray.training.schedules import scheduled
+
+Network = Callable[[Tensor], Tensor]
+"""A generator (z -> images) or a discriminator (images -> scores [B]) as a function of its input alone."""
+
+
+@dataclass(frozen=True)
+class DiscriminatorLoss:
+    """Loss of D and its mean scores of real images and fakes: 0-dim tensors on the device.
+
+    To read them waits for the device, so that is left to the caller.
+
+    Args:
+        total: what D's weights descend, with gradient.
+        loss: the objective's part of it, without.
+    """
+
+    total: Tensor
+    loss: Tensor
+    real: Tensor
+    fake: Tensor
+
+
+@dataclass(frozen=True)
+class Losses:
+    """The losses of one step.
+
+    Args:
+        objective: of the run.
+        penalty: weight of the mean squared norm of the gradient of D's scores; 0 takes no penalty in this step.
+        seen: what D sees of images [B, C, H, W], real or not; None shows them as they are.
+    """
+
+    objective: Objective
+    penalty: float = 0.0
+    seen: Callable[[Tensor], Tensor] | None = None
+
+    def of_d(self, discriminator: Network, real: Tensor, fake: Tensor, penalised: bool = True) -> DiscriminatorLoss:
+        """Returns D's loss on real images and fakes [B, C, H, W].
+
+        They go through D in one pass, so with one selection.
+
+        Args:
+            penalised: whether this step's penalty is added: gamma / 2 times the mean over real images, and where the
+                objective says so also that over fakes, of the squared norm of an image's gradient.
+        """
+        images = torch.cat([real, fake])
+        weight = self.penalty if penalised else 0.0
+        if weight:
+            images = images.detach().requires_grad_()
+        scores = discriminator(images if self.seen is None else self.seen(images))
+        on_real, on_fake = scores[: len(real)], scores[len(real) :]
+        loss = total = self.objective.loss_d(on_real, on_fake)
+        if weight:
+            squares = squared_gradients(scores, images)
+            total = loss + weight * squares[: len(real)].mean()
+            if self.objective.penalises_fakes:
+                total = total + weight * squares[len(real) :].mean()
+        return DiscriminatorLoss(total, loss.detach(), on_real.detach().mean(), on_fake.detach().mean())
+
+    def of_g(self, discriminator: Network, fake: Tensor, on_real: Tensor | None) -> Tensor:
+        """Returns G's loss, 0-dim, on images [B, C, H, W] that it made.
+
+        Args:
+            on_real: what :meth:`scores_of_real` returned.
+        """
+        return self.objective.loss_g(discriminator(fake if self.seen is None else self.seen(fake)), on_real)
+
+    @torch.no_grad()
+    def scores_of_real(self, discriminator: Network, real: Tensor) -> Tensor | None:
+        """Returns D's scores [B] of real images, without gradient, where G's loss compares fakes with them."""
+        if not self.objective.compares:
+            return None
+        return discriminator(real if self.seen is None else self.seen(real))
+
+
+def squared_gradients(scores: Tensor, images: Tensor) -> Tensor:
+    """Returns the squared norm [B] of the gradient of each score [B] with respect to its image, differentiable.
+
+    D judges each image by itself, so the sum of all scores has all these gradients at once.
+    """
+    slopes = None
+    if scores.requires_grad:  # a sampled architecture that is all "none" depends on nothing
+        (slopes,) = torch.autograd.grad(scores.sum(), images, create_graph=True, allow_unused=True)
+    return torch.zeros_like(scores) if slopes is None else slopes.square().sum(dim=(1, 2, 3))
+
+
+class Game:
+    """The game of one run: its losses at each step.
+
+    Args:
+        config: section ``[search]`` or ``[retrain]``.
+        total_steps: of D in the whole run.
+    """
+
+    def __init__(self, config: GameConfig, total_steps: int) -> None:
+        self._config, self._total_steps = config, total_steps
+        self._objective = objective_named(config.objective)
+
+    def losses(self, step_d: int, rng: torch.Generator) -> Losses:
+        """Returns the losses of a step.
+
+        Args:
+            step_d: steps that D has made.
+            rng: the step's random stream, from which augmentations are drawn.
+        """
+        config = self._config
+        seen = augmentation(config.augmentations, rng) if config.augment else None
+        return Losses(self._objective, self._penalty(step_d), seen)
+
+    def _penalty(self, step_d: int) -> float:
+        config = self._config
+        if step_d % config.penalty_every:
+            return 0.0
+        gamma = config.gamma_in_force
+        if config.gamma_end is not None:
+            gamma = scheduled(config.gamma_schedule, gamma, config.gamma_end, step_d / self._total_steps)
+        return gamma / 2 * config.penalty_every
+
+    def shown(self, real: Tensor, rng: torch.Generator) -> Tensor:
+        """Returns real images [B, C, H, W] as the run shows them: half of them mirrored with ``flip``."""
+        return mirrored(real, rng) if self._config.flip else real
+
+
+HINGE = Losses(objective_named("hinge"))
+"""The hinge loss alone."""
