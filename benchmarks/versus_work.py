@@ -115,7 +115,7 @@ def _retrain(task: Task, out: Path) -> dict[str, Any]:
     shutil.rmtree(job.folder, ignore_errors=True)
     row = {key: value for key, value in outcome["row"].items() if not key.endswith("_path")}
     row |= genotype_cost(job.space, retraining.shape, job.genotype)
-    return {"row": row, "fid_untrained": outcome["fid_untrained"], "resumed": resumed}
+    return {"row": row, "resumed": resumed} | {key: outcome[key] for key in ("fid_untrained", "curve")}
 
 
 def _inherited(task: Task, out: Path) -> dict[str, Any]:
@@ -187,13 +187,25 @@ def run_missing(plan: Plan, measure: Measure, out: Path, workers: int) -> bool:
         retrainings,
         lambda: plan.inherited_scores(out).values(),
     )
+    return do_missing(rounds, measure, out, workers, plan.retrain_seeds)
+
+
+def do_missing(
+    rounds: Sequence[Callable[[], Iterable[Task]]], measure: Measure, out: Path, workers: int, after_search: int = 0
+) -> bool:
+    """Does the jobs of each round that have no file yet, and prints a line as each ends. Returns whether one failed.
+
+    Args:
+        rounds: functions that are called when the round before is done.
+        after_search: how many jobs follow from a search, to tell how long it will take.
+    """
     failed, ended, begin = set[str](), 0, time.perf_counter()
     try:
         with _pool(workers, measure) as pool:
             for tasks in rounds:
                 unique = {task.digest: task for task in tasks() if task.digest not in failed}  # arms may share a job
                 missing = [task for task in unique.values() if task.result(out) is None]
-                ahead = len(missing) + plan.retrain_seeds * sum(task.kind == SEARCH for task in missing)
+                ahead = len(missing) + after_search * sum(task.kind == SEARCH for task in missing)
                 for task, result in _outcomes(pool, missing, out):
                     if isinstance(result, str):
                         failed.add(task.digest)

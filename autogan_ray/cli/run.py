@@ -396,8 +396,9 @@ def _print_summary(folder: Path, gpus: int) -> bool:
         return False
     click.echo(f"\nbest: trial {best.trial_id}, {decidedness(best.best['decisions'])}")
     click.echo(draw(Genotype.from_dict(best.best["genotype"])))
-    space = read_spaces(folder)[best.about["config"]["space"]]
-    for symptom in symptoms(best.records, int(own["max_evaluations"]), space):
+    config, planned = best.about["config"], int(own["max_evaluations"])
+    space, objective = read_spaces(folder)[config["space"]], config["search"].get("objective", "hinge")
+    for symptom in symptoms(best.records, planned, space, objective):
         click.echo(f"warning: {symptom}")
     click.echo(f"\ntables in {folder}; go on with")
     trials = json.dumps(str(folder / "trials.parquet"), ensure_ascii=False)

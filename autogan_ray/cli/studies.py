@@ -125,8 +125,9 @@ def _show_trial(results: Path, trial: str, as_json: bool) -> None:
     click.echo(table(titles, rows))
     planned = int(study.studies["max_evaluations"].iloc[0])
     if log.records:
-        space = read_spaces(results)[log.about["config"]["space"]]
-        for symptom in symptoms(log.records, planned, space):
+        config = log.about["config"]
+        space, objective = read_spaces(results)[config["space"]], config["search"].get("objective", "hinge")
+        for symptom in symptoms(log.records, planned, space, objective):
             click.echo(f"warning: {symptom}")
     if log.best is not None:
         click.echo(f"\nbest at evaluation {log.best['evaluation']}, {decidedness(log.best['decisions'])}")

@@ -23,23 +23,28 @@ ONE_SIDED = 2 / 3
 """Fraction of a network's edges that took the same choice without weights, above which it has collapsed."""
 
 
-def symptoms(records: Sequence[Record], planned: int, space: SearchSpace) -> list[str]:
+def symptoms(records: Sequence[Record], planned: int, space: SearchSpace, objective: str = "hinge") -> list[str]:
     """Returns sentences on what the latest evaluation of a trial shows; none where nothing is known to be wrong.
 
     Args:
         records: of one trial, in order; those without a score (it diverged) are left to its status.
         planned: evaluations of a trial that runs to its end.
         space: the trial's, which knows what its decisions' choices mean.
+        objective: the trial's ``search.objective``.
     """
     if not records or records[-1]["diverged"]:
         return []
     last = records[-1]
-    now = [*_saturated(last), *_vanished(last), *_one_sided(last, space)]
+    saturated = _saturated(last) if objective == "hinge" else ()
+    now = [*saturated, *_vanished(last), *_one_sided(last, space)]
     return [*now, *_gap(records), *_collapse(records), *_too_slow(records, planned)]
 
 
 def _saturated(last: Record) -> Iterator[str]:
-    """Beyond its margins the hinge loss is flat (Lim and Ye 2017): D, and its logits, stop learning."""
+    """Beyond its margins the hinge loss is flat (Lim and Ye 2017): D, and its logits, stop learning.
+
+    Other objectives are nowhere flat, and scores that are compared in pairs have no level.
+    """
     real, fake = last.get("d_real"), last.get("d_fake")
     if real is not None and fake is not None and real > 1 and fake < -1:
         yield (

@@ -93,8 +93,8 @@ class Retraining:
     def run(self) -> dict[str, Any]:
         """Trains to the end, then writes files and scores of the averaged weights at the best evaluation.
 
-        Returns the row of the table ``evaluations``, the score of the untrained generator, and the seconds of
-        training.
+        Returns the row of the table ``evaluations``, the score of the untrained generator, the scores on the way, and
+        the seconds of training.
         """
         folder = self.job.folder / "checkpoint"
         untrained = self.score(self.loop.ema.network)
@@ -104,7 +104,12 @@ class Retraining:
             save_state(folder, self.loop.state_dict())
         self.loop.ema.load_state_dict(self.loop.best["ema"])
         generator = self._ready_to_score(self.loop.ema.network)
-        return {"row": self._row(generator), "fid_untrained": untrained, "wall_s": self.loop.spent_s}
+        return {
+            "row": self._row(generator),
+            "fid_untrained": untrained,
+            "curve": self.loop.curve,
+            "wall_s": self.loop.spent_s,
+        }
 
     def score(self, network: nn.Module) -> float | None:
         """The Frechet distance at the search's number of fakes; None where it is not finite."""

@@ -64,6 +64,7 @@ class TrainLoop:
         self._game = Game(config, self.total_steps)
         self.step_d = self.evaluation = 0
         self.spent_s = 0.0
+        self.curve: list[dict[str, float | None]] = []
         self.best: dict[str, Any] = {"fid": math.inf, "ema": copy.deepcopy(self.ema.state_dict()), "kimg": 0.0}
 
     @property
@@ -88,6 +89,7 @@ class TrainLoop:
             self.step()
         self.evaluation += 1
         fid = score(self.ema.network)
+        self.curve.append({"kimg": self.kimg, "fid": fid})
         if fid is not None and fid < self.best["fid"]:
             self.best = {"fid": fid, "ema": copy.deepcopy(self.ema.state_dict()), "kimg": self.kimg}
         self.spent_s += time.perf_counter() - start
@@ -133,13 +135,14 @@ class TrainLoop:
         """Returns everything with state, between two evaluations."""
         return {name: part.state_dict() for name, part in self._stateful().items()} | {
             "best": self.best,
+            "curve": self.curve,
             "counters": {"step_d": self.step_d, "evaluation": self.evaluation, "spent_s": self.spent_s},
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         for name, part in self._stateful().items():
             part.load_state_dict(state[name])
-        self.best = dict(state["best"])
+        self.best, self.curve = dict(state["best"]), [*state["curve"]]
         for name, value in state["counters"].items():
             setattr(self, name, value)
 

@@ -68,6 +68,43 @@ def test_a_search_runs_leaves_no_trace_of_its_evaluations_and_goes_on_from_a_sav
     loop.space.check(loop.net.genotype())  # connected, one choice at each decision
 
 
+@pytest.mark.parametrize("objective", ["non_saturating", "relativistic"])
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_search_under_every_objective_goes_on_from_a_saved_state(data: ImageData, kind: str, objective: str) -> None:
+    """With all that a game can have: lazy penalties on a schedule, mirrored and augmented images, falling rates."""
+    game = {"objective": objective, "gamma": 0.5, "gamma_end": 0.1, "penalty_every": 2, "flip": True}
+    optim = {"schedule": "cosine", "beta2_end": 0.99, "ema_half_life_kimg": 0.01, "ema_unbiased": True}
+    optim |= {"lr_arch_g": 0.1, "lr_arch_d": 0.1, "lr_controller": 0.01}
+
+    def begun() -> SearchLoop:
+        extra = {"augment": "color,translation,cutout", "batch_size_g": 6, "optim": optim}
+        return search(data, kind, "autogan/adversarialnas", warmup=0.0, **game, **extra)
+
+    straight, first, second = begun(), begun(), begun()
+    for _ in range(3):
+        straight.step()
+    first.step()
+    second.load_state_dict(through_a_file(first.state_dict()))
+    torch.manual_seed(5)
+    second.step(), second.step()
+    assert_same(second.state_dict(), straight.state_dict())
+    moved = [math.isfinite(float(p.detach().abs().sum())) for p in straight.net.discriminator.parameters()]
+    assert all(moved) and not any(
+        "parametrizations" in name for name, _ in straight.net.discriminator.named_parameters()
+    )
+
+
+@pytest.mark.parametrize("relaxation", ["softmax", "gumbel"])
+@pytest.mark.parametrize("space", SPACES)
+def test_a_mixture_is_searched_with_gradient_penalties(data: ImageData, space: str, relaxation: str) -> None:
+    remedies = {"entropy_weight": 0.1, "shrink_at": [0.5]}
+    changes = {"objective": "relativistic", "warmup": 0.0, "relaxation": relaxation, "remedies": remedies}
+    loop = search_of(data, "adversarial", space, kimg=0.008, **changes)
+    before = loop.net.arch_g.logits.detach().clone()
+    (*_, last) = loop.records()
+    assert not last.diverged and last.fid_derived is not None and not torch.equal(before, loop.net.arch_g.logits)
+
+
 @pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "adversarial"])
 def test_a_search_saved_in_one_process_goes_on_in_another(data: ImageData, kind: str) -> None:
     straight, first = search(data, kind, "alphagan"), search(data, kind, "alphagan")

@@ -22,19 +22,24 @@ CONFIG = RetrainConfig(kimg=0.096, batch_size=8, batch_size_g=6, d_steps_per_g_s
                        ema=0.5, evaluations=4)  # fmt: skip
 
 
+GAME = CONFIG.model_copy(update={
+    "objective": "relativistic", "gamma": 0.5, "gamma_end": 0.1, "penalty_every": 2, "flip": True, "augment": "cutout",
+    "schedule": "linear", "ema_unbiased": True, "clip_grad_norm": 1e-3,
+})  # fmt: skip
+"""All that a game can have."""
+
+
 def train_loop(
     data: ImageData,
     networks: tuple[str, str],
     shares: tuple[float, ...] = (),
     seed: int = 0,
     device: str = "cpu",
-    **changes: Any,
+    config: RetrainConfig = CONFIG,
 ) -> TrainLoop:
-    """Networks named ``dcgan``, ``stylegan2``, ``biggan``, or of AutoGAN's space where the name is none of these.
-
-    ``changes`` are of the recipe.
-    """
-    shape = Shape(8, 1, channels_g=8, channels_d=8, latent_dim=12, class_shares=shares)
+    """Networks named ``dcgan``, ``stylegan2``, ``biggan``, or of AutoGAN's space where the name is none of these."""
+    norm = config.spectral_norm_in_force
+    shape = Shape(8, 1, channels_g=8, channels_d=8, latent_dim=12, class_shares=shares, spectral_norm_d=norm)
 
     def part(name: str, which: str) -> tuple[SearchSpace, dict[str, str]]:
         if name in ("dcgan", "stylegan2", "biggan"):
@@ -46,7 +51,7 @@ def train_loop(
         (space_g, choices_g), (space_d, choices_d) = part(networks[0], "g"), part(networks[1], "d")
         return Generator(space_g, shape, choices_g), Discriminator(space_d, shape, choices_d)
 
-    return TrainLoop(build, CONFIG.model_copy(update=changes), data, seed, device)
+    return TrainLoop(build, config, data, seed, device)
 
 
 def flat(state: Any, lead: str = "") -> dict[str, Any]:
@@ -66,25 +71,24 @@ CASES = [
 ]
 
 
-@pytest.mark.parametrize(
-    ("networks", "shares", "clip"), [*((*case, None) for case in CASES), (("dcgan", "dcgan"), (), 1e-3)]
-)
+@pytest.mark.parametrize("config", [CONFIG, GAME], ids=["hinge", "relativistic"])
+@pytest.mark.parametrize(("networks", "shares"), CASES)
 def test_two_n_images_equal_n_then_save_and_load_then_n(
-    digits: ImageData, networks: tuple[str, str], shares: tuple[float, ...], clip: float | None
+    digits: ImageData, networks: tuple[str, str], shares: tuple[float, ...], config: RetrainConfig
 ) -> None:
     scores = iter([3.0, 1.0, 2.0, 4.0])
-    straight = train_loop(digits, networks, shares, clip_grad_norm=clip)
+    straight = train_loop(digits, networks, shares, config=config)
     global_before = torch.random.get_rng_state()
     while straight.run(lambda network: next(scores)):
         pass
     assert torch.equal(global_before, torch.random.get_rng_state())
     scores = iter([3.0, 1.0, 2.0, 4.0])
-    first = train_loop(digits, networks, shares, clip_grad_norm=clip)
+    first = train_loop(digits, networks, shares, config=config)
     assert first.run(lambda network: next(scores)) and first.run(lambda network: next(scores))
     buffer = io.BytesIO()
     torch.save(first.state_dict(), buffer)
     torch.manual_seed(99)  # the global generator plays no part
-    second = train_loop(digits, networks, shares, clip_grad_norm=clip)
+    second = train_loop(digits, networks, shares, config=config)
     second.load_state_dict(torch.load(io.BytesIO(buffer.getvalue()), weights_only=True))
     while second.run(lambda network: next(scores)):
         pass
@@ -98,9 +102,71 @@ def test_two_n_images_equal_n_then_save_and_load_then_n(
     assert straight.best["fid"] == 1.0 and straight.best["kimg"] == pytest.approx(0.048)
 
 
+def test_the_average_of_a_generator_with_spectral_norm_has_the_norms_of_its_weights(digits: ImageData) -> None:
+    loop = train_loop(digits, ("biggan", "biggan"))
+    while loop.step_d < 12:
+        loop.step()
+    average = loop.ema.network.eval()
+    norms = []
+    for module in average.modules():
+        if hasattr(module, "parametrizations"):
+            norms.append(float(torch.linalg.matrix_norm(module.weight.flatten(1), 2)))
+    # One power iteration a step: near 1, and not what stale vectors of the first weights would give.
+    assert norms and all(0.9 < norm < 1.3 for norm in norms), norms
+
+
+def test_classes_of_real_and_fake_images_reach_d_in_the_order_of_the_images(
+    digits: ImageData, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loop = train_loop(digits, ("biggan", "biggan"), SHARES)
+    seen: list[tuple[torch.Tensor, torch.Tensor]] = []
+    real = loop.discriminator.forward
+
+    def spy(images: torch.Tensor, *, classes: torch.Tensor) -> torch.Tensor:
+        seen.append((images.detach(), classes))
+        return real(images, classes=classes)
+
+    monkeypatch.setattr(loop.discriminator, "forward", spy)
+    loop.step(), loop.step()
+    assert digits.labels is not None
+    assert [len(images) for images, _ in seen] == [16, 16, 6]
+    for images, classes in seen:
+        assert classes.shape == (len(images), 10) and torch.equal(classes.sum(1), torch.ones(len(images)))
+    indices = loop._stream.indices_at(0)
+    assert torch.equal(seen[0][1][:8].argmax(1), torch.from_numpy(digits.labels[indices]))
+    assert torch.allclose(seen[0][0][:8], torch.from_numpy(digits.images[indices]).float() / 127.5 - 1)
+
+
+def test_latents_draw_classes_by_their_shares_and_a_wanted_class_alone() -> None:
+    latents = Latents(3, (0.7, 0.3))
+    z = latents.draw(4000, torch.Generator().manual_seed(0))
+    assert z.shape == (4000, 5) and torch.equal(z[:, 3:].sum(1), torch.ones(4000))
+    assert float(z[:, 3].mean()) == pytest.approx(0.7, abs=0.03)
+    assert torch.equal(latents.draw(5, torch.Generator().manual_seed(0), label=1)[:, 4], torch.ones(5))
+    assert Latents(3).draw(4, torch.Generator()).shape == (4, 3) and Latents(3).classes_of(z) is None
+
+
+def test_a_z_of_the_wrong_width_is_refused_by_number() -> None:
+    shape = Shape(8, 1, 4, 4, 12, class_shares=SHARES)
+    generator = Generator(load_space("handmade"), shape, {"g.whole.network": "biggan"})
+    with pytest.raises(ValueError, match=r"z has 12 columns; .* latent_dim = 12 and behind them a one-hot class of 10"):
+        generator(torch.randn(2, 12))
+    assert generator(generator.latents.draw(2, torch.Generator())).shape == (2, 1, 8, 8)
+
+
+def test_sngan_resnet_is_a_point_of_autogans_space() -> None:
+    """Twice batch norm, ReLU, conv3, up before the first; beside them up, conv1 (Miyato et al. 2018)."""
+    import autogan_ray as ag
+
+    generator = ag.build_generator(load_genotype("sngan-resnet"), channels=256, latent_dim=128)
+    block = 2 * (9 * 256 * 256 + 256) + (256 * 256 + 256) + 2 * 2 * 256
+    expected = (128 + 1) * 16 * 256 + 3 * block + 2 * 256 + 9 * 256 * 3 + 3
+    assert sum(p.numel() for p in generator.parameters()) == expected
+
+
 def test_gradients_of_both_networks_are_clipped_and_a_norm_beyond_them_changes_no_bit(digits: ImageData) -> None:
     def after_two_steps(clip: float | None) -> TrainLoop:
-        loop = train_loop(digits, ("dcgan", "dcgan"), clip_grad_norm=clip)
+        loop = train_loop(digits, ("dcgan", "dcgan"), config=CONFIG.model_copy(update={"clip_grad_norm": clip}))
         loop.step(), loop.step()
         return loop
 

@@ -9,7 +9,8 @@ from torch import Tensor, nn
 from autogan_ray.nets.gan import Discriminator, Generator
 from autogan_ray.nets.shape import Shape
 from autogan_ray.spaces.load import load_space
-from autogan_ray.training.steps import adam, discriminator_step, generator_step, hinge_d, hinge_g
+from autogan_ray.training.game import HINGE
+from autogan_ray.training.steps import adam, discriminator_step, generator_step
 
 LR, BETA, EPS = 0.1, 0.9, 1e-8
 
@@ -32,10 +33,10 @@ def gradients(which: str) -> list[Tensor]:
     """Of the network's loss to each of its weights, without the code under test."""
     (generator, discriminator), (real, z) = networks(), inputs()
     if which == "g":
-        loss, weights = hinge_g(discriminator(generator(z))), [*generator.parameters()]
+        loss, weights = HINGE.objective.loss_g(discriminator(generator(z)), None), [*generator.parameters()]
     else:
         scores = discriminator(torch.cat([real, generator(z).detach()]))
-        loss, weights = hinge_d(scores[:5], scores[5:]), [*discriminator.parameters()]
+        loss, weights = HINGE.objective.loss_d(scores[:5], scores[5:]), [*discriminator.parameters()]
     found = torch.autograd.grad(loss, weights, allow_unused=True)
     return [torch.zeros_like(w) if g is None else g for w, g in zip(weights, found, strict=True)]
 

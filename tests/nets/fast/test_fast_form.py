@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 import random
 import sys
 from collections.abc import Callable, Mapping
@@ -29,6 +30,8 @@ from autogan_ray.nets.shape import Shape
 from autogan_ray.spaces.load import load_space
 from autogan_ray.spaces.operations import OPERATIONS
 from autogan_ray.spaces.part import Decision
+from autogan_ray.training.game import Losses
+from autogan_ray.training.objectives.registry import objective_named
 
 NETWORKS = [
     *(("g", name) for name in ("adversarialnas", "autogan", "alphagan")),
@@ -72,10 +75,15 @@ def assert_alike(plain: dict[str, Tensor], fast: dict[str, Tensor], tolerance: f
 
 
 def pair(
-    network: str, space: str, dtype: torch.dtype, norm: str | None = None, choices: Mapping[str, str] | None = None
+    network: str,
+    space: str,
+    dtype: torch.dtype,
+    norm: str | None = None,
+    choices: Mapping[str, str] | None = None,
+    spectral_norm: bool = True,
 ) -> tuple:
     """A plain and a fast network of equal weights, an input, and the decisions."""
-    whole, shape = load_space(space), Shape(16, 3, 4, 4, 16, norm)
+    whole, shape = load_space(space), Shape(16, 3, 4, 4, 16, norm, spectral_norm_d=spectral_norm)
     made = []
     for compute in (PLAIN, FAST):
         torch.manual_seed(0)
@@ -131,6 +139,32 @@ def test_derived_networks_are_the_same_in_both_forms(network: str, space: str) -
         plain, fast, x, _ = pair(network, space, torch.float64, choices=choices)
         for mode in (True, False):
             assert_alike(*(results(net.train(mode), x, {}, {}) for net in (plain, fast)), tolerance=1e-12)
+
+
+@pytest.mark.parametrize("spectral_norm", [True, False], ids=["spectral norm", "no norm"])
+@pytest.mark.parametrize("kind", ["mixture", "path", "derived"])
+@pytest.mark.parametrize("space", [name for network, name in NETWORKS if network == "d"])
+def test_a_gradient_penalty_is_the_same_in_both_forms(space: str, kind: str, spectral_norm: bool) -> None:
+    """The loss of D differentiates its scores twice: every fast form must be right in the second derivative too."""
+    choices = load_space(space).random(16, 1).choices if kind == "derived" else None
+    plain, fast, real, decisions = pair("d", space, torch.float64, choices=choices, spectral_norm=spectral_norm)
+    fake, selection = torch.randn_like(real), {}
+    if kind == "mixture":
+        selection = soft(decisions, torch.float64, 7)
+    elif kind == "path":
+        rng = random.Random(5)
+        selection = {d.name: SingleChoice(rng.randrange(len(d.choices)), torch.ones(())) for d in decisions}
+    losses = Losses(objective_named("relativistic"), penalty=0.5)
+    found = []
+    for net in (plain, fast):
+        net.zero_grad()
+        total = losses.of_d(lambda x, net=net: net(x, selection), real, fake).total
+        total.backward()
+        found.append({"total": total.detach()} | {
+            name: torch.zeros_like(p) if p.grad is None else p.grad for name, p in net.named_parameters()
+        })  # fmt: skip
+    assert float((found[0]["total"] - math.log(2)).abs()) > 1e-6
+    assert_alike(*found, tolerance=1e-11)
 
 
 @pytest.mark.parametrize("relaxation", ["mixture", "path"])
