@@ -111,12 +111,13 @@ def setup(
     retrain = _retrain(base, study.retrain, given, narrow, still)
     fixed = found.model_copy(update={"discriminator": FixedPart(kind="autogan_fixed")})
     data = _data(base)
-    shape = Shape.of(trial.model, data.image_size, data.channels)
+    shape = Shape.of(trial.model, data.image_size, data.channels, trial.search.spectral_norm_in_force)
     retrained = replace(
         shape,
         channels_g=retrain.channels_g or shape.channels_g,
         channels_d=retrain.channels_d or shape.channels_d,
         latent_dim=retrain.latent_dim or shape.latent_dim,
+        spectral_norm_d=retrain.spectral_norm_in_force,
     )
     return Setup(
         name,

@@ -36,7 +36,7 @@ class Side:
     """One iteration of a search, one step of a retraining, one sampling pass.
 
     Args:
-        name: ``product`` or ``plain``.
+        name: ``product``, ``plain`` or ``against``.
     """
 
     def __init__(self, name: str, setup: Setup, device: torch.device) -> None:

@@ -41,9 +41,9 @@ def table(report: dict[str, Any]) -> str:
     for task, found in report["tasks"].items():
         for key, what in (("ratio", "time"), ("cpu_ratio", "processor time")):
             if key in found:
-                ratio = found[key]
+                ratio, other = found[key], list(found["sides"])[1]
                 lines.append(
-                    f"{task}: plain / product = {ratio['median']:.3f} in {what}, {ratio['low']:.3f} to "
+                    f"{task}: {other} / product = {ratio['median']:.3f} in {what}, {ratio['low']:.3f} to "
                     f"{ratio['high']:.3f} ({ratio['coverage']:.0%}; {report['rounds']} rounds of "
                     f"{found['calls_a_timing']} calls)"
                 )

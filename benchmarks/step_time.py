@@ -1,8 +1,9 @@
-"""How long a step takes: the product against its networks in their plain form, on this machine.
+"""How long a step takes: the product against its networks in their plain form, or against other settings.
 
     python benchmarks/step_time.py digits --threads 1 --out benchmarks/results
     python benchmarks/step_time.py adversarialnas --device cuda --relaxation gumbel_hard --rounds 11
     python benchmarks/step_time.py cifar-small --check
+    python benchmarks/step_time.py cifar-small --set search.objective=relativistic --against search.objective=hinge
 
 Three tasks: ``search``, one iteration of all four updates at their ratio (n steps of D and one of G, on logits and on
 weights); ``retrain``, n steps of D and one of G of a derived network; ``sample``, one pass of a derived generator to
@@ -11,14 +12,15 @@ weights); ``retrain``, n steps of D and one of G of a derived network; ``sample`
 of every decision is a module call of its own.
 
 ``--set`` changes a setting: of both sides (``search.d_steps_per_g_step=5``, ``model.channels_g=32``), or how the
-product computes (``compute.channels_last=false``, ``compute.compile=true``).
+product computes (``compute.channels_last=false``, ``compute.compile=true``). With ``--against`` the other side is the
+product as well, with these settings in place of those: what a setting costs.
 
 Before anything is timed, both are compared at narrow widths from the same weights and noise: scores and gradients must
 be equal up to float32 rounding (``_agreement.py``), or nothing is measured and the exit code is 1. ``--check`` stops
 there. Then both take turns in one process. Reported for each task:
 
 time      median over rounds, with quartiles; the very first call stands apart (``first_s``)
-ratio     plain form's time / product's, median over rounds with an interval (``_rounds.Ratio``); on a CPU also in
+ratio     the other side's time / product's, median over rounds with an interval (``_rounds.Ratio``); on a CPU also in
           processor time, which says more on a machine that is shared
 images/s  real images shown to D in steps on its weights; images made, for ``sample``
 of matmul FLOPs of convolutions and matrix products / time, against the best rate of a large fp32 matrix product here
@@ -71,6 +73,7 @@ LEAST_S = 0.2
 @click.option("--space", help="Search space, by name or file; without it the study's.")
 @click.option("--precision", help="Of the product: fp32 or bf16. The plain form is always fp32.")
 @click.option("--set", "settings", multiple=True, help="key=value of a trial or of retrain, as model.channels_g=32.")
+@click.option("--against", multiple=True, help="key=value: compare with the product so set, not with the plain form.")
 @click.option("--device", type=click.Choice(["cpu", "cuda"]), default="cpu", show_default=True)
 @click.option("--threads", type=click.IntRange(1), help="Torch threads; without it torch's own choice.")
 @click.option("--rounds", type=click.IntRange(1), default=7, show_default=True, help="Timings; below 5 says little.")
@@ -84,6 +87,7 @@ def main(
     space: str | None,
     precision: str | None,
     settings: tuple[str, ...],
+    against: tuple[str, ...],
     device: str,
     threads: int | None,
     rounds: int,
@@ -110,7 +114,15 @@ def main(
     if check:
         click.echo(json.dumps({"agreement": agreement}, indent=2))
         return
-    report = measure(chosen, torch.device(device), rounds, tasks or TASKS, given) | {"agreement": agreement}
+    place = torch.device(device)
+    other = plain(chosen, place)
+    if against:
+        changed = dict(map(parse_override, against))
+        other = Side(
+            "against", setup(configuration, relaxation=relaxation, space=space, settings=given | changed), place
+        )
+        given |= {f"against {key}": value for key, value in changed.items()}
+    report = measure(chosen, other, place, rounds, tasks or TASKS, given) | {"agreement": agreement}
     if out is not None:
         out.mkdir(parents=True, exist_ok=True)
         file = out / file_name(report)
@@ -120,11 +132,11 @@ def main(
 
 
 def measure(
-    chosen: Setup, device: torch.device, rounds: int, tasks: tuple[str, ...], given: dict[str, Any]
+    chosen: Setup, other: Side, device: torch.device, rounds: int, tasks: tuple[str, ...], given: dict[str, Any]
 ) -> dict[str, Any]:
     """All that is reported, as plain data."""
     start = time.time()
-    sides = product(chosen, device), plain(chosen, device)
+    sides = product(chosen, device), other
     rates = Rates.measured(device)
     counted = (product(_eager(chosen), device), sides[1]) if chosen.trial.compute.compile else sides
     done = {task: _task(task, sides, counted, rounds, device, rates) for task in tasks}
@@ -184,7 +196,7 @@ def _task(
         }
         if device.type == "cuda":
             found[side.name]["allocated_peak_bytes"] = _allocated(side, task, device)
-    above, below = times["plain"], times["product"]
+    below, above = (times[side.name] for side in sides)
     ratios = {"ratio": asdict(Ratio.of(above.rounds, below.rounds))}
     if device.type == "cpu":
         ratios["cpu_ratio"] = asdict(Ratio.of(above.cpu, below.cpu))
