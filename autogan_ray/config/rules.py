@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from autogan_ray.config.methods import EXCLUDED, METHODS, READ_BY, listed, only_beside
 from autogan_ray.config.search_length import phases_of, steps_g, total_steps
 from autogan_ray.config.sections import TrialSections
+from autogan_ray.config.training import check_compiled
 
 Check = Callable[[TrialSections], None]
 
@@ -86,7 +87,7 @@ def _paths_are_not_compiled(trial: TrialSections) -> None:
 @rule("compute.compile", "search.objective", "search.gamma", "search.gamma_end")
 def _penalties_are_not_compiled(trial: TrialSections) -> None:
     if trial.compute.compile:
-        trial.search.check_compiled("search")
+        check_compiled(trial.search, "search")
 
 
 @rule("derive.samples", "derive.perturbation")

@@ -21,6 +21,7 @@ from autogan_ray.config.methods import READ_BY, listed, only_beside
 from autogan_ray.config.rules import RULES, Rule, long_enough
 from autogan_ray.config.sections import DataConfig, MetricsConfig, RetrainConfig, TrialSections, TuneConfig
 from autogan_ray.config.sweep import Domain, corners, in_order, undecided
+from autogan_ray.config.training import check_compiled
 
 
 class TrialConfig(TrialSections):
@@ -66,7 +67,7 @@ class StudyConfig(TrialSections):
     @model_validator(mode="after")
     def _penalties_of_a_retraining_are_not_compiled(self) -> Self:
         if self.compute.compile:
-            self.retrain.check_compiled("retrain")
+            check_compiled(self.retrain, "retrain")
         return self
 
     @property

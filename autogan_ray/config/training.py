@@ -79,18 +79,15 @@ class GameConfig(Value):
         """The names in ``augment``, in the order in which they are applied."""
         return tuple(name for name in AUGMENTATIONS if name in self.augment.split(","))
 
-    def check_compiled(self, section: str) -> None:
-        """Raises ValueError where networks that are compiled cannot play this game.
 
-        Args:
-            section: of the study, for the message.
-        """
-        if self.penalised:
-            raise ValueError(
-                f"compute.compile = true with {section}.objective = {self.objective!r} and gamma = "
-                f"{self.gamma_in_force}: a gradient penalty differentiates twice, which compiled networks cannot; "
-                f"leave compute.compile out, or set {section}.gamma = 0"
-            )
+def check_compiled(game: GameConfig, section: str) -> None:
+    """Raises ValueError where networks that are compiled cannot play this game of a section."""
+    if game.penalised:
+        raise ValueError(
+            f"compute.compile = true with {section}.objective = {game.objective!r} and gamma = {game.gamma_in_force}: "
+            "a gradient penalty differentiates twice, which compiled networks cannot; leave compute.compile out, or "
+            f"set {section}.gamma = 0"
+        )
 
 
 class WeightsConfig(Value):
