@@ -91,7 +91,7 @@ class SearchLoop:
         self._adam_d = adam([*self.net.discriminator.parameters()], optim.lr_d, optim.betas, clip_grad_norm=clip)
 
         self._feed, self._halves = Feed(data, self.device), Halves(data, search, seed)
-        self._game = Game(search, self.total_steps)
+        self._game, self._batch_size_g = Game(search, self.total_steps), search.latents_g
 
         self.remedies = Remedies(self.net, trial, self.total_steps) if trial.remedies.on else None
         context = SearchContext(self.net, trial, self.ema, data, evaluator, self.total_steps)
@@ -196,7 +196,7 @@ class SearchLoop:
             training_images=lambda: images(self._halves.training(shown)),
             held_out_images=lambda index: images(self._halves.further(shown, index)),
             latents=lambda: latents(search.batch_size),
-            latents_g=lambda: latents(search.latents_g),
+            latents_g=lambda: latents(self._batch_size_g),
         )
 
     @property

@@ -108,8 +108,14 @@ class Game:
     """
 
     def __init__(self, config: GameConfig, total_steps: int) -> None:
-        self._config, self._total_steps = config, total_steps
-        self._objective = objective_named(config.objective)
+        self._objective, self._flip, self._augmentations = (
+            objective_named(config.objective),
+            config.flip,
+            config.augmentations,
+        )
+        start, end = config.gamma_in_force, config.gamma_end
+        self._gamma = start, start if end is None else end
+        self._schedule, self._every, self._total_steps = config.gamma_schedule, config.penalty_every, total_steps
 
     def losses(self, step_d: int, rng: torch.Generator) -> Losses:
         """Returns the losses of a step.
@@ -118,22 +124,17 @@ class Game:
             step_d: steps that D has made.
             rng: the step's random stream, from which augmentations are drawn.
         """
-        config = self._config
-        seen = augmentation(config.augmentations, rng) if config.augment else None
+        seen = augmentation(self._augmentations, rng) if self._augmentations else None
         return Losses(self._objective, self._penalty(step_d), seen)
 
     def _penalty(self, step_d: int) -> float:
-        config = self._config
-        if step_d % config.penalty_every:
+        if step_d % self._every or not any(self._gamma):
             return 0.0
-        gamma = config.gamma_in_force
-        if config.gamma_end is not None:
-            gamma = scheduled(config.gamma_schedule, gamma, config.gamma_end, step_d / self._total_steps)
-        return gamma / 2 * config.penalty_every
+        return scheduled(self._schedule, *self._gamma, step_d / self._total_steps) / 2 * self._every
 
     def shown(self, real: Tensor, rng: torch.Generator) -> Tensor:
         """Returns real images [B, C, H, W] as the run shows them: half of them mirrored with ``flip``."""
-        return mirrored(real, rng) if self._config.flip else real
+        return mirrored(real, rng) if self._flip else real
 
 
 HINGE = Losses(objective_named("hinge"))

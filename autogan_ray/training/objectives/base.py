@@ -1,8 +1,7 @@
 """The contract of an objective: what the discriminator's weights descend, and what the generator's.
 
 To add an objective, write ``training/objectives/<name>.py`` with a subclass of :class:`Objective` named ``OBJECTIVE``,
-and add ``<name>`` to ``Objective`` in ``config/training.py`` (and to ``PENALISED`` where it takes a gradient penalty by
-itself).
+and give ``<name>`` its place in ``Objective`` and ``OWN_GAMMA`` of ``config/training.py``.
 """
 
 from __future__ import annotations
