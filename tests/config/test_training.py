@@ -45,5 +45,5 @@ def test_a_wrong_value_is_named_with_what_would_be_right(key: str, value: object
 def test_a_sweep_over_the_objective_that_meets_compiled_networks_is_refused_before_anything_runs() -> None:
     sweep = {"sweep.search.objective": {"choice": ["hinge", "relativistic"]}, "search.relaxation": "softmax"}
     assert "search.objective" in load_study_config("smoke", sweep).sweep
-    with pytest.raises(ConfigError, match="where the sweep proposes search.objective = relativistic"):
+    with pytest.raises(ConfigError, match=r"where the sweep proposes search\.objective = relativistic"):
         load_study_config("smoke", sweep | {"compute.compile": True})
