@@ -25,11 +25,11 @@ checkpoint = click.argument("checkpoint", type=click.Path(path_type=Path))
 def generate(checkpoint: Path, num: int, out: Path, seed: int, label: int | None) -> None:
     """Sample a retrained generator into PNG files; the same command again completes what was interrupted."""
     _check_is_generator(checkpoint)
-    from autogan_ray.retraining.sampling import write_images
+    from autogan_ray.retraining.sampling import grid_file, write_images
 
     written = write_images(checkpoint, num, out, seed, label)
     there = "" if written == num else ", all of them were there" if not written else f", {num - written} were there"
-    click.echo(f"{num} images in {out}{there}; the first of them in {out / 'grid.png'}")
+    click.echo(f"{num} images in {out}{there}; the first of them in {grid_file(out)}")
 
 
 @click.command()

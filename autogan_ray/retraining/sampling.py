@@ -22,7 +22,6 @@ from autogan_ray.retraining.grid import save_grid
 FORMAT = "autogan_ray.images/1"
 REQUEST = "images.json"
 """Beside images: which generator drew them, and from which random stream."""
-GRID = "grid.png"
 _TOGETHER = 256
 """Images that are drawn at once."""
 
@@ -31,7 +30,7 @@ def write_images(checkpoint: Path, num: int, out: Path, seed: int, label: int | 
     """Draws ``num`` images and writes them to ``out`` as 8-bit PNG files; returns how many were not there yet.
 
     A folder holds the images of one request: ``images.json`` says of which. The same request completes what an
-    interrupted one left, bit for bit on the same machine. ``grid.png`` shows the first images, 64 at most.
+    interrupted one left, bit for bit on the same machine. :func:`grid_file` shows the first images, 64 at most.
 
     Args:
         checkpoint: the generator's file, or the folder of its retraining.
@@ -65,11 +64,18 @@ def write_images(checkpoint: Path, num: int, out: Path, seed: int, label: int | 
         for file, image in zip(names, images, strict=True):
             if file in missing:
                 _write_png(file, image)
-    if missing or not (out / GRID).is_file():
+    grid = grid_file(out)
+    if missing or not grid.is_file():
         first = np.stack([_read_png(file) for file in files[:64]])
-        save_grid(out / f".{GRID}", torch.from_numpy(first) / 127.5 - 1)
-        (out / f".{GRID}").replace(out / GRID)
+        save_grid(temporary := grid.with_name(f".{grid.name}"), torch.from_numpy(first) / 127.5 - 1)
+        temporary.replace(grid)
     return len(missing)
+
+
+def grid_file(out: Path) -> Path:
+    """Returns the picture of a folder's first images. It lies beside the folder, whose PNGs are all images."""
+    named = out if out.name else out.absolute()
+    return named.with_name(f"{named.name}-grid.png")
 
 
 def _begin(out: Path, request: dict[str, Any], checkpoint: Path) -> None:

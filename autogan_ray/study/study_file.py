@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from autogan_ray.base import provenance
-from autogan_ray.base.errors import AlreadyThereError, ResultsError, UserError, nearest
+from autogan_ray.base.errors import AlreadyThereError, ConfigError, ResultsError, UserError, nearest
 from autogan_ray.base.files import replace_text
 from autogan_ray.config.study import StudyConfig, differences
 from autogan_ray.metrics.extractors.registry import metric_label
@@ -96,6 +96,17 @@ def _deciding(config: Mapping[str, Any]) -> dict[str, Any]:
     return kept
 
 
+def with_new_settings(config: dict[str, Any]) -> dict[str, Any]:
+    """Returns a recorded configuration with the settings that came later at their defaults, which change nothing.
+
+    A configuration that this version cannot read is returned as it is.
+    """
+    try:
+        return StudyConfig.parse(config, "the study's configuration", ConfigError).to_dict()
+    except ConfigError:
+        return config
+
+
 def check_same_data(about: Mapping[str, Any], data: ImageData, folder: Path) -> None:
     """Raises ResultsError for images that are not those that the study in a folder began with."""
     if data.digest != about["dataset_digest"]:
@@ -152,7 +163,7 @@ def check_folder(
         return None
     try:
         about = read_about(folder)
-        before = _deciding(json.loads(about["config_json"]))
+        before = _deciding(with_new_settings(json.loads(about["config_json"])))
     except (json.JSONDecodeError, KeyError, TypeError) as error:
         raise ResultsError(f"{file} is damaged ({error}); the study in {folder} cannot be resumed") from error
     wanted, config_json = study.tune.num_trials, json.dumps(study.to_dict(), sort_keys=True)

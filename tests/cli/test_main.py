@@ -347,6 +347,18 @@ def test_a_study_may_be_given_more_trials_but_not_fewer() -> None:
     assert json.loads(about["config_json"])["tune"]["num_trials"] == planned + 1
 
 
+def test_a_study_that_began_before_a_setting_was_there_goes_on_with_its_default_and_with_no_other_value() -> None:
+    study_in(Path("results/smoke"))
+    file = Path("results/smoke") / STUDY_FILE
+    about = json.loads(file.read_text())
+    config = json.loads(about["config_json"])
+    del config["search"]["halves"], config["retrain"]["objective"], config["optim"]["ema_unbiased"]
+    file.write_text(json.dumps(about | {"config_json": json.dumps(config)}))
+    assert check_folder(load_study_config("smoke"), Path("results/smoke"), resume=True) is not None
+    other = ["--set", "search.halves=per_batch"]
+    assert_refused("search.halves: 'fixed' -> 'per_batch'", "run", "smoke", "--resume", *other)
+
+
 def test_the_smaller_budget_holds_and_is_named() -> None:
     assert _budget(None, None, 0) is None
     assert _budget("1.5h", None, 0) == (5400.0, "--time-budget 1.5h")
