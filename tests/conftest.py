@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,6 +19,15 @@ from autogan_ray.training.data import ImageData, load_data
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """What starts Ray begins, so that the longest file does not come last where files run side by side."""
     items.sort(key=lambda item: item.get_closest_marker("ray") is None)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def hangups_end() -> Iterator[None]:
+    """Child processes inherit what is ignored: without this, tests that are run by ``nohup`` could send no SIGHUP."""
+    before = signal.getsignal(signal.SIGHUP)
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGHUP, before)
 
 
 @pytest.fixture(scope="session", autouse=True)
