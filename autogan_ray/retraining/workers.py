@@ -15,7 +15,7 @@ import torch
 
 from autogan_ray.base.errors import AlreadyThereError
 from autogan_ray.base.files import replace_text
-from autogan_ray.base.processes import start_worker
+from autogan_ray.base.processes import start_resource_tracker, start_worker
 from autogan_ray.metrics.measure import Measure
 from autogan_ray.results.retrained import RESULT, read_result
 from autogan_ray.retraining.job import Job
@@ -44,6 +44,7 @@ def run_jobs(
             raise AlreadyThereError(
                 f"{job.folder} holds this retraining already; go on with --resume, or change --kimg"
             )
+    start_resource_tracker()
     context = multiprocessing.get_context("spawn")
 
     def started() -> ProcessPoolExecutor:
