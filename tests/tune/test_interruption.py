@@ -110,7 +110,7 @@ def test_a_retraining_that_is_ended_goes_on_to_the_same_networks(tmp_path: Path)
         assert len(table) == 2
         rows.append(table[["fid", "kid_mean", "is_mean", "precision", "recall", "kimg"]])
         for file in table["checkpoint_path"]:
-            assert (place / file).is_file()
+            assert (place / "compare" / file).is_file()
     pd.testing.assert_frame_equal(*rows, check_exact=True)
     for file in (here / "compare" / "retrain").glob("*/generator.safetensors"):
         other = tmp_path / "whole" / file.relative_to(here)
