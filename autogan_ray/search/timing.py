@@ -126,10 +126,12 @@ def time_search(
 def _step_s(loop: SearchLoop, first: int, end: int, limit_s: float, now: Clock) -> float:
     """Returns the median seconds of a step of D among those from ``first`` to ``end``, with its share of G's.
 
-    A timing is of as many steps of D as belong to one of G. The first counts only where it takes all the time there is:
-    in it memory is allocated and kernels are chosen.
+    A timing is of as many steps of D as belong to one of G and to one gradient penalty. The first counts only where it
+    takes all the time there is: in it memory is allocated and kernels are chosen.
     """
-    start, steps = now(), loop.trial.search.d_steps_per_g_step
+    search = loop.trial.search
+    steps = math.lcm(search.d_steps_per_g_step, search.penalty_every if search.penalised else 1)
+    start = now()
     times: list[float] = []
     loop.step_d = first
     while not times or (len(times) <= _MOST_ROUNDS and now() - start < limit_s):

@@ -30,6 +30,8 @@ class Search:
             clock.now += clock.seconds[kind] + clock.seconds.get("first", 0.0) * (not clock.steps)
             if (loop.step_d + 1) % loop.trial.search.d_steps_per_g_step == 0:
                 clock.now += clock.seconds.get("generator", 0.0)
+            if loop.step_d % loop.trial.search.penalty_every == 0:
+                clock.now += clock.seconds.get("penalty", 0.0)
             clock.steps.append(loop.step_d)
             loop.step_d += 1
 
@@ -72,6 +74,9 @@ def test_a_step_of_d_has_its_share_of_g(monkeypatch: pytest.MonkeyPatch) -> None
     search = Search(monkeypatch, frozen=1.0, moving=1.0, generator=10.0, evaluation=7.0)
     found = search.times(search__warmup=0.0, search__d_steps_per_g_step=5)
     assert found.step_s == pytest.approx(3.0)
+    search = Search(monkeypatch, frozen=1.0, moving=1.0, penalty=8.0, evaluation=7.0)
+    found = search.times(search__warmup=0.0, search__gamma=1.0, search__penalty_every=4)
+    assert found.step_s == pytest.approx(3.0), "and its share of a penalty that is taken now and then"
 
 
 def test_timing_keeps_to_its_limit_and_slow_steps_are_timed_once(monkeypatch: pytest.MonkeyPatch) -> None:
