@@ -397,7 +397,7 @@ def _print_summary(folder: Path, gpus: int) -> bool:
     click.echo(f"\nbest: trial {best.trial_id}, {decidedness(best.best['decisions'])}")
     click.echo(draw(Genotype.from_dict(best.best["genotype"])))
     config, planned = best.about["config"], int(own["max_evaluations"])
-    space, objective = read_spaces(folder)[config["space"]], config["search"].get("objective", "hinge")
+    space, objective = read_spaces(folder)[config["space"]], config.get("search", {}).get("objective", "hinge")
     for symptom in symptoms(best.records, planned, space, objective):
         click.echo(f"warning: {symptom}")
     click.echo(f"\ntables in {folder}; go on with")

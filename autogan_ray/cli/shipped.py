@@ -290,4 +290,4 @@ def recipes(as_json: bool) -> None:
         rows.append((name, f"{recipe.image_size} px", f"{values.kimg:g}", batches, widths, recipe.description))
     click.echo(table(("recipe", "images", "kimg", "batch D/G", "width G/D", "description"), rows))
     used = commands.command("retrain", "RESULTS", "--genotype", "NAME", "--recipe", "NAME")
-    click.echo(f"\nuse one by {used}; a file of your own: its path")
+    click.echo(f"\nuse one, or a file of your own by its path:\n  {used}")

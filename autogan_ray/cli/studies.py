@@ -126,7 +126,7 @@ def _show_trial(results: Path, trial: str, as_json: bool) -> None:
     planned = int(study.studies["max_evaluations"].iloc[0])
     if log.records:
         config = log.about["config"]
-        space, objective = read_spaces(results)[config["space"]], config["search"].get("objective", "hinge")
+        space, objective = read_spaces(results)[config["space"]], config.get("search", {}).get("objective", "hinge")
         for symptom in symptoms(log.records, planned, space, objective):
             click.echo(f"warning: {symptom}")
     if log.best is not None:

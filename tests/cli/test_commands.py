@@ -188,7 +188,7 @@ def test_the_images_of_a_retrained_network_have_a_folder_of_their_own(tmp_path: 
     command = commands.command("generate", folder, "--out", folder / "images", "--num", "2")
     verb = shlex.split(command).index("generate")
     found = CliRunner().invoke(main, shlex.split(command)[verb:])
-    assert found.exit_code == 0 and (folder / "images" / "grid.png").is_file()
+    assert found.exit_code == 0 and (folder / "images-grid.png").is_file()
 
 
 # --- recorded ------------------------------------------------------------------------------------------------

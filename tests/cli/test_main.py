@@ -444,7 +444,7 @@ def test_the_scripts_are_the_verbs(script: str) -> None:
     file = Path(__file__).parents[2] / "studies" / script
     found = subprocess.run([sys.executable, str(file), "--help"], capture_output=True, text=True)
     assert found.returncode == 0 and "--gpus" in found.stdout
-    assert f"{script} [OPTIONS]" in found.stdout.splitlines()[0]
+    assert f"{script} [OPTIONS]" in " ".join(found.stdout.split())  # however long the program's path is
 
 
 def test_every_verb_stands_in_the_help_and_answers() -> None:

@@ -215,7 +215,8 @@ def test_the_recipes_listed_are_those_shipped() -> None:
     assert set(all_recipes()) == set(PUBLISHED)
     listed = json.loads(ask("recipes", "--json").output)
     assert [entry["name"] for entry in listed] == sorted(PUBLISHED)
-    assert max(map(len, ask("recipes").output.splitlines())) <= 100
+    rows, _, way_on = ask("recipes").output.partition("\n\n")
+    assert max(map(len, rows.splitlines())) <= 100 and "--genotype NAME --recipe NAME\n" in way_on
 
 
 def test_a_recipe_file_of_ones_own_with_a_slip_is_named(tmp_path: Path) -> None:
