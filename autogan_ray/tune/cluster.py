@@ -77,7 +77,17 @@ def cluster(plan: Plan, address: str | None) -> Iterator[str | None]:
 
 
 def _start(plan: Plan) -> Any:
-    """Starts a cluster; a signal meanwhile is raised when it has started.
+    return _init(
+        address="local",
+        num_cpus=max(usable_cpus(), int(plan.slots * plan.study.tune.cpus_per_trial)),
+        num_gpus=plan.gpus,
+        include_dashboard=True,
+        dashboard_host="127.0.0.1",
+    )
+
+
+def _init(**settings: Any) -> Any:
+    """Calls ``ray.init``, which takes SIGTERM for itself; a signal meanwhile is raised at its end.
 
     Ray forks five times at its start. An interrupt during a fork is raised in a function that Python itself calls then,
     and is ignored there: of 25 interrupts one was lost, and the study ran to its end. An interrupt at another time made
@@ -87,15 +97,7 @@ def _start(plan: Plan) -> Any:
 
     with interrupts_deferred():
         try:
-            return ray.init(
-                address="local",
-                num_cpus=max(usable_cpus(), int(plan.slots * plan.study.tune.cpus_per_trial)),
-                num_gpus=plan.gpus,
-                include_dashboard=True,
-                dashboard_host="127.0.0.1",
-                log_to_driver=False,
-                logging_level=logging.ERROR,
-            )
+            return ray.init(**settings, log_to_driver=False, logging_level=logging.ERROR)
         except SystemExit:  # Ray's own handler of SIGTERM
             raise KeyboardInterrupt from None
 
@@ -141,10 +143,8 @@ def check_address(address: str) -> None:
 
 
 def _join(address: str) -> Any:
-    import ray
-
     try:
-        return ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
+        return _init(address=address)
     except ConnectionError as error:
         raise ConfigError(
             f"--address {address!r}: no Ray cluster answers; 'ray start --head' starts one; leave --address out to "

@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -49,8 +50,13 @@ def test_an_import_that_fails_ahead_fails_again_where_it_is_used(monkeypatch: py
     assert asked == list(cluster._IMPORTED_AHEAD)
 
 
-def test_a_signal_that_ray_takes_for_itself_while_it_starts_is_an_interrupt(monkeypatch: pytest.MonkeyPatch) -> None:
-    plan: Any = SimpleNamespace(slots=1, gpus=0, study=SimpleNamespace(tune=SimpleNamespace(cpus_per_trial=1)))
+PLAN: Any = SimpleNamespace(slots=1, gpus=0, study=SimpleNamespace(tune=SimpleNamespace(cpus_per_trial=1)))
+
+
+@pytest.mark.parametrize(("enter", "given"), [(cluster._start, PLAN), (cluster._join, "10.0.0.1:6379")])
+def test_a_signal_that_ray_takes_for_itself_is_an_interrupt_and_later_ours_again(
+    enter: Callable[[Any], Any], given: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     known = signal.getsignal(signal.SIGTERM)
 
     def init(**_: Any) -> None:
@@ -59,7 +65,7 @@ def test_a_signal_that_ray_takes_for_itself_while_it_starts_is_an_interrupt(monk
 
     monkeypatch.setattr(ray, "init", init)
     with pytest.raises(KeyboardInterrupt):
-        cluster._start(plan)
+        enter(given)
     assert signal.getsignal(signal.SIGTERM) is known
 
 

@@ -82,6 +82,35 @@ def test_a_study_that_schedulers_end_goes_on_to_the_same_history(smoke: Path, tm
     assert ended[0] == ended[1]
 
 
+CLUSTER = """
+import os, sys
+from autogan_ray.tune.cluster import ENVIRONMENT
+os.environ.update(ENVIRONMENT)
+from ray.cluster_utils import Cluster
+cluster = Cluster(initialize_head=True, head_node_args=dict(num_cpus=2, include_dashboard=False))
+print("address", cluster.address, flush=True)
+sys.stdin.readline()
+cluster.shutdown()
+"""
+
+
+def test_a_joined_cluster_outlives_a_study_that_is_ended_and_runs_no_trial_of_it(tmp_path: Path) -> None:
+    pipe = subprocess.PIPE
+    with subprocess.Popen([command()[0], "-c", CLUSTER], stdin=pipe, stdout=pipe, text=True) as head:
+        assert head.stdout is not None and head.stdin is not None
+        address = next(line for line in head.stdout if line.startswith("address ")).split()[1]
+        study = ["run", "smoke", "--trials", "3", "--address", address]
+        out = signalled(study, logged(tmp_path, "t0000 evaluation 1"), os.killpg, signal.SIGTERM, tmp_path)
+        assert "SIGTERM received" not in out and "run smoke --trials 3" in out and "--resume" in out
+        studies = pd.read_parquet(tmp_path / "results" / "smoke" / "studies.parquet")
+        assert studies["status"].tolist() == ["interrupted"]
+        names = ["ImplicitFunc"]
+        while any("ImplicitFunc" in name for name in names):  # Ray ends them as soon as it sees that the driver is gone
+            names = [child.name() for child in psutil.Process(head.pid).children(recursive=True)]
+        assert "raylet" in names
+        head.stdin.write("\n")
+
+
 # A step takes milliseconds, and an evaluation more; each evaluation leaves a checkpoint.
 RETRAINING = [
     *("retrain", "compare", "--study", "smoke", "--set", "data.limit=100", "--genotype", "autogan-a"),
