@@ -57,7 +57,8 @@ def _check_is_generator(asked: Path) -> None:
     if asked.name != GENERATOR and asked.is_file() and beside.is_file():
         raise ResultsError(f"{str(asked)!r} is not a generator; the one beside it: {str(asked.parent)!r}")
     if asked.suffix == ".json" or (not asked.exists() and is_published(str(asked))):
-        raise ResultsError(f"{str(asked)!r} is a genotype, without weights; train it: retrain --genotype {asked}")
+        train = commands.command("retrain", "RESULTS", "--genotype", asked)
+        raise ResultsError(f"{str(asked)!r} is a genotype, without weights; train it:\n  {train}")
 
 
 def _generators_of(study: Path) -> str:

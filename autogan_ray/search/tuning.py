@@ -37,7 +37,8 @@ class WeightTuner:
     ) -> None:
         self._net, self._ema, self._trial, self._feed, self._device = net, ema, trial, feed, device
         self._stream = BatchStream(indices, trial.search.batch_size, stream_seed(trial.seed, "tuning batches"))
-        self._game = Game(trial.search.model_copy(update={"gamma_end": None}), 1)
+        # A few steps that no schedule counts: the penalty weighs what it weighs at the beginning.
+        self._game = Game(trial.search.model_copy(update={"gamma_end": None}), total_steps=1)
         self._done = 0
 
     @contextmanager

@@ -161,3 +161,14 @@ def test_one_round_of_a_tiny_search_is_written_as_json(tmp_path: Path, monkeypat
 def test_a_mistake_exits_2_and_names_what_is_right(arguments: list[str], message: str) -> None:
     result = CliRunner().invoke(step_time.main, arguments)
     assert result.exit_code == 2 and message in " ".join(result.output.split())
+
+
+@pytest.mark.timeout(60)
+def test_a_setting_is_timed_against_another_and_the_ratio_is_the_others_time_over_the_products() -> None:
+    asked = ["tiny", "--rounds", "2", "--task", "retrain", "--json", "--set", "retrain.objective=relativistic"]
+    found = CliRunner().invoke(step_time.main, [*asked, "--against", "retrain.objective=hinge"])
+    assert found.exit_code == 0, found.output
+    report = json.loads(found.output)
+    sides = report["tasks"]["retrain"]["sides"]
+    assert list(sides) == ["product", "against"] and report["settings"]["against retrain.objective"] == "hinge"
+    assert sides["product"]["flops"] > 1.2 * sides["against"]["flops"], "a penalty takes another backward pass"

@@ -19,10 +19,12 @@ from autogan_ray.config.study import load_study_config
         ({"retrain.gamma": 0, "retrain.gamma_end": 1.0}, "retrain.objective = 'hinge' and gamma = 0.0"),
     ],
 )
-def test_penalties_are_refused_beside_compiled_networks(changes: dict[str, Any], words: str) -> None:
+def test_penalties_are_refused_beside_compiled_networks_and_neither_by_itself(
+    changes: dict[str, Any], words: str
+) -> None:
     compiled = {"compute.compile": True, "search.relaxation": "softmax"}
-    load_study_config("smoke", compiled | dict.fromkeys(changes, 0) if "retrain.gamma_end" in changes else compiled)
-    load_study_config("smoke", changes | {"search.relaxation": "softmax"})
+    assert load_study_config("smoke", compiled).compute.compile
+    assert not load_study_config("smoke", changes).compute.compile
     with pytest.raises(ConfigError, match=words):
         load_study_config("smoke", compiled | changes)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import numpy as np
 import pytest
 import torch
@@ -14,8 +16,8 @@ from tests.search.toys import assert_same, noise_images, search_of, through_a_fi
 EPOCH = 60
 
 
-def halves_of(kind: str, images: int = EPOCH, batch_size: int = 6, seed: int = 3) -> Halves:
-    return Halves(noise_images(images), SearchConfig(batch_size=batch_size, halves=kind), seed)  # type: ignore[arg-type]
+def halves_of(kind: Literal["fixed", "per_batch"], images: int = EPOCH, batch_size: int = 6, seed: int = 3) -> Halves:
+    return Halves(noise_images(images), SearchConfig(batch_size=batch_size, halves=kind), seed)
 
 
 def seen(halves: Halves, part: str, steps: int) -> list[int]:

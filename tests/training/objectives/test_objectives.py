@@ -59,20 +59,21 @@ def test_the_penalty_of_a_linear_discriminator_is_half_gamma_times_its_squared_w
     assert (found.total - found.loss).item() == pytest.approx(wanted, rel=1e-12)
 
 
-def small_discriminator(space: str, spectral_norm: bool = False) -> Callable[[Tensor], Tensor]:
+def small_discriminator(space: str) -> tuple[Callable[[Tensor], Tensor], Discriminator]:
+    """A supernet in float64 without spectral norms, as a function of images at one mixture, and the supernet itself."""
     torch.manual_seed(0)
-    shape = Shape(8, 1, channels_d=3, spectral_norm_d=spectral_norm)
+    shape = Shape(8, 1, channels_d=3, spectral_norm_d=False)
     network = Discriminator(load_space(space), shape, None).double().eval()
     decisions = load_space(space).decisions(8, "d")
     rng = torch.Generator().manual_seed(3)
     mixture = {d.name: torch.rand(len(d.choices), generator=rng, dtype=torch.float64).softmax(0) for d in decisions}
-    return lambda x: network(x, mixture), network  # type: ignore[return-value]
+    return lambda x: network(x, mixture), network
 
 
 @pytest.mark.parametrize("space", ["adversarialnas", "autogan/fixed", "autogan/eagan"])
 @pytest.mark.parametrize("name", OBJECTIVES)
 def test_gradients_of_the_whole_loss_are_those_of_the_formula_and_of_differences(name: str, space: str) -> None:
-    judge, network = small_discriminator(space)  # type: ignore[misc]
+    judge, network = small_discriminator(space)
     rng = torch.Generator().manual_seed(5)
     real, fake = torch.rand(2, 3, 1, 8, 8, generator=rng, dtype=torch.float64) * 2 - 1
     weights = [*network.parameters()]
