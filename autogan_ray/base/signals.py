@@ -125,16 +125,24 @@ def check_interrupted() -> None:
 def interrupts_deferred() -> Iterator[None]:
     """Defers the KeyboardInterrupt of a signal to the end of the block, whose own errors it then replaces.
 
-    A library may take a signal for itself in the block: it is taken back.
+    A block that goes on for longer than :data:`SAME_S` after a signal is not waited for: there is nothing to tidy up.
+    A library that takes one of the signals for itself in the block does not get it, or only until the end of the block
+    where it does so in C.
     """
-    state, before = _state, _handlers()
+    state, install, before = _state, signal.signal, _handlers()
+
+    def ours_stay(signum: int, handler: Any) -> Any:
+        return signal.getsignal(signum) if signum in SIGNALS else install(signum, handler)
+
     state.deferred = True
+    signal.signal = ours_stay  # type: ignore[assignment]
     try:
         yield
     finally:
-        state.deferred = False
+        signal.signal = install
         for each, handler in before.items():
             signal.signal(each, handler)
+        state.deferred = False
         if state.signum is not None:
             state.raised = True
             raise KeyboardInterrupt
@@ -186,9 +194,9 @@ def _watch(reader: int, state: _State) -> None:
         if signum == 0:
             return
     state.signum, came = signum, time.monotonic()
-    while (left := came + PATIENCE_S - time.monotonic()) > 0:
+    while (left := came + (SAME_S if state.deferred else PATIENCE_S) - time.monotonic()) > 0:
         if not select.select([reader], [], [], left)[0]:
-            break
+            continue
         signum = os.read(reader, 1)[0]
         if signum == 0:
             return

@@ -87,19 +87,17 @@ def _start(plan: Plan) -> Any:
 
 
 def _init(**settings: Any) -> Any:
-    """Calls ``ray.init``, which takes SIGTERM for itself; a signal meanwhile is raised at its end.
+    """Calls ``ray.init``, which would take SIGTERM for itself; a signal meanwhile is raised at its end.
 
     Ray forks five times at its start. An interrupt during a fork is raised in a function that Python itself calls then,
-    and is ignored there: of 25 interrupts one was lost, and the study ran to its end. An interrupt at another time made
-    Ray leave processes behind.
+    and is ignored there: of 25 interrupts one was lost, and the study ran to its end.
     """
     import ray
 
-    with interrupts_deferred():
-        try:
-            return ray.init(**settings, log_to_driver=False, logging_level=logging.ERROR)
-        except SystemExit:  # Ray's own handler of SIGTERM
-            raise KeyboardInterrupt from None
+    from autogan_ray.tune.ray_internals import interruptible_start
+
+    with interrupts_deferred(), interruptible_start():
+        return ray.init(**settings, log_to_driver=False, logging_level=logging.ERROR)
 
 
 def check_start() -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import gc
 import importlib
 import inspect
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -22,6 +23,9 @@ from autogan_ray.base.signals import check_interrupted
 
 WAIT_S = 1.0
 """How long the control loop waits for an event."""
+
+PORT_WAIT_MS = 200
+"""How long Ray waits at a time for the port of its first process."""
 
 
 @dataclass(frozen=True)
@@ -70,6 +74,7 @@ _CONTROLLER = "ray.tune.execution.tune_controller:TuneController"
 _ASHA = "ray.tune.schedulers.async_hyperband"
 _TWICE = "a trial may be given up when its process dies between two trials"
 _RUNGS = "the rungs of ASHA are not kept: a resumed study may stop other trials"
+_HANGS = "a signal to all processes of a study that starts may end it only after a minute"
 _PROCESSES = "the first trials start a second later"
 
 NEXT = Internal(
@@ -88,6 +93,8 @@ SNAPSHOT = Internal(
 )
 DEFAULT_VARIABLES = Internal("ray.tune.execution.class_cache", "DEFAULT_ENV_VARS", _PROCESSES)
 OTHER_VARIABLES = Internal("ray.tune.execution.class_cache", "ENV_VARS_TO_PROPAGATE", _PROCESSES)
+PORT = Internal("ray._private.node", "wait_for_persisted_port", _HANGS)
+CONNECT = Internal("ray._private.worker", "connect", _HANGS)
 NODE = Internal("ray._private.worker", "_global_node", "the end of a study takes a second longer")
 MONITOR = Internal(
     "ray._private.node:Node", "kill_monitor", "the end of a study takes a second longer", ("self", "check_alive")
@@ -100,7 +107,7 @@ RUNGS = Internal(f"{_ASHA}:_Bracket", "_rungs", _RUNGS)
 
 INTERNALS = (
     *(NEXT, FAILURE, RESETTING, SNAPSHOT, DEFAULT_VARIABLES, OTHER_VARIABLES),
-    *(NODE, MONITOR, BRACKETS, BRACKET_OF_TRIAL, RUNGS),
+    *(PORT, CONNECT, NODE, MONITOR, BRACKETS, BRACKET_OF_TRIAL, RUNGS),
 )
 
 
@@ -194,6 +201,38 @@ def trials_in_cluster_processes() -> Iterator[None]:
         _replaced(lambda _: {}, DEFAULT_VARIABLES, OTHER_VARIABLES),
         _replaced(lambda _: set(), OTHER_VARIABLES, DEFAULT_VARIABLES),
     ):
+        yield
+
+
+@contextmanager
+def interruptible_start() -> Iterator[None]:
+    """Lets a signal end the start of Ray, in the block, before Ray waits for processes that the signal has ended.
+
+    Ray waits for the port of its first process, and then for connections, for up to 30 and 60 seconds, in code in which
+    no thread of Python can do anything: neither can the one that ends a command that hangs.
+    """
+
+    def short_waits(ray_wait: Any) -> Any:
+        def wait(*place: str, timeout_ms: int) -> int:
+            end = time.monotonic() + timeout_ms / 1000
+            while True:
+                check_interrupted()
+                try:
+                    return int(ray_wait(*place, timeout_ms=min(timeout_ms, PORT_WAIT_MS)))
+                except RuntimeError:
+                    if time.monotonic() >= end:
+                        raise
+
+        return wait
+
+    def not_in_vain(ray_connect: Any) -> Any:
+        def connect(*args: Any, **settings: Any) -> Any:
+            check_interrupted()
+            return ray_connect(*args, **settings)
+
+        return connect
+
+    with _replaced(short_waits, PORT), _replaced(not_in_vain, CONNECT):
         yield
 
 

@@ -6,6 +6,7 @@ import gc
 import signal
 import subprocess
 import sys
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
@@ -28,14 +29,18 @@ from autogan_ray.results.lock import is_held, sole_driver
 from autogan_ray.tune import ray_internals
 from autogan_ray.tune.asha import ResumableASHA
 from autogan_ray.tune.ray_internals import (
+    CONNECT,
     INTERNALS,
     NEXT,
     NODE,
+    PORT,
+    PORT_WAIT_MS,
     RUNGS,
     WAIT_S,
     Internal,
     changed_internals,
     imports_frozen,
+    interruptible_start,
     kill_monitor,
     patched_control_loop,
     trials_in_cluster_processes,
@@ -105,6 +110,31 @@ def test_a_signal_whose_interrupt_was_lost_ends_the_control_loop(monkeypatch: py
     with patched_control_loop(), pytest.raises(KeyboardInterrupt):
         RayActorManager.next(None)  # type: ignore[arg-type]
     assert asked == []
+
+
+def test_rays_start_waits_as_long_as_before_and_ends_at_a_signal(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[Any] = []
+
+    def never(*place: str, timeout_ms: int) -> int:
+        asked.append((*place, timeout_ms))
+        time.sleep(timeout_ms / 1000)
+        raise RuntimeError("timed out")
+
+    monkeypatch.setattr(PORT.place, PORT.name, never)
+    monkeypatch.setattr(CONNECT.place, CONNECT.name, lambda *args, **settings: (args, settings))
+    with interruptible_start():
+        start = time.monotonic()
+        with pytest.raises(RuntimeError, match="timed out"):
+            PORT.place.wait_for_persisted_port("folder", "port", timeout_ms=3 * PORT_WAIT_MS)
+        assert 0.6 <= time.monotonic() - start < 2 and set(asked) == {("folder", "port", PORT_WAIT_MS)}
+        assert CONNECT.place.connect("node", mode=1) == (("node",), {"mode": 1})
+        monkeypatch.setattr(signals._state, "signum", signal.SIGTERM)
+        asked.clear()
+        with pytest.raises(KeyboardInterrupt):
+            PORT.place.wait_for_persisted_port("folder", "port", timeout_ms=60_000)
+        with pytest.raises(KeyboardInterrupt):
+            CONNECT.place.connect("node")
+    assert asked == [] and PORT.place.wait_for_persisted_port is never
 
 
 def removed(internal: Internal, monkeypatch: pytest.MonkeyPatch) -> None:
