@@ -1,6 +1,8 @@
-"""Mistakes of the user: a family of exceptions, each of which ends the command line with exit code 2.
+"""Mistakes of the user: a family of exceptions, each of which ends the command line with exit code 2; and faults of
+the machine.
 
-What a user can cause is a :class:`UserError`; an ``assert`` guards what only a mistake in this package can break.
+What a user can cause is a :class:`UserError`, what a machine can cause is a :class:`MachineError`; an ``assert`` guards
+what only a mistake in this package can break.
 """
 
 from __future__ import annotations
@@ -39,6 +41,10 @@ class MetricError(UserError):
 
 class ResultsError(UserError):
     """A results folder or table that is missing or not of this project's form."""
+
+
+class MachineError(RuntimeError):
+    """What the user did not cause and a traceback would not explain, such as Ray that does not start: exit code 1."""
 
 
 class AlreadyThereError(ResultsError):

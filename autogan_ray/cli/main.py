@@ -18,7 +18,7 @@ from typing import Any
 import click
 
 from autogan_ray import cli
-from autogan_ray.base.errors import AlreadyThereError, UserError, nearest
+from autogan_ray.base.errors import AlreadyThereError, MachineError, UserError, nearest
 from autogan_ray.base.signals import INTERRUPTED, ended_by_signals
 from autogan_ray.cli.commands import PROGRAM, again, keep_typed, program
 
@@ -68,6 +68,8 @@ class _Verbs(click.Group):
         except UserError as error:
             way_on = f":\n  {again('--resume')}" if isinstance(error, AlreadyThereError) else ""
             raise _Mistake(str(error) + way_on) from error
+        except MachineError as error:
+            raise click.ClickException(str(error)) from error
         except KeyboardInterrupt as interrupt:
             click.echo(": ".join(["interrupted", *map(str, interrupt.args)]), err=True)
             ctx.exit(INTERRUPTED)

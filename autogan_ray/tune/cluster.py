@@ -7,13 +7,14 @@ import logging
 import os
 import socket
 import sys
+import tempfile
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from autogan_ray.base.errors import ConfigError
+from autogan_ray.base.errors import ConfigError, MachineError
 from autogan_ray.base.folders import check_writable
 from autogan_ray.base.machine import usable_cpus
 from autogan_ray.base.signals import interrupted, interrupts_deferred
@@ -52,7 +53,8 @@ _IMPORTED_AHEAD = (
 def cluster(plan: Plan, address: str | None) -> Iterator[str | None]:
     """Joins the cluster at ``address``, or starts one on loopback (None); gives the dashboard's address.
 
-    Raises ConfigError where no cluster answers, or where it has fewer GPUs than the plan.
+    Raises ConfigError where no cluster answers or where it has fewer GPUs than the plan, and MachineError where Ray
+    does not start.
     """
     for key, value in ENVIRONMENT.items():
         os.environ.setdefault(key, value)
@@ -77,13 +79,20 @@ def cluster(plan: Plan, address: str | None) -> Iterator[str | None]:
 
 
 def _start(plan: Plan) -> Any:
-    return _init(
-        address="local",
-        num_cpus=max(usable_cpus(), int(plan.slots * plan.study.tune.cpus_per_trial)),
-        num_gpus=plan.gpus,
-        include_dashboard=True,
-        dashboard_host="127.0.0.1",
-    )
+    try:
+        return _init(
+            address="local",
+            num_cpus=max(usable_cpus(), int(plan.slots * plan.study.tune.cpus_per_trial)),
+            num_gpus=plan.gpus,
+            include_dashboard=True,
+            dashboard_host="127.0.0.1",
+        )
+    except Exception as error:
+        logs = os.path.join(os.environ.get("RAY_TMPDIR") or tempfile.gettempdir(), "ray", "session_latest", "logs")
+        raise MachineError(
+            f"Ray did not start on this machine ({' '.join(str(error).split())[:300]}): it may be too busy, or short "
+            f"of memory or disk, which doctor tells; Ray's logs are in {logs}"
+        ) from error
 
 
 def _init(**settings: Any) -> Any:

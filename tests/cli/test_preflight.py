@@ -79,6 +79,14 @@ def test_doctor_tells_of_little_room(monkeypatch: pytest.MonkeyPatch) -> None:
     assert result.exit_code == 1 and "disk: 1.0 GiB free" in result.output
 
 
+def test_doctor_tells_of_little_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("autogan_ray.cli.doctor.usable_memory_gib", lambda: 2.5)
+    result = ask("doctor", "smoke", "--set", "tune.max_concurrent=2")
+    assert result.exit_code == 1 and "memory: 2.5 GiB may be used; 2 trials side by side" in result.output
+    assert "want 3.0; set tune.max_concurrent" in result.output
+    assert ask("doctor", "smoke", "--set", "tune.max_concurrent=1").exit_code == 0
+
+
 def test_a_temporary_folder_too_long_for_rays_sockets_is_refused_by_its_variable(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -18,6 +18,7 @@ from click.testing import CliRunner
 from PIL import Image
 from ray.tune.execution.class_cache import _ActorClassCache
 
+from autogan_ray.base import signals
 from autogan_ray.cli.main import main
 from autogan_ray.tune import cluster
 from autogan_ray.tune.ray_internals import trials_in_cluster_processes
@@ -54,19 +55,33 @@ PLAN: Any = SimpleNamespace(slots=1, gpus=0, study=SimpleNamespace(tune=SimpleNa
 
 
 @pytest.mark.parametrize(("enter", "given"), [(cluster._start, PLAN), (cluster._join, "10.0.0.1:6379")])
-def test_a_signal_that_ray_takes_for_itself_is_an_interrupt_and_later_ours_again(
+def test_a_signal_that_ray_would_take_for_itself_is_an_interrupt(
     enter: Callable[[Any], Any], given: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    known = signal.getsignal(signal.SIGTERM)
+    monkeypatch.setattr(signals, "_state", signals._State())
+    known = signal.signal(signal.SIGTERM, signals._interrupt)
 
     def init(**_: Any) -> None:
         signal.signal(signal.SIGTERM, lambda signum, frame: sys.exit(signum))  # as Ray does
         signal.raise_signal(signal.SIGTERM)
 
     monkeypatch.setattr(ray, "init", init)
-    with pytest.raises(KeyboardInterrupt):
-        enter(given)
-    assert signal.getsignal(signal.SIGTERM) is known
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            enter(given)
+        assert signal.getsignal(signal.SIGTERM) is signals._interrupt
+    finally:
+        signal.signal(signal.SIGTERM, known)
+
+
+@pytest.mark.ray
+def test_a_ray_that_does_not_start_in_its_time_is_one_message(tmp_path: Path) -> None:
+    late = {**os.environ, "RAY_gcs_server_port_wait_time_s": "0"}
+    typed = [sys.executable, "-m", "autogan_ray", "run", "smoke"]
+    done = subprocess.run(typed, cwd=tmp_path, env=late, capture_output=True, text=True, timeout=100)
+    assert done.returncode == 1 and "Traceback" not in done.stderr, done.stderr
+    assert "Error: Ray did not start on this machine (Timed out waiting for file" in done.stderr
+    assert "session_latest/logs" in done.stderr and not (tmp_path / "results").exists()
 
 
 def test_nothing_is_asked_of_a_ray_that_the_signal_may_have_ended(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -84,6 +84,11 @@ class Glance:
     def __len__(self) -> int:
         return self.count
 
+    @property
+    def gib(self) -> float:
+        """Memory that the images take, in GiB: a byte for each pixel and channel."""
+        return self.count * self.image_size**2 * self.channels / 2**30
+
     def described(self) -> str:
         """Returns the data set in one line."""
         classes = "no labels" if self.classes == 0 else f"{self.classes} class{'es' * (self.classes > 1)}"
