@@ -257,12 +257,12 @@ def _whole_g(name: str, shape: Shape) -> nn.Module:
     sizes = shape.image_size, shape.image_channels, shape.channels_g, shape.latent_dim
     if name == "biggan":
         return baselines.BigGanGenerator(*sizes, len(shape.class_shares))
-    return {"dcgan": baselines.DcganGenerator, "stylegan2": baselines.StyleGan2Generator}[name](*sizes)
+    plain = {"dcgan": baselines.DcganGenerator, "stylegan2": baselines.StyleGan2Generator}
+    return (plain | {"r3gan": baselines.R3GanGenerator})[name](*sizes)
 
 
 def _whole_d(name: str, shape: Shape) -> nn.Module:
     size, channels, width = shape.image_size, shape.image_channels, shape.channels_d
-    if name == "dcgan":
-        return baselines.DcganDiscriminator(size, channels, width)
-    assert name == "biggan", name
-    return baselines.BigGanDiscriminator(size, channels, width, len(shape.class_shares))
+    if name == "biggan":
+        return baselines.BigGanDiscriminator(size, channels, width, len(shape.class_shares))
+    return {"dcgan": baselines.DcganDiscriminator, "r3gan": baselines.R3GanDiscriminator}[name](size, channels, width)

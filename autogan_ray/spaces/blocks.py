@@ -97,7 +97,7 @@ class WholePart(Part):
     """One decision: which hand-made network it is (``nets/baselines``)."""
 
     kind: Literal["whole"]
-    networks: tuple[Literal["dcgan", "stylegan2", "biggan"], ...] = Field(min_length=1)
+    networks: tuple[Literal["dcgan", "stylegan2", "biggan", "r3gan"], ...] = Field(min_length=1)
 
     CONDITIONAL: ClassVar[frozenset[str]] = frozenset({"biggan"})
     """The networks that take classes where the data set has labels."""
@@ -110,7 +110,9 @@ class WholePart(Part):
     def check_role(self, network: str) -> None:
         """Raises ValueError for a generator that is to be a discriminator."""
         if network == "d" and "stylegan2" in self.networks:
-            raise ValueError("discriminator: network 'stylegan2' is a generator only; there are 'dcgan' and 'biggan'")
+            raise ValueError(
+                "discriminator: network 'stylegan2' is a generator only; there are 'dcgan', 'biggan' and 'r3gan'"
+            )
 
     def layout(self, image_size: int) -> tuple[CellLayout, ...]:
         """Returns nothing: these networks are no rows of equal cells."""

@@ -169,10 +169,12 @@ class Ema:
 
 
 def _weight_buffers(network: nn.Module) -> dict[str, Tensor]:
-    """Returns the buffers that belong to the weights: all but the statistics of batch norms."""
+    """Returns the buffers that belong to the weights: all but the statistics of batch norms and constants."""
+    kept = network.state_dict().keys()
     return {
         f"{lead}.{name}": buffer
         for lead, module in network.named_modules()
         if not isinstance(module, nn.modules.batchnorm._BatchNorm)
         for name, buffer in module.named_buffers(recurse=False)
+        if f"{lead}.{name}" in kept
     }

@@ -15,6 +15,7 @@ from torch.nn import functional
 from autogan_ray.nets import baselines
 from autogan_ray.nets.baselines.attention import SelfAttention
 from autogan_ray.nets.baselines.biggan import EMBEDDING, ConditionalBatchNorm
+from autogan_ray.nets.baselines.r3gan import Resample, ResidualBlock
 from autogan_ray.nets.baselines.stylegan2 import Mapping, ModulatedConv, StyleLayer
 from autogan_ray.nets.cost.count import count_macs, count_parameters
 from autogan_ray.nets.derived import reestimate_batch_norm
@@ -29,13 +30,18 @@ ONE_HOT = torch.eye(CLASSES).repeat(20, 1)
 BUILDS: dict[tuple[str, str], tuple[Callable[..., nn.Module], tuple[int, ...]]] = {
     ("g", "dcgan"): (baselines.DcganGenerator, (LATENT,)),
     ("g", "stylegan2"): (baselines.StyleGan2Generator, (LATENT,)),
+    ("g", "r3gan"): (baselines.R3GanGenerator, (LATENT,)),
     ("g", "biggan"): (baselines.BigGanGenerator, (LATENT,)),
     ("g", "biggan of classes"): (baselines.BigGanGenerator, (LATENT, CLASSES)),
     ("d", "dcgan"): (baselines.DcganDiscriminator, ()),
+    ("d", "r3gan"): (baselines.R3GanDiscriminator, ()),
     ("d", "biggan"): (baselines.BigGanDiscriminator, ()),
     ("d", "biggan of classes"): (baselines.BigGanDiscriminator, (CLASSES,)),
 }
-PAIRS = [("dcgan", "dcgan"), ("stylegan2", "biggan"), ("biggan", "biggan"), ("biggan of classes", "biggan of classes")]
+PAIRS = [
+    *(("dcgan", "dcgan"), ("stylegan2", "biggan"), ("biggan", "biggan")),
+    *(("biggan of classes", "biggan of classes"), ("r3gan", "r3gan")),
+]
 each_network = pytest.mark.parametrize("kind, name", BUILDS)
 
 
@@ -58,6 +64,8 @@ def opened(network: nn.Module) -> nn.Module:
     for name, parameter in network.named_parameters():
         if name.endswith(("gamma", "strength")):
             nn.init.constant_(parameter, 0.5)
+        if name.endswith("project.weight"):
+            nn.init.normal_(parameter, std=0.2)
     return network
 
 
@@ -115,6 +123,8 @@ def expected_g(name: str, size: int, image: int, c: int) -> int:
         style = c * c + c
         layers = (2 * n + 1) * (9 * c * c + style + c + 1)
         return (LATENT * c + c) + style + c * bottom**2 + layers + (n + 1) * (c * image + style + image)
+    if name == "r3gan":
+        return c * bottom**2 + LATENT * c + (n + 1) * 2 * r3gan_block(c) + c * image
     embedding = EMBEDDING if name == "biggan of classes" else 0
     chunk = LATENT // (n + 1)
     first = (LATENT - n * chunk + 1) * c * bottom**2
@@ -122,11 +132,19 @@ def expected_g(name: str, size: int, image: int, c: int) -> int:
     return first + n * block + (5 * c * c // 4 + 1) + 2 * c + 9 * c * image + image + embedding * CLASSES
 
 
+def r3gan_block(c: int) -> int:
+    """1x1 to twice the width, 3x3 in groups of 16 channels, 1x1 back; the first two have a bias."""
+    return (2 * c * c + 2 * c) + (2 * c * 16 * 9 + 2 * c) + 2 * c * c
+
+
 def expected_d(name: str, size: int, image: int, c: int) -> int:
     if name == "dcgan":
         n = discriminator_cells(size)
         widths = [image, *(max(c // 2**k, 4) for k in reversed(range(n)))]
         return sum(16 * a * b + b for a, b in pairwise(widths)) + c * (size // 2**n) ** 2 + 1
+    if name == "r3gan":
+        bottom, n = generator_cells(size)
+        return image * c + (n + 1) * 2 * r3gan_block(c) + c * bottom**2 + c
     inner = 9 * c * c + c
     blocks = (9 * image * c + c) + (image * c + c) + (c * c + c) + 7 * inner
     return blocks + (5 * c * c // 4 + 1) + c + 1 + (CLASSES * c if name == "biggan of classes" else 0)
@@ -227,6 +245,13 @@ def test_attention_is_the_identity_at_first_and_then_a_softmax_over_pooled_pixel
     torch.testing.assert_close(layer(x), x + 0.7 * layer.out(mixed), rtol=1e-12, atol=1e-12)
 
 
+def test_attention_is_differentiated_twice_as_finite_differences_say() -> None:
+    torch.manual_seed(0)
+    layer = SelfAttention(8, spec_norm=False).double()
+    nn.init.constant_(layer.gamma, 0.7)
+    assert torch.autograd.gradgradcheck(layer, torch.randn(1, 8, 4, 4, dtype=torch.float64, requires_grad=True))
+
+
 def test_conditional_batch_norm_is_its_formula() -> None:
     torch.manual_seed(0)
     layer = ConditionalBatchNorm(6, 4).double()
@@ -239,6 +264,37 @@ def test_conditional_batch_norm_is_its_formula() -> None:
     torch.testing.assert_close(layer(x, condition), expected, rtol=1e-11, atol=1e-11)
     reestimate_batch_norm(layer, lambda _: layer(x, condition), 2)
     torch.testing.assert_close(layer.norm.running_mean, mean)
+
+
+@pytest.mark.parametrize("up", [True, False])
+def test_resampling_is_bilinear_inside_and_sees_zeros_beyond_the_edge(up: bool) -> None:
+    x = torch.randn(2, 3, 6, 6, dtype=torch.float64)
+    found = Resample(up).double()(x)
+    if up:
+        expected = functional.interpolate(x, scale_factor=2, mode="bilinear", align_corners=False)
+    else:
+        expected = functional.interpolate(x, scale_factor=0.5, mode="bilinear", align_corners=False, antialias=True)
+    torch.testing.assert_close(found[..., 1:-1, 1:-1], expected[..., 1:-1, 1:-1], rtol=1e-12, atol=1e-12)
+    if up:
+        first = 9 / 16 * x[..., :1, :1]
+    else:
+        first = (torch.outer(*[torch.tensor([3.0, 3.0, 1.0]) / 8] * 2) * x[..., :3, :3]).sum(dim=(2, 3), keepdim=True)
+    torch.testing.assert_close(found[..., :1, :1], first, rtol=1e-12, atol=1e-12)
+
+
+def test_r3gan_begins_as_its_resampling_alone_and_has_the_published_size() -> None:
+    block = ResidualBlock(8, 4)
+    x = torch.randn(2, 8, 5, 5)
+    assert torch.equal(block(x), x) and block.grouped.groups == 1
+    assert ResidualBlock(12, 4).grouped.groups == 1 and ResidualBlock(20, 4).grouped.groups == 2
+    assert block.expand.weight.std().item() == pytest.approx(1.386750490563073 * 4**-0.25 / 8**0.5, rel=0.15)
+    with torch.device("meta"):
+        generator = baselines.R3GanGenerator(32, 3, 768, 64)
+        discriminator = baselines.R3GanDiscriminator(32, 3, 768)
+    assert generator.stages[0][0].grouped.groups == 96 and len(generator.stages) == 4
+    # 8 blocks of 2,583,552 each; basis, z and image of G; image, basis and head of D
+    assert count_parameters(generator) == 8 * 2_583_552 + 12_288 + 49_152 + 2_304
+    assert count_parameters(discriminator) == 8 * 2_583_552 + 2_304 + 12_288 + 768
 
 
 def test_the_class_changes_the_image_and_shares_of_classes_mix_their_embeddings() -> None:

@@ -7,6 +7,15 @@ torch's global random numbers; every generator says by ``latent_dim`` how long z
 
 from autogan_ray.nets.baselines.biggan import BigGanDiscriminator, BigGanGenerator
 from autogan_ray.nets.baselines.dcgan import DcganDiscriminator, DcganGenerator
+from autogan_ray.nets.baselines.r3gan import R3GanDiscriminator, R3GanGenerator
 from autogan_ray.nets.baselines.stylegan2 import StyleGan2Generator
 
-__all__ = ["BigGanDiscriminator", "BigGanGenerator", "DcganDiscriminator", "DcganGenerator", "StyleGan2Generator"]
+__all__ = [
+    "BigGanDiscriminator",
+    "BigGanGenerator",
+    "DcganDiscriminator",
+    "DcganGenerator",
+    "R3GanDiscriminator",
+    "R3GanGenerator",
+    "StyleGan2Generator",
+]
