@@ -6,6 +6,7 @@ batch normalisation, or has its weight divided by its spectral norm, as the part
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -14,8 +15,12 @@ from types import MappingProxyType
 import torch
 from torch import Tensor, nn
 
+from autogan_ray.nets.attention import SelfAttention
 from autogan_ray.nets.spectral import spectral
 from autogan_ray.spaces.operations import NONE, SKIP
+
+GROUP = 16
+"""Channels of a group at least, where a convolution is grouped; R3GAN's have 16."""
 
 
 @dataclass(frozen=True)
@@ -95,6 +100,40 @@ def _depthwise_deconv(spec: OpSpec) -> nn.Module:
     return nn.Sequential(nn.ReLU(), deep, point, *_normed(spec))
 
 
+def groups_of(channels: int) -> int:
+    """Returns the most groups of at least :data:`GROUP` channels that are equal: 1 for fewer channels than two have."""
+    return next(count for count in range(max(1, channels // GROUP), 0, -1) if channels % count == 0)
+
+
+class Bottleneck(nn.Module):
+    """x [B, C, H, W] -> x + gain * branch(x): 1x1, ReLU, ``kernel`` x ``kernel``, ReLU, 1x1 convolution.
+
+    The block of R3GAN (Huang et al., NeurIPS 2024) with the kind of its middle convolution left open. ``gain`` starts
+    at 0, where every block is the identity (SkipInit, De and Smith, NeurIPS 2020): a last convolution of zeros, as
+    R3GAN has it, could not be divided by its spectral norm.
+
+    Args:
+        kind: ``dense``, ``grouped`` (see :func:`groups_of`) or ``depthwise``.
+        expansion: channels between the 1x1 convolutions, as a multiple of C.
+    """
+
+    def __init__(self, spec: OpSpec, kind: str, kernel: int, expansion: int) -> None:
+        super().__init__()
+        assert spec.c_in == spec.c_out, f"c_in = {spec.c_in}, c_out = {spec.c_out}: a residual block keeps its channels"
+        inner, normed = expansion * spec.c_in, spec.norm == "spectral"
+        groups = {"dense": 1, "grouped": groups_of(inner), "depthwise": inner}[kind]
+        between = [batch_norm(inner)] if spec.norm == "batch" else []
+        self.branch = nn.Sequential(
+            *(conv(spec.c_in, inner, 1, normed), *between, nn.ReLU()),
+            *(conv(inner, inner, kernel, normed, groups=groups), *(batch_norm(inner) for _ in between), nn.ReLU()),
+            conv(inner, spec.c_out, 1, normed),
+        )
+        self.gain = nn.Parameter(torch.zeros(()))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.gain * self.branch(x)
+
+
 def _separable(spec: OpSpec, kernel: int) -> nn.Module:
     """Twice: ReLU, depthwise, pointwise, batch norm (with spectral norm: that in its place)."""
     normed = spec.norm == "spectral"
@@ -152,6 +191,13 @@ BUILDERS: Mapping[str, Callable[[OpSpec], nn.Module]] = MappingProxyType(
         "sep_conv_3x3": partial(_separable, kernel=3),
         "sep_conv_5x5": partial(_separable, kernel=5),
         "sep_conv_7x7": partial(_separable, kernel=7),
+        **{
+            f"{kind}_block_{kernel}x{kernel}_e{expansion}": partial(
+                Bottleneck, kind=kind, kernel=kernel, expansion=expansion
+            )
+            for kind, kernel, expansion in itertools.product(("dense", "grouped", "depthwise"), (3, 5), (1, 2))
+        },
+        "attention": lambda spec: SelfAttention(spec.c_out, spec.norm == "spectral"),
         "nearest": lambda spec: upsample("nearest"),
         "bilinear": lambda spec: upsample("bilinear"),
         "deconv_2x2": lambda spec: nn.ConvTranspose2d(spec.c_in, spec.c_out, 2, stride=2),

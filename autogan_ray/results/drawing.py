@@ -110,6 +110,8 @@ def _skip_way(part: DagPart, layouts: Sequence[CellLayout]) -> str:
 
 def _edge(edge: Edge) -> str:
     note = "" if edge.activation else ", no ReLU before"
+    if edge.sides:
+        note += f", only where the output has {' or '.join(map(str, edge.sides))} px"
     return f"{edge.source} --{edge.name}--> {edge.target}  {edge.choices}{note}"
 
 

@@ -36,6 +36,9 @@ class Edge(Value):
     """Name of a list in the part's ``choices``."""
     activation: bool = True
     """False drops the leading ReLU of the operations (the first cell of D reads the image itself)."""
+    sides: tuple[PositiveInt, ...] = ()
+    """Sides in pixels of a cell's output; in cells of other sides the edge passes its node on as it is, and nothing is
+    decided. Empty: the edge is a decision in every cell."""
 
 
 class EdgeChange(Value):
@@ -145,6 +148,8 @@ class DagPart(Part):
                 raise ValueError(f"choices.{name} mixes operations that change the image side differently")
         for edge in self.cell.edges:
             known_name(f"edge {edge.name!r}: choices", edge.choices, self.choices)
+            if edge.sides and OPERATIONS[self.choices[edge.choices][0]].level != 0:
+                raise ValueError(f"edge {edge.name!r}: sides are for edges whose operations keep the image side")
         if self.cell.skip_choices is not None:
             known_name("skip_choices", self.cell.skip_choices, self.choices)
             if OPERATIONS[self.choices[self.cell.skip_choices][0]].level != 1:
@@ -227,7 +232,8 @@ class DagPart(Part):
     def _edge(self, edge: Edge, layout: CellLayout) -> Edge:
         if layout.first and edge.name in self.first_cell:
             edge = edge.model_copy(update=self.first_cell[edge.name].model_dump(exclude_none=True))
-        if layout.level == 0 and OPERATIONS[self.choices[edge.choices][0]].level != 0:
+        elsewhere = edge.sides and layout.side is not None and layout.side not in edge.sides
+        if elsewhere or (layout.level == 0 and OPERATIONS[self.choices[edge.choices][0]].level != 0):
             return edge.model_copy(update={"choices": PLAIN})
         return edge
 

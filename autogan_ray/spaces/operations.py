@@ -30,7 +30,8 @@ def _table(*operations: Operation) -> Mapping[str, Operation]:
 
 
 # Structures after AdversarialNAS (Gao et al., CVPR 2020): each convolution is led by a ReLU. The separable ones and
-# the bare up-samplings after alphaGAN (Tian et al., 2020).
+# the bare up-samplings after alphaGAN (Tian et al., 2020), the residual blocks after R3GAN (Huang et al., 2024), the
+# attention after SAGAN (Zhang et al., 2019).
 OPERATIONS = _table(
     Operation(NONE, 0, "no connection", projects=False),
     Operation(SKIP, 0, "identity", projects=False),
@@ -42,6 +43,19 @@ OPERATIONS = _table(
     Operation("sep_conv_3x3", 0, "twice: depthwise 3x3, pointwise, batch norm"),
     Operation("sep_conv_5x5", 0, "twice: depthwise 5x5, pointwise, batch norm"),
     Operation("sep_conv_7x7", 0, "twice: depthwise 7x7, pointwise, batch norm"),
+    Operation("dense_block_3x3_e1", 0, "residual: 1x1, 3x3, 1x1, as wide inside", projects=False),
+    Operation("dense_block_3x3_e2", 0, "residual: 1x1, 3x3, 1x1, twice as wide inside", projects=False),
+    Operation("dense_block_5x5_e1", 0, "residual: 1x1, 5x5, 1x1, as wide inside", projects=False),
+    Operation("dense_block_5x5_e2", 0, "residual: 1x1, 5x5, 1x1, twice as wide inside", projects=False),
+    Operation("grouped_block_3x3_e1", 0, "residual: 1x1, grouped 3x3, 1x1, as wide inside", projects=False),
+    Operation("grouped_block_3x3_e2", 0, "residual: 1x1, grouped 3x3, 1x1, twice as wide inside", projects=False),
+    Operation("grouped_block_5x5_e1", 0, "residual: 1x1, grouped 5x5, 1x1, as wide inside", projects=False),
+    Operation("grouped_block_5x5_e2", 0, "residual: 1x1, grouped 5x5, 1x1, twice as wide inside", projects=False),
+    Operation("depthwise_block_3x3_e1", 0, "residual: 1x1, depthwise 3x3, 1x1, as wide inside", projects=False),
+    Operation("depthwise_block_3x3_e2", 0, "residual: 1x1, depthwise 3x3, 1x1, twice as wide inside", projects=False),
+    Operation("depthwise_block_5x5_e1", 0, "residual: 1x1, depthwise 5x5, 1x1, as wide inside", projects=False),
+    Operation("depthwise_block_5x5_e2", 0, "residual: 1x1, depthwise 5x5, 1x1, twice as wide inside", projects=False),
+    Operation("attention", 0, "residual: self-attention over the map", projects=False),
     Operation("nearest", +1, "nearest-neighbour up", projects=False),
     Operation("bilinear", +1, "bilinear up", projects=False),
     Operation("deconv_2x2", +1, "2x2 transposed convolution, stride 2, no ReLU before it"),

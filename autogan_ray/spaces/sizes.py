@@ -16,11 +16,13 @@ class CellLayout:
         number: 1 for the first cell.
         level: +1 where the cell doubles the image side, -1 where it halves it, 0 where it keeps it.
         fixed: AutoGAN's residual block stands there, and nothing is decided.
+        side: of the cell's output in pixels; None for a cell of any network, whatever the image size.
     """
 
     number: int
     level: int
     fixed: bool = False
+    side: int | None = None
 
     @property
     def first(self) -> bool:
@@ -34,7 +36,8 @@ class CellLayout:
 
 def generator_layout(image_size: int) -> tuple[CellLayout, ...]:
     """Returns the cells of a generator: each doubles the image side."""
-    return tuple(CellLayout(number, +1) for number in range(1, generator_cells(image_size)[1] + 1))
+    bottom, cells = generator_cells(image_size)
+    return tuple(CellLayout(number, +1, side=bottom * 2**number) for number in range(1, cells + 1))
 
 
 def generator_cells(image_size: int) -> tuple[int, int]:
@@ -76,7 +79,7 @@ def discriminator_layout(
     able = discriminator_cells(image_size)
     downs = able if halvings is None else min(able, halvings)
     return tuple(
-        CellLayout(number, -1 if number <= downs else 0, fixed=number <= fixed)
+        CellLayout(number, -1 if number <= downs else 0, number <= fixed, image_size // 2 ** min(number, downs))
         for number in range(1, (cells or able) + 1)
     )
 

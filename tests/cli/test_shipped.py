@@ -27,7 +27,7 @@ pytestmark = pytest.mark.timeout(60)
 
 DOCUMENT = (Path(__file__).parents[2] / "docs" / "spaces.md").read_text(encoding="utf-8")
 NAMES = [
-    *("adversarialnas", "alphagan", "autogan", "autogan/eagan", "autogan/fixed", "eagan", "handmade"),
+    *("adversarialnas", "alphagan", "autogan", "autogan/eagan", "autogan/fixed", "eagan", "handmade", "modern"),
     *("alphagan/eagan", "adversarialnas/handmade"),
 ]
 

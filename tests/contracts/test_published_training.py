@@ -32,7 +32,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
 
 NAMES = catalog.names("genotype")
 # Some of each kind of network; docs/published.md has the command and the figures of all.
-KINDS = ("autogan-a", "eagan-stl10", "dcgan", "stylegan2", "biggan")
+KINDS = ("autogan-a", "eagan-stl10", "dcgan", "stylegan2", "biggan", "r3gan")
 STEPS, BATCH = 200, 8
 CONFIG = RetrainConfig(
     kimg=STEPS * BATCH / 1000, batch_size=BATCH, d_steps_per_g_step=1, lr_g=1e-3, lr_d=1e-3, ema=0.9, evaluations=2

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 import torch
+from torch import nn
+from torch.nn import functional
 from torch.utils.flop_counter import FlopCounterMode
 
 from autogan_ray.config.sections import ComputeConfig
@@ -11,7 +13,7 @@ from autogan_ray.nets.compute import computed_plainly, configured
 from autogan_ray.nets.cost.count import count_macs, count_parameters, genotype_cost
 from autogan_ray.nets.derived import build_discriminator, build_generator, inherit, reestimate_batch_norm
 from autogan_ray.nets.gan import Discriminator, Generator
-from autogan_ray.nets.ops import BUILDERS, OpSpec, build_op
+from autogan_ray.nets.ops import BUILDERS, OpSpec, build_op, groups_of
 from autogan_ray.nets.relaxation import one_hot
 from autogan_ray.nets.shape import Shape
 from autogan_ray.nets.supernet import Supernet
@@ -22,7 +24,7 @@ from autogan_ray.training.steps import Ema
 NAMES = [
     *("adversarialnas", "autogan", "autogan/adversarialnas", "adversarialnas/fixed"),
     *("alphagan", "alphagan/eagan", "autogan/eagan", "eagan"),
-    *("handmade", "handmade/fixed", "adversarialnas/handmade"),
+    *("handmade", "handmade/fixed", "adversarialnas/handmade", "modern"),
 ]
 SIZES = [(8, 1), (32, 3), (48, 3)]
 
@@ -99,6 +101,30 @@ def test_the_vocabulary_and_the_builders_are_the_same_list() -> None:
 def test_an_operation_changes_the_image_side_as_it_says(name: str) -> None:
     found = build_op(name, OpSpec(4, 4))(torch.randn(2, 4, 8, 8))
     assert found.shape == (2, 4, *[round(8 * 2.0 ** OPERATIONS[name].level)] * 2)
+
+
+@pytest.mark.parametrize("norm", ["none", "batch", "spectral"])
+@pytest.mark.parametrize(("kind", "groups"), [("dense", 1), ("grouped", 3), ("depthwise", 48)])
+def test_a_residual_block_is_the_identity_at_first_and_then_its_formula(kind: str, groups: int, norm: str) -> None:
+    torch.manual_seed(0)
+    block = build_op(f"{kind}_block_5x5_e2", OpSpec(24, 24, norm)).double().eval()
+    x = torch.randn(2, 24, 6, 6, dtype=torch.float64)
+    assert torch.equal(block(x), x)
+    nn.init.constant_(block.gain, 0.7)
+    convs = [m for m in block.modules() if isinstance(m, nn.Conv2d)]
+    norms = [m for m in block.modules() if isinstance(m, nn.BatchNorm2d)] or [nn.Identity()] * 2
+    y = x
+    for layer, kernel, parts, then in zip(convs, (1, 5, 1), (1, groups, 1), (*norms, None), strict=True):
+        assert layer.weight.shape[2:] == (kernel, kernel)
+        y = functional.conv2d(y, layer.weight, layer.bias, padding=kernel // 2, groups=parts)
+        y = y if then is None else torch.relu(then(y))
+    torch.testing.assert_close(block(x), x + 0.7 * y, rtol=1e-11, atol=1e-11)
+    assert [len(convs), convs[0].out_channels] == [3, 48]
+
+
+@pytest.mark.parametrize(("channels", "groups"), [(1, 1), (16, 1), (31, 1), (32, 2), (40, 2), (45, 1), (1536, 96)])
+def test_groups_are_equal_and_have_sixteen_channels_at_least(channels: int, groups: int) -> None:
+    assert groups_of(channels) == groups and channels % groups == 0
 
 
 # --- counts measured on the published modules ---------------------------------------------------------------

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from autogan_ray.nets import baselines
-from autogan_ray.nets.baselines.attention import SelfAttention
+from autogan_ray.nets.attention import SelfAttention
 from autogan_ray.nets.baselines.biggan import EMBEDDING, ConditionalBatchNorm
 from autogan_ray.nets.baselines.r3gan import Resample, ResidualBlock
 from autogan_ray.nets.baselines.stylegan2 import Mapping, ModulatedConv, StyleLayer

@@ -19,7 +19,7 @@ from autogan_ray.spaces.space import SearchSpace
 
 NAMES = [
     *("adversarialnas", "autogan", "autogan/adversarialnas", "adversarialnas/fixed", "autogan/fixed"),
-    *("alphagan", "autogan/eagan", "alphagan/eagan", "eagan", "handmade", "handmade/fixed"),
+    *("alphagan", "autogan/eagan", "alphagan/eagan", "eagan", "handmade", "handmade/fixed", "modern"),
 ]
 ADVERSARIALNAS = catalog.read("space", "adversarialnas").text
 
@@ -41,12 +41,21 @@ def test_sizes_are_those_of_the_papers() -> None:
     assert load_space("alphagan").size(48) == load_space("alphagan").size(32)
     # AutoGAN's first block, then three cells of which the first halves.
     assert load_space("alphagan/eagan").size(32) == 6**9 * 3**6 * 3**3 * 7**15 * 6**2
+    # Two blocks of ten choices and a resampling of three in each cell; D's first block reads the image by one of two.
+    assert load_space("modern").size(32) == 10**6 * 3**3 * 2 * (2 * 10**7 * 3**4 * 2)
     assert load_space("eagan").size(48) == 7**15 * 3**6 * 7**15 * 6**2
 
 
 def test_eagans_z_has_a_part_for_each_cell_where_that_of_adversarialnas_has_two() -> None:
     parts = {name: [load_space(name).latent_parts(size) for size in (32, 48)] for name in ("adversarialnas", "eagan")}
     assert parts == {"adversarialnas": [3, 2], "eagan": [3, 3]}
+
+
+@pytest.mark.parametrize(("size", "at"), [(8, []), (16, ["g.cell2"]), (32, ["d.cell1", "g.cell2"]), (48, [])])
+def test_an_edge_with_sides_is_decided_in_cells_whose_output_has_one_of_them(size: int, at: list[str]) -> None:
+    space = load_space("modern")
+    found = [decision.name for decision in space.decisions(size) if decision.name.endswith("attend")]
+    assert sorted(found) == [f"{cell}.attend" for cell in at]
 
 
 @pytest.mark.parametrize(("size", "cells_g", "cells_d"), [(8, 2, 2), (32, 3, 4), (48, 3, 4), (64, 4, 5)])
@@ -128,6 +137,8 @@ def test_a_genotype_of_another_space_is_refused_by_name() -> None:
         ('skip_modes = ["nearest", "bilinear"]', "skip_modes = []", "skip_modes"),
         ('"48" = 2', '"48" = 0', "latent_parts_at"),
         ('"48" = 2', '"big" = 2', "latent_parts_at"),
+        ('name = "u0", from = "in"', 'sides = [16], name = "u0", from = "in"', "keep the image side"),
+        ('name = "e0", from = "n0"', 'sides = [0], name = "e0", from = "n0"', "sides"),
         ("schema = 1", "", "key 'schema' is missing"),
         ("schema = 1", "schema = ", "not TOML"),
         ('normal = ["none", "skip", "conv_1x1", "conv_3x3", "conv_5x5", "dil_conv_3x3", "dil_conv_5x5"]',

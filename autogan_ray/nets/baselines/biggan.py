@@ -11,8 +11,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from autogan_ray.nets.attention import SelfAttention
 from autogan_ray.nets.baselines._rules import check_least, check_settings
-from autogan_ray.nets.baselines.attention import SelfAttention
 from autogan_ray.nets.baselines.weights import settle_spectral, start_orthogonal
 from autogan_ray.nets.block_cell import FixedBlock
 from autogan_ray.nets.spectral import spectral

@@ -15,14 +15,13 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from autogan_ray.nets.baselines._rules import check_settings
+from autogan_ray.nets.ops import groups_of
 from autogan_ray.spaces.sizes import generator_cells
 
 BLOCKS = 2
 """Residual blocks at each side of the maps."""
 EXPANSION = 2
 """Channels within a block, as a multiple of its width."""
-GROUP = 16
-"""Channels of a group at least; the published networks, of width 768, have 96 groups of 16."""
 SLOPE = 0.2
 _GAIN = math.sqrt(2 / (1 + SLOPE**2))
 
@@ -56,9 +55,8 @@ class ResidualBlock(nn.Module):
     def __init__(self, channels: int, blocks: int) -> None:
         super().__init__()
         inner = EXPANSION * channels
-        groups = next(count for count in range(max(1, inner // GROUP), 0, -1) if inner % count == 0)
         self.expand = nn.Conv2d(channels, inner, 1)
-        self.grouped = nn.Conv2d(inner, inner, 3, padding=1, groups=groups)
+        self.grouped = nn.Conv2d(inner, inner, 3, padding=1, groups=groups_of(inner))
         self.project = nn.Conv2d(inner, channels, 1, bias=False)
         for layer in (self.expand, self.grouped):
             _start(layer, _GAIN * blocks**-0.25)

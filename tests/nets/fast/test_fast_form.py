@@ -34,8 +34,8 @@ from autogan_ray.training.game import Losses
 from autogan_ray.training.objectives.registry import objective_named
 
 NETWORKS = [
-    *(("g", name) for name in ("adversarialnas", "autogan", "alphagan")),
-    *(("d", name) for name in ("adversarialnas", "autogan/eagan", "autogan/fixed")),
+    *(("g", name) for name in ("adversarialnas", "autogan", "alphagan", "modern")),
+    *(("d", name) for name in ("adversarialnas", "autogan/eagan", "autogan/fixed", "modern")),
 ]
 PLAIN = ComputeConfig(merge=False, channels_last=False)
 FAST = ComputeConfig(merge=True, channels_last=True)

@@ -31,8 +31,8 @@ from autogan_ray.spaces.load import load_space
 from autogan_ray.spaces.published import all_published
 from autogan_ray.spaces.space import SearchSpace
 
-NAMES = ("adversarialnas", "alphagan/eagan", "autogan/adversarialnas", "handmade")
-ALL = ("adversarialnas", "alphagan", "autogan", "autogan/eagan", "autogan/fixed", "handmade")
+NAMES = ("adversarialnas", "alphagan/eagan", "autogan/adversarialnas", "handmade", "modern")
+ALL = ("adversarialnas", "alphagan", "autogan", "autogan/eagan", "autogan/fixed", "handmade", "modern")
 """Every shipped part stands in one of them."""
 LEANS = st.sampled_from([-3.0, 0.0, 3.0])
 Shares = dict[str, dict[str, float]]

@@ -17,7 +17,7 @@ from autogan_ray.spaces.load import load_space
 from autogan_ray.spaces.sizes import CellLayout
 from autogan_ray.spaces.space import SearchSpace
 
-NAMES = ("adversarialnas", "alphagan/eagan", "autogan/adversarialnas", "adversarialnas/eagan", "handmade")
+NAMES = ("adversarialnas", "alphagan/eagan", "autogan/adversarialnas", "adversarialnas/eagan", "handmade", "modern")
 Shares = dict[str, dict[str, float]]
 
 
