@@ -257,12 +257,19 @@ def _whole_g(name: str, shape: Shape) -> nn.Module:
     sizes = shape.image_size, shape.image_channels, shape.channels_g, shape.latent_dim
     if name == "biggan":
         return baselines.BigGanGenerator(*sizes, len(shape.class_shares))
-    plain = {"dcgan": baselines.DcganGenerator, "stylegan2": baselines.StyleGan2Generator}
-    return (plain | {"r3gan": baselines.R3GanGenerator})[name](*sizes)
+    if name == "dcgan":
+        return baselines.DcganGenerator(*sizes)
+    if name == "stylegan2":
+        return baselines.StyleGan2Generator(*sizes)
+    assert name == "r3gan", name
+    return baselines.R3GanGenerator(*sizes)
 
 
 def _whole_d(name: str, shape: Shape) -> nn.Module:
     size, channels, width = shape.image_size, shape.image_channels, shape.channels_d
     if name == "biggan":
         return baselines.BigGanDiscriminator(size, channels, width, len(shape.class_shares))
-    return {"dcgan": baselines.DcganDiscriminator, "r3gan": baselines.R3GanDiscriminator}[name](size, channels, width)
+    if name == "dcgan":
+        return baselines.DcganDiscriminator(size, channels, width)
+    assert name == "r3gan", name
+    return baselines.R3GanDiscriminator(size, channels, width)

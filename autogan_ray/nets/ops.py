@@ -6,7 +6,6 @@ batch normalisation, or has its weight divided by its spectral norm, as the part
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -17,7 +16,7 @@ from torch import Tensor, nn
 
 from autogan_ray.nets.attention import SelfAttention
 from autogan_ray.nets.spectral import spectral
-from autogan_ray.spaces.operations import NONE, SKIP
+from autogan_ray.spaces.operations import BLOCKS, NONE, SKIP
 
 GROUP = 16
 """Channels of a group at least, where a convolution is grouped; R3GAN's have 16."""
@@ -192,10 +191,8 @@ BUILDERS: Mapping[str, Callable[[OpSpec], nn.Module]] = MappingProxyType(
         "sep_conv_5x5": partial(_separable, kernel=5),
         "sep_conv_7x7": partial(_separable, kernel=7),
         **{
-            f"{kind}_block_{kernel}x{kernel}_e{expansion}": partial(
-                Bottleneck, kind=kind, kernel=kernel, expansion=expansion
-            )
-            for kind, kernel, expansion in itertools.product(("dense", "grouped", "depthwise"), (3, 5), (1, 2))
+            name: partial(Bottleneck, kind=kind, kernel=kernel, expansion=expansion)
+            for name, (kind, kernel, expansion) in BLOCKS.items()
         },
         "attention": lambda spec: SelfAttention(spec.c_out, spec.norm == "spectral"),
         "nearest": lambda spec: upsample("nearest"),

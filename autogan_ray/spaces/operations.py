@@ -6,6 +6,7 @@ lists equal and in the same order, another one the table in ``docs/spaces.md``.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -29,6 +30,21 @@ def _table(*operations: Operation) -> Mapping[str, Operation]:
     return MappingProxyType({operation.name: operation for operation in operations})
 
 
+BLOCKS: Mapping[str, tuple[str, int, int]] = MappingProxyType(
+    {
+        f"{kind}_block_{kernel}x{kernel}_e{expansion}": (kind, kernel, expansion)
+        for kind, kernel, expansion in itertools.product(("dense", "grouped", "depthwise"), (3, 5), (1, 2))
+    }
+)
+"""The residual blocks -> kind and kernel of their middle convolution, and its channels as a multiple of the block's."""
+
+
+def _block(name: str, kind: str, kernel: int, expansion: int) -> Operation:
+    middle = f"{kernel}x{kernel}" if kind == "dense" else f"{kind} {kernel}x{kernel}"
+    width = "as wide" if expansion == 1 else "twice as wide"
+    return Operation(name, 0, f"residual: 1x1, {middle}, 1x1, {width} inside", projects=False)
+
+
 # Structures after AdversarialNAS (Gao et al., CVPR 2020): each convolution is led by a ReLU. The separable ones and
 # the bare up-samplings after alphaGAN (Tian et al., 2020), the residual blocks after R3GAN (Huang et al., 2024), the
 # attention after SAGAN (Zhang et al., 2019).
@@ -43,18 +59,7 @@ OPERATIONS = _table(
     Operation("sep_conv_3x3", 0, "twice: depthwise 3x3, pointwise, batch norm"),
     Operation("sep_conv_5x5", 0, "twice: depthwise 5x5, pointwise, batch norm"),
     Operation("sep_conv_7x7", 0, "twice: depthwise 7x7, pointwise, batch norm"),
-    Operation("dense_block_3x3_e1", 0, "residual: 1x1, 3x3, 1x1, as wide inside", projects=False),
-    Operation("dense_block_3x3_e2", 0, "residual: 1x1, 3x3, 1x1, twice as wide inside", projects=False),
-    Operation("dense_block_5x5_e1", 0, "residual: 1x1, 5x5, 1x1, as wide inside", projects=False),
-    Operation("dense_block_5x5_e2", 0, "residual: 1x1, 5x5, 1x1, twice as wide inside", projects=False),
-    Operation("grouped_block_3x3_e1", 0, "residual: 1x1, grouped 3x3, 1x1, as wide inside", projects=False),
-    Operation("grouped_block_3x3_e2", 0, "residual: 1x1, grouped 3x3, 1x1, twice as wide inside", projects=False),
-    Operation("grouped_block_5x5_e1", 0, "residual: 1x1, grouped 5x5, 1x1, as wide inside", projects=False),
-    Operation("grouped_block_5x5_e2", 0, "residual: 1x1, grouped 5x5, 1x1, twice as wide inside", projects=False),
-    Operation("depthwise_block_3x3_e1", 0, "residual: 1x1, depthwise 3x3, 1x1, as wide inside", projects=False),
-    Operation("depthwise_block_3x3_e2", 0, "residual: 1x1, depthwise 3x3, 1x1, twice as wide inside", projects=False),
-    Operation("depthwise_block_5x5_e1", 0, "residual: 1x1, depthwise 5x5, 1x1, as wide inside", projects=False),
-    Operation("depthwise_block_5x5_e2", 0, "residual: 1x1, depthwise 5x5, 1x1, twice as wide inside", projects=False),
+    *(_block(name, *form) for name, form in BLOCKS.items()),
     Operation("attention", 0, "residual: self-attention over the map", projects=False),
     Operation("nearest", +1, "nearest-neighbour up", projects=False),
     Operation("bilinear", +1, "bilinear up", projects=False),
