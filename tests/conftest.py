@@ -22,12 +22,15 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def hangups_end() -> Iterator[None]:
-    """Child processes inherit what is ignored: without this, tests that are run by ``nohup`` could send no SIGHUP."""
-    before = signal.getsignal(signal.SIGHUP)
-    signal.signal(signal.SIGHUP, signal.SIG_DFL)
+def signals_end() -> Iterator[None]:
+    """Child processes inherit what is ignored: SIGHUP of tests that ``nohup`` runs, SIGINT behind a shell's ``&``."""
+    usual = {signal.SIGHUP: signal.SIG_DFL, signal.SIGINT: signal.default_int_handler}
+    ignored = [signum for signum in usual if signal.getsignal(signum) is signal.SIG_IGN]
+    for signum in ignored:
+        signal.signal(signum, usual[signum])
     yield
-    signal.signal(signal.SIGHUP, before)
+    for signum in ignored:
+        signal.signal(signum, signal.SIG_IGN)
 
 
 @pytest.fixture(scope="session", autouse=True)
