@@ -173,12 +173,11 @@ def _print_recipe(name: str, image_size: int) -> None:
 def _train_all(
     jobs: Sequence[Job], measure: Measure, devices: Sequence[str], resume: bool, study: Study
 ) -> list[dict[str, Any]]:
-    """Runs the jobs and adds each result to the table ``evaluations`` as its job ends.
+    """Runs the jobs and adds each result to the tables as its job ends.
 
     Returns the results of the jobs that did not fail, in the order of the jobs.
     """
-    from autogan_ray.results.retrained import evaluation_row, mend_evaluations
-    from autogan_ray.results.store import append_rows
+    from autogan_ray.results.retrained import add_result, mend_retrained
     from autogan_ray.retraining.workers import run_jobs
 
     study_id = str(study.studies["study_id"].iloc[0])
@@ -189,12 +188,12 @@ def _train_all(
         if isinstance(result, BaseException):
             click.echo(f"{lead}: FAILED, {type(result).__name__}: {result}")
             return
-        append_rows(study.folder, "evaluations", [evaluation_row(result, study_id)])
+        add_result(study.folder, result, study_id)
         finished[job.evaluation_id] = result
         click.echo(f"{lead}: {number(result['row']['fid'])}")
 
-    if mend_evaluations(study.folder, study_id):
-        click.echo("the table evaluations was missing or damaged, and is built again from the folders in retrain/")
+    if lost := mend_retrained(study.folder, study_id):
+        click.echo(f"built again from the folders in retrain/, as they were missing or damaged: {', '.join(lost)}")
     run_jobs(jobs, measure, devices, resume, on_end)
     return [finished[job.evaluation_id] for job in jobs if job.evaluation_id in finished]
 

@@ -1,4 +1,4 @@
-"""The six result tables (schema 2), column by column: the interface between studies and pandas.
+"""The seven result tables (schema 2), column by column: the interface between studies and pandas.
 
 Everything there is to say of a column stands in its one line: name, type, note and where its value comes from. To add
 a column whose value is recorded already, add its line here, and name it in ``tests/results/test_schemas.py``, which
@@ -288,8 +288,40 @@ _EVALUATIONS = _table(
     Column("checkpoint_path", TEXT, _PATH),
     Column("samples_path", TEXT, _PATH),
     Column("timestamp", TIME, _ENDED),
+    # Since schema 2.
+    Column("recipe", TEXT, "discriminator, length and a digest of all settings: scores of one recipe can be compared"),
+    Column("objective", TEXT, "hinge, non_saturating, relativistic"),
+    Column("params_d", INT, _PARAMS_D),
+    Column("macs_d", INT, _MACS),
+    Column("fid_untrained", FLOAT, "of the generator before its first step, by as many images as the curve's scores"),
 )
 
+_CURVES = _table(
+    "curves",
+    "one row a score on the way of a retraining; since schema 2",
+    3,
+    Column("study_id", TEXT),
+    Column("evaluation_id", TEXT),
+    Column("kimg", FLOAT, _KIMG),
+    Column("attempt", INT, "0 at first, one more after each resume"),
+    Column("timestamp", TIME, _ENDED),
+    Column("fid", FLOAT, "null where it is not finite"),
+    Column(
+        "fid_average", TEXT, "which average of G's weights was scored: ema, or ema_unbiased (settings of [retrain])"
+    ),
+    Column("n_fake", INT, _N_FAKE),
+    Column("loss_g", FLOAT, "mean since the row before"),
+    Column("loss_d", FLOAT, "mean since the row before, without a gradient penalty"),
+    Column("d_real", FLOAT, "D's mean score of real images since the row before"),
+    Column("d_fake", FLOAT, "D's mean score of generated images since the row before"),
+    Column("images_per_s", FLOAT),
+    Column("wall_s", FLOAT, "of training and scoring, from the beginning"),
+    Column("peak_mem_mib", FLOAT, _MEMORY),
+)
+
+SINCE_SCHEMA_2 = frozenset({"curves"})
+"""Tables that a study of schema 1 does not have: there they are read as empty."""
+
 TABLES: Mapping[str, Table] = MappingProxyType(
-    {table.name: table for table in (_STUDIES, _TRIALS, _HISTORY, _DECISIONS, _GENOTYPES, _EVALUATIONS)}
+    {table.name: table for table in (_STUDIES, _TRIALS, _HISTORY, _DECISIONS, _GENOTYPES, _EVALUATIONS, _CURVES)}
 )

@@ -163,7 +163,8 @@ def load_table(folder: Path, name: str) -> pa.Table:
         raise ResultsError(f"{file} was not written by autogan-ray: its metadata has no {_VERSION}")
     if int(version) > SCHEMA_VERSION:
         raise ResultsError(f"{file} has schema {version}; this autogan-ray reads up to {SCHEMA_VERSION}: update it")
-    return table if int(version) == SCHEMA_VERSION else _with_new_columns(table, TABLES[name].schema)
+    schema = TABLES[name].schema
+    return table if table.schema.names == schema.names else _with_new_columns(table, schema)
 
 
 def _with_new_columns(table: pa.Table, schema: pa.Schema) -> pa.Table:

@@ -11,6 +11,7 @@ import pandas as pd
 
 from autogan_ray.base.errors import ResultsError, nearest
 from autogan_ray.results.paths import path_from_table
+from autogan_ray.results.schemas import SINCE_SCHEMA_2, TABLES
 from autogan_ray.results.store import load_table, table_file
 
 
@@ -47,6 +48,11 @@ class Study:
     @property
     def evaluations(self) -> pd.DataFrame:
         return read_table(self.folder, "evaluations")
+
+    @property
+    def curves(self) -> pd.DataFrame:
+        """Empty for a study of an earlier version, which kept none."""
+        return read_table(self.folder, "curves")
 
     @property
     def name(self) -> str:
@@ -100,7 +106,7 @@ def load_study(folder: str | Path) -> Study:
 def read_table(folder: Path, name: str) -> pd.DataFrame:
     """Reads a table just as ``pd.read_parquet`` does, at one moment even while it is being replaced.
 
-    Columns that a file of an older schema lacks are null.
+    Columns that a file of an older schema lacks are null, and tables that it lacks are empty.
 
     Raises ResultsError for an unknown table, a folder that is no study's, a damaged table, or one that a newer version
     wrote.
@@ -108,6 +114,8 @@ def read_table(folder: Path, name: str) -> pd.DataFrame:
     if not table_file(folder, "studies").is_file():
         hint = _hint(folder)
         raise ResultsError(f"{str(folder)!r} is not a study's folder: it has no studies.parquet{hint}")
+    if name in SINCE_SCHEMA_2 and not table_file(folder, name).exists():
+        return TABLES[name].schema.empty_table().to_pandas()
     return load_table(folder, name).to_pandas()
 
 

@@ -1,4 +1,4 @@
-"""Builds all six tables of a study from its trial logs; the driver alone writes them."""
+"""Builds all tables of a study from its trial logs; the driver alone writes them."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from typing import Any
 
 import pyarrow as pa
 
-from autogan_ray.results.retrained import mend_evaluations, retrained_rows
+from autogan_ray.results.retrained import RETRAINED_TABLES, mend_retrained, write_retrained
 from autogan_ray.results.rows import Row, decision_rows, genotype_rows, history_rows, study_row, trial_rows
 from autogan_ray.results.schemas import TABLES
-from autogan_ray.results.store import arrow_rows, is_lost, write_arrow, write_table
+from autogan_ray.results.store import arrow_rows, is_lost, table_file, write_arrow, write_table
 from autogan_ray.results.trial_log import TrialLog, TrialLogs
 
 Builder = Callable[[str, Iterable[TrialLog]], list[Row]]
@@ -46,8 +46,8 @@ class Tables:
             write_arrow(folder, name, self._of_records(name, study_id, listed), provenance)
         for name, listed_rows in rows.items():
             write_table(folder, name, listed_rows, provenance)
-        if not (folder / "evaluations.parquet").exists():
-            write_table(folder, "evaluations", retrained_rows(folder, study_id), provenance)
+        missing = [name for name in RETRAINED_TABLES if not table_file(folder, name).exists()]
+        write_retrained(folder, study_id, missing, provenance)
 
     def _of_records(self, name: str, study_id: str, logs: Iterable[TrialLog]) -> pa.Table:
         parts = [TABLES[name].schema.empty_table()]
@@ -73,9 +73,8 @@ def mend_tables(folder: Path, about: Mapping[str, Any], logs: TrialLogs) -> list
 
     Raises ResultsError for a table that a newer version wrote.
     """
-    lost = [name for name in TABLES if is_lost(folder, name)]
-    if mend_evaluations(folder, about["study_id"]) and len(lost) == 1:
-        return lost
-    if lost:
+    lost = mend_retrained(folder, about["study_id"])
+    of_trials = [name for name in TABLES if is_lost(folder, name)]
+    if of_trials:
         write_tables(folder, about, logs)
-    return lost
+    return [*of_trials, *lost]

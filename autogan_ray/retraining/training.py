@@ -107,9 +107,15 @@ class Retraining:
         return {
             "row": self._row(generator),
             "fid_untrained": untrained,
-            "curve": self.loop.curve,
+            "curve": [point | self._averaged for point in self.loop.curve],
             "wall_s": self.loop.spent_s,
         }
+
+    @property
+    def _averaged(self) -> dict[str, Any]:
+        """What was scored on the way: by how many images, and of which average of G's weights."""
+        unbiased = self.job.study.retrain.ema_unbiased
+        return {"n_fake": self.evaluator.protocol.n_fake, "fid_average": "ema_unbiased" if unbiased else "ema"}
 
     def score(self, network: nn.Module) -> float | None:
         """The Frechet distance at the search's number of fakes; None where it is not finite."""
@@ -142,8 +148,9 @@ class Retraining:
             "extractor": measure.extractor.name,
             "extractor_digest": measure.extractor.digest,
             **final_scores(fakes, measure.real, job.study.seed),
-            "params_g": cost["params_g"],
-            "macs_g": cost["macs_g"],
+            **cost,
+            "recipe": job.recipe,
+            "objective": job.study.retrain.objective,
             "wall_s": self.loop.spent_s,
             "checkpoint_path": GENERATOR,
             "samples_path": SAMPLES,

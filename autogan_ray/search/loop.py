@@ -33,13 +33,14 @@ from autogan_ray.search.dynamic_reset import start_anew
 from autogan_ray.search.halves import Halves
 from autogan_ray.search.methods.base import ArchitectureUpdate, SearchContext, SearchStep
 from autogan_ray.search.methods.registry import method_named
-from autogan_ray.search.record import MEANS, SearchRecord, finite
+from autogan_ray.search.record import MEANS, SearchRecord
 from autogan_ray.search.remedies import Remedies
 from autogan_ray.search.scoring import Scorer, supernet_due
 from autogan_ray.search.tuning import WeightTuner
 from autogan_ray.spaces.space import SearchSpace
 from autogan_ray.training.data import ImageData
 from autogan_ray.training.game import Game
+from autogan_ray.training.means import RunningMeans, finite
 from autogan_ray.training.memory import peak_memory_mib
 from autogan_ray.training.schedules import scheduled, set_rates
 from autogan_ray.training.steps import Ema, adam, discriminator_step, generator_step, with_selection
@@ -259,26 +260,3 @@ class SearchLoop:
             "method": self.method,
             "means": self._means,
         }
-
-
-class RunningMeans:
-    """Running means of 0-dim tensors by name, kept on the device so that no step waits for it."""
-
-    def __init__(self) -> None:
-        self._sums: dict[str, Tensor] = {}
-        self._counts: dict[str, int] = {}
-
-    def add(self, **values: Tensor) -> None:
-        for name, value in values.items():
-            self._sums[name] = self._sums[name] + value if name in self._sums else value
-            self._counts[name] = self._counts.get(name, 0) + 1
-
-    def mean(self, name: str) -> float | None:
-        """Returns None where nothing was added under the name."""
-        return float(self._sums[name]) / self._counts[name] if name in self._sums else None
-
-    def state_dict(self) -> dict[str, Any]:
-        return {"sums": dict(self._sums), "counts": dict(self._counts)}
-
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        self._sums, self._counts = dict(state["sums"]), dict(state["counts"])

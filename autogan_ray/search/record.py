@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, field
 from typing import Any
 
 from autogan_ray.nets.supernet import DecisionTable
 from autogan_ray.spaces.genotype import Genotype
+from autogan_ray.training.means import finite
 
 
 @dataclass(frozen=True)
@@ -59,11 +59,6 @@ class SearchRecord:
             "genotype_id": self.genotype.genotype_id,
             "decisions": decisions,
         }
-
-
-def finite(value: float | None) -> float | None:
-    """Returns None for a value that is not finite: JSON has no NaN, and a diverged search may have nothing else."""
-    return value if value is not None and math.isfinite(value) else None
 
 
 MEANS = (

@@ -18,8 +18,8 @@ from autogan_ray.nets.derived import inherit
 from autogan_ray.nets.gan import Generator
 from autogan_ray.nets.relaxation import Selection
 from autogan_ray.nets.supernet import Supernet, mean_entropy
-from autogan_ray.search.record import finite
 from autogan_ray.spaces.genotype import Genotype
+from autogan_ray.training.means import finite
 from autogan_ray.training.steps import Ema, with_selection
 
 

@@ -18,6 +18,8 @@ from autogan_ray.nets.gan import Discriminator, Generator
 from autogan_ray.nets.upload import uploaded
 from autogan_ray.training.data import ImageData
 from autogan_ray.training.game import Game, Network
+from autogan_ray.training.means import RunningMeans, finite
+from autogan_ray.training.memory import peak_memory_mib
 from autogan_ray.training.schedules import set_rates
 from autogan_ray.training.steps import Ema, adam, discriminator_step, generator_step
 from autogan_ray.training.streams import BatchStream, Feed, layer_noise, stream, stream_seed
@@ -62,9 +64,11 @@ class TrainLoop:
         self._stream = BatchStream(np.arange(len(data)), config.batch_size, stream_seed(seed, "batches"))
         self.total_steps = max(config.evaluations, math.ceil(config.kimg * 1000 / config.batch_size))
         self._game = Game(config, self.total_steps)
-        self.step_d = self.evaluation = 0
+        self._means = RunningMeans()
+        self.step_d = self.evaluation = self.attempt = 0
         self.spent_s = 0.0
         self.curve: list[dict[str, float | None]] = []
+        """A point for each evaluation: columns of the table ``curves``, by their names."""
         self.best: dict[str, Any] = {"fid": math.inf, "ema": copy.deepcopy(self.ema.state_dict()), "kimg": 0.0}
 
     @property
@@ -83,16 +87,29 @@ class TrainLoop:
         """
         if self.evaluation >= self.config.evaluations:
             return False
-        start = time.perf_counter()
+        start, shown = time.perf_counter(), self.images_shown
         until = round(self.total_steps * (self.evaluation + 1) / self.config.evaluations)
         while self.step_d < until:
             self.step()
+        speed = (self.images_shown - shown) / max(time.perf_counter() - start, 1e-9)
         self.evaluation += 1
         fid = score(self.ema.network)
-        self.curve.append({"kimg": self.kimg, "fid": fid})
+        self.spent_s += time.perf_counter() - start
+        self.curve.append(
+            {
+                "kimg": self.kimg,
+                "attempt": self.attempt,
+                "timestamp": time.time(),
+                "fid": fid,
+                **{name: finite(self._means.mean(name)) for name in ("loss_g", "loss_d", "d_real", "d_fake")},
+                "images_per_s": speed,
+                "wall_s": self.spent_s,
+                "peak_mem_mib": peak_memory_mib(self.device),
+            }
+        )
+        self._means = RunningMeans()
         if fid is not None and fid < self.best["fid"]:
             self.best = {"fid": fid, "ema": copy.deepcopy(self.ema.state_dict()), "kimg": self.kimg}
-        self.spent_s += time.perf_counter() - start
         return True
 
     def step(self) -> None:
@@ -110,13 +127,14 @@ class TrainLoop:
         real = self._game.shown(self._feed.batch(indices), rng)
         z = uploaded(latents.draw(config.batch_size, rng), self.device)
         losses = self._game.losses(self.step_d, rng)
-        discriminator_step(self.generator, self._with_classes(z, indices), self._adam_d, real, z, losses)
+        d = discriminator_step(self.generator, self._with_classes(z, indices), self._adam_d, real, z, losses)
+        self._means.add(loss_d=d.loss, d_real=d.real, d_fake=d.fake)
         self.step_d += 1
         if self.step_d % config.d_steps_per_g_step == 0:
             on_real = losses.scores_of_real(self._with_classes(z[:0], indices), real)
             z = uploaded(latents.draw(config.batch_size_g or config.batch_size, rng), self.device)
             judged, constant = self._with_classes(z), [self.discriminator]
-            generator_step(self.generator, judged, self._adam_g, z, constant, losses, on_real)
+            self._means.add(loss_g=generator_step(self.generator, judged, self._adam_g, z, constant, losses, on_real))
             self.ema.update()
 
     def _with_classes(self, z: Tensor, indices: np.ndarray | None = None) -> Network:
@@ -132,11 +150,11 @@ class TrainLoop:
         return lambda images: self.discriminator(images, classes=classes)
 
     def state_dict(self) -> dict[str, Any]:
-        """Returns everything with state, between two evaluations."""
+        """Returns everything with state, between two evaluations: there the means are empty."""
         return {name: part.state_dict() for name, part in self._stateful().items()} | {
             "best": self.best,
             "curve": self.curve,
-            "counters": {"step_d": self.step_d, "evaluation": self.evaluation, "spent_s": self.spent_s},
+            "counters": {name: getattr(self, name) for name in ("step_d", "evaluation", "attempt", "spent_s")},
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
@@ -145,6 +163,7 @@ class TrainLoop:
         self.best, self.curve = dict(state["best"]), [*state["curve"]]
         for name, value in state["counters"].items():
             setattr(self, name, value)
+        self.attempt += 1
 
     def _stateful(self) -> dict[str, Any]:
         networks = {"generator": self.generator, "discriminator": self.discriminator, "ema": self.ema}

@@ -43,7 +43,17 @@ def test_names_become_rows_with_their_source(retrained: Path) -> None:
     rows = pd.read_parquet(retrained / "evaluations.parquet").set_index("name")
     assert rows["source"].to_dict() == {"autogan-a": "published", "biggan": "published", "random 0": "random"}
     assert rows["fid"].notna().all() and (rows["n_fake"] == 256).all()
+    assert rows["fid_untrained"].notna().all() and rows["objective"].eq("hinge").all() and rows["recipe"].nunique() == 1
+    assert all(recipe in key for recipe, key in zip(rows["recipe"], rows["evaluation_id"], strict=True))
+    assert (rows[["params_g", "params_d", "macs_g", "macs_d"]] > 0).all(axis=None)
     study = ag.load_study(retrained)
+    curves = study.curves.set_index("evaluation_id")
+    assert set(curves.index) == set(rows["evaluation_id"]) and curves["fid_average"].eq("ema").all()
+    for key, kimg in zip(rows["evaluation_id"], rows["kimg"], strict=True):
+        curve = curves.loc[[key]]
+        assert curve["kimg"].is_monotonic_increasing and kimg == curve.set_index("kimg")["fid"].idxmin()
+        assert curve[["loss_g", "loss_d", "d_real", "d_fake"]].notna().all(axis=None)
+        assert (curve[["images_per_s", "wall_s", "peak_mem_mib", "n_fake"]] > 0).all(axis=None)
     typed = shlex.split(study.studies["command"].iloc[0])
     assert typed[typed.index("-m") :][:4] == ["-m", "autogan_ray", "retrain", "compare"] and typed[-2:] == [
         "--seeds",

@@ -19,6 +19,7 @@ KEYS = {
     "decisions": ["study_id", "trial_id", "evaluation", "network", "decision", "choice"],
     "genotypes": ["study_id", "genotype_id"],
     "evaluations": ["study_id", "evaluation_id"],
+    "curves": ["study_id", "evaluation_id", "kimg"],
 }
 S, N, F, T, B = pa.string(), pa.int64(), pa.float64(), pa.timestamp("us", tz="UTC"), pa.bool_()
 COLUMNS: dict[str, list[tuple[str, pa.DataType]]] = {
@@ -70,7 +71,13 @@ COLUMNS: dict[str, list[tuple[str, pa.DataType]]] = {
         *[("name", S), ("seed", N), ("kimg", F), ("weights", S), ("n_fake", N), ("n_real", N)],
         *[("extractor", S), ("extractor_digest", S), ("fid", F), ("kid_mean", F), ("kid_std", F)],
         *[("is_mean", F), ("is_std", F), ("precision", F), ("recall", F), ("params_g", N), ("macs_g", N)],
-        *[("wall_s", F), ("checkpoint_path", S), ("samples_path", S), ("timestamp", T)],
+        *[("wall_s", F), ("checkpoint_path", S), ("samples_path", S), ("timestamp", T), ("recipe", S)],
+        *[("objective", S), ("params_d", N), ("macs_d", N), ("fid_untrained", F)],
+    ],
+    "curves": [
+        *[("study_id", S), ("evaluation_id", S), ("kimg", F), ("attempt", N), ("timestamp", T), ("fid", F)],
+        *[("fid_average", S), ("n_fake", N), ("loss_g", F), ("loss_d", F), ("d_real", F), ("d_fake", F)],
+        *[("images_per_s", F), ("wall_s", F), ("peak_mem_mib", F)],
     ],
 }
 

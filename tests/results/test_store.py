@@ -84,7 +84,7 @@ def test_an_empty_table_has_its_columns_and_types_for_plain_pandas(tmp_path: Pat
 @pytest.mark.parametrize("name", TABLES)
 def test_our_reader_gives_what_plain_pandas_gives(tmp_path: Path, name: str) -> None:
     folder = study_at(tmp_path / "lr=1e-3")  # pyarrow must not take the folder's name for a column
-    key = {column: 1 if column == "evaluation" else "x" for column in TABLES[name].key}
+    key = {column: 1 if column in ("evaluation", "kimg") else "x" for column in TABLES[name].key}
     path = write_table(folder, name, [key])
     assert pq.ParquetFile(path).schema_arrow.equals(TABLES[name].schema), "explicit, though all values are null"
     plain = pd.read_parquet(path, partitioning=None)

@@ -12,6 +12,7 @@ import pytest
 
 from autogan_ray.results import tables
 from autogan_ray.results.schemas import TABLES
+from autogan_ray.results.study_tables import read_table
 from autogan_ray.results.tables import Tables, mend_tables, write_tables
 from autogan_ray.results.trial_log import TrialLogs
 from autogan_ray.spaces.load import load_space
@@ -158,7 +159,10 @@ def test_evaluations_are_built_again_from_what_was_retrained(tmp_path: Path) -> 
         row["checkpoint_path"] = ["generator.safetensors", "/before/retrain/e1/generator.safetensors"][number]
         folder = tmp_path / "retrain" / f"e{number}"
         folder.mkdir(parents=True)
-        (folder / "result.json").write_text(json.dumps({"row": row, "fid_untrained": 1.0}))
+        result = {"row": row, "fid_untrained": 1.0 + number}
+        if number == 0:  # that of an earlier version, which had no curves
+            result["curve"] = [{"kimg": kimg, "fid": fid, "timestamp": 5.0} for kimg, fid in ((1.0, 20.0), (2.0, None))]
+        (folder / "result.json").write_text(json.dumps(result))
     for torn in ("", "{", "[]", "{}"):
         (tmp_path / "retrain" / f"torn{len(torn)}{torn[:1]}").mkdir()
         (tmp_path / "retrain" / f"torn{len(torn)}{torn[:1]}" / "result.json").write_text(torn)
@@ -167,9 +171,19 @@ def test_evaluations_are_built_again_from_what_was_retrained(tmp_path: Path) -> 
     assert whole["evaluation_id"].tolist() == ["e1", "e0"] and whole["study_id"].eq("s-1").all()
     # Also of a result that an earlier version wrote, and whose folder was moved since.
     assert whole["checkpoint_path"].tolist() == [f"retrain/{name}/generator.safetensors" for name in ("e1", "e0")]
-    assert whole["samples_path"].isna().all()
+    assert whole["samples_path"].isna().all() and whole["fid_untrained"].tolist() == [2.0, 1.0]
+    curves = pd.read_parquet(tmp_path / "curves.parquet")
+    assert curves["evaluation_id"].eq("e0").all() and curves["kimg"].tolist() == [1.0, 2.0]
+    assert curves["fid"].iloc[0] == 20.0 and curves["fid"].isna().tolist() == [False, True]
     trials = (tmp_path / "trials.parquet").stat().st_mtime_ns
     (tmp_path / "evaluations.parquet").write_bytes(b"torn")
     assert mend_tables(tmp_path, ABOUT, TrialLogs(tmp_path)) == ["evaluations"]
     pd.testing.assert_frame_equal(pd.read_parquet(tmp_path / "evaluations.parquet"), whole)
+    assert (tmp_path / "trials.parquet").stat().st_mtime_ns == trials
+    (tmp_path / "curves.parquet").write_bytes(b"torn")
+    assert mend_tables(tmp_path, ABOUT, TrialLogs(tmp_path)) == ["curves"]
+    (tmp_path / "curves.parquet").unlink()  # as an earlier version leaves a study
+    assert read_table(tmp_path, "curves").empty and read_table(tmp_path, "curves").columns.tolist() == [*curves.columns]
+    assert mend_tables(tmp_path, ABOUT, TrialLogs(tmp_path)) == []
+    pd.testing.assert_frame_equal(pd.read_parquet(tmp_path / "curves.parquet"), curves)
     assert (tmp_path / "trials.parquet").stat().st_mtime_ns == trials

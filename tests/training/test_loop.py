@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import itertools
 from typing import Any
 
 import pytest
@@ -97,8 +98,19 @@ def test_two_n_images_equal_n_then_save_and_load_then_n(
     for key, value in one.items():
         if isinstance(value, torch.Tensor):
             assert torch.equal(value, other[key]), key
-        elif "spent_s" not in key:
+        elif key.rpartition(".")[2] not in (
+            "spent_s",
+            "wall_s",
+            "images_per_s",
+            "timestamp",
+            "peak_mem_mib",
+            "attempt",
+        ):
             assert value == other[key], key
+    assert [point["attempt"] for point in second.curve] == [0, 0, 1, 1]
+    for before, point in itertools.pairwise([{"wall_s": 0.0, "timestamp": 0.0, "kimg": 0.0}, *second.curve]):
+        assert point["wall_s"] > before["wall_s"] and point["timestamp"] > before["timestamp"]
+        assert point["images_per_s"] > 0 and point["peak_mem_mib"] > 0 and point["kimg"] > before["kimg"]
     assert straight.best["fid"] == 1.0 and straight.best["kimg"] == pytest.approx(0.048)
 
 
