@@ -79,7 +79,8 @@ def test_features_do_not_depend_on_what_else_is_in_the_batch(extractor: Extracto
     images = torch.randint(256, (20, 3, 16, 16), dtype=torch.uint8)
     together = extractor(images).embedding
     assert together.shape == (20, 1280)
-    torch.testing.assert_close(together, extractor(images, batch_size=3).embedding)
+    # A batch of another size is summed in another order, by float32.
+    torch.testing.assert_close(together, extractor(images, batch_size=3).embedding, rtol=1e-4, atol=1e-4)
     assert torch.equal(together, extractor(images).embedding)
 
 
