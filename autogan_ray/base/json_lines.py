@@ -71,3 +71,8 @@ def _not_finite(value: Any, place: str) -> Iterator[str]:
     elif isinstance(value, list | tuple):
         for index, inner in enumerate(value):
             yield from _not_finite(inner, f"{place}[{index}]")
+
+
+def finite(value: float | None) -> float | None:
+    """Returns None for a value that is not finite: JSON has no NaN, and a diverged search may have nothing else."""
+    return value if value is not None and math.isfinite(value) else None

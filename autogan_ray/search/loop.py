@@ -20,6 +20,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from autogan_ray.base.json_lines import finite
 from autogan_ray.config.search_length import total_steps
 from autogan_ray.config.study import TrialConfig
 from autogan_ray.metrics.evaluation import Evaluator
@@ -40,10 +41,9 @@ from autogan_ray.search.tuning import WeightTuner
 from autogan_ray.spaces.space import SearchSpace
 from autogan_ray.training.data import ImageData
 from autogan_ray.training.game import Game
-from autogan_ray.training.means import RunningMeans, finite
 from autogan_ray.training.memory import peak_memory_mib
 from autogan_ray.training.schedules import scheduled, set_rates
-from autogan_ray.training.steps import Ema, adam, discriminator_step, generator_step, with_selection
+from autogan_ray.training.steps import Ema, RunningMeans, adam, discriminator_step, generator_step, with_selection
 from autogan_ray.training.streams import Feed, layer_noise, stream, stream_seed
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+from autogan_ray.base.json_lines import finite
 from autogan_ray.nets.supernet import DecisionTable
 from autogan_ray.spaces.genotype import Genotype
-from autogan_ray.training.means import finite
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 
+from autogan_ray.base.json_lines import finite
 from autogan_ray.metrics.evaluation import DIVERGED_FID, Evaluator, Score
 from autogan_ray.nets.compute import configured
 from autogan_ray.nets.cost.count import genotype_cost
@@ -19,7 +20,6 @@ from autogan_ray.nets.gan import Generator
 from autogan_ray.nets.relaxation import Selection
 from autogan_ray.nets.supernet import Supernet, mean_entropy
 from autogan_ray.spaces.genotype import Genotype
-from autogan_ray.training.means import finite
 from autogan_ray.training.steps import Ema, with_selection
 
 

@@ -12,16 +12,16 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from autogan_ray.base.json_lines import finite
 from autogan_ray.config.sections import ComputeConfig, RetrainConfig
 from autogan_ray.nets.compute import compile_forward, configured
 from autogan_ray.nets.gan import Discriminator, Generator
 from autogan_ray.nets.upload import uploaded
 from autogan_ray.training.data import ImageData
 from autogan_ray.training.game import Game, Network
-from autogan_ray.training.means import RunningMeans, finite
 from autogan_ray.training.memory import peak_memory_mib
 from autogan_ray.training.schedules import set_rates
-from autogan_ray.training.steps import Ema, adam, discriminator_step, generator_step
+from autogan_ray.training.steps import Ema, RunningMeans, adam, discriminator_step, generator_step
 from autogan_ray.training.streams import BatchStream, Feed, layer_noise, stream, stream_seed
 
 
