@@ -94,7 +94,7 @@ def _begin_unsearched(folder: Path, name: str, overrides: Sequence[str], gpus: i
     from autogan_ray.results.tables import write_tables
     from autogan_ray.results.trial_log import TrialLogs
     from autogan_ray.study.plan import make_plan
-    from autogan_ray.study.study_file import check_folder, new_about, write_about
+    from autogan_ray.study.study_file import check_folder, new_about, write_about, write_reals
 
     changes = dict(parse_override(text) for text in overrides if not text.startswith("retrain."))
     study = load_study_config(name, {"name": folder.resolve().name} | changes)
@@ -106,6 +106,7 @@ def _begin_unsearched(folder: Path, name: str, overrides: Sequence[str], gpus: i
     about = new_about(plan, measure, commands.typed(), status="unsearched")
     folder.mkdir(parents=True, exist_ok=True)
     write_about(folder, about)
+    write_reals(folder, measure.data)
     write_tables(folder, about, TrialLogs(folder))
     return measure
 
@@ -146,7 +147,6 @@ def _prepare(study: StudyConfig, gpus: int, stored: Study | None = None) -> Meas
 
 def _train(jobs: Sequence[Job], measure: Measure, study: Study, gpus: int, recipe: str | None, resume: bool) -> int:
     """Trains all networks, prints the comparison, and returns the exit code: 1 where a network has no result."""
-    from autogan_ray.study.plan import driver_device
 
     devices = [f"cuda:{index}" for index in range(gpus)] or ["cpu"] * usable_cpus()
     devices = devices[: len(jobs)]
@@ -158,7 +158,7 @@ def _train(jobs: Sequence[Job], measure: Measure, study: Study, gpus: int, recip
         finished = _train_all(jobs, measure, devices, resume, study)
     if finished:
         click.echo("")
-        _print_comparison(study.folder, measure, finished, driver_device(gpus))
+        _print_comparison(study.folder, measure, finished)
     return 0 if len(finished) == len(jobs) else 1
 
 
@@ -198,7 +198,7 @@ def _train_all(
     return [finished[job.evaluation_id] for job in jobs if job.evaluation_id in finished]
 
 
-def _print_comparison(folder: Path, measure: Measure, results: Sequence[dict[str, Any]], device: str) -> None:
+def _print_comparison(folder: Path, measure: Measure, results: Sequence[dict[str, Any]]) -> None:
     """Prints the new scores, and beside them all of the same recipe, the untrained networks and the floor."""
     import statistics
 
@@ -218,8 +218,8 @@ def _print_comparison(folder: Path, measure: Measure, results: Sequence[dict[str
         _print_group(name, metric, [row for row in others if row["name"] == name])
     untrained = [result["fid_untrained"] for result in results if result["fid_untrained"] is not None]
     click.echo(f"untrained: {metric} {number(statistics.fmean(untrained) if untrained else None)}")
-    half, fakes = len(measure.data) // 2, rows[0]["n_fake"]
-    click.echo(f"floor: {metric} {number(floor(measure, device))}, one half of the real images against the other")
+    half, fakes = len(measure.real.embedding) // 2, rows[0]["n_fake"]
+    click.echo(f"floor: {metric} {number(floor(measure.real))}, one half of the real images against the other")
     click.echo(f"({half} images each; the networks are scored with {fakes}: a distance falls with the count,")
     click.echo("so they can pass it)")
     generator = folder / RETRAINED / rows[0]["evaluation_id"]

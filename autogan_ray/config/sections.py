@@ -365,6 +365,12 @@ class RetrainConfig(GameConfig, WeightsConfig):
     """Checkpoints and scores (at n_fake_search) on the way; the best of them is scored at n_fake_final."""
 
 
+class ResultsConfig(Value):
+    grids: NonNegativeInt = 8
+    """Images at each evaluation are kept of so many trials, the best, and of those that run; 0 keeps none, of
+    retrainings neither."""
+
+
 class TrialSections(Value):
     """All settings of a trial, each legal by itself; a ``TrialConfig`` is one in which they also fit together."""
 

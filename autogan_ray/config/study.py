@@ -19,7 +19,14 @@ from autogan_ray.base.errors import ConfigError, nearest
 from autogan_ray.base.value import Value, fields_at, parse_toml
 from autogan_ray.config.methods import READ_BY, listed, only_beside
 from autogan_ray.config.rules import RULES, Rule, long_enough
-from autogan_ray.config.sections import DataConfig, MetricsConfig, RetrainConfig, TrialSections, TuneConfig
+from autogan_ray.config.sections import (
+    DataConfig,
+    MetricsConfig,
+    ResultsConfig,
+    RetrainConfig,
+    TrialSections,
+    TuneConfig,
+)
 from autogan_ray.config.sweep import Domain, corners, in_order, undecided
 from autogan_ray.config.training import check_compiled
 
@@ -44,6 +51,7 @@ class StudyConfig(TrialSections):
     metrics: MetricsConfig = MetricsConfig()
     tune: TuneConfig = TuneConfig()
     retrain: RetrainConfig = RetrainConfig()
+    results: ResultsConfig = ResultsConfig()
     sweep: dict[str, Domain] = Field(default_factory=dict)
     """Dotted key of a trial's setting -> where Optuna may look for it."""
 

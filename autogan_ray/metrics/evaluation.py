@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -52,12 +52,21 @@ class Protocol:
         return latents.draw(self.n_fake, stream(self.seed, "evaluation z"))
 
 
+SHOWN = 32
+"""Images of a score that people may look at: those of the first z, so that all scores show the same z."""
+
+
 @dataclass(frozen=True)
 class Score:
-    """A Frechet distance and KID; both are None where images or features were not finite."""
+    """A Frechet distance and KID; both are None where images or features were not finite.
+
+    Args:
+        images: the first :data:`SHOWN` images that were scored, uint8 [N, C, H, W] on the CPU.
+    """
 
     fid: float | None
     kid: float | None
+    images: Tensor | None = field(default=None, compare=False, repr=False)
 
 
 class Evaluator:
@@ -75,17 +84,24 @@ class Evaluator:
         self._root = real.root.to(self.device)
 
     def features(
-        self, make: Callable[[Tensor], Tensor], latents: Latents, moments: Moments | None = None
+        self,
+        make: Callable[[Tensor], Tensor],
+        latents: Latents,
+        moments: Moments | None = None,
+        first: list[Tensor] | None = None,
     ) -> Features | None:
         """Returns the features of ``n_fake`` images; None where the images are not finite.
 
         Args:
             make: z [B, latent_dim (+ classes)] -> images in [-1, 1].
             moments: gets each batch of features while it is at hand.
+            first: gets the first :data:`SHOWN` images, or all of the first batch where it has fewer.
         """
         gathered = Gathered(self.protocol.n_fake)
 
         def use(images: Tensor) -> None:
+            if first is not None and not first:
+                first.append(images[:SHOWN].cpu())
             features = self.extractor.batch(images)
             gathered.add(features)
             if moments is not None:
@@ -112,16 +128,17 @@ class Evaluator:
     def score(self, make: Callable[[Tensor], Tensor], latents: Latents, kid: bool = True) -> Score:
         """Returns FID, and with ``kid`` KID, of a generator against the study's real set."""
         moments = Moments(self._root)
-        features = self.features(make, latents, moments)
+        first: list[Tensor] = []
+        features = self.features(make, latents, moments, first)
         if features is None or not bool(torch.isfinite(features.embedding).all()):
-            return Score(None, None)
+            return Score(None, None, *first)
         # The mean as torch-fidelity takes it, in float32: at 50,000 images its rounding shows in the sixth digit.
         fid = moments.frechet_distance(np.mean(features.embedding.numpy(), axis=0), self.real.statistics)
         mean_kid = None
         if kid:
             embedding, seed = self.real.embedding, self.protocol.seed
             mean_kid, _ = kernel_distance(features.embedding, embedding, KID_SUBSETS, seed=seed)
-        return Score(fid if math.isfinite(fid) else None, mean_kid)
+        return Score(fid if math.isfinite(fid) else None, mean_kid, *first)
 
     def update_batch_norm(self, network: nn.Module, make: Callable[[Tensor], Tensor], latents: Latents) -> None:
         """Re-estimates the batch-norm statistics of ``network`` from the protocol's batches through ``make``."""

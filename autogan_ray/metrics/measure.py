@@ -54,17 +54,14 @@ def measure_against(images: ImageData, metrics: MetricsConfig, device: torch.dev
     return Measure(images, weights, real_set(images, weights, metrics.n_real or len(images), device))
 
 
-def floor(measure: Measure, device: torch.device | str = "cpu") -> float:
+def floor(real: RealSet) -> float:
     """Returns the Frechet distance between two halves of the real images: what a perfect generator would score.
 
-    The halves are drawn without regard to classes, as a generator draws its own.
+    The halves are drawn from the features that are kept, at most ``RealSet.KEPT``, and without regard to classes, as a
+    generator draws its own.
     """
-    extractor = Extractor(measure.extractor, device)
-    halves = [
-        Statistics.of(extractor(torch.from_numpy(measure.data.images[half])).embedding)
-        for half in split_halves(len(measure.data), None, seed=0)
-    ]
-    return frechet_distance(halves[0], halves[1])
+    first, second = (Statistics.of(real.embedding[half]) for half in split_halves(len(real.embedding), None, seed=0))
+    return frechet_distance(first, second)
 
 
 def real_set(data: ImageData, weights: ExtractorWeights, count: int, device: torch.device | str) -> RealSet:

@@ -13,7 +13,7 @@ from typing import Any
 
 from autogan_ray.results.drawing import draw
 from autogan_ray.results.paths import path_for_table
-from autogan_ray.results.schemas import TABLES, TIME
+from autogan_ray.results.schemas import TABLES, TIME, swept_columns
 from autogan_ray.results.trial_log import TrialLog
 from autogan_ray.spaces.genotype import Genotype
 
@@ -35,14 +35,36 @@ def as_time(seconds: float | None) -> datetime | None:
     return None if seconds is None else datetime.fromtimestamp(seconds, UTC)
 
 
+def sweep_of(about: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """Returns what a study sweeps, dotted key -> domain as JSON has it; nothing where no configuration is recorded.
+
+    Args:
+        about: the content of ``study.json``.
+    """
+    return dict(json.loads(about.get("config_json") or "{}").get("sweep", {}))
+
+
 def trial_rows(about: Mapping[str, Any], logs: Iterable[TrialLog], folder: Path) -> list[Row]:
-    """Returns one row per trial, scored or not.
+    """Returns one row per trial, scored or not, with the columns of what the study sweeps (:func:`swept_columns`).
 
     Args:
         about: the content of ``study.json``.
         folder: of the study, which paths are made relative to.
     """
-    return [_trial_row(about, log, folder) for log in logs]
+    sweep = sweep_of(about)
+    return [_trial_row(about, log, folder) | _swept_values(sweep, log) for log in logs]
+
+
+def _swept_values(sweep: Mapping[str, Mapping[str, Any]], log: TrialLog) -> Row:
+    """Returns column -> the trial's setting; None where the conditions of the sweep leave the setting out."""
+    config = log.about.get("config", {})
+
+    def plays_a_part(key: str) -> bool:
+        conditions = sweep[key].get("when", {}) if key in sweep else {}
+        return all(_value_at(config, other) in wanted and plays_a_part(other) for other, wanted in conditions.items())
+
+    keys = [column.name for column in swept_columns(sweep)]
+    return {key: _value_at(config, key) if config and plays_a_part(key) else None for key in keys}
 
 
 def _trial_row(about: Mapping[str, Any], log: TrialLog, folder: Path) -> Row:
@@ -57,6 +79,7 @@ def _trial_row(about: Mapping[str, Any], log: TrialLog, folder: Path) -> Row:
         "status": log.state,
         "evaluations": len(records),
         "planned_evaluations": int(about["max_evaluations"]),
+        "evaluations_saved": max(0, int(about["max_evaluations"]) - len(records)) if log.state == "pruned" else 0,
         "restarts": max(0, log.status.get("starts", 0) - 1),
         "config_json": json.dumps(config, sort_keys=True),
         "gpu_s": last["wall_s"] * float(about.get("gpus_per_trial") or 0) if last else None,
@@ -149,4 +172,7 @@ def study_row(about: Mapping[str, Any], logs: Iterable[TrialLog]) -> Row:
     best = best_trial(logs)
     spent = sum(log.records[-1]["wall_s"] for log in logs if log.records)
     gpu_s = spent * float(about.get("gpus_per_trial") or 0.0)
-    return row_of("studies", {**about, "best_trial_id": best and best.trial_id, "gpu_s": gpu_s})
+    firsts = [log.records[0] for log in logs if log.records]
+    untrained = next((record["fid_untrained"] for record in firsts if "fid_untrained" in record), None)
+    found = {"best_trial_id": best and best.trial_id, "gpu_s": gpu_s, "fid_untrained": untrained}
+    return row_of("studies", {**about, **found})

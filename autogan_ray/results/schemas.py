@@ -7,10 +7,10 @@ lists all columns a second time so that none is renamed or moved by accident.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pyarrow as pa
 
@@ -61,6 +61,10 @@ class Table:
     key: tuple[str, ...]
     schema: pa.Schema
 
+    def with_columns(self, more: Sequence[Column]) -> Table:
+        """Returns the table with further columns behind its own."""
+        return _table(self.name, self.description, len(self.key), *self.columns, *more)
+
 
 def _table(name: str, description: str, keys: int, *columns: Column) -> Table:
     """A table whose first ``keys`` columns are its key."""
@@ -69,6 +73,29 @@ def _table(name: str, description: str, keys: int, *columns: Column) -> Table:
         for index, (column, kind, note, _) in enumerate(columns)
     ]
     return Table(name, description, columns, tuple(column.name for column in columns[:keys]), pa.schema(fields))
+
+
+def swept_columns(sweep: Mapping[str, Mapping[str, Any]]) -> tuple[Column, ...]:
+    """Returns a column of ``trials`` for each setting that a study sweeps, named by its dotted key.
+
+    ``space`` has a column already.
+
+    Args:
+        sweep: ``[sweep]`` of the study's configuration, key -> domain as JSON has it.
+    """
+    known = set(_TRIALS.schema.names)
+    note = "a swept setting; null in trials that it plays no part in"
+    return tuple(
+        Column(key, _type_of(domain), note, f"config.{key}") for key, domain in sweep.items() if key not in known
+    )
+
+
+def _type_of(domain: Mapping[str, Any]) -> pa.DataType:
+    values = domain.get("choice") or domain.get("randint") or (0.5,)
+    for python, arrow in ((bool, BOOL), (int, INT), (int | float, FLOAT)):
+        if all(isinstance(value, python) for value in values):
+            return arrow
+    return TEXT
 
 
 # Notes of columns that stand in several tables.
@@ -129,6 +156,8 @@ _STUDIES = _table(
     Column("n_images", INT, "images that the study uses"),
     Column("data_source", TEXT, "where the images were read at the study's last run; paths are absolute"),
     Column("data_read", TEXT, "what was read, in one line, and what was left out and why"),
+    Column("floor_fid", FLOAT, "one half of the real images against the other, at most 5,000 each"),
+    Column("fid_untrained", FLOAT, "of the first trial's generator before its first step, by n_fake_search images"),
 )
 
 _TRIALS = _table(
@@ -186,7 +215,9 @@ _TRIALS = _table(
         "where the trial did not come so far, or had diverged by then",
         source="first_rung.fid",
     ),
+    Column("evaluations_saved", INT, "evaluations that ASHA spared by stopping the trial; 0 where it did not"),
 )
+"""Each setting that the study sweeps has a further column, named by its key: :func:`swept_columns`."""
 
 _HISTORY = _table(
     "history",

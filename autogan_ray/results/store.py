@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 
 from autogan_ray.base.errors import ResultsError, nearest
 from autogan_ray.base.files import replacing
-from autogan_ray.results.schemas import SCHEMA_VERSION, TABLES, Table
+from autogan_ray.results.schemas import SCHEMA_VERSION, TABLES, Column, Table
 
 Row = Mapping[str, Any]
 _VERSION = "schema_version"
@@ -24,7 +24,13 @@ class LostTable(ResultsError):
     """A table is missing or damaged."""
 
 
-def write_table(folder: Path, name: str, rows: Sequence[Row], provenance: Mapping[str, str] | None = None) -> Path:
+def write_table(
+    folder: Path,
+    name: str,
+    rows: Sequence[Row],
+    provenance: Mapping[str, str] | None = None,
+    more: Sequence[Column] = (),
+) -> Path:
     """Replaces ``folder/name.parquet`` in one step: a reader finds the old table or the new one.
 
     Columns that a row lacks are null. A failure leaves the old table as it was, and no temporary file.
@@ -34,19 +40,20 @@ def write_table(folder: Path, name: str, rows: Sequence[Row], provenance: Mappin
         name: of the table, one of ``TABLES``.
         rows: all rows; times must know their zone.
         provenance: text by name, for the file's metadata.
+        more: columns that this study's table has behind those of its schema.
 
     Raises:
         AssertionError: our own mistakes: an unknown table or column, a key that is null or comes twice, a
             fraction in a count, a time without its zone.
         pyarrow.ArrowException: any other value that does not fit its column.
     """
-    return write_arrow(folder, name, arrow_rows(name, rows), provenance)
+    return write_arrow(folder, name, arrow_rows(name, rows, more), provenance)
 
 
-def arrow_rows(name: str, rows: Sequence[Row]) -> pa.Table:
+def arrow_rows(name: str, rows: Sequence[Row], more: Sequence[Column] = ()) -> pa.Table:
     """Checks rows and converts them to what :func:`write_arrow` takes. Raises as :func:`write_table` does."""
     assert name in TABLES, f"no table {name!r}; {nearest(name, TABLES)}"
-    table = TABLES[name]
+    table = TABLES[name].with_columns(more)
     return pa.Table.from_pydict(_columns(table, rows), schema=table.schema)
 
 
@@ -164,11 +171,14 @@ def load_table(folder: Path, name: str) -> pa.Table:
     if int(version) > SCHEMA_VERSION:
         raise ResultsError(f"{file} has schema {version}; this autogan-ray reads up to {SCHEMA_VERSION}: update it")
     schema = TABLES[name].schema
-    return table if table.schema.names == schema.names else _with_new_columns(table, schema)
+    return table if table.schema.names[: len(schema)] == schema.names else _with_new_columns(table, schema)
 
 
 def _with_new_columns(table: pa.Table, schema: pa.Schema) -> pa.Table:
-    """Returns a table of an older schema with the columns that came since, all null."""
+    """Returns a table of an older schema with the columns that came since, all null; its own further ones stand last"""
     there = set(table.schema.names)
+    for field in table.schema:
+        if field.name not in schema.names:
+            schema = schema.append(field)
     columns = [table[field.name] if field.name in there else pa.nulls(len(table), field.type) for field in schema]
     return pa.Table.from_arrays(columns, schema=schema.with_metadata(table.schema.metadata))

@@ -10,8 +10,8 @@ from typing import Any
 import pyarrow as pa
 
 from autogan_ray.results.retrained import RETRAINED_TABLES, mend_retrained, write_retrained
-from autogan_ray.results.rows import Row, decision_rows, genotype_rows, history_rows, study_row, trial_rows
-from autogan_ray.results.schemas import TABLES
+from autogan_ray.results.rows import Row, decision_rows, genotype_rows, history_rows, study_row, sweep_of, trial_rows
+from autogan_ray.results.schemas import TABLES, swept_columns
 from autogan_ray.results.store import arrow_rows, is_lost, table_file, write_arrow, write_table
 from autogan_ray.results.trial_log import TrialLog, TrialLogs
 
@@ -44,8 +44,9 @@ class Tables:
         }
         for name in _OF_RECORDS:
             write_arrow(folder, name, self._of_records(name, study_id, listed), provenance)
+        more = {"trials": swept_columns(sweep_of(about))}
         for name, listed_rows in rows.items():
-            write_table(folder, name, listed_rows, provenance)
+            write_table(folder, name, listed_rows, provenance, more.get(name, ()))
         missing = [name for name in RETRAINED_TABLES if not table_file(folder, name).exists()]
         write_retrained(folder, study_id, missing, provenance)
 

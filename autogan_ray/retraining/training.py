@@ -19,6 +19,7 @@ from autogan_ray.metrics.scores import final_scores
 from autogan_ray.nets.cost.count import genotype_cost
 from autogan_ray.nets.gan import Discriminator, Generator, Latents
 from autogan_ray.nets.shape import Shape
+from autogan_ray.results.grids import curve_grid_file, encode_grid, write_grid
 from autogan_ray.results.retrained import GENERATOR, GENOTYPE
 from autogan_ray.retraining.generator_file import save_generator
 from autogan_ray.retraining.grid import save_grid
@@ -118,8 +119,11 @@ class Retraining:
         return {"n_fake": self.evaluator.protocol.n_fake, "fid_average": "ema_unbiased" if unbiased else "ema"}
 
     def score(self, network: nn.Module) -> float | None:
-        """The Frechet distance at the search's number of fakes; None where it is not finite."""
-        return self.evaluator.score(self._ready_to_score(network), self.latents, kid=False).fid
+        """The Frechet distance at the search's number of fakes; None where it is not finite. Leaves a picture."""
+        score = self.evaluator.score(self._ready_to_score(network), self.latents, kid=False)
+        if self.job.study.results.grids and score.images is not None:
+            write_grid(curve_grid_file(self.job.folder, self.loop.kimg), encode_grid(score.images.numpy()))
+        return score.fid
 
     def _ready_to_score(self, network: nn.Module) -> nn.Module:
         """The network in evaluation mode, with its batch-norm statistics estimated anew."""

@@ -23,7 +23,7 @@ from torch import Tensor
 from autogan_ray.base.json_lines import finite
 from autogan_ray.config.search_length import total_steps
 from autogan_ray.config.study import TrialConfig
-from autogan_ray.metrics.evaluation import Evaluator
+from autogan_ray.metrics.evaluation import Evaluator, Score
 from autogan_ray.nets.compute import compile_forward
 from autogan_ray.nets.cost.limits import rules_of
 from autogan_ray.nets.shape import Shape
@@ -102,6 +102,8 @@ class SearchLoop:
         self.chooser = GenotypeChooser(self.scorer, trial, evaluations, tuner)
 
         self.step_d = self.step_g = self.evaluation = 0
+        self.shown: Tensor | None = None
+        """Images [N, C, H, W], uint8, of the genotype that the last evaluation derived; None where it scored none."""
         self._means = RunningMeans()
         self._clock, self._clock_images = time.perf_counter(), 0
 
@@ -210,6 +212,10 @@ class SearchLoop:
         if update is not None:
             self._means.add(**{f"loss_arch_{network}": update.loss, f"grad_norm_arch_{network}": update.grad_norm})
 
+    def untrained(self) -> Score:
+        """Scores the genotype that the logits name now, as before the first step; the search goes on all the same."""
+        return self.scorer.derived(self.net.genotype())
+
     def evaluate(self) -> SearchRecord:
         """Scores the present genotype and, in its turn, the mixture; training goes on as if nothing had happened."""
         now = time.perf_counter()
@@ -218,6 +224,7 @@ class SearchLoop:
         losses = [self._means.mean(name) for name in ("loss_g", "loss_d", "d_fake")]
         sound = all(value is None or math.isfinite(value) for value in losses)
         genotype, derived = self.chooser.choose(self.evaluation, sound)
+        self.shown = derived.images if derived else None
         due = supernet_due(self.evaluation, self.evaluations, self.supernet_every)
         supernet = self.scorer.supernet() if sound and due else None
         means: dict[str, Any] = {name: finite(self._means.mean(name)) for name in MEANS}

@@ -15,6 +15,7 @@ from autogan_ray.base.errors import AlreadyThereError, ConfigError, ResultsError
 from autogan_ray.base.files import replace_text
 from autogan_ray.config.study import StudyConfig, differences
 from autogan_ray.metrics.extractors.registry import metric_label
+from autogan_ray.results.grids import COLUMNS, REALS, encode_grid, write_grid
 from autogan_ray.spaces.space import SearchSpace
 from autogan_ray.study.plan import Plan
 
@@ -39,6 +40,8 @@ def new_about(plan: Plan, measure: Measure, command: str, status: str = "running
         command: as typed.
         status: ``running``, or ``unsearched`` for a folder that only holds retrainings.
     """
+    from autogan_ray.metrics.measure import floor
+
     study, tune = plan.study, plan.study.tune
     decides = [_deciding(study.to_dict()), measure.data.digest]
     digest = hashlib.sha256(json.dumps(decides, sort_keys=True).encode()).hexdigest()
@@ -52,6 +55,7 @@ def new_about(plan: Plan, measure: Measure, command: str, status: str = "running
         "extractor": measure.extractor.name,
         "extractor_digest": measure.extractor.digest,
         "metric": metric_label(measure.extractor.name),
+        "floor_fid": floor(measure.real),
         "n_fake_search": study.metrics.n_fake_search,
         "n_fake_final": study.metrics.n_fake_final,
         "searcher": tune.searcher,
@@ -90,7 +94,7 @@ def about_data(study: StudyConfig, data: ImageData) -> dict[str, Any]:
 
 def _deciding(config: Mapping[str, Any]) -> dict[str, Any]:
     """A study's configuration without the settings, and names, that do not decide its results."""
-    kept = {key: value for key, value in config.items() if key not in ("name", "description")}
+    kept = {key: value for key, value in config.items() if key not in ("name", "description", "results")}
     kept["tune"] = {key: value for key, value in config["tune"].items() if key not in _RESOURCES}
     kept["data"] = {key: value for key, value in config["data"].items() if key not in _PLACES}
     return kept
@@ -229,6 +233,11 @@ def read_spaces(folder: Path) -> dict[str, SearchSpace]:
 def read_space(folder: Path, name: str) -> SearchSpace | None:
     """The space that a study searched, by the name its genotypes give it; None for another. Raises ResultsError."""
     return next((space for space in read_spaces(folder).values() if space.name == name), None)
+
+
+def write_reals(folder: Path, data: ImageData) -> None:
+    """Leaves a picture of some real images, drawn over all, in the study's folder."""
+    write_grid(folder / REALS, encode_grid(data.images[data.sample(4 * COLUMNS)]))
 
 
 def write_about(folder: Path, about: Mapping[str, Any]) -> None:

@@ -6,6 +6,7 @@ import json
 import shutil
 import time
 import traceback
+from base64 import b64decode
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from ray import cloudpickle
 from ray.tune import Callback
 from ray.tune.experiment import Trial
 
+from autogan_ray.results.grids import forget_grids, grid_file, write_grid
 from autogan_ray.results.paths import is_uri, path_for_table
 from autogan_ray.results.tables import Tables
 from autogan_ray.results.trial_log import ENDED, TrialLog, TrialLogs
@@ -34,21 +36,28 @@ class Recorder(Callback):
         planned: number of evaluations of a complete trial.
         stopped: gives the ids of the trials that ASHA has stopped.
         listener: called with an event for each report and for each end of a trial; must be picklable.
+        grids: of how many trials pictures are kept.
     """
 
     SHORTEST_S = 10.0
     """Tables are rewritten at most this often, and in at most a thousandth of the time."""
 
     def __init__(
-        self, folder: Path, storage: str, planned: int, stopped: Callable[[], set[str]], listener: Listener | None
+        self,
+        folder: Path,
+        storage: str,
+        planned: int,
+        stopped: Callable[[], set[str]],
+        listener: Listener | None,
+        grids: int = 0,
     ) -> None:
-        self._folder, self._storage = folder, storage
+        self._folder, self._storage, self._grids = folder, storage, grids
         self._planned, self._stopped, self._listener = planned, stopped, listener
         self.logs, self._tables = TrialLogs(folder), Tables(folder)
         self._next_write = 0.0
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return type(self), (self._folder, self._storage, self._planned, self._stopped, self._listener)
+        return type(self), (self._folder, self._storage, self._planned, self._stopped, self._listener, self._grids)
 
     def on_trial_start(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
         log = self._log_of(trial)
@@ -69,6 +78,8 @@ class Recorder(Callback):
                 continue
             self.logs.add(log.trial_id, "evaluation", record=record)
             self._notify(kind="evaluation", trial=log, record=record)
+        for evaluation, png in json.loads(result.get("grids", "{}")).items():
+            write_grid(grid_file(self._folder, log.trial_id, int(evaluation)), b64decode(png))
         self._write()
 
     def on_checkpoint(self, iteration: int, trials: list[Trial], trial: Trial, checkpoint: Any, **info: Any) -> None:
@@ -131,6 +142,8 @@ class Recorder(Callback):
 
     def _end(self, log: TrialLog, status: str, **more: Any) -> None:
         self.logs.add(log.trial_id, "status", status=status, **more)
+        if self._grids:
+            forget_grids(self._folder, self.logs, self._grids, ENDED)
         self._notify(kind="end", trial=log, status=status)
         self._write()
 

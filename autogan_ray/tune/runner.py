@@ -15,7 +15,7 @@ from autogan_ray.base.signals import interrupted, last_words, time_is_up, time_l
 from autogan_ray.results.lock import sole_driver
 from autogan_ray.results.trial_log import ENDED
 from autogan_ray.study.plan import Plan
-from autogan_ray.study.study_file import about_data, kept_if_refused, new_about, write_about
+from autogan_ray.study.study_file import about_data, kept_if_refused, new_about, write_about, write_reals
 
 if TYPE_CHECKING:
     from autogan_ray.metrics.measure import Measure
@@ -88,6 +88,7 @@ def run_study(
         finish = partial(_finish, plan, storage, earlier_s, start)
         with kept_if_refused(plan.folder):
             write_about(plan.folder, about)
+            write_reals(plan.folder, measure.data)
             try:
                 with last_words(finish), time_limit(options.time_budget_s):
                     _fit(plan, measure, storage, listener, fresh, joined=options.address is not None)
@@ -179,7 +180,7 @@ def _up_to_date_recorder(plan: Plan, storage: str, listener: Listener | None = N
 
     folder = plan.folder.resolve()
     stopped = partial(stopped_trials, folder / RUNGS)
-    recorder = Recorder(folder, storage, plan.study.tune.max_evaluations, stopped, listener)
+    recorder = Recorder(folder, storage, plan.study.tune.max_evaluations, stopped, listener, plan.study.results.grids)
     recorder.record_ends()
     OptunaSearch(plan.study, folder / JOURNAL).report_ends(recorder.logs)
     return recorder

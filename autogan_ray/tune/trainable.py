@@ -8,6 +8,7 @@ import math
 import os
 import tempfile
 import time
+from base64 import b64encode
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +23,7 @@ from autogan_ray.config.study import StudyConfig, TrialConfig
 from autogan_ray.metrics.evaluation import Evaluator, Protocol
 from autogan_ray.metrics.features import Extractor
 from autogan_ray.metrics.measure import Measure
+from autogan_ray.results.grids import encode_grid
 from autogan_ray.search.loop import SearchLoop
 from autogan_ray.spaces.space import SearchSpace
 from autogan_ray.training.checkpoint import load_state, save_state
@@ -64,7 +66,7 @@ def run_trial(config: dict[str, Any], inputs: TrialInputs) -> None:
         device=device,
     )
     saved = _saved_state(tune.get_checkpoint(), config["checkpoints"])
-    _Reporter(loop, label, config["attempt"], saved).run()
+    _Reporter(loop, label, config["attempt"], saved, config["number"] == 0, study.results.grids > 0).run()
 
 
 def assigned_device() -> tuple[torch.device, str]:
@@ -107,8 +109,17 @@ class _Reporter:
     SHORTEST_S = 5.0
     """If a trial dies, it is cheaper to repeat this many seconds of work than to save after each evaluation."""
 
-    def __init__(self, loop: SearchLoop, device: str, attempt: int = 0, saved: dict[str, Any] | None = None) -> None:
-        self._loop, self._device = loop, device
+    def __init__(
+        self,
+        loop: SearchLoop,
+        device: str,
+        attempt: int = 0,
+        saved: dict[str, Any] | None = None,
+        first: bool = False,
+        grids: bool = False,
+    ) -> None:
+        self._loop, self._device, self._first, self._with_grids = loop, device, first, grids
+        self._grids: dict[int, str] = {}
         self._saved_at = -math.inf
         self._records: list[dict[str, Any]] = []
         self._spent_s, self._attempt, self._send_all = 0.0, attempt, False
@@ -120,11 +131,23 @@ class _Reporter:
             self._send_all = True
 
     def run(self) -> None:
+        untrained = {}
+        if self._first and not self._records:
+            score = self._loop.untrained()
+            self._keep_grid(0, score.images)
+            untrained["fid_untrained"] = score.fid
         for record in self._loop.records():
-            self._report(record.to_dict())
+            self._keep_grid(record.evaluation, self._loop.shown)
+            self._report(record.to_dict() | untrained)
+            untrained = {}
         if self._send_all and self._records:
             # The checkpoint was that of the last evaluation, and no other report will follow.
             self._send(self._records[-1], None)
+
+    def _keep_grid(self, evaluation: int, images: torch.Tensor | None) -> None:
+        """Keeps a picture of the images for the next report; a report is text, as Ray's loggers read it."""
+        if self._with_grids and images is not None:
+            self._grids[evaluation] = b64encode(encode_grid(images.numpy())).decode("ascii")
 
     def _report(self, record: dict[str, Any]) -> None:
         spent_s = self._spent_s + time.perf_counter() - self._start
@@ -161,5 +184,7 @@ class _Reporter:
             "diverged": record["diverged"],
             "kimg": record["kimg"],
             "records": json.dumps(records),
+            "grids": json.dumps(self._grids),
         }
+        self._grids = {}
         tune.report(metrics, checkpoint=checkpoint)

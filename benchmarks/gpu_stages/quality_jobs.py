@@ -47,7 +47,7 @@ def prepare(sizes: Sizes, cifar: Path | None, seconds: float) -> Iterator[dict[s
         "images": len(measure.data),
         "data_digest": measure.data.digest,
         "extractor_digest": measure.extractor.digest,
-        "floor_fd_classifier": floor(measure),
+        "floor_fd_classifier": floor(measure.real),
         "n_fake": sizes.fakes,
         "prepare_s": time.perf_counter() - begin,
     }

@@ -21,9 +21,10 @@ from autogan_ray.metrics.extractors.base import saved_state
 from autogan_ray.metrics.extractors.classifier import state_digest, train_classifier
 from autogan_ray.metrics.extractors.registry import extractor_named, metric_label
 from autogan_ray.metrics.features import Extractor
-from autogan_ray.metrics.measure import Measure, floor
-from autogan_ray.metrics.scores import RealSet
+from autogan_ray.metrics.measure import floor
+from autogan_ray.metrics.scores import RealSet, Statistics, frechet_distance
 from autogan_ray.training.data import ImageData
+from autogan_ray.training.images.sampling import split_halves
 
 
 def test_a_classifier_is_the_same_at_every_training_whatever_the_threads(digits: ImageData) -> None:
@@ -45,11 +46,12 @@ def test_a_classifier_knows_its_data(digits: ImageData, extractor_weights: Any) 
     assert (logits.argmax(1).numpy() == digits.labels).mean() > 0.97
 
 
-def test_the_floor_is_that_of_halves_drawn_without_regard_to_classes(digits: ImageData, extractor_weights: Any) -> None:
-    real = RealSet.of(Extractor(extractor_weights), digits.images[:50])
-    unlabelled = ImageData.of("no labels", digits.images.copy())
-    both = [floor(Measure(data, extractor_weights, real)) for data in (digits, unlabelled)]
-    assert both[0] == both[1] > 1
+def test_the_floor_is_the_distance_of_two_halves_of_the_real_images(digits: ImageData, extractor_weights: Any) -> None:
+    extractor = Extractor(extractor_weights)
+    real = RealSet.of(extractor, digits.images)
+    halves = [extractor(torch.from_numpy(digits.images[half])) for half in split_halves(len(digits), None, seed=0)]
+    expected = frechet_distance(*(Statistics.of(half.embedding) for half in halves))
+    assert floor(real) == pytest.approx(expected, rel=1e-3) and expected > 1
 
 
 def test_grey_images_repeated_to_three_channels_have_the_same_features(

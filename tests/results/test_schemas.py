@@ -31,6 +31,7 @@ COLUMNS: dict[str, list[tuple[str, pa.DataType]]] = {
         *[("seed", N), ("gpus", N), ("gpu_name", S), ("git_commit", S), ("packages_json", S)],
         *[("config_json", S), ("command", S), ("best_trial_id", S), ("wall_s", F), ("gpu_s", F)],
         *[("channels", N), ("n_classes", N), ("n_images", N), ("data_source", S), ("data_read", S)],
+        *[("floor_fid", F), ("fid_untrained", F)],
     ],
     "trials": [
         *[("study_id", S), ("trial_id", S), ("number", N), ("status", S), ("evaluations", N)],
@@ -41,6 +42,7 @@ COLUMNS: dict[str, list[tuple[str, pa.DataType]]] = {
         *[("macs_g", N), ("macs_d", N), ("entropy_g_last", F), ("entropy_d_last", F), ("started_at", T)],
         *[("wall_s", F), ("gpu_s", F), ("eval_s", F), ("peak_mem_mib", F), ("node", S), ("device", S)],
         *[("error_type", S), ("error_message", S), ("checkpoint_path", S), ("fid_first_rung", F)],
+        ("evaluations_saved", N),
     ],
     "history": [
         *[("study_id", S), ("trial_id", S), ("evaluation", N), ("attempt", N), ("kimg", F), ("step_g", N)],

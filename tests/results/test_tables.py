@@ -187,3 +187,41 @@ def test_evaluations_are_built_again_from_what_was_retrained(tmp_path: Path) -> 
     assert mend_tables(tmp_path, ABOUT, TrialLogs(tmp_path)) == []
     pd.testing.assert_frame_equal(pd.read_parquet(tmp_path / "curves.parquet"), curves)
     assert (tmp_path / "trials.parquet").stat().st_mtime_ns == trials
+
+
+SWEEP = {
+    "space": {"choice": ["autogan", "alphagan"]},
+    "optim.lr_arch_g": {"loguniform": [1e-3, 1e-1]},
+    "search.relaxation": {"choice": ["softmax", "gumbel"]},
+    "search.temperature_start": {"uniform": [1.0, 5.0], "when": {"search.relaxation": ["gumbel"]}},
+    "search.batch_size": {"choice": [16, 32]},
+    "remedies.skip_dropout": {"choice": [0, 0.5]},
+    "derive.exclude_none": {"choice": [True, False]},
+}
+
+
+def test_each_swept_setting_has_a_column_that_is_null_where_the_setting_plays_no_part(tmp_path: Path) -> None:
+    logs = TrialLogs(tmp_path)
+    for number, relaxation in enumerate(("softmax", "gumbel")):
+        search = {"relaxation": relaxation, "temperature_start": 2.5, "batch_size": 32}
+        more = {"remedies": {"skip_dropout": 0}, "derive": {"exclude_none": True}, "optim": {"lr_arch_g": 0.01}}
+        logs.add(f"t{number:04d}", "trial", number=number, config={"space": "autogan", "search": search, **more})
+        tell(logs, number, 1, 30.0)
+    write_tables(tmp_path, ABOUT | {"config_json": json.dumps({"sweep": SWEEP})}, logs)
+    trials = read_table(tmp_path, "trials")
+    assert list(trials.columns) == [*TABLES["trials"].schema.names, *list(SWEEP)[1:]]
+    assert trials["optim.lr_arch_g"].tolist() == [0.01, 0.01]
+    assert trials["search.relaxation"].tolist() == ["softmax", "gumbel"]
+    assert pd.isna(trials["search.temperature_start"][0]) and trials["search.temperature_start"][1] == 2.5
+    assert trials["search.batch_size"].dtype == "int64" and trials["derive.exclude_none"].dtype == bool
+    assert trials["remedies.skip_dropout"].dtype == float
+
+
+def test_evaluations_are_saved_by_trials_that_asha_stopped_alone(tmp_path: Path) -> None:
+    logs = TrialLogs(tmp_path)
+    for number, state in enumerate(("pruned", "interrupted", "complete")):
+        tell(logs, number, 1, 30.0)
+        tell(logs, number, 2, 30.0)
+        logs.add(f"t{number:04d}", "status", status=state)
+    write_tables(tmp_path, ABOUT, logs)
+    assert read_table(tmp_path, "trials")["evaluations_saved"].tolist() == [7, 0, 0]

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import traceback
+from base64 import b64encode
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -14,6 +16,7 @@ from ray import cloudpickle
 from ray.exceptions import ActorDiedError, RayTaskError
 
 from autogan_ray.config.study import TrialConfig
+from autogan_ray.results.grids import grid_file, grids_of
 from autogan_ray.results.trial_log import TrialLogs
 from autogan_ray.tune.recorder import Recorder
 
@@ -142,3 +145,19 @@ def test_a_relative_path_of_a_bucket_is_never_removed_here(
     for path in ("bucket/tune/t0000-a/c1", "bucket/tune/t0000-b/c1"):
         recorder.on_checkpoint(0, [], trial(), SimpleNamespace(path=path))
     assert mirror.is_dir()
+
+
+def test_pictures_come_into_the_folder_and_go_when_their_trial_is_not_among_the_best(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Recorder, "_write", lambda self, force=False: None)
+    recorder = Recorder(tmp_path, str(tmp_path), 9, lambda: {"t0000", "t0001"}, None, grids=1)
+    for number, fid in enumerate((20.0, 10.0)):
+        named = trial(config={"number": number, "trial_id": f"t{number:04d}", "trial": TrialConfig().model_dump_json()})
+        record = {"evaluation": 1, "attempt": 0, "fid": fid, "diverged": False}
+        png = b64encode(b"png").decode()
+        result = {"records": json.dumps([record]), "grids": json.dumps({"1": png})}
+        recorder.on_trial_result(0, [], named, result)
+        assert grid_file(tmp_path, f"t{number:04d}", 1).read_bytes() == b"png"
+        recorder.on_trial_complete(0, [], named)
+    assert [list(grids_of(tmp_path / "grids" / name)) for name in ("t0000", "t0001")] == [[], [1]]

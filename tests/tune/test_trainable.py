@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import io
 import json
 import time
+from base64 import b64decode
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
+import torch
+from PIL import Image
 from ray import tune
 
+from autogan_ray.metrics.evaluation import Score
 from autogan_ray.training.checkpoint import load_state
 from autogan_ray.tune import trainable
 from autogan_ray.tune.trainable import _Reporter, _saved_state
@@ -21,6 +27,7 @@ PLANNED = 6
 
 class Record:
     def __init__(self, evaluation: int, diverged: bool) -> None:
+        self.evaluation = evaluation
         self.told = {"evaluation": evaluation, "fid": 1.0, "kimg": 0.1, "diverged": diverged}
 
     def to_dict(self) -> dict[str, Any]:
@@ -31,6 +38,7 @@ class Loop:
     """Evaluations that take ``seconds`` each of a clock that is ours; the state is how many there were."""
 
     evaluations = PLANNED
+    images = torch.zeros(4, 1, 2, 2, dtype=torch.uint8)
 
     def __init__(self, clock: list[float], seconds: float, diverges_at: int = 0) -> None:
         self.clock, self.seconds, self.diverges_at, self.done = clock, seconds, diverges_at, 0
@@ -40,6 +48,14 @@ class Loop:
             self.clock[0] += self.seconds
             self.done += 1
             yield Record(self.done, self.done == self.diverges_at)
+
+    @property
+    def shown(self) -> torch.Tensor | None:
+        return None if self.done == self.diverges_at else self.images + self.done
+
+    def untrained(self) -> Score:
+        assert self.done == 0
+        return Score(99.0, None, self.images)
 
     def state_dict(self) -> dict[str, Any]:
         return {"done": self.done}
@@ -122,6 +138,29 @@ def test_a_resumed_trial_without_a_checkpoint_begins_anew_with_its_next_attempt(
     assert [[(record["evaluation"], record["attempt"]) for record in records] for records in told] == [
         [(evaluation, 3)] for evaluation in range(1, 7)
     ]
+
+
+def test_the_first_trial_tells_what_its_generator_scored_before_its_first_step(
+    clock: list[float], driver: Driver
+) -> None:
+    run(Loop(clock, 2.0), first=True)
+    told = [json.loads(report["records"])[0].get("fid_untrained") for report in driver.reports]
+    assert told == [99.0, *[None] * 5]
+    saved = driver.saved[4]
+    driver.reports.clear()
+    run(Loop(clock, 2.0), first=True, saved=saved)  # which scores nothing untrained: its loop is trained already
+    assert json.loads(driver.reports[0]["records"])[0]["fid_untrained"] == 99.0
+
+
+def test_pictures_are_sent_once_with_the_evaluation_that_they_are_of(clock: list[float], driver: Driver) -> None:
+    run(Loop(clock, 2.0, diverges_at=4), first=True, grids=True)
+    sent = [json.loads(report["grids"]) for report in driver.reports]
+    assert [list(grids) for grids in sent] == [["0", "1"], ["2"], ["3"], []]
+    picture = np.asarray(Image.open(io.BytesIO(b64decode(sent[1]["2"]))))
+    assert picture.shape == (2, 11) and picture.max() == 2
+    driver.reports.clear()
+    run(Loop(clock, 2.0))
+    assert all(report["grids"] == "{}" for report in driver.reports)
 
 
 def test_an_older_checkpoint_is_taken_where_the_newest_is_torn_or_gone(tmp_path: Path) -> None:

@@ -1,0 +1,94 @@
+"""Pictures in a study's folder: images of the same z at each evaluation, side by side in a small PNG.
+
+``reals.png`` shows real images, ``grids/t0003/0009.png`` those of trial t0003 at its evaluation 9 (evaluation 0: before
+the first step; the first trial alone has it), ``retrain/…/grids/000016.000.png`` those of a retraining at 16 kimg.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+import shutil
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from autogan_ray.base.files import replacing
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from autogan_ray.results.trial_log import TrialLog
+
+FOLDER = "grids"
+REALS = "reals.png"
+COLUMNS = 8
+GAP = 1
+"""Pixels between two images."""
+
+
+def encode_grid(images: np.ndarray) -> bytes:
+    """Returns a PNG of uint8 images [N, 1 or 3, H, W], eight in a row, at their own size."""
+    import numpy as np
+    from PIL import Image
+
+    count, channels, height, width = images.shape
+    rows = -(-count // COLUMNS)
+    sides = rows * (height + GAP) - GAP, min(count, COLUMNS) * (width + GAP) - GAP
+    canvas = np.zeros((*sides, channels), dtype=np.uint8)
+    for index, image in enumerate(images):
+        top, left = (index // COLUMNS) * (height + GAP), (index % COLUMNS) * (width + GAP)
+        canvas[top : top + height, left : left + width] = image.transpose(1, 2, 0)
+    file = io.BytesIO()
+    Image.fromarray(canvas.squeeze(-1) if channels == 1 else canvas).save(file, "PNG")
+    return file.getvalue()
+
+
+def write_grid(file: Path, png: bytes) -> None:
+    """Replaces a picture in one step; its folder is made."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with replacing(file) as handle:
+        handle.write(png)
+
+
+def grid_file(study: Path, trial_id: str, evaluation: int) -> Path:
+    """Returns where the picture of a trial's evaluation lies."""
+    return study / FOLDER / trial_id / f"{evaluation:04d}.png"
+
+
+def curve_grid_file(retraining: Path, kimg: float) -> Path:
+    """Returns where the picture of a retraining lies, by the folder of the retraining and the kimg of the score."""
+    return retraining / FOLDER / f"{kimg:010.3f}.png"
+
+
+def grids_of(folder: Path) -> dict[float, Path]:
+    """Returns the pictures of a trial or a retraining, by evaluation or kimg in order.
+
+    Args:
+        folder: that holds them, such as ``grids/t0003``.
+    """
+    files = [file for file in folder.glob("*.png") if re.fullmatch(r"\d+(\.\d+)?", file.stem)]
+    return dict(sorted((float(file.stem), file) for file in files))
+
+
+def forget_grids(study: Path, logs: Iterable[TrialLog], keep: int, ended: frozenset[str]) -> None:
+    """Removes the pictures of trials that ended and are not among the best ``keep``.
+
+    Those of the first trial's untrained generator stay, as they stand for all.
+
+    Args:
+        ended: the states of trials that ended.
+    """
+    logs = list(logs)
+    scored = sorted((log.best["fid"], log.trial_id) for log in logs if log.best is not None)
+    kept = {trial_id for _, trial_id in scored[:keep]}
+    for log in logs:
+        folder = study / FOLDER / log.trial_id
+        if log.state not in ended or log.trial_id in kept or not folder.is_dir():
+            continue
+        untrained = folder / grid_file(study, log.trial_id, 0).name
+        for file in grids_of(folder).values():
+            if file != untrained:
+                file.unlink(missing_ok=True)
+        if not any(folder.iterdir()):
+            shutil.rmtree(folder, ignore_errors=True)
