@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from autogan_ray.nets.derived import build_discriminator, build_generator
     from autogan_ray.results.genotypes import load_genotype
-    from autogan_ray.results.study_tables import load_study
+    from autogan_ray.results.study import load_studies, load_study
     from autogan_ray.retraining.generator_file import load_generator
     from autogan_ray.spaces.genotype import Genotype
     from autogan_ray.spaces.load import load_space
@@ -25,6 +25,7 @@ __all__ = [
     "load_generator",
     "load_genotype",
     "load_space",
+    "load_studies",
     "load_study",
 ]
 
@@ -36,7 +37,8 @@ _MODULES = {
     "load_generator": "autogan_ray.retraining.generator_file",
     "load_genotype": "autogan_ray.results.genotypes",
     "load_space": "autogan_ray.spaces.load",
-    "load_study": "autogan_ray.results.study_tables",
+    "load_studies": "autogan_ray.results.study",
+    "load_study": "autogan_ray.results.study",
 }
 """Public name -> the module that defines it."""
 

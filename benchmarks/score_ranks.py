@@ -30,7 +30,7 @@ from _report import ends, markdown_table, plain
 
 from autogan_ray.base.errors import UserError
 from autogan_ray.cli.text import number
-from autogan_ray.results.study_tables import Study, load_study
+from autogan_ray.results.study import Study, load_study
 
 SCORES = ["fid_derived", "fid_supernet"]
 

@@ -113,7 +113,7 @@ def of_folder(folder: Path, slots: int | None, around: tuple[float, float] | Non
     """The account of a study's folder; ``slots`` None: as many as this machine gives it."""
     from autogan_ray.base.errors import ConfigError
     from autogan_ray.config.study import StudyConfig
-    from autogan_ray.results.study_tables import load_study
+    from autogan_ray.results.study import load_study
     from autogan_ray.study.plan import slots_of
 
     study = load_study(folder)

@@ -28,7 +28,7 @@ from _report import markdown_table, plain, with_sd
 
 from autogan_ray.base.errors import UserError
 from autogan_ray.config.study import differences
-from autogan_ray.results.study_tables import Study, load_study
+from autogan_ray.results.study import Study, load_study
 from autogan_ray.spaces.load import load_space
 from autogan_ray.spaces.operations import OPERATIONS
 

@@ -16,7 +16,7 @@ from autogan_ray.cli.text import evaluation_table, number
 if TYPE_CHECKING:
     from autogan_ray.config.study import StudyConfig
     from autogan_ray.metrics.measure import Measure
-    from autogan_ray.results.study_tables import Study
+    from autogan_ray.results.study import Study
     from autogan_ray.retraining.job import Job
 
 
@@ -49,7 +49,7 @@ def retrain(
 ) -> None:
     """Train genotypes from scratch and score them by the protocol of the study in RESULTS."""
     from autogan_ray.base.folders import check_writable
-    from autogan_ray.results.study_tables import load_study
+    from autogan_ray.results.study import load_study
     from autogan_ray.retraining.training import check_networks
     from autogan_ray.retraining.wanted import wanted_jobs
     from autogan_ray.study.plan import gpu_shortage

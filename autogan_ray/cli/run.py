@@ -379,7 +379,7 @@ def _print_summary(folder: Path, gpus: int) -> bool:
     from autogan_ray.results.decidedness import decidedness
     from autogan_ray.results.drawing import draw
     from autogan_ray.results.rows import best_trial
-    from autogan_ray.results.study_tables import load_study
+    from autogan_ray.results.study import load_study
     from autogan_ray.results.symptoms import symptoms
     from autogan_ray.results.trial_log import TrialLogs
     from autogan_ray.spaces.genotype import Genotype

@@ -18,7 +18,8 @@ from autogan_ray.cli.text import evaluation_table, number, table, trial_table
 @options.as_json
 def list_(folder: Path | None, as_json: bool) -> None:
     """List the studies in a folder (default: results)."""
-    from autogan_ray.results.study_tables import list_studies, load_study
+    from autogan_ray.results.study import load_study
+    from autogan_ray.results.study_tables import list_studies
 
     if folder is not None and not folder.is_dir():
         beside = [other.name for other in folder.absolute().parent.glob("[!.]*/")]
@@ -36,7 +37,7 @@ def list_(folder: Path | None, as_json: bool) -> None:
             continue
         best = trials["fid_best"].min() if len(trials) else None
         best = None if best != best else best
-        rows.append((str(path), row["status"], len(trials), row["metric"], best if as_json else number(best)))
+        rows.append((str(path), study.state, len(trials), row["metric"], best if as_json else number(best)))
     titles = ("folder", "status", "trials", "metric", "best")
     if as_json:
         click.echo(json.dumps([dict(zip(titles, row, strict=True)) for row in rows], indent=2))
@@ -61,9 +62,8 @@ def show(results: Path, trial: str | None, as_json: bool) -> None:
 
 def _show_study(results: Path, as_json: bool) -> None:
     """Prints the trials of a study, running or finished, and the retrained networks."""
-    from autogan_ray.results.lock import is_held
     from autogan_ray.results.store import read_rows
-    from autogan_ray.results.study_tables import load_study
+    from autogan_ray.results.study import load_study
     from autogan_ray.results.trial_log import TrialLogs
 
     study = load_study(results)
@@ -71,10 +71,8 @@ def _show_study(results: Path, as_json: bool) -> None:
         click.echo(study.trials.to_json(orient="records", indent=2, date_format="iso"))
         return
     metric = str(study.studies["metric"].iloc[0])
-    status = str(study.studies["status"].iloc[0])
-    left = status == "running" and not is_held(results)
-    click.echo(f"{study.name}: {status}" + ", but no process here runs it" * left)
-    if left or status == "interrupted":
+    click.echo(f"{study.name}: {study.state}")
+    if study.state not in ("running", "complete", "unsearched"):
         recorded = str(study.studies["command"].iloc[0])
         click.echo(f"its command goes on:\n  {commands.resumed(recorded, study.name, results)}")
     data = study.studies["data_read"].iloc[0]
@@ -94,7 +92,7 @@ def _show_trial(results: Path, trial: str, as_json: bool) -> None:
     from autogan_ray.results.decidedness import decidedness
     from autogan_ray.results.drawing import draw
     from autogan_ray.results.genotypes import is_id
-    from autogan_ray.results.study_tables import load_study
+    from autogan_ray.results.study import load_study
     from autogan_ray.results.symptoms import symptoms
     from autogan_ray.results.trial_log import TrialLogs, trial_meant
     from autogan_ray.spaces.genotype import Genotype

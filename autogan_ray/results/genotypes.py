@@ -9,7 +9,7 @@ from pathlib import Path
 from autogan_ray.base.errors import NotFoundError, nearest
 from autogan_ray.results.retrained import GENOTYPE, RETRAINED
 from autogan_ray.results.store import read_rows, table_file
-from autogan_ray.results.study_tables import load_study
+from autogan_ray.results.study import load_study
 from autogan_ray.spaces import published
 from autogan_ray.spaces.genotype import Genotype
 

@@ -35,7 +35,7 @@ def encode_grid(images: np.ndarray) -> bytes:
     count, channels, height, width = images.shape
     rows = -(-count // COLUMNS)
     sides = rows * (height + GAP) - GAP, min(count, COLUMNS) * (width + GAP) - GAP
-    canvas = np.zeros((*sides, channels), dtype=np.uint8)
+    canvas = np.full((*sides, channels), 128, dtype=np.uint8)
     for index, image in enumerate(images):
         top, left = (index // COLUMNS) * (height + GAP), (index % COLUMNS) * (width + GAP)
         canvas[top : top + height, left : left + width] = image.transpose(1, 2, 0)

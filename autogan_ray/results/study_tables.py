@@ -1,4 +1,4 @@
-"""A study as its tables show it: one DataFrame per table, read from the study's folder."""
+"""The tables of a study: one DataFrame per table, read from the study's folder."""
 
 from __future__ import annotations
 
@@ -10,13 +10,14 @@ from typing import Any
 import pandas as pd
 
 from autogan_ray.base.errors import ResultsError, nearest
+from autogan_ray.results.lock import is_held
 from autogan_ray.results.paths import path_from_table
 from autogan_ray.results.schemas import SINCE_SCHEMA_2, TABLES
 from autogan_ray.results.store import load_table, table_file
 
 
 @dataclass(frozen=True)
-class Study:
+class StudyTables:
     """A study's tables as DataFrames, read anew at each access, so that a running study can be followed.
 
     Args:
@@ -59,6 +60,12 @@ class Study:
         return str(self._own("name"))
 
     @property
+    def state(self) -> str:
+        """The study's status; of one that says it runs, whether a process of this machine really runs it."""
+        status = str(self._own("status"))
+        return status + ", but no process here runs it" * (status == "running" and not is_held(self.folder))
+
+    @property
     def config(self) -> dict[str, Any]:
         """The study's configuration as it was run. Raises ResultsError where none was recorded."""
         text = self._own("config_json")
@@ -69,16 +76,6 @@ class Study:
         if not isinstance(config, dict):
             raise ResultsError(f"study {str(self.folder)!r} has no configuration in config_json")
         return config
-
-    @property
-    def best(self) -> pd.Series:
-        """The row of ``trials`` with the best evaluation. Raises ResultsError while there is none."""
-        best_id = self._own("best_trial_id")
-        trials = self.trials
-        best = trials[trials["trial_id"] == best_id]
-        if best.empty:  # also where best_id is null, which equals nothing
-            raise ResultsError(f"study {str(self.folder)!r} has no best trial yet: none has a score")
-        return best.iloc[0]
 
     def path(self, path: str) -> str:
         """Returns where a path of these tables leads: ``ag.load_generator(study.path(row["checkpoint_path"]))``.
@@ -94,13 +91,6 @@ class Study:
         if studies.empty:
             raise ResultsError(f"{self.folder / 'studies.parquet'} has no row")
         return studies[column].iloc[0]
-
-
-def load_study(folder: str | Path) -> Study:
-    """Opens a study by its folder, finished or running. Raises ResultsError where the folder holds no study."""
-    study = Study(Path(folder))
-    _ = study.studies
-    return study
 
 
 def read_table(folder: Path, name: str) -> pd.DataFrame:

@@ -132,7 +132,7 @@ def score_again(checkpoint: Path, num: int | None, overrides: Sequence[str] = ()
     from autogan_ray.metrics.extractors.registry import metric_label
     from autogan_ray.metrics.features import Extractor
     from autogan_ray.metrics.measure import measure_against
-    from autogan_ray.results.study_tables import load_study
+    from autogan_ray.results.study import load_study
     from autogan_ray.study.study_file import check_same_data
     from autogan_ray.training.data import load_study_data
 

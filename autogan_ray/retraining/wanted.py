@@ -15,7 +15,7 @@ from autogan_ray.base.errors import ConfigError, GenotypeError, NotFoundError, R
 from autogan_ray.config.study import StudyConfig
 from autogan_ray.results.genotypes import find_genotype
 from autogan_ray.results.retrained import RETRAINED
-from autogan_ray.results.study_tables import Study
+from autogan_ray.results.study import Study
 from autogan_ray.results.trial_log import trial_meant
 from autogan_ray.retraining.job import Job
 from autogan_ray.spaces.genotype import Genotype

@@ -11,7 +11,7 @@ import two_studies
 from click.testing import CliRunner
 
 from autogan_ray.results.store import write_table
-from autogan_ray.results.study_tables import load_study
+from autogan_ray.results.study import load_study
 from autogan_ray.spaces.load import load_space
 
 SPACE = load_space("autogan/adversarialnas")

@@ -176,7 +176,7 @@ def test_an_id_that_several_begin_with_is_refused_with_all_of_them(found: list[G
 
 def test_what_a_study_found_is_retrained_as_searched_with_its_trials_widths(found: list[Genotype]) -> None:
     from autogan_ray.config.study import StudyConfig
-    from autogan_ray.results.study_tables import load_study
+    from autogan_ray.results.study import load_study
     from autogan_ray.retraining.wanted import wanted_jobs
 
     theirs = finished_study(Path("other/smoke"), space=SPACE.model_copy(update={"name": "mine"}))[1].genotype_id

@@ -9,7 +9,7 @@ import pytest
 from autogan_ray.base.errors import ResultsError
 from autogan_ray.results.paths import path_for_table, path_from_table
 from autogan_ray.results.store import write_table
-from autogan_ray.results.study_tables import load_study
+from autogan_ray.results.study import load_study
 
 CHECKPOINT = "tune/t0000-abc/checkpoint_000002"
 

@@ -23,6 +23,7 @@ from autogan_ray.base.errors import ResultsError
 from autogan_ray.results import study_tables
 from autogan_ray.results.schemas import TABLES
 from autogan_ray.results.store import append_rows, read_provenance, read_rows, write_table
+from autogan_ray.results.study import Study, load_study
 from autogan_ray.results.study_tables import read_table
 
 Row = dict[str, Any]
@@ -254,9 +255,9 @@ def test_a_folder_that_is_no_study_is_named_with_the_studies_near_it(tmp_path: P
     with pytest.raises(ResultsError, match=r"digist' is not a study's folder.*did you mean 'digits'"):
         read_table(tmp_path / "digist", "trials")
     with pytest.raises(ResultsError, match="known: cifar10, digits"):
-        study_tables.load_study(tmp_path)  # the folder of studies itself
+        load_study(tmp_path)  # the folder of studies itself
     with pytest.raises(ResultsError, match=r"no studies\.parquet$"):
-        study_tables.load_study(tmp_path / "far" / "away")
+        load_study(tmp_path / "far" / "away")
 
 
 @given(batches=st.lists(rows_of("evaluations", st.sampled_from("ab")), max_size=3))
@@ -281,9 +282,9 @@ def test_a_study_shows_its_tables_and_follows_them(tmp_path: Path) -> None:
     folder = study_at(tmp_path / "digits", **about)
     for name in set(TABLES) - {"studies"}:
         write_table(folder, name, [])
-    study = study_tables.load_study(str(folder))
+    study = load_study(str(folder))
     assert (study, study.folder, study.name, study.config) == (
-        study_tables.Study(folder),
+        Study(folder),
         folder,
         "digits",
         {"seed": 7},
@@ -300,11 +301,11 @@ def test_a_study_shows_its_tables_and_follows_them(tmp_path: Path) -> None:
 def test_what_a_study_does_not_have_is_said(tmp_path: Path) -> None:
     write_table(study_at(tmp_path), "trials", [trial("t")])
     with pytest.raises(ResultsError, match="no best trial yet: none has a score"):
-        _ = study_tables.load_study(tmp_path).best
+        _ = load_study(tmp_path).best
     for text in (None, "{", "[1]"):
         study_at(tmp_path, config_json=text)
         with pytest.raises(ResultsError, match="no configuration in config_json"):
-            _ = study_tables.load_study(tmp_path).config
+            _ = load_study(tmp_path).config
     write_table(tmp_path, "studies", [])
     with pytest.raises(ResultsError, match=r"studies\.parquet has no row"):
-        _ = study_tables.load_study(tmp_path).name
+        _ = load_study(tmp_path).name

@@ -1,0 +1,133 @@
+"""How well scores while searching rank what retraining makes of the genotypes, what ASHA saved, and cost fronts."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from autogan_ray.base.errors import ResultsError, nearest
+from autogan_ray.results.analysis.intervals import Interval, kendall_tau
+
+if TYPE_CHECKING:
+    from autogan_ray.results.study_tables import StudyTables
+
+ENOUGH = 5
+"""Retrained trials below which nothing is said of a rank correlation."""
+
+
+def retrained_pairs(study: StudyTables, score: str = "fid_best") -> pd.DataFrame:
+    """Returns a row for each retrained trial: ``trial_id``, the search's ``score``, the retrained ``fid``, ``seeds``.
+
+    The retrained score is the geometric mean over seeds, of the recipe with the most trials.
+
+    Args:
+        score: a column of ``trials``. Raises ResultsError for an unknown one.
+    """
+    trials, rows = study.trials, latest_recipe(study.evaluations)
+    if score not in trials.columns:
+        raise ResultsError(f"score = {score!r}: the table trials has no such column; {nearest(score, trials.columns)}")
+    rows = rows[(rows["source"] == "retrain") & rows["fid"].notna() & (rows["fid"] > 0)]
+    # A trial may have been retrained by other genotypes than its best one: those say nothing of its score.
+    known = trials.set_index("trial_id")
+    rows = rows[rows["trial_id"].isin(known.index)]
+    rows = rows[rows["genotype_id"].to_numpy() == known.loc[rows["trial_id"], "genotype_id"].to_numpy()]
+    logs = rows.assign(log=np.log(rows["fid"].astype(float))).groupby("trial_id")["log"].agg(["mean", "count"])
+    pairs = pd.DataFrame({"score": known.loc[logs.index, score], "fid": np.exp(logs["mean"]), "seeds": logs["count"]})
+    return pairs.rename_axis("trial_id").reset_index()
+
+
+def latest_recipe(evaluations: pd.DataFrame) -> pd.DataFrame:
+    """Returns the rows of one recipe, as only these can be compared: the one with the most rows, the later at a tie.
+
+    Rows that earlier versions wrote have their recipe in their id.
+    """
+    if evaluations.empty:
+        return evaluations
+    recipes = evaluations["recipe"].fillna(evaluations["evaluation_id"].map(_recipe_told))
+    order = pd.DataFrame({"recipe": recipes, "at": evaluations["timestamp"]}).groupby("recipe")["at"]
+    counts = order.agg(["count", "max"]).sort_values(["count", "max"])
+    return evaluations[recipes == counts.index[-1]].assign(recipe=counts.index[-1])
+
+
+def _recipe_told(evaluation_id: str) -> str:
+    """Returns the recipe that an id names: that of ``random-b1f2-derived-k16-e7238a-s0`` is ``derived-k16-e7238a``."""
+    return evaluation_id.split("-", 2)[-1].rpartition("-s")[0]
+
+
+def rank_correlation(study: StudyTables, score: str = "fid_best") -> Interval:
+    """Returns Kendall's tau of the search's score with the retrained one, over retrained trials, with its interval.
+
+    Below :data:`ENOUGH` trials the ends are NaN, and nothing can be said. Raises as :func:`retrained_pairs`.
+    """
+    pairs = retrained_pairs(study, score)
+    return kendall_tau(pairs["score"].tolist(), pairs["fid"].tolist())
+
+
+def pareto(study: StudyTables, *columns: str) -> pd.DataFrame:
+    """Returns the trials that no other trial beats in all of these columns of ``trials``, lower being better.
+
+    Args:
+        columns: such as ``fid_best`` and ``macs_g``, which are taken where none is given; ``fid`` means ``fid_best``.
+
+    Raises ResultsError for an unknown column.
+    """
+    trials = study.trials
+    names = ["fid_best" if name == "fid" else name for name in columns or ("fid_best", "macs_g")]
+    for name in names:
+        if name not in trials.columns:
+            raise ResultsError(f"{name!r}: the table trials has no such column; {nearest(name, trials.columns)}")
+    trials = trials.dropna(subset=names)
+    values = trials[names].to_numpy(dtype=float)
+    beaten = [
+        bool(((values <= own).all(axis=1) & (values < own).any(axis=1)).any()) for own in values
+    ]  # by one that is nowhere worse and somewhere better
+    return trials[~np.array(beaten, dtype=bool)].sort_values(names, ignore_index=True)
+
+
+class Savings(NamedTuple):
+    """What stopping poor trials early saved.
+
+    Args:
+        planned: evaluations that all trials begun would have taken.
+        run: evaluations that were made.
+        pruned: trials that ASHA stopped.
+        trials: trials begun.
+        hours: of all trials together.
+        hours_saved: what the spared evaluations would have taken, by each trial's own pace.
+        gpu_hours: GPU-hours of all trials.
+    """
+
+    planned: int
+    run: int
+    pruned: int
+    trials: int
+    hours: float
+    hours_saved: float
+    gpu_hours: float
+
+    @property
+    def share(self) -> float:
+        """Share of the planned evaluations that was spared, 0 to 1; NaN where none was planned."""
+        return 1 - self.run / self.planned if self.planned else float("nan")
+
+
+def savings(study: StudyTables) -> Savings:
+    """Returns what ASHA saved in a study, of trials that came to their end or were stopped by it.
+
+    Trials that failed, or that the end of the study cut off, count as far as they came: nothing was saved by that.
+    """
+    trials = study.trials[study.trials["evaluations"] > 0]
+    pruned = trials["status"] == "pruned"
+    spared = (trials["planned_evaluations"] - trials["evaluations"]).where(pruned, 0)
+    pace = trials["wall_s"] / trials["evaluations"]
+    return Savings(
+        planned=int((trials["evaluations"] + spared).sum()),
+        run=int(trials["evaluations"].sum()),
+        pruned=int(pruned.sum()),
+        trials=len(trials),
+        hours=float(trials["wall_s"].sum() / 3600),
+        hours_saved=float((pace * spared).sum() / 3600),
+        gpu_hours=float(trials["gpu_s"].sum() / 3600),
+    )

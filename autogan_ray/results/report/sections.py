@@ -1,0 +1,573 @@
+"""The parts of a report, in order: what each shows, in one sentence what to see, in one where it comes from.
+
+A part is made of the tables alone. All numbers that it computes stand in :attr:`Section.numbers` too, which the page
+carries as JSON: so anybody can compute them again from the Parquet files and compare.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import math
+import shlex
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from markupsafe import Markup, escape
+
+from autogan_ray.base.errors import ResultsError
+from autogan_ray.results.analysis import operations, ranking, settings
+from autogan_ray.results.analysis.importance import importance
+from autogan_ray.results.analysis.intervals import geometric_mean
+from autogan_ray.results.analysis.verdict import baselines, verdict
+from autogan_ray.results.grids import FOLDER, REALS, curve_grid_file, grid_file, grids_of
+from autogan_ray.results.report import figures
+from autogan_ray.results.report.graph import draw_graph
+from autogan_ray.results.report.style import to_svg
+from autogan_ray.results.retrained import RETRAINED
+from autogan_ray.results.study import Study
+from autogan_ray.results.symptoms import symptoms
+from autogan_ray.results.trial_log import TrialLogs
+from autogan_ray.spaces.genotype import Genotype
+from autogan_ray.spaces.space import SearchSpace
+
+BEST = 3
+"""Genotypes that are drawn."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """What a report is made of: a study, and the spaces that it searched, by their own names.
+
+    Args:
+        command: makes the text of a command from a verb and its arguments.
+    """
+
+    study: Study
+    spaces: Mapping[str, SearchSpace]
+    command: Callable[..., str] = field(default=lambda *words: shlex.join(["autogan-ray", *map(str, words)]))
+
+    @property
+    def about(self) -> pd.Series:
+        return self.study.studies.iloc[0]
+
+    @property
+    def folder(self) -> Path:
+        return self.study.folder
+
+    @property
+    def metric(self) -> str:
+        return str(self.about["metric"])
+
+
+@dataclass
+class Section:
+    """One part of the page.
+
+    Args:
+        key: its anchor.
+        title: its heading.
+        see: one sentence on what to see.
+        source: one sentence on the tables and columns that it is made of.
+        body: HTML.
+        numbers: every number that it computed, by name.
+    """
+
+    key: str
+    title: str
+    see: str
+    source: str
+    body: list[Markup] = field(default_factory=list)
+    numbers: dict[str, Any] = field(default_factory=dict)
+
+
+def sections(source: Source) -> Iterator[Section]:
+    """Yields the parts of a study's report in their order; parts that have nothing to show are left out."""
+    for make in _PARTS:
+        section = make(source)
+        if section is not None:
+            yield section
+
+
+def number(value: Any, form: str = ".4g") -> str:
+    """Returns a number as text, a dash for null and NaN."""
+    return "–" if value is None or value != value else format(value, form)
+
+
+def table(frame: pd.DataFrame, kind: str = "") -> Markup:
+    """Returns a table of text and numbers as HTML, which scrolls by itself where the page is too narrow."""
+    head = "".join(f"<th>{escape(name)}</th>" for name in frame.columns)
+    rows = "".join(
+        "<tr>" + "".join(_cell(value) for value in row) + "</tr>" for row in frame.itertuples(index=False, name=None)
+    )
+    shown = f'<div class="wide"><table class="{kind}"><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div>'
+    return Markup(shown)
+
+
+def _cell(value: Any) -> str:
+    value = value.item() if hasattr(value, "item") else value
+    if isinstance(value, float | int) and not isinstance(value, bool):
+        text = number(value, ".4g") if isinstance(value, float) else f"{value:,}"
+        return f'<td class="number" data-value="{value}">{text}</td>'
+    return f"<td>{escape('–' if value is None or value is pd.NA else str(value))}</td>"
+
+
+def paragraph(text: str, kind: str = "") -> Markup:
+    return Markup(f'<p class="{kind}">') + escape(text) + Markup("</p>")
+
+
+def code(text: str) -> Markup:
+    return Markup("<pre><code>") + escape(text) + Markup("</code></pre>")
+
+
+def figure(axes: Any, name: str, words: str) -> Markup:
+    """Returns a figure of the page: an SVG with a caption, which says in words what is drawn."""
+    svg = to_svg(axes.figure, name)
+    return Markup(f'<figure class="plot">{svg}<figcaption>{escape(words)}</figcaption></figure>')
+
+
+def picture(file: Path, words: str) -> Markup:
+    """Returns a PNG of the study's folder, embedded."""
+    data, text = base64.b64encode(file.read_bytes()).decode("ascii"), escape(words)
+    image = f'<img alt="{text}" src="data:image/png;base64,{data}">'
+    return Markup(f'<figure class="grid">{image}<figcaption>{text}</figcaption></figure>')
+
+
+def _anchor(source: Source, name: str) -> str:
+    return f"{source.folder.name}-{name}".replace(".", "-").replace(" ", "-").replace("/", "-")
+
+
+def verdict_part(source: Source) -> Section:
+    section = Section(
+        "verdict",
+        "Verdict",
+        "Whether what the search found is better than what can be had without it, and how sure that is.",
+        "evaluations: fid of the recipe with the most retrainings; the searched network is that of the retrained trial "
+        "with the lowest trials.fid_best.",
+    )
+    known = baselines(source.study)
+    try:
+        if not known:
+            verdict(source.study)
+        for name in known:
+            found = verdict(source.study, name)
+            section.body.append(paragraph(str(found), f"verdict {found.word.split()[0]}"))
+            section.numbers[name] = found.to_dict()
+    except ResultsError as error:
+        section.body.append(paragraph(f"No conclusion: {str(error).partition(': ')[2]}", "verdict no"))
+        section.body.append(code(_retrain_command(source)))
+    if section.numbers:
+        noise = next(iter(section.numbers.values()))["noise"]
+        about = source.about
+        factor = number(math.exp(noise) if noise is not None else None, ".2f")
+        limits = f"Two seeds of one network differ by a factor of {factor} (one standard deviation, pooled)."
+        floor = f" Floor, one half of the real images against the other: {number(about['floor_fid'])}."
+        section.body.append(paragraph(limits + floor + _protocol(source), "note"))
+    return section
+
+
+def _protocol(source: Source) -> str:
+    about = source.about
+    text = f" Metric: {about['metric']}, {about['n_fake_final']} generated images against {about['n_real']} real ones"
+    return text + f" of {about['dataset']}. Retraining seeds took no part in the search."
+
+
+def _retrain_command(source: Source, *options: str) -> str:
+    asked = options or ("--trial", "best", "--genotype", "random", "--seeds", "3")
+    return source.command("retrain", source.folder, *asked)
+
+
+def pictures_part(source: Source) -> Section | None:
+    section = Section(
+        "images",
+        "Images",
+        "Real images, then those of searched, random and other networks, all of the same z; then the best trial while "
+        "it searched.",
+        "reals.png; retrain/…/grids at evaluations.kimg, the best score of each network; grids/ of the best trial.",
+    )
+    if (source.folder / REALS).is_file():
+        section.body.append(picture(source.folder / REALS, "real images"))
+    rows = ranking.latest_recipe(source.study.evaluations)
+    for name, group in _networks(rows):
+        best = group.sort_values("fid").iloc[0]
+        file = curve_grid_file(source.folder / RETRAINED / best["evaluation_id"], float(best["kimg"]))
+        if file.is_file():
+            section.body.append(picture(file, f"{name}, retrained: {source.metric} {number(best['fid'])}"))
+    section.body += _over_time(source)
+    return section if section.body else None
+
+
+def _networks(rows: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
+    """Yields each network with its rows: searched ones first, random genotypes as one."""
+    for kind in ("retrain", "random", "published", "user"):
+        chosen = rows[(rows["source"] == kind) & rows["fid"].notna()]
+        if kind == "random" and len(chosen):
+            yield "random genotypes", chosen
+        elif kind != "random":
+            yield from ((str(name), group) for name, group in chosen.groupby("name", sort=True))
+
+
+def _over_time(source: Source) -> Iterator[Markup]:
+    best = source.about["best_trial_id"]
+    if not isinstance(best, str):
+        return
+    there = grids_of(source.folder / FOLDER / best)
+    first = sorted(grids_of(source.folder / FOLDER / "t0000"))[:1]
+    if first == [0.0] and 0.0 not in there:
+        yield picture(grid_file(source.folder, "t0000", 0), "before the first step")
+    numbers = list(there)
+    shown = numbers if len(numbers) <= 6 else [numbers[round(i * (len(numbers) - 1) / 5)] for i in range(6)]
+    for evaluation in shown:
+        words = (
+            "before the first step" if evaluation == 0 else f"trial {best} while searching, evaluation {evaluation:g}"
+        )
+        yield picture(there[evaluation], words)
+
+
+def curves_part(source: Source) -> Section:
+    section = Section(
+        "curves",
+        "Learning curves",
+        "Scores should fall and flatten; a trial that ASHA stopped ends in a cross at a dotted rung.",
+        "history: evaluation, fid; trials.status; curves: kimg, fid, joined to evaluations by evaluation_id.",
+    )
+    about = source.about
+    axes = figures.plot_history(source.study)
+    section.body.append(figure(axes, _anchor(source, "history"), "Score of each trial over its evaluations"))
+    section.numbers |= {"floor_fid": about["floor_fid"], "fid_untrained": about["fid_untrained"]}
+    if pd.notna(about["fid_untrained"]):
+        words = f"Before the first step the first trial's generator scores {number(about['fid_untrained'])}."
+        section.body.append(paragraph(words, "note"))
+    curves = figures.retrained_curves(source.study)
+    if len(curves):
+        words = "Retraining: geometric mean over seeds, from the best seed to the worst"
+        axes = figures.plot_retrained(source.study)
+        section.body.append(figure(axes, _anchor(source, "retrained"), words))
+        last = curves.sort_values("kimg").groupby("name").last()["fid"]
+        section.numbers["retrained_last"] = {str(name): float(value) for name, value in last.items()}
+    return section
+
+
+def _has_first_rung(source: Source) -> bool:
+    """Returns whether trials can be compared: the study sweeps, and a trial came to the first rung."""
+    return bool(settings.swept(source.study)) and bool(source.study.trials["fid_first_rung"].notna().any())
+
+
+def settings_part(source: Source) -> Section | None:
+    keys = settings.swept(source.study)
+    if not _has_first_rung(source):
+        return None
+    section = Section(
+        "settings",
+        "Settings compared",
+        "Where two intervals lie apart, the settings differ by more than chance; where they overlap, nothing is shown.",
+        "trials.fid_first_rung: the score where ASHA has stopped no trial yet; geometric mean with bootstrap interval.",
+    )
+    section.body.append(
+        paragraph(
+            "The searcher proposed what did well more often, and together with other settings: these rows say what "
+            "trials with a value scored, not what the value alone does.",
+            "warning",
+        )
+    )
+    for key in keys:
+        found = settings.compare(source.study, key)
+        if len(found) < 2:
+            continue
+        axes = figures.plot_compare(source.study, key)
+        section.body.append(Markup(f"<h3>{escape(key)}</h3>"))
+        section.body.append(figure(axes, _anchor(source, f"compare-{key}"), f"{key}: mean, 95 % interval, trials"))
+        section.body.append(table(found))
+        section.numbers[key] = _records(found)
+    return section if section.numbers else None
+
+
+def _records(frame: pd.DataFrame) -> list[dict[str, Any]]:
+    """Returns rows as JSON has them, null for NaN."""
+    text = frame.to_json(orient="records", double_precision=15)
+    return list(json.loads(text or "[]"))
+
+
+def importance_part(source: Source) -> Section | None:
+    if not _has_first_rung(source):
+        return None
+    keys, found = settings.swept(source.study), importance(source.study)
+    section = Section(
+        "importance",
+        "Importance of settings",
+        "A setting that explains much of the variance is worth sweeping again; with few trials this is a hint at most.",
+        "trials.fid_first_rung and the swept columns, by Optuna's fANOVA on the log scale.",
+    )
+    if len(found):
+        words = f"Share of the variance that each setting explains, {len(source.study.trials)} trials"
+        axes = figures.plot_importance(source.study)
+        section.body.append(figure(axes, _anchor(source, "importance"), words))
+        section.numbers["importance"] = {str(key): float(value) for key, value in found.items()}
+    else:
+        section.body.append(paragraph("Fewer than ten trials were scored: nothing can be said.", "note"))
+    axes = figures.plot_slices(source.study, keys)
+    section.body.append(figure(axes.flat[0], _anchor(source, "slices"), "Score over each setting, a dot a trial"))
+    axes = figures.plot_parallel(source.study)
+    words = "Each trial as a line through its settings to its score; the better third strong"
+    section.body.append(figure(axes, _anchor(source, "parallel"), words))
+    return section
+
+
+def operations_part(source: Source) -> Section | None:
+    decisions = operations.final_decisions(source.study)
+    if decisions.empty:
+        return None
+    section = Section(
+        "operations",
+        "Operations",
+        "An operation is favoured where the better third chose it more often than the rest and than chance.",
+        "decisions.selected at each trial's fid_best_evaluation; trials ranked by fid_first_rung.",
+    )
+    noise = operations.undecided_trials(decisions)
+    counted = operations.operation_frequency(source.study, by="operation")
+    section.numbers |= {"undecided": sorted(noise), "frequency": _records(counted)}
+    trials = decisions["trial_id"].nunique()
+    words = (
+        f"{len(noise)} of {trials} trials decided nothing (near uniform, or most decisions unclear) and are left out."
+    )
+    section.body.append(paragraph(words, "note"))
+    for (space, network), rows in counted.groupby(["space", "network"]):
+        if not (rows["n_better"].max() and rows["n_rest"].max()):
+            continue  # nothing to compare: all of the space's trials are among the better third, or none
+        axes = figures.plot_operations(source.study, space, network)
+        words = f"{space}, {'generator' if network == 'g' else 'discriminator'}: share of the decisions that offer it"
+        section.body.append(figure(axes, _anchor(source, f"operations-{space}-{network}"), words))
+    if len(counted):
+        section.body.append(folded("all counts, and spaces with trials on one side alone", table(counted)))
+    axes = figures.plot_entropy(source.study)
+    words = "Entropy of the decisions over time: 1 is undecided, 0 decided"
+    section.body.append(figure(axes, _anchor(source, "entropy"), words))
+    return section
+
+
+def ranking_part(source: Source) -> Section:
+    section = Section(
+        "ranking",
+        "Can the score while searching be trusted?",
+        "Dots along a rising line mean that the search ranks trials as retraining does.",
+        "trials.fid_best against the geometric mean over seeds of evaluations.fid, source retrain, one recipe.",
+    )
+    found = ranking.rank_correlation(source.study)
+    section.numbers |= {"tau": found.estimate, "low": found.low, "high": found.high, "n": found.n}
+    if found.n < ranking.ENOUGH:
+        words = f"Retrained trials: {found.n}; {ranking.ENOUGH} are needed to say anything. This command retrains them:"
+        section.body.append(paragraph(words))
+        section.body.append(code(_retrain_command(source, "--trial", "best", "--top", str(ranking.ENOUGH))))
+    else:
+        ends = f"95 % interval {found.low:+.2f} to {found.high:+.2f}"
+        section.body.append(paragraph(f"Kendall's tau {found.estimate:+.2f} ({ends}), {found.n} trials."))
+    if found.n > 1:
+        axes = figures.plot_rank_correlation(source.study)
+        section.body.append(figure(axes, _anchor(source, "ranking"), "Score while searching against retrained score"))
+    return section
+
+
+def genotypes_part(source: Source) -> Section | None:
+    top = source.study.top(BEST)
+    if top.empty:
+        return None
+    section = Section(
+        "genotypes",
+        "The best genotypes",
+        "Nodes are vertical lines, arrows the operations that were chosen; how to use the best generator stands below.",
+        "trials by fid_best; genotypes.genotype_json.",
+    )
+    texts = source.study.genotypes.set_index("genotype_id")["genotype_json"]
+    for row in top.itertuples():
+        genotype = Genotype.from_json(texts[row.genotype_id])
+        space = source.spaces.get(genotype.space)
+        title = f"Trial {row.trial_id}, genotype {row.genotype_id}"
+        words = f"{source.metric} {number(row.fid_best)} while searching, in space {row.space}; "
+        costs = [(row.params_g, row.macs_g), (row.params_d, row.macs_d)]
+        words += "; ".join(f"{net} {p:,} parameters, {m:,} MACs" for net, (p, m) in zip("GD", costs, strict=True))
+        section.body.append(Markup(f"<h3>{escape(title)}</h3>"))
+        section.body.append(paragraph(words))
+        if space is not None:
+            drawn = "".join(f"<div>{draw_graph(genotype, space, network)}</div>" for network in "gd")
+            section.body.append(Markup(f'<div class="graphs">{drawn}</div>'))
+    section.body += _use(source)
+    return section
+
+
+def _use(source: Source) -> Iterator[Markup]:
+    rows = ranking.latest_recipe(source.study.evaluations)
+    rows = rows[(rows["source"] == "retrain") & rows["fid"].notna()].sort_values("fid")
+    yield Markup("<h3>Use it</h3>")
+    if rows.empty:
+        yield paragraph("No genotype is retrained yet, so there is no generator to use; this trains the best:")
+        yield code(_retrain_command(source))
+        return
+    best = rows.iloc[0]
+    place = source.study.path(str(best["checkpoint_path"]))
+    yield paragraph(f"The best retrained generator ({best['name']}, seed {best['seed']}, {number(best['fid'])}):")
+    yield code(
+        f"import torch, autogan_ray as ag\nG = ag.load_generator({place!r})\nimages = G(torch.randn(16, G.latent_dim))"
+    )
+    yield code(source.command("generate", Path(place).parent, "--num", "1000", "--out", "images"))
+
+
+def pareto_part(source: Source) -> Section | None:
+    if source.study.trials.dropna(subset=["fid_best", "macs_g"]).empty:
+        return None
+    section = Section(
+        "cost",
+        "Score against cost",
+        "Trials on the line are beaten by no other in both score and cost.",
+        "trials: fid_best, macs_g (multiply-accumulates of G for one image).",
+    )
+    front = ranking.pareto(source.study, "fid_best", "macs_g")
+    section.numbers["front"] = front["trial_id"].tolist()
+    axes = figures.plot_pareto(source.study)
+    section.body.append(
+        figure(axes, _anchor(source, "pareto"), "Best score of each trial against MACs of its generator")
+    )
+    section.body.append(table(front[["trial_id", "fid_best", "macs_g", "params_g", "space"]]))
+    return section
+
+
+def effort_part(source: Source) -> Section:
+    section = Section(
+        "effort",
+        "What it cost, and what ASHA saved",
+        "Evaluations that were spared are time that poor trials did not take.",
+        "trials: evaluations, planned_evaluations, status, wall_s, gpu_s, restarts, error_type; trials/*.jsonl.",
+    )
+    saved, trials = ranking.savings(source.study), source.study.trials
+    section.numbers |= saved._asdict() | {"share": saved.share, "restarts": int(trials["restarts"].sum())}
+    words = f"ASHA stopped {saved.pruned} of {saved.trials} trials: {saved.run} evaluations instead of {saved.planned}"
+    words += f" ({number(saved.share, '.0%')} spared, about {number(saved.hours_saved, '.2g')} of "
+    words += f"{number(saved.hours + saved.hours_saved, '.2g')} hours of trials)."
+    gpu = f" {saved.gpu_hours:.2g} GPU-hours in all." if saved.gpu_hours else " No GPU was used."
+    restarts = f" Restarts of trials: {section.numbers['restarts']}."
+    section.body.append(paragraph(words + gpu + restarts))
+    failed = trials[trials["error_type"].notna()]
+    failed = failed.assign(line=[str(text).partition("\n")[0] for text in failed["error_message"]])
+    for (kind, message), group in failed.groupby(["error_type", "line"]):
+        section.body.append(paragraph(f"Failed: {', '.join(group['trial_id'])}: {kind}: {message}", "warning"))
+    section.body += [paragraph(line, "warning") for line in _symptoms(source)]
+    return section
+
+
+def _symptoms(source: Source) -> Iterator[str]:
+    """Yields what ails the trials, each symptom once with the trials that show it."""
+    told: dict[str, list[str]] = {}
+    by_setting = {log.trial_id: log for log in TrialLogs(source.folder)}
+    for trial_id, log in by_setting.items():
+        if not log.records:
+            continue
+        space = source.spaces.get(log.records[-1]["genotype"]["space"])
+        if space is None:
+            continue
+        objective = log.about.get("config", {}).get("search", {}).get("objective", "hinge")
+        for line in symptoms(log.records, int(source.about["max_evaluations"]), space, objective):
+            kind = line.split("(")[0].split(":")[0][:40]
+            told.setdefault(kind, []).append(f"{trial_id}: {line}")
+    for lines in told.values():
+        names = ", ".join(line.partition(":")[0] for line in lines[1:6])
+        more = f", and {len(lines) - 6} more" if len(lines) > 6 else ""
+        yield lines[0] + (f" (likewise {names}{more})" if len(lines) > 1 else "")
+
+
+def trials_part(source: Source) -> Section:
+    section = Section(
+        "trials",
+        "All trials",
+        "Click a column's title to sort by it; type to filter.",
+        "trials, the column named in each title.",
+    )
+    trials, keys = source.study.trials, settings.swept(source.study)
+    names = ["trial_id", "status", "evaluations", "fid_best", "fid_first_rung", "entropy_g_last", "params_g", "macs_g"]
+    shown = trials[list(dict.fromkeys([*names, "wall_s", "space", *keys]))].sort_values("fid_best")
+    section.body.append(Markup('<input class="filter" type="search" placeholder="filter" aria-label="filter trials">'))
+    section.body.append(table(shown.astype(object).where(shown.notna(), None), "sortable"))
+    return section
+
+
+def final_table(study: Study) -> pd.DataFrame:
+    """Returns a row for each retrained network of one recipe, best first: what a paper's table would show.
+
+    Returns:
+        Columns ``network``, ``seeds``, ``fid`` (geometric mean), ``fid_low``, ``fid_high`` (its 95 % interval, null
+        below three), ``kid``, ``is``, ``precision``, ``recall`` (means), ``params_g``, ``macs_g`` (of the first).
+    """
+    found = []
+    for name, rows in _networks(ranking.latest_recipe(study.evaluations)):
+        mean = geometric_mean(rows["fid"].tolist())
+        means = {key: rows[column].mean() for key, column in _FINAL.items()}
+        costs = {"params_g": int(rows["params_g"].iloc[0]), "macs_g": int(rows["macs_g"].iloc[0])}
+        spread = {"fid": mean.estimate, "fid_low": mean.low, "fid_high": mean.high}
+        found.append({"network": name, "seeds": len(rows), **spread, **means, **costs})
+    columns = ["network", "seeds", "fid", "fid_low", "fid_high", *_FINAL, "params_g", "macs_g"]
+    return pd.DataFrame(found, columns=columns).sort_values("fid", ignore_index=True)
+
+
+_FINAL = {"kid": "kid_mean", "is": "is_mean", "precision": "precision", "recall": "recall"}
+
+
+def final_part(source: Source) -> Section | None:
+    frame = final_table(source.study)
+    if frame.empty:
+        return None
+    section = Section(
+        "final",
+        "Retrained networks",
+        "The table for a paper: each network trained from scratch, with its number of seeds.",
+        "evaluations of one recipe; geometric mean of fid with its bootstrap interval, means of the others.",
+    )
+    section.numbers["networks"] = _records(frame)
+    section.body.append(table(frame))
+    rounded = frame.round(4)
+    section.body.append(folded("as CSV", code(rounded.to_csv(index=False))))
+    section.body.append(folded("as LaTeX", code(_latex(rounded))))
+    return section
+
+
+def _latex(frame: pd.DataFrame) -> str:
+    """Returns the rows of a LaTeX table; pandas' own writer would need jinja2's styles."""
+
+    def cell(value: Any) -> str:
+        text = number(value) if isinstance(value, float) else str(value)
+        return text.replace("_", r"\_").replace("%", r"\%").replace("&", r"\&").replace("–", "--")
+
+    lines = [" & ".join(cell(name) for name in frame.columns)]
+    lines += [" & ".join(cell(value) for value in row) for row in frame.itertuples(index=False, name=None)]
+    columns = "l" + "r" * (len(frame.columns) - 1)
+    head, *rows = [rf"{line} \\" for line in lines]
+    return "\n".join([rf"\begin{{tabular}}{{{columns}}}", head, r"\hline", *rows, r"\end{tabular}"])
+
+
+def folded(title: str, body: Markup) -> Markup:
+    return Markup(f"<details><summary>{escape(title)}</summary>") + body + Markup("</details>")
+
+
+def configuration_part(source: Source) -> Section:
+    section = Section(
+        "configuration",
+        "Configuration and versions",
+        "All that is needed to run the study again.",
+        "studies: command, config_json, packages_json, git_commit, dataset_digest, extractor_digest.",
+    )
+    about = source.about
+    section.body.append(code(str(about["command"])))
+    names = ("study_id", "created_at", "finished_at", "data_read", "dataset_digest", "extractor", "extractor_digest")
+    more = ("searcher", "scheduler", "seed", "gpus", "gpu_name", "git_commit")
+    rows = [(name, str(about[name]) if pd.notna(about[name]) else None) for name in (*names, *more)]
+    section.body.append(table(pd.DataFrame(rows, columns=["column", "value"])))
+    section.body.append(folded("resolved configuration", code(json.dumps(source.study.config, indent=2))))
+    packages = json.loads(about["packages_json"]) if isinstance(about["packages_json"], str) else {}
+    section.body.append(folded("versions", code(json.dumps(packages, indent=2))))
+    return section
+
+
+_PARTS: tuple[Callable[[Source], Section | None], ...] = (
+    *(verdict_part, pictures_part, curves_part, settings_part, importance_part, operations_part, ranking_part),
+    *(genotypes_part, pareto_part, effort_part, trials_part, final_part, configuration_part),
+)

@@ -1,0 +1,157 @@
+"""Settings, operations, ranks, fronts and savings, each computed again by plain pandas or by hand."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import stats
+
+from autogan_ray.base.errors import ResultsError
+from autogan_ray.results.analysis.operations import final_decisions, undecided_trials
+from autogan_ray.results.analysis.ranking import retrained_pairs
+from autogan_ray.results.analysis.settings import swept
+from autogan_ray.results.genotypes import genotypes_of
+from autogan_ray.results.schemas import swept_columns
+from autogan_ray.results.store import read_rows, write_table
+from autogan_ray.results.study import Study, load_studies
+from tests.results.made_studies import SPACES, SWEEP, made_study
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory: pytest.TempPathFactory) -> Study:
+    return made_study(tmp_path_factory.mktemp("studies") / "made", trials=24, seed=3)
+
+
+def test_settings_are_compared_at_the_first_rung_as_plain_pandas_does(study: Study) -> None:
+    trials = pd.read_parquet(study.folder / "trials.parquet")
+    assert swept(study) == list(SWEEP)
+    expected = trials.groupby("space")["fid_first_rung"].agg([stats.gmean, "count", "min"])
+    found = study.compare(by="space").set_index("value")
+    assert found["fid"].to_dict() == pytest.approx(expected["gmean"].to_dict())
+    assert found["scored"].to_dict() == expected["count"].to_dict()
+    assert found["fid_min"].to_dict() == expected["min"].to_dict()
+    assert found["fid"].is_monotonic_increasing
+    assert ((found["low"] <= found["fid"]) & (found["fid"] <= found["high"])).all()
+    best = study.compare(by="space", at="best").set_index("value")["fid"].to_dict()
+    assert best == pytest.approx(trials.groupby("space")["fid_best"].agg(stats.gmean).to_dict())
+
+
+def test_a_range_is_compared_by_thirds_of_its_trials_and_leaves_out_where_it_plays_no_part(study: Study) -> None:
+    thirds = study.compare(by="optim.lr_arch_g")
+    assert thirds["trials"].tolist() == [8, 8, 8] and thirds["trials"].sum() == len(study.trials)
+    ends = sorted(tuple(map(float, value.split(" to "))) for value in thirds["value"])
+    assert all(low <= high for low, high in ends) and all(a[1] <= b[0] for a, b in itertools.pairwise(ends))
+    gumbel = (study.trials["search.relaxation"] == "gumbel").sum()
+    assert study.compare(by="search.temperature_start")["trials"].sum() == gumbel
+
+
+def test_unknown_columns_and_places_are_named_with_the_nearest(study: Study) -> None:
+    with pytest.raises(ResultsError, match=r"'lr_arch'.*lr_arch_g"):
+        study.compare(by="lr_arch")
+    with pytest.raises(ResultsError, match=r"at = 'first'.*first_rung"):
+        study.compare(by="space", at="first")
+    with pytest.raises(ResultsError, match=r"'mac_g'.*macs_g"):
+        study.pareto("fid", "mac_g")
+    with pytest.raises(ResultsError, match=r"'fid_beat'.*fid_best"):
+        study.rank_correlation("fid_beat")
+    with pytest.raises(ResultsError, match="by 'decision' or by 'operation'"):
+        study.operation_frequency(by="edge")
+
+
+def test_operations_are_counted_as_a_loop_over_genotypes_counts_them(study: Study) -> None:
+    noise = undecided_trials(final_decisions(study))
+    assert 0 < len(noise) < len(study.trials)  # sharpness .3 decides nothing, 4 does
+    trials = study.trials[~study.trials["trial_id"].isin(noise)].sort_values("fid_first_rung")
+    better = set(trials["trial_id"].head(round(len(trials) / 3)))
+    genotypes = genotypes_of(study.folder)
+    found = study.operation_frequency().set_index(["space", "decision", "choice"])
+    for name, space in SPACES.items():
+        rows = trials[trials["space"] == name]
+        for decision in space.decisions(8):
+            for choice in decision.choices:
+                taken = [
+                    (row.trial_id in better, genotypes[row.genotype_id].choices[decision.name] == choice)
+                    for row in rows.itertuples()
+                ]
+                sides = {side: [chosen for good, chosen in taken if good == side] for side in (True, False)}
+                row = found.loc[(name, decision.name, choice)]
+                assert (row["n_better"], row["n_rest"]) == (len(sides[True]), len(sides[False]))
+                assert row["better"] == pytest.approx(np.mean(sides[True]) if sides[True] else math.nan, nan_ok=True)
+                assert row["rest"] == pytest.approx(np.mean(sides[False]) if sides[False] else math.nan, nan_ok=True)
+                assert row["chance"] == pytest.approx(1 / len(decision.choices))
+
+
+def test_choices_that_are_no_operations_are_named_with_what_they_decide(study: Study) -> None:
+    found = study.operation_frequency(by="operation")
+    autogan = set(found[found["space"] == "autogan/fixed"]["operation"])
+    assert {"norm=none", "norm=batch", "shortcut=yes", "skip=yes", "up=bilinear", "conv=pre"} <= autogan
+    edges = set(found[found["space"] == "adversarialnas/fixed"]["operation"])
+    assert {"none", "skip", "conv_3x3"} <= edges and not any("=" in name for name in edges)
+    shares = found.groupby(["space", "network"])[["better", "rest"]].sum()
+    assert (shares.loc["adversarialnas/fixed"] > 0).all().all()
+
+
+def test_the_rank_correlation_is_that_of_scipy_over_means_of_seeds(study: Study) -> None:
+    rows, trials = study.evaluations, study.trials.set_index("trial_id")
+    means = rows[rows["source"] == "retrain"].groupby("trial_id")["fid"].agg(stats.gmean)
+    expected = stats.kendalltau(trials.loc[means.index, "fid_best"], means).statistic
+    found = study.rank_correlation()
+    assert found.n == len(means) == 6 and found.estimate == pytest.approx(expected)
+    assert found.low <= found.estimate <= found.high
+
+
+def test_a_retraining_of_another_genotype_of_the_trial_says_nothing_of_its_score(study: Study, tmp_path: Path) -> None:
+    other = made_study(tmp_path / "other", trials=24, seed=3)
+    rows = read_rows(other.folder, "evaluations")
+    write_table(other.folder, "evaluations", [row | {"genotype_id": "0" * 12} for row in rows])
+    assert retrained_pairs(other).empty and len(retrained_pairs(study)) == 6
+
+
+def test_the_front_is_what_a_loop_over_pairs_finds(study: Study) -> None:
+    trials = study.trials
+    points = trials[["fid_best", "macs_g"]].to_numpy()
+    alone = [not any((other <= own).all() and (other < own).any() for other in points) for own in points]
+    assert set(study.pareto("fid", "macs_g")["trial_id"]) == set(trials["trial_id"][alone])
+    assert study.pareto("fid").iloc[0]["trial_id"] == study.best["trial_id"]
+
+
+def test_savings_count_trials_that_asha_stopped_alone(study: Study) -> None:
+    trials, found = study.trials, study.savings()
+    pruned = trials[trials["status"] == "pruned"]
+    assert found.pruned == len(pruned) and found.run == trials["evaluations"].sum()
+    assert found.planned == found.run + 4 * len(pruned)
+    assert found.share == pytest.approx(1 - found.run / found.planned)
+    assert found.hours_saved == pytest.approx(10 * 4 * len(pruned) / 3600)
+
+
+def test_importance_names_the_setting_that_decides_the_score(study: Study, tmp_path: Path) -> None:
+    other = made_study(tmp_path / "decided", trials=40, seed=5)
+    rows = read_rows(other.folder, "trials")
+    for row in rows:
+        row["fid_first_rung"] = 100.0 * row["optim.lr_arch_g"] ** 0.5
+    write_table(other.folder, "trials", rows, None, swept_columns(SWEEP))
+    found = other.importance()
+    assert found.index[0] == "optim.lr_arch_g" and found.iloc[0] > 0.8 and found.sum() == pytest.approx(1)
+    assert "search.temperature_start" not in found.index  # plays no part in some trials
+    assert made_study(tmp_path / "few", trials=8).importance().empty
+
+
+def test_several_studies_are_opened_by_pattern_or_folder(tmp_path: Path) -> None:
+    for name in ("one", "two"):
+        made_study(tmp_path / name, trials=3, retrained=0)
+    (tmp_path / "nothing").mkdir()
+    assert list(load_studies(tmp_path / "*")) == ["one", "two"] == list(load_studies(tmp_path))
+    assert list(load_studies(tmp_path / "one")) == ["one"]
+    with pytest.raises(ResultsError, match="no study in"):
+        load_studies(tmp_path / "nothing")
+
+
+def test_the_best_trials_come_first(study: Study) -> None:
+    top = study.top(4)
+    assert top["fid_best"].tolist() == sorted(study.trials["fid_best"])[:4]
+    assert top["trial_id"][0] == study.best["trial_id"]

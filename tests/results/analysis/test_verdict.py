@@ -1,0 +1,102 @@
+"""A verdict says what the retrainings show, and no more."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from autogan_ray.base.errors import ResultsError
+from autogan_ray.results.analysis.verdict import baselines, verdict
+from autogan_ray.results.store import read_rows, write_table
+from autogan_ray.results.study import Study
+from tests.results.made_studies import made_study
+
+
+def with_scores(study: Study, searched: list[float], random: list[float]) -> Study:
+    """Replaces the retrainings: seeds of the best trial's genotype, and random genotypes of one seed each."""
+    rows = read_rows(study.folder, "evaluations")
+    one = next(row for row in rows if row["source"] == "retrain" and row["trial_id"] == study.best["trial_id"])
+    other = next(row for row in rows if row["source"] == "random")
+    made = [one | {"evaluation_id": f"a-{seed}", "seed": seed, "fid": fid} for seed, fid in enumerate(searched)]
+    made += [
+        other | {"evaluation_id": f"b-{seed}", "genotype_id": f"{seed:012d}", "fid": fid, "name": f"random {seed}"}
+        for seed, fid in enumerate(random)
+    ]
+    write_table(study.folder, "evaluations", made)
+    return study
+
+
+@pytest.mark.parametrize(
+    ("searched", "random", "word"),
+    [
+        ([4.0, 4.2, 4.1], [8.0, 8.4, 8.2], "better"),
+        ([8.0, 8.4, 8.2], [4.0, 4.2, 4.1], "worse"),
+        ([4.0, 8.0, 6.0], [5.0, 9.0, 6.5], "not distinguishable"),
+        ([4.0, 4.1], [8.0, 8.4, 8.2], "no conclusion"),
+        ([4.0, 4.1, 4.2], [8.0], "no conclusion"),
+    ],
+)
+def test_the_word_follows_from_the_interval_and_the_number_of_seeds(
+    tmp_path: Path, searched: list[float], random: list[float], word: str
+) -> None:
+    found = verdict(with_scores(made_study(tmp_path), searched, random))
+    assert found.word == word and str(found).startswith(word)
+    assert (found.seeds, found.n_against) == (len(searched), len(random))
+    assert found.ratio == pytest.approx(stats.gmean(searched) / stats.gmean(random))
+    json.dumps(found.to_dict(), allow_nan=False)
+
+
+def test_random_genotypes_are_counted_once_however_many_seeds_they_had(tmp_path: Path) -> None:
+    study = made_study(tmp_path, retrained=4)
+    found, rows = verdict(study), study.evaluations
+    means = rows[rows["source"] == "random"].groupby("genotype_id")["fid"].agg(stats.gmean)
+    assert found.n_against == 4 and found.fid_against == pytest.approx(stats.gmean(means))
+    mine = rows[rows["trial_id"] == found.trial_id]["fid"]
+    assert found.seeds == 3 and found.fid == pytest.approx(stats.gmean(mine))
+    logs = np.log(rows["fid"]).groupby(rows["genotype_id"])
+    pooled = (logs.var() * (logs.count() - 1)).sum() / (logs.count() - 1).sum()
+    assert found.noise == pytest.approx(math.sqrt(pooled))
+
+
+def test_a_named_network_is_counted_by_its_seeds(tmp_path: Path) -> None:
+    study = made_study(tmp_path)
+    assert baselines(study) == ["random", "autogan-a"]
+    assert verdict(study, "autogan-a").n_against == 3
+
+
+def test_seeds_needed_show_the_difference_in_four_of_five_worlds(tmp_path: Path) -> None:
+    study = with_scores(made_study(tmp_path), [5.0, 7.0, 9.0], [6.0, 8.0, 10.0])
+    needed = verdict(study).seeds_needed
+    assert needed is not None
+    rng, shown, worlds = np.random.default_rng(0), 0, 600
+    sides = [np.log(side) for side in ([5.0, 7.0, 9.0], [6.0, 8.0, 10.0])]
+    for _ in range(worlds):
+        drawn = [rng.normal(side.mean(), side.std(ddof=1), needed) for side in sides]
+        shown += stats.ttest_ind(*drawn, equal_var=False).pvalue < 0.05
+    assert 0.74 <= shown / worlds <= 0.86
+
+
+def test_what_was_not_retrained_is_named_with_the_command_that_does_it(tmp_path: Path) -> None:
+    study = made_study(tmp_path, retrained=0)
+    with pytest.raises(ResultsError, match=r"no trial was retrained.*--genotype random --seeds 3"):
+        verdict(study)
+    study = made_study(tmp_path)
+    with pytest.raises(ResultsError, match=r"'autogan-b' was not retrained .*autogan-a.*--genotype autogan-b"):
+        verdict(study, "autogan-b")
+
+
+def test_rows_of_earlier_versions_without_a_recipe_are_told_apart_by_their_ids(tmp_path: Path) -> None:
+    study = made_study(tmp_path)
+    before, rows = verdict(study), read_rows(study.folder, "evaluations")
+    other = [
+        row | {"evaluation_id": row["evaluation_id"].replace("k16", "k1"), "fid": 99.0, "recipe": None}
+        for row in rows[:4]
+    ]
+    write_table(study.folder, "evaluations", [*(row | {"recipe": None} for row in rows), *other])
+    assert verdict(study) == dataclasses.replace(before)
