@@ -154,10 +154,10 @@ def _advice(row: pd.Series | None) -> list[str]:
 
 
 def _reason(row: pd.Series | None, may_lose: float) -> str:
-    rule = f"the best trial in at least {1 - may_lose:.0%} of the orders, with less regret than random stopping"
+    rule = f"the best in at least {1 - may_lose:.0%} of orders, with less regret than by chance"
     if row is None:
         return f"no setting beats running all trials whole: none keeps {rule}"
-    return f"advised at {row['cost']:.0%} of the cost, the cheapest setting that keeps {rule}"
+    return f"advised at {row['cost']:.0%} of the cost: the cheapest that keeps {rule}"
 
 
 def _shown(found: pd.DataFrame) -> str:

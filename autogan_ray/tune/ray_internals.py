@@ -104,7 +104,7 @@ BRACKET_OF_TRIAL = Internal(
     f"{_ASHA}:AsyncHyperBandScheduler", "_trial_info", "a trial that ended may enter a rung of ASHA twice"
 )
 RUNGS = Internal(f"{_ASHA}:_Bracket", "_rungs", _RUNGS)
-CUTOFF = Internal(f"{_ASHA}:_Bracket", "cutoff", "simulate takes ten times as long", ("self", "recorded"))
+CUTOFF = Internal(f"{_ASHA}:_Bracket", "cutoff", "simulate takes twenty times as long", ("self", "recorded"))
 
 INTERNALS = (
     *(NEXT, FAILURE, RESETTING, SNAPSHOT, DEFAULT_VARIABLES, OTHER_VARIABLES),

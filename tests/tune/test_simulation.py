@@ -253,10 +253,10 @@ ray.shutdown()
 
 @pytest.mark.ray
 def test_replayed_decisions_are_those_of_a_study_on_ray_trial_by_trial(tmp_path: Path) -> None:
-    curves = noisy(12, seed=5)
+    curves = noisy(9, seed=5)
     fids = [curve.fids.tolist() for curve in curves]
     fids[3], fids[7] = [*fids[3][:4], None], [None]
-    order, grid = np.random.default_rng(2).permutation(12).tolist(), [(1, 3.0), (2, 1.5), (1, 1.2)]
+    order, grid = np.random.default_rng(2).permutation(9).tolist(), [(1, 3.0), (1, 1.2)]
     asked = {"curves": fids, "order": order, "settings": grid, "last": LAST}
     (tmp_path / "asked.json").write_text(json.dumps(asked))
     done = subprocess.run([sys.executable, "-c", ON_RAY], cwd=tmp_path, env=os.environ, capture_output=True, text=True)
@@ -265,4 +265,4 @@ def test_replayed_decisions_are_those_of_a_study_on_ray_trial_by_trial(tmp_path:
     for (grace, factor), ended in zip(grid, json.loads((tmp_path / "ended.json").read_text()), strict=True):
         found = Replay(recorded, LAST, Setting(grace, factor), slots=1).run(order)
         assert {str(place): int(ran) for place, ran in enumerate(found.ran)} == ended
-        assert 0 < found.stopped.sum() < 10
+        assert 0 < found.stopped.sum() < 7
