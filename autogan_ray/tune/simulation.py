@@ -10,7 +10,7 @@ from __future__ import annotations
 import heapq
 import pickle
 from bisect import insort
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import islice
@@ -214,7 +214,6 @@ def simulate(
     orders: int,
     slots: int,
     seed: int = 0,
-    listener: Callable[[Setting], None] | None = None,
 ) -> pd.DataFrame:
     """Replays curves under settings of ASHA in random orders of arrival, the same for all settings.
 
@@ -224,7 +223,6 @@ def simulate(
         orders: how many orders, at least 1.
         slots: trials side by side, at least 1.
         seed: of the orders and of random stopping.
-        listener: called with each setting before it is replayed.
 
     Returns one row without a scheduler, then one of each setting:
 
@@ -251,8 +249,6 @@ def simulate(
     nothing = Fates(np.tile(outcome.lengths, (orders, 1)), np.zeros((orders, len(curves)), bool))
     rows = [{"scheduler": "none", **outcome.row(nothing, lots, [])}]
     for setting in settings:
-        if listener is not None:
-            listener(setting)
         fates = _all_orders(Replay(curves, last, setting, slots), arrivals)
         named = {
             "scheduler": "asha",
