@@ -82,6 +82,12 @@ def resumed(recorded: str, name: str, folder: Path) -> str:
     return shlex.join(words if "--resume" in words else [*words, "--resume"])
 
 
+def varied(recorded: str, *options: str) -> str:
+    """Returns the command that a study recorded with further options, to begin another study."""
+    words = [word for word in shlex.split(recorded) if word not in ("--resume", "--new")]
+    return shlex.join([*words, *options])
+
+
 def command(verb: str, *arguments: str | Path) -> str:
     """Returns the command of a verb with its arguments, called as the running program was."""
     return _joined(*program(verb), *map(str, arguments))

@@ -153,11 +153,15 @@ def load_table(folder: Path, name: str) -> pa.Table:
     """
     if name not in TABLES:
         raise ResultsError(f"no table {name!r}; {nearest(name, TABLES)}")
-    file = table_file(folder, name)
+    return load_file(table_file(folder, name), name)
+
+
+def load_file(file: Path, name: str) -> pa.Table:
+    """Reads a file of the table ``name`` wherever it lies. Raises as :func:`load_table` does."""
     try:
         data = file.read_bytes()
     except FileNotFoundError as error:
-        raise LostTable(f"{str(folder)!r} has no {file.name}; is the study just starting?") from error
+        raise LostTable(f"{str(file.parent)!r} has no {file.name}; is the study just starting?") from error
     except OSError as error:
         raise ResultsError(f"{file} cannot be read: {error.strerror}") from error
     try:

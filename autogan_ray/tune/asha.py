@@ -15,9 +15,22 @@ from ray.tune.schedulers import ASHAScheduler, TrialScheduler
 
 from autogan_ray.base.errors import ResultsError
 from autogan_ray.base.files import replace_text
+from autogan_ray.config.sections import TuneConfig
 from autogan_ray.config.study import StudyConfig
 from autogan_ray.tune.optuna_search import METRIC, TIME
 from autogan_ray.tune.ray_internals import BRACKET_OF_TRIAL, BRACKETS, RUNGS, usable
+
+
+def asha_arguments(tune: TuneConfig) -> dict[str, Any]:
+    """Returns the arguments of Ray's scheduler for a study's settings; all others keep Ray's defaults: one bracket."""
+    return {
+        "time_attr": TIME,
+        "metric": METRIC,
+        "mode": "min",
+        "max_t": tune.max_evaluations,
+        "grace_period": tune.grace,
+        "reduction_factor": tune.reduction_factor,
+    }
 
 
 class ResumableASHA(ASHAScheduler):
@@ -36,14 +49,7 @@ class ResumableASHA(ASHAScheduler):
 
     def __init__(self, study: StudyConfig, file: Path) -> None:
         tune = study.tune
-        super().__init__(
-            time_attr=TIME,
-            metric=METRIC,
-            mode="min",
-            max_t=tune.max_evaluations,
-            grace_period=tune.grace,
-            reduction_factor=tune.reduction_factor,
-        )
+        super().__init__(**asha_arguments(tune))
         self._file, self._last = file, tune.max_evaluations
         self._stopped: set[str] = set()
         self._saved = ""

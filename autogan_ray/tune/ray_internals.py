@@ -104,10 +104,11 @@ BRACKET_OF_TRIAL = Internal(
     f"{_ASHA}:AsyncHyperBandScheduler", "_trial_info", "a trial that ended may enter a rung of ASHA twice"
 )
 RUNGS = Internal(f"{_ASHA}:_Bracket", "_rungs", _RUNGS)
+CUTOFF = Internal(f"{_ASHA}:_Bracket", "cutoff", "simulate takes twenty times as long", ("self", "recorded"))
 
 INTERNALS = (
     *(NEXT, FAILURE, RESETTING, SNAPSHOT, DEFAULT_VARIABLES, OTHER_VARIABLES),
-    *(PORT, CONNECT, NODE, MONITOR, BRACKETS, BRACKET_OF_TRIAL, RUNGS),
+    *(PORT, CONNECT, NODE, MONITOR, BRACKETS, BRACKET_OF_TRIAL, RUNGS, CUTOFF),
 )
 
 

@@ -30,6 +30,7 @@ from autogan_ray.tune import ray_internals
 from autogan_ray.tune.asha import ResumableASHA
 from autogan_ray.tune.ray_internals import (
     CONNECT,
+    CUTOFF,
     INTERNALS,
     NEXT,
     NODE,
@@ -140,9 +141,9 @@ def test_rays_start_waits_as_long_as_before_and_ends_at_a_signal(monkeypatch: py
 def removed(internal: Internal, monkeypatch: pytest.MonkeyPatch) -> None:
     """Makes Ray a version that does not have the part."""
     place, name = internal.place, internal.name
-    if hasattr(place, name):
+    if hasattr(place, name) and internal is not CUTOFF:
         monkeypatch.delattr(place, name)
-    else:  # what __init__ sets, which Ray itself needs
+    else:  # what __init__ sets, and what decides: Ray itself needs them
         known = Internal.change
         monkeypatch.setattr(Internal, "change", lambda self: "is gone" if self is internal else known(self))
 

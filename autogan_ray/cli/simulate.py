@@ -1,0 +1,187 @@
+"""``simulate``: which setting of ASHA would have kept the best of trials that were run, and at what cost."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from autogan_ray.base.errors import ResultsError
+from autogan_ray.cli import commands, options
+from autogan_ray.cli.text import number, table
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from autogan_ray.results.search_curves import Recording, SearchCurve
+
+GRACES = (1, 2, 3, 4)
+FACTORS = (2.0, 3.0, 4.0)
+_HEADING = (
+    "{curves} curves of up to {max_evaluations} evaluations ({cut_curves} cut, {diverged_curves} diverged), {orders} "
+    "orders of arrival, {slots} trials side by side"
+)
+
+
+class Share(options.Number):
+    """A share, 0 to 1."""
+
+    def __init__(self) -> None:
+        super().__init__(min=0, max=1)
+
+
+@click.command()
+@click.argument("history", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option("--orders", type=options.Count(1, 10_000), default=200, show_default=True, help="Orders of arrival.")
+@click.option("--slots", type=options.Count(min=1), help="Trials side by side (default: the study's GPUs, else 2).")
+@click.option(
+    "--max-evaluations", "last", type=options.Count(min=2), help="Evaluations of a whole trial (default: the study's)."
+)
+@click.option(
+    "--grace", "graces", type=options.Count(min=1), multiple=True, help="Evaluations before a decision; repeatable."
+)
+@click.option("--factor", "factors", type=options.Number(min=1.1), multiple=True, help="Reduction factor; repeatable.")
+@click.option(
+    "--may-lose", type=Share(), default=0.05, show_default=True, help="Share of orders that may lose the best trial."
+)
+@click.option(
+    "--cut-limit", type=Share(), default=0.1, show_default=True, help="Share of decisions that may lack scores."
+)
+@options.seed(default=0, show_default=True, help="Seed of the orders and of random stopping.")
+@options.as_json
+def simulate(
+    history: tuple[Path, ...],
+    orders: int,
+    slots: int | None,
+    last: int | None,
+    graces: tuple[int, ...],
+    factors: tuple[float, ...],
+    may_lose: float,
+    cut_limit: float,
+    seed: int,
+    as_json: bool,
+) -> None:
+    """Replay the curves of studies under settings of ASHA, and advise one.
+
+    HISTORY is a study's folder or its history.parquet; the curves of several are pooled.
+    """
+    from autogan_ray.results.search_curves import pooled, read_recording
+
+    recordings = [read_recording(path if path.is_file() else options.study_folder(path)) for path in history]
+    curves, last = pooled(recordings, last)
+    slots = slots or recordings[0].slots
+    grid = _grid(last, graces, factors, recordings)
+    click.echo(f"replaying {len(curves)} curves in {orders} orders under {len(grid)} settings", err=True)
+    from autogan_ray.tune.simulation import FEWEST_CURVES, Setting, advised, share_beyond
+    from autogan_ray.tune.simulation import simulate as replayed
+
+    settings = [Setting(grace, factor, best) for best in (False, True) for grace, factor in grid]
+    found = replayed(curves, last, settings, orders, slots, seed)
+    if share_beyond(found) > cut_limit:
+        raise ResultsError(_refusal(curves, last, share_beyond(found), cut_limit, recordings[0]))
+    enough = len(curves) >= FEWEST_CURVES
+    row = advised(found, may_lose, cut_limit) if enough else None
+    advice = _advice(row) if enough else []
+    counts = {
+        "curves": len(curves),
+        "cut_curves": sum(curve.is_cut(last) for curve in curves),
+        "diverged_curves": sum(curve.diverged for curve in curves),
+        "max_evaluations": last,
+        "orders": orders,
+        "slots": slots,
+        "seed": seed,
+    }
+    if as_json:
+        rows = json.loads(found.to_json(orient="records"))
+        click.echo(json.dumps({**counts, "settings": rows, "advice": advice}, indent=2))
+        return
+    click.echo(_HEADING.format_map(counts))
+    click.echo(_shown(found))
+    if enough:
+        click.echo(_reason(row, may_lose) + "\n  " + " ".join(f"--set {setting}" for setting in advice))
+    else:
+        click.echo(f"warning: nothing can be concluded from {len(curves)} curves; it takes {FEWEST_CURVES} at least")
+
+
+def _grid(
+    last: int, graces: Sequence[int], factors: Sequence[float], recordings: Sequence[Recording]
+) -> list[tuple[int, float]]:
+    """Graces and reduction factors to try: those that were asked for; else the usual ones and the studies' own.
+
+    Raises ResultsError for a grace that leaves no decision.
+    """
+    for grace in graces:
+        if grace >= last:
+            raise ResultsError(
+                f"--grace {grace}: trials have {last} evaluations, and nothing is decided at the last; give at most "
+                f"{last - 1}"
+            )
+    if last < 2:
+        raise ResultsError(f"the trials in {recordings[0].file} have one evaluation: there is nothing to stop")
+    usual = [grace for grace in GRACES if grace < last]
+    grid = {(grace, factor) for grace in graces or usual for factor in factors or FACTORS}
+    if not graces and not factors:
+        grid |= {own for recording in recordings if (own := recording.asha) is not None and own[0] < last}
+    return sorted(grid)
+
+
+def _refusal(curves: Sequence[SearchCurve], last: int, share: float, limit: float, recording: Recording) -> str:
+    cut = sum(curve.is_cut(last) for curve in curves)
+    whole = ["--set", "tune.scheduler=none"]
+    if recording.command:
+        record = commands.varied(recording.command, "--name", f"{recording.name}-whole", *whole)
+    else:
+        record = commands.command("run", "STUDY", *whole)
+    return (
+        f"{cut} of {len(curves)} curves were cut before evaluation {last}, and {share:.0%} of the decisions would fall "
+        f"beyond their ends, where no score is known: more than --cut-limit {limit:g}. Record whole curves by\n"
+        f"  {record}"
+    )
+
+
+def _advice(row: pd.Series | None) -> list[str]:
+    """Settings of a study, ``tune.NAME=VALUE``."""
+    if row is None:
+        return ["tune.scheduler=none"]
+    return [
+        "tune.scheduler=asha",
+        f"tune.grace_evaluations={row['grace_evaluations']}",
+        f"tune.reduction_factor={row['reduction_factor']:g}",
+    ]
+
+
+def _reason(row: pd.Series | None, may_lose: float) -> str:
+    rule = f"the best in at least {1 - may_lose:.0%} of orders, with less regret than by chance"
+    if row is None:
+        return f"no setting beats running all trials whole: none keeps {rule}"
+    return f"advised at {row['cost']:.0%} of the cost: the cheapest that keeps {rule}"
+
+
+def _shown(found: pd.DataFrame) -> str:
+    """The table of all settings; what stands in brackets are intervals of 95 % over the orders."""
+    titles = (
+        *("judged by", "grace", "factor", "decides at", "cost", "best survives", "regret"),
+        *("random: survives", "regret", "cut"),
+    )
+    rows = []
+    for row in found.to_dict(orient="records"):
+        setting = ("none", "-", "-", "-")
+        if row["scheduler"] == "asha":
+            judged, decides = "best so far" if row["best_so_far"] else "score", ",".join(map(str, row["decides_at"]))
+            setting = (judged, row["grace_evaluations"], number(row["reduction_factor"]), decides)
+        outcomes = [*_outcome(row, ""), *_outcome(row, "random_")]
+        rows.append((*setting, f"{row['cost']:.0%}", *outcomes, f"{row['cut']:.0%}"))
+    return table(titles, rows)
+
+
+def _outcome(row: dict[str, Any], prefix: str) -> tuple[str, str]:
+    """Survival of the best trial in per cent, and regret, each with its interval."""
+
+    def with_interval(name: str, form: str, factor: float = 1.0) -> str:
+        value, low, high = (number(factor * row[f"{prefix}{name}{end}"], form) for end in ("", "_low", "_high"))
+        return f"{value} ({low}-{high})"
+
+    return with_interval("best_survives", ".0f", 100.0).replace(" ", "% ", 1), with_interval("regret", ".3g")

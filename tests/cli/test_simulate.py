@@ -1,0 +1,201 @@
+"""``simulate`` on tables as studies leave them: what it prints, what it advises, and what it refuses."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from click.testing import CliRunner, Result
+
+from autogan_ray.cli.main import main
+from autogan_ray.results.store import write_table
+
+START = datetime(2026, 1, 1, tzinfo=UTC)
+QUICK = ["--orders", "20"]
+
+
+@pytest.fixture(autouse=True)
+def in_an_empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+def study(name: str, curves: list[list[float]], **about: Any) -> Path:
+    """The folder ``results/NAME`` with curves in its tables: of ``[]`` no evaluation, and 1e9 is a diverged one."""
+    folder = Path("results") / name
+    config = json.dumps({"name": name, "tune": {"max_concurrent": None}})
+    row = {"study_id": name, "name": name, "status": "complete", "max_evaluations": 9, "scheduler": "none"}
+    row |= {"metric": "FD (classifier)", "command": f"autogan-ray run smoke --name {name}", "config_json": config}
+    write_table(folder, "studies", [row | about])
+    write_table(
+        folder,
+        "history",
+        [
+            {
+                "study_id": name,
+                "trial_id": f"t{trial:04d}",
+                "evaluation": evaluation,
+                "fid": fid,
+                "timestamp": START + timedelta(seconds=(1 + trial % 3) * evaluation),
+            }
+            for trial, curve in enumerate(curves)
+            for evaluation, fid in enumerate(curve, 1)
+        ],
+    )
+    return folder
+
+
+def whole(count: int = 12) -> list[list[float]]:
+    """Falling curves of nine evaluations that never cross: any setting keeps the best."""
+    return [[50.0 + 5 * trial - evaluation for evaluation in range(9)] for trial in range(count)]
+
+
+def ask(*arguments: str) -> Result:
+    return CliRunner().invoke(main, ["simulate", *arguments])
+
+
+def refused(*arguments: str) -> str:
+    found = ask(*arguments)
+    assert found.exit_code == 2 and "Traceback" not in found.output, (found.output, found.exception)
+    return " ".join(found.output.split())
+
+
+def test_each_setting_gets_a_line_and_the_cheapest_that_keeps_the_best_is_advised() -> None:
+    study("a", whole(), scheduler="asha", grace_evaluations=5, reduction_factor=2.5)
+    found = ask("a", "--orders", "40")
+    assert found.exit_code == 0, (found.output, found.exception)
+    lines = found.stdout.splitlines()
+    assert "taking results/a" in found.stderr and "12 curves in 40 orders under 13 settings" in found.stderr
+    assert lines[0].startswith("12 curves of up to 9 evaluations (0 cut, 0 diverged), 40 orders of arrival, 2 trials")
+    rows = [line.split() for line in lines[3:-2]]
+    assert [row[0] for row in rows] == ["none"] + ["score"] * 13 + ["best"] * 13
+    assert rows[0][4:6] == ["100%", "100%"]
+    assert ["score", "5", "2.5", "5"] in [row[:4] for row in rows], "the study's own setting is among them"
+    assert lines[-2].startswith("advised at ") and "at least 95% of orders" in lines[-2]
+    assert lines[-1].startswith(
+        "  --set tune.scheduler=asha --set tune.grace_evaluations=1 --set tune.reduction_factor="
+    )
+    wanted = shlex.split(lines[-1])
+    assert (
+        CliRunner().invoke(main, ["run", "smoke", "--set", "tune.max_evaluations=9", *wanted, "--dry-run"]).exit_code
+        == 0
+    )
+
+
+def test_where_no_setting_beats_running_all_it_says_so() -> None:
+    # The best of all is the worst until its last evaluation.
+    late = [[*curve[:8], 1.0] for curve in whole(1)]
+    study("a", [[90.0 + fid for fid in late[0][:8]] + [1.0], *whole(11)])
+    lines = ask("results/a", *QUICK).stdout.splitlines()
+    assert lines[-2].startswith("no setting beats running all trials whole: none keeps the best in at least 95%")
+    assert lines[-1] == "  --set tune.scheduler=none"
+    assert ask("results/a", *QUICK, "--may-lose", "1").stdout.splitlines()[-1] == "  --set tune.scheduler=none"
+
+
+def test_json_has_the_numbers_of_each_setting_and_the_advice() -> None:
+    folder = study("a", [*whole(9), [70.0, 1e9]], gpus=4)
+    found = json.loads(ask(str(folder), *QUICK, "--json", "--grace", "2", "--factor", "3").stdout)
+    settings = found.pop("settings")
+    counts = {"curves": 10, "cut_curves": 0, "diverged_curves": 1, "max_evaluations": 9, "orders": 20, "seed": 0}
+    assert found == counts | {"slots": 4, "advice": found["advice"]}
+    assert found["advice"] == ["tune.scheduler=asha", "tune.grace_evaluations=2", "tune.reduction_factor=3"]
+    none, score, best = settings
+    assert (none["scheduler"], none["grace_evaluations"], none["cost"]) == ("none", None, 1.0)
+    assert (score["best_so_far"], best["best_so_far"], score["decides_at"]) == (False, True, [2, 6])
+    assert score["best_survives"] == 1.0 and score["regret"] == 0.0 < score["random_regret"] and score["cut"] == 0.0
+    assert score["cost_low"] <= score["cost"] <= score["cost_high"] < 1
+
+
+def test_curves_of_several_studies_are_pooled_and_a_file_alone_will_do() -> None:
+    one, two = study("a", whole(5)), study("b", whole(4))
+    assert json.loads(ask(str(one), str(two), *QUICK, "--json").stdout)["curves"] == 9
+    (one / "studies.parquet").unlink()
+    alone = json.loads(ask(str(one / "history.parquet"), *QUICK, "--json").stdout)
+    assert (alone["curves"], alone["max_evaluations"], alone["slots"]) == (5, 9, 2)
+
+
+def test_nothing_is_advised_from_a_few_curves() -> None:
+    study("a", whole(7))
+    lines = ask("results/a", *QUICK).stdout.splitlines()
+    assert lines[-1] == "warning: nothing can be concluded from 7 curves; it takes 8 at least"
+    assert not any("--set" in line for line in lines)
+    assert json.loads(ask("results/a", *QUICK, "--json").stdout)["advice"] == []
+
+
+def test_curves_that_were_cut_are_refused_with_the_command_that_records_whole_ones() -> None:
+    pruned = [curve if trial < 4 else curve[:2] for trial, curve in enumerate(whole())]
+    command = "autogan-ray run smoke --out 'my results' --name a --resume --set tune.scheduler=asha"
+    folder = study("a", pruned, command=command)
+    said = refused(str(folder), *QUICK)
+    assert "8 of 12 curves were cut before evaluation 9, and " in said and "more than --cut-limit 0.1" in said
+    begun = "autogan-ray run smoke --out 'my results' --name a --set tune.scheduler=asha"
+    again = f"{begun} --name a-whole --set tune.scheduler=none"
+    assert said.endswith(f"Record whole curves by {again}")
+    dry = CliRunner().invoke(main, [*shlex.split(again)[1:], "--dry-run", "--json"])
+    assert dry.exit_code == 0 and json.loads(dry.stdout)["study"]["tune"]["scheduler"] == "none", dry.output
+    assert ask(str(folder), *QUICK, "--cut-limit", "1").exit_code == 0
+    assert ask(str(folder), *QUICK, "--max-evaluations", "2").exit_code == 0, "all are whole up to there"
+    (folder / "studies.parquet").unlink()
+    assert "run STUDY --set tune.scheduler=none" in refused(str(folder / "history.parquet"), *QUICK)
+
+
+def test_what_cannot_be_replayed_is_named() -> None:
+    folder = study("a", whole(3))
+    assert "'nowhere' is not a study's folder" in refused("nowhere")
+    assert "results' there are studies, did you mean 'a'?" in refused("results/aa")
+    assert "there is no file 'results/a/histori.parquet'; did you mean 'history.parquet'" in refused(
+        "results/a/histori.parquet"
+    )
+    assert "studies.parquet is no table 'history'" in refused("results/a/studies.parquet")
+    assert "Missing argument 'HISTORY...'" in refused()
+    assert "history.parquet is given twice" in refused("results/a", "results/a/history.parquet")
+    (folder / "text.parquet").write_text("no table")
+    assert "text.parquet is damaged" in refused("results/a/text.parquet")
+    study("empty", [])
+    assert "has no evaluation yet" in refused("results/empty")
+    study("lost", [[1e9], [1e9]])
+    assert "every trial diverged before its first score" in refused("results/lost")
+    study("short", [[1.0], [2.0]], max_evaluations=1)
+    assert "have one evaluation: there is nothing to stop" in refused("results/short")
+
+
+@pytest.mark.parametrize(
+    ("said", "arguments"),
+    [
+        ("'--orders': -1 is not in the range 1<=x<=10000", ["--orders", "-1"]),
+        ("'--slots': 0 is not in the range", ["--slots", "0"]),
+        ("'--orders': 'many' is not a valid whole number", ["--orders", "many"]),
+        ("'--factor': 1.0 is not in the range x>=1.1", ["--factor", "1"]),
+        ("'--cut-limit': 10.0 is not in the range 0<=x<=1", ["--cut-limit", "10"]),
+        ("--grace 9: trials have 9 evaluations, and nothing is decided at the last; give at most 8", ["--grace", "9"]),
+    ],
+)
+def test_a_number_out_of_its_range_is_named_with_the_range(said: str, arguments: list[str]) -> None:
+    study("a", whole(3))
+    assert said in refused("results/a", *arguments)
+
+
+def test_scores_that_cannot_be_compared_are_not_pooled() -> None:
+    one, other, longer = (
+        study("a", whole(3)),
+        study("b", whole(3), metric="FID"),
+        study("c", whole(3), max_evaluations=12),
+    )
+    assert "metric is 'FD (classifier)' and 'FID'; replay them one by one" in refused(str(one), str(other))
+    assert "has trials of 9 evaluations" in (said := refused(str(one), str(longer)))
+    assert "give --max-evaluations, such as 9" in said
+    assert ask(str(one), str(longer), "--max-evaluations", "9", *QUICK).exit_code == 0
+
+
+def test_a_gap_in_a_curve_is_named() -> None:
+    folder = study("a", whole(2))
+    rows = [
+        {"study_id": "a", "trial_id": "t0001", "evaluation": evaluation, "fid": np.pi, "timestamp": START}
+        for evaluation in (1, 2, 4)
+    ]
+    write_table(folder, "history", rows)
+    assert "evaluation 3 of trial t0001 is missing" in refused(str(folder))
