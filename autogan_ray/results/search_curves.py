@@ -16,7 +16,8 @@ import pandas as pd
 
 from autogan_ray.base.errors import ResultsError, nearest
 from autogan_ray.results.store import load_file
-from autogan_ray.results.study_tables import load_study, read_table
+from autogan_ray.results.study import load_study
+from autogan_ray.results.study_tables import read_table
 
 _USUAL_SLOTS = 2
 _PROTOCOL = ("metric", "extractor_digest", "dataset_digest", "n_real", "n_fake_search")
