@@ -1,4 +1,4 @@
-# make demo: install, run the digits study, retrain the best.  make test: install, lint, types, tests.
+# make demo: install, run the digits study, retrain the best, make its page.  make test: install, lint, types, tests.
 # make gpu: measure on a GPU.
 PYTHON ?= python3
 VENV   := .venv
@@ -17,6 +17,7 @@ $(VENV)/.installed: pyproject.toml
 demo: install
 	$(BIN)/python studies/run_study.py --resume
 	$(BIN)/python studies/retrain.py results/digits --trial best --genotype random --seeds 3 --resume
+	$(BIN)/autogan-ray report results/digits
 
 lint: install
 	$(BIN)/ruff check .

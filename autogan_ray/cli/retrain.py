@@ -204,8 +204,10 @@ def _print_comparison(folder: Path, measure: Measure, results: Sequence[dict[str
 
     from autogan_ray.metrics.extractors.registry import metric_label
     from autogan_ray.metrics.measure import floor
+    from autogan_ray.results.analysis.verdict import baselines, verdict
     from autogan_ray.results.retrained import RETRAINED
     from autogan_ray.results.store import read_rows
+    from autogan_ray.results.study import load_study
 
     metric, rows = metric_label(measure.extractor.name), [result["row"] for result in results]
     click.echo(evaluation_table(rows, metric) + "\n")
@@ -226,6 +228,11 @@ def _print_comparison(folder: Path, measure: Measure, results: Sequence[dict[str
     click.echo(f"\nsamples and generator in {generator}; go on with")
     click.echo("  " + commands.command("generate", generator, "--out", generator / "images"))
     click.echo("  " + commands.command("evaluate", generator))
+    click.echo("  " + commands.command("report", folder))
+    if {row["source"] for row in stored} > {"retrain"}:
+        click.echo(f"\nverdict (again: {commands.command('compare', folder)})")
+        for name in baselines(load_study(folder)):
+            click.echo(f"  {verdict(load_study(folder), name)}")
 
 
 def _recipe_of(row: dict[str, Any]) -> str:

@@ -403,6 +403,7 @@ def _print_summary(folder: Path, gpus: int) -> bool:
     click.echo(f"\ntables in {folder}; go on with")
     trials = json.dumps(str(folder / "trials.parquet"), ensure_ascii=False)
     click.echo("  " + commands.command("retrain", folder, *(["--gpus", str(gpus)] if gpus else [])))
+    click.echo("  " + commands.command("report", folder))
     click.echo("  " + commands.command("show", folder, best.trial_id))
     click.echo("  " + commands.python(f"import pandas as pd; print(pd.read_parquet({trials}))"))
     return True

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from autogan_ray.base.errors import NotFoundError, ResultsError, nearest
 from autogan_ray.cli import commands, options
-from autogan_ray.cli.text import evaluation_table, number, table, trial_table
+from autogan_ray.cli.text import duration, evaluation_table, number, table, trial_table
+
+if TYPE_CHECKING:
+    from autogan_ray.results.study import Study
 
 
 @click.command("list")
@@ -62,6 +67,7 @@ def show(results: Path, trial: str | None, as_json: bool) -> None:
 
 def _show_study(results: Path, as_json: bool) -> None:
     """Prints the trials of a study, running or finished, and the retrained networks."""
+    from autogan_ray.results.analysis.verdict import baselines, verdict
     from autogan_ray.results.store import read_rows
     from autogan_ray.results.study import load_study
     from autogan_ray.results.trial_log import TrialLogs
@@ -81,10 +87,26 @@ def _show_study(results: Path, as_json: bool) -> None:
     logs = TrialLogs(results)
     if len(logs):
         click.echo(trial_table(logs, metric, int(study.studies["grace_evaluations"].iloc[0])))
+        click.echo("\n" + "\n".join(_effort(study)))
     retrained = read_rows(results, "evaluations")
     if retrained:
         click.echo("\nretrained from scratch")
         click.echo(evaluation_table(retrained, metric))
+        for name in baselines(study):
+            with suppress(ResultsError):  # no trial of the study was retrained
+                click.echo(str(verdict(study, name)))
+
+
+def _effort(study: Study) -> Iterator[str]:
+    """Yields what the trials cost, what ASHA saved, and which settings were swept over which values."""
+    saved = study.savings()
+    gpu = f", {saved.gpu_hours:.3g} GPU-hours" if saved.gpu_hours else ""
+    yield f"cost   {duration(3600 * saved.hours)} of trials{gpu}; {saved.run} of {saved.planned} evaluations, " + (
+        f"{saved.share:.0%} spared by ASHA, about {duration(3600 * saved.hours_saved)}"
+    )
+    for key, domain in study.config.get("sweep", {}).items():
+        kind = next((kind for kind in ("choice", "uniform", "loguniform", "randint") if domain.get(kind)), "")
+        yield f"swept  {key}: {kind} " + ", ".join(map(str, domain.get(kind) or ()))
 
 
 def _show_trial(results: Path, trial: str, as_json: bool) -> None:

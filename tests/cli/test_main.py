@@ -448,7 +448,7 @@ def test_the_scripts_are_the_verbs(script: str) -> None:
 
 
 def test_every_verb_stands_in_the_help_and_answers() -> None:
-    verbs = "doctor evaluate generate genotypes list recipes retrain run show spaces".split()
+    verbs = "compare doctor evaluate generate genotypes list recipes report retrain run show simulate spaces".split()
     listed = ask("--help").output.partition("Commands:\n")[2]
     assert [line.split()[0] for line in listed.splitlines()] == verbs
     for verb in verbs:

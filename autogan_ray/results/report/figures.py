@@ -173,9 +173,15 @@ def _place_in_words(study: StudyTables, at: str) -> str:
     return {"first_rung": f"at the first rung (evaluation {grace})", "best": "best", "last": "last"}[at]
 
 
-def plot_importance(study: StudyTables, at: str = "first_rung", axes: Axes | None = None) -> Axes:
-    """Draws how much of the scores' variance each swept setting explains (Optuna's fANOVA)."""
-    found = importance(study, at)
+def plot_importance(
+    study: StudyTables, at: str = "first_rung", axes: Axes | None = None, found: pd.Series | None = None
+) -> Axes:
+    """Draws how much of the scores' variance each swept setting explains (Optuna's fANOVA).
+
+    Args:
+        found: what :func:`~autogan_ray.results.analysis.importance.importance` returned, where it is known.
+    """
+    found = importance(study, at) if found is None else found
     with styled():
         axes = new_axes(axes, height=0.9 + 0.3 * max(len(found), 1))
         axes.barh(list(found.index), found.to_numpy(), color=COLOURS[0], height=0.6)
@@ -256,6 +262,8 @@ def _scaled(values: pd.Series, log: bool) -> tuple[np.ndarray, list[tuple[float,
         heights = {name: (index + 0.5) / len(names) for index, name in enumerate(names)}
         return values.astype(str).map(heights).to_numpy(dtype=float), [(y, name) for name, y in heights.items()]
     numbers = values.to_numpy(dtype=float)
+    if np.isnan(numbers).all():
+        return numbers, []
     shown = np.log(numbers) if log else numbers
     low, high = np.nanmin(shown), np.nanmax(shown)
     width = high - low or 1.0
@@ -264,14 +272,18 @@ def _scaled(values: pd.Series, log: bool) -> tuple[np.ndarray, list[tuple[float,
     return places, [(place, f"{np.exp(value) if log else value:.3g}") for place, value in ends]
 
 
-def plot_operations(study: StudyTables, space: str, network: str, axes: Axes | None = None) -> Axes:
+def plot_operations(
+    study: StudyTables, space: str, network: str, axes: Axes | None = None, table: pd.DataFrame | None = None
+) -> Axes:
     """Draws how often each operation was chosen in the better third, in the rest, and by chance, in one network.
 
     Args:
         space: as the table ``trials`` names it.
         network: ``g`` or ``d``.
+        table: what :func:`~autogan_ray.results.analysis.operations.operation_frequency` returned by operation, where it
+            is known.
     """
-    table = operation_frequency(study, by="operation")
+    table = operation_frequency(study, by="operation") if table is None else table
     rows = table[(table["space"] == space) & (table["network"] == network)]
     with styled():
         axes = new_axes(axes, height=0.9 + 0.34 * max(len(rows), 1))

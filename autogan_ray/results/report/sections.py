@@ -303,7 +303,7 @@ def importance_part(source: Source) -> Section | None:
     )
     if len(found):
         words = f"Share of the variance that each setting explains, {len(source.study.trials)} trials"
-        axes = figures.plot_importance(source.study)
+        axes = figures.plot_importance(source.study, found=found)
         section.body.append(figure(axes, _anchor(source, "importance"), words))
         section.numbers["importance"] = {str(key): float(value) for key, value in found.items()}
     else:
@@ -337,7 +337,7 @@ def operations_part(source: Source) -> Section | None:
     for (space, network), rows in counted.groupby(["space", "network"]):
         if not (rows["n_better"].max() and rows["n_rest"].max()):
             continue  # nothing to compare: all of the space's trials are among the better third, or none
-        axes = figures.plot_operations(source.study, space, network)
+        axes = figures.plot_operations(source.study, space, network, table=counted)
         words = f"{space}, {'generator' if network == 'g' else 'discriminator'}: share of the decisions that offer it"
         section.body.append(figure(axes, _anchor(source, f"operations-{space}-{network}"), words))
     if len(counted):
