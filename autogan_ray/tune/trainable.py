@@ -26,6 +26,8 @@ from autogan_ray.search.loop import SearchLoop
 from autogan_ray.spaces.space import SearchSpace
 from autogan_ray.training.checkpoint import load_state, save_state
 from autogan_ray.tune.fresh_process import reset_process
+from autogan_ray.tune.trial_text import dated, evaluation_text
+from autogan_ray.tune.trial_voice import TrialVoice, print_line
 
 
 @dataclass(frozen=True)
@@ -46,9 +48,16 @@ def run_trial(config: dict[str, Any], inputs: TrialInputs) -> None:
     Args:
         config: what ``OptunaSearch.suggest`` proposed.
     """
+    voice = TrialVoice(f"{inputs.study['name']} {config['trial_id']}")
+    with voice.heard():
+        _run(config, inputs, voice)
+
+
+def _run(config: dict[str, Any], inputs: TrialInputs, voice: TrialVoice) -> None:
     study = StudyConfig.parse(inputs.study, "study", ConfigError)
     trial = TrialConfig.parse(json.loads(config["trial"]), "trial", ConfigError)
     device, label = assigned_device()
+    voice.say(f"runs on node {ray.util.get_node_ip_address()}, process {os.getpid()}, {label}")
     reset_process(trial.seed, device, study.tune.trial_threads)
     protocol = Protocol.of(study, study.metrics.n_fake_search)
     measure = inputs.measure
@@ -64,7 +73,9 @@ def run_trial(config: dict[str, Any], inputs: TrialInputs) -> None:
         device=device,
     )
     saved = _saved_state(tune.get_checkpoint(), config["checkpoints"])
-    _Reporter(loop, label, config["attempt"], saved).run()
+    if saved is not None:
+        voice.say(f"goes on from the checkpoint of evaluation {len(json.loads(saved['records']))}")
+    _Reporter(loop, label, config["attempt"], saved, voice).run()
 
 
 def assigned_device() -> tuple[torch.device, str]:
@@ -107,8 +118,15 @@ class _Reporter:
     SHORTEST_S = 5.0
     """If a trial dies, it is cheaper to repeat this many seconds of work than to save after each evaluation."""
 
-    def __init__(self, loop: SearchLoop, device: str, attempt: int = 0, saved: dict[str, Any] | None = None) -> None:
-        self._loop, self._device = loop, device
+    def __init__(
+        self,
+        loop: SearchLoop,
+        device: str,
+        attempt: int = 0,
+        saved: dict[str, Any] | None = None,
+        voice: TrialVoice | None = None,
+    ) -> None:
+        self._loop, self._device, self._voice = loop, device, voice or TrialVoice()
         self._saved_at = -math.inf
         self._records: list[dict[str, Any]] = []
         self._spent_s, self._attempt, self._send_all = 0.0, attempt, False
@@ -155,11 +173,14 @@ class _Reporter:
     def _send(self, record: dict[str, Any], checkpoint: Any) -> None:
         records = self._records if self._send_all else [record]
         self._send_all = False
+        # The driver logs records by itself: this line is for those who look at the process.
+        print_line(dated(record["timestamp"], evaluation_text(record)))
         metrics = {
             "fid": record["fid"],
             "evaluation": record["evaluation"],
             "diverged": record["diverged"],
             "kimg": record["kimg"],
             "records": json.dumps(records),
+            "lines": json.dumps(self._voice.take()),
         }
         tune.report(metrics, checkpoint=checkpoint)

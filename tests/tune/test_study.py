@@ -104,6 +104,10 @@ def test_a_study_that_is_interrupted_keeps_its_tables_and_resumes_to_the_same_hi
     assert pd.read_parquet(folder / "studies.parquet")["status"].iloc[0] == "interrupted"
     run(*study, "2", "--resume", cwd=tmp_path)
     assert "complete already" in run(*study, "2", "--resume", cwd=tmp_path).stdout
+    told = (folder / "trials" / "t0000.log").read_text()
+    # The interrupt may have come before the checkpoint of the first report.
+    assert "goes on from the checkpoint of evaluation 1" in told or "(attempt 2)" in told
+    assert "Z interrupted after 1 evaluation, " in told and "Z goes on, start 2, after 1 evaluation\n" in told
     rungs, before = folder / "rungs.json", (folder / "study.json").read_bytes()
     whole = rungs.read_bytes()
     rungs.write_bytes(whole[:9])
@@ -128,6 +132,7 @@ def test_a_failed_trial_is_printed_with_its_reason_and_run_again_by_resume(tmp_p
     assert re.search(r"failed: t0000: [\w.]*ActorDiedError: .*\n.* try again with\n  .* --resume\n", found.stdout)
     folder = tmp_path / "results" / "smoke"
     trials, studies = (pd.read_parquet(folder / f"{name}.parquet") for name in ("trials", "studies"))
+    assert "Z failed\n" in (log := (folder / "trials" / "t0000.log").read_text()) and "ActorDiedError" in log
     assert trials["status"].tolist() == ["error"] and studies["status"].tolist() == ["complete"]
     again = run(*once, "--resume", cwd=tmp_path).stdout
     assert "lost, which are run again: t0000\n" in again and "failed: " not in again
