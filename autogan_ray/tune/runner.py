@@ -121,8 +121,13 @@ def _fit(plan: Plan, measure: Measure, storage: str, listener: Listener | None, 
 
     from autogan_ray.training.streams import stream_seed
     from autogan_ray.tune.asha import ResumableASHA
-    from autogan_ray.tune.optuna_search import OptunaSearch, trial_folder_name
-    from autogan_ray.tune.ray_internals import patched_control_loop, trials_in_cluster_processes
+    from autogan_ray.tune.optuna_search import OptunaSearch, trial_folder_name, trial_name
+    from autogan_ray.tune.ray_internals import (
+        named_tasks,
+        named_trainable,
+        patched_control_loop,
+        trials_in_cluster_processes,
+    )
     from autogan_ray.tune.resume import unfinished_trials
     from autogan_ray.tune.trainable import TrialInputs, run_trial
 
@@ -137,21 +142,23 @@ def _fit(plan: Plan, measure: Measure, storage: str, listener: Listener | None, 
         return  # the driver died after the last trial had ended
     spaces = {name: space.to_dict() for name, space in plan.spaces.items()}
     inputs = TrialInputs(study.to_dict(), spaces, measure)
-    trainable: Any = tune.with_resources(
+    # A new process costs 4 s of imports. On GPUs, where trials last long, each trial gets a new CUDA context.
+    reused = plan.gpus == 0
+    function: Any = tune.with_resources(
         tune.with_parameters(run_trial, inputs=inputs),
         {"cpu": study.tune.cpus_per_trial, "gpu": study.tune.gpus_per_trial},
     )
     np.random.seed(stream_seed(study.seed, "asha") % 2**32)  # Ray draws a trial's bracket from the global stream
     tuner = tune.Tuner(
-        trainable,
+        named_trainable(function, study.name, reused),
         tune_config=tune.TuneConfig(
             num_samples=to_do,
             search_alg=OptunaSearch(study, folder / JOURNAL, waiting, first),
             scheduler=ResumableASHA(study, folder / RUNGS) if study.tune.scheduler == "asha" else None,
             max_concurrent_trials=plan.slots,
             trial_dirname_creator=trial_folder_name,
-            # A new process costs 4 s of imports. On GPUs, where trials last long, each trial gets a new CUDA context.
-            reuse_actors=plan.gpus == 0,
+            trial_name_creator=partial(trial_name, study.name),
+            reuse_actors=reused,
         ),
         run_config=tune.RunConfig(
             name=EXPERIMENT,
@@ -163,7 +170,7 @@ def _fit(plan: Plan, measure: Measure, storage: str, listener: Listener | None, 
         ),
     )
     logging.getLogger("ray.tune").setLevel(logging.CRITICAL)
-    with patched_control_loop(), nullcontext() if joined else trials_in_cluster_processes():
+    with named_tasks(study.name), patched_control_loop(), nullcontext() if joined else trials_in_cluster_processes():
         tuner.fit()
 
 

@@ -241,7 +241,7 @@ def kill_trial_of(driver: int) -> None:
 
     for child in psutil.Process(driver).children(recursive=True):
         with contextlib.suppress(psutil.Error):
-            if "ImplicitFunc" in " ".join(child.cmdline()):
+            if "smoke trial" in " ".join(child.cmdline()):
                 child.kill()
 
 
