@@ -76,6 +76,7 @@ _TWICE = "a trial may be given up when its process dies between two trials"
 _RUNGS = "the rungs of ASHA are not kept: a resumed study may stop other trials"
 _HANGS = "a signal to all processes of a study that starts may end it only after a minute"
 _PROCESSES = "the first trials start a second later"
+_AGENT = "where two clusters run on a machine, the dashboard of the second shows no logs"
 _NAMES = "Ray's dashboard shows trials without the names of their study and of their own"
 
 NEXT = Internal(
@@ -100,6 +101,8 @@ NODE = Internal("ray._private.worker", "_global_node", "the end of a study takes
 MONITOR = Internal(
     "ray._private.node:Node", "kill_monitor", "the end of a study takes a second longer", ("self", "check_alive")
 )
+AGENT_PORT = Internal("ray._private.parameter:RayParams", "dashboard_agent_listen_port", _AGENT)
+PORTS = Internal("ray._private.parameter:RayParams", "update_pre_selected_port", _AGENT, ("self",))
 WRAP = Internal("ray.tune.trainable.function_trainable", "wrap_function", _NAMES, ("train_func", "name"))
 TASK = Internal(
     _CONTROLLER,
@@ -119,7 +122,7 @@ RUNGS = Internal(f"{_ASHA}:_Bracket", "_rungs", _RUNGS)
 
 INTERNALS = (
     *(NEXT, FAILURE, RESETTING, SNAPSHOT, DEFAULT_VARIABLES, OTHER_VARIABLES),
-    *(PORT, CONNECT, NODE, MONITOR, WRAP, TASK, ACTORS_OF_TRIALS, ACTORS),
+    *(PORT, CONNECT, NODE, MONITOR, AGENT_PORT, PORTS, WRAP, TASK, ACTORS_OF_TRIALS, ACTORS),
     *(BRACKETS, BRACKET_OF_TRIAL, RUNGS),
 )
 
@@ -299,6 +302,24 @@ def interruptible_start() -> Iterator[None]:
         return connect
 
     with _replaced(short_waits, PORT), _replaced(not_in_vain, CONNECT):
+        yield
+
+
+@contextmanager
+def any_agent_port() -> Iterator[None]:
+    """Lets a cluster that is started in the block take any free port for the process that serves logs to the dashboard.
+
+    Ray would take the same port for all clusters of a machine, and the second would go without that process.
+    """
+
+    def free(ray_update: Any) -> Any:
+        def update(self: Any) -> None:
+            self.dashboard_agent_listen_port = 0
+            ray_update(self)
+
+        return update
+
+    with _replaced(free, PORTS, AGENT_PORT):
         yield
 
 

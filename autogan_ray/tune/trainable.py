@@ -26,6 +26,7 @@ from autogan_ray.search.loop import SearchLoop
 from autogan_ray.spaces.space import SearchSpace
 from autogan_ray.training.checkpoint import load_state, save_state
 from autogan_ray.tune.fresh_process import reset_process
+from autogan_ray.tune.gauges import set_gauges
 from autogan_ray.tune.trial_text import dated, evaluation_text
 from autogan_ray.tune.trial_voice import TrialVoice, print_line
 
@@ -48,7 +49,7 @@ def run_trial(config: dict[str, Any], inputs: TrialInputs) -> None:
     Args:
         config: what ``OptunaSearch.suggest`` proposed.
     """
-    voice = TrialVoice(f"{inputs.study['name']} {config['trial_id']}")
+    voice = TrialVoice(inputs.study["name"], config["trial_id"])
     with voice.heard():
         _run(config, inputs, voice)
 
@@ -173,8 +174,9 @@ class _Reporter:
     def _send(self, record: dict[str, Any], checkpoint: Any) -> None:
         records = self._records if self._send_all else [record]
         self._send_all = False
-        # The driver logs records by itself: this line is for those who look at the process.
+        # The driver logs records by itself: the line is for those who look at the process.
         print_line(dated(record["timestamp"], evaluation_text(record)))
+        set_gauges(self._voice.study, self._voice.trial_id, record)
         metrics = {
             "fid": record["fid"],
             "evaluation": record["evaluation"],

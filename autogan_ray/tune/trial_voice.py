@@ -29,7 +29,8 @@ class TrialVoice:
     """The lines of a trial: each is printed at once and kept until a report takes it along.
 
     Args:
-        label: names the trial in the marks of its begin and end, such as ``digits t0003``.
+        study: its name.
+        trial_id: of the trial, such as ``t0003``.
     """
 
     MOST = 100
@@ -37,8 +38,8 @@ class TrialVoice:
     LONGEST = 2000
     """So many characters of a line are kept."""
 
-    def __init__(self, label: str = "trial") -> None:
-        self._label = label
+    def __init__(self, study: str = "study", trial_id: str = "t0000") -> None:
+        self.study, self.trial_id = study, trial_id
         self._kept: list[Line] = []
         self._left_out = 0
         self._lock = threading.Lock()  # a library may warn in a thread of its own
@@ -63,7 +64,8 @@ class TrialVoice:
     @contextmanager
     def heard(self) -> Iterator[None]:
         """Prints marks around the block, says the warnings in it, and hands unsent lines to an error that ends it."""
-        mark(f"{self._label} begins")
+        label = f"{self.study} {self.trial_id}"
+        mark(f"{label} begins")
         end = "ends"
         try:
             with _warnings_to(self):
@@ -78,7 +80,7 @@ class TrialVoice:
                 setattr(error, UNSENT, self.take())
             raise
         finally:
-            mark(f"{self._label} {end}")
+            mark(f"{label} {end}")
 
 
 def print_line(text: str) -> None:

@@ -16,6 +16,7 @@ import pytest
 import ray
 from click.testing import CliRunner
 from ray import cloudpickle
+from ray._private.parameter import RayParams
 from ray.air.execution._internal.actor_manager import RayActorManager
 from ray.exceptions import RayActorError
 from ray.tune.execution.experiment_state import _ExperimentCheckpointManager
@@ -41,6 +42,7 @@ from autogan_ray.tune.ray_internals import (
     WAIT_S,
     WRAP,
     Internal,
+    any_agent_port,
     changed_internals,
     imports_frozen,
     interruptible_start,
@@ -149,6 +151,15 @@ def test_rays_start_waits_as_long_as_before_and_ends_at_a_signal(monkeypatch: py
     assert asked == [] and PORT.place.wait_for_persisted_port is never
 
 
+def test_two_clusters_on_a_machine_do_not_want_the_same_port() -> None:
+    with any_agent_port():
+        within = RayParams()
+        within.update_pre_selected_port()
+    after = RayParams()
+    after.update_pre_selected_port()
+    assert within.dashboard_agent_listen_port == 0 != after.dashboard_agent_listen_port
+
+
 def one_trial(config: dict[str, Any]) -> None: ...
 
 
@@ -212,7 +223,7 @@ def test_a_ray_without_a_private_part_runs_unpatched_and_what_is_lost_is_said(
     assert line.startswith(f"Ray {ray.__version__}: ray.") and line.endswith(
         f"{internal.name} is gone; {internal.lost}"
     )
-    with named_tasks("digits"), patched_control_loop(), trials_in_cluster_processes():
+    with any_agent_port(), named_tasks("digits"), patched_control_loop(), trials_in_cluster_processes():
         pass
     kill_monitor()
     named = named_trainable(one_trial, "digits", reused=False)
@@ -232,7 +243,7 @@ def test_a_method_with_other_parameters_is_left_alone(internal: Internal, monkey
     monkeypatch.setattr(place, internal.name, other)
     (line,) = changed_internals()
     assert f"takes (self, moment), not ({', '.join(internal.parameters or ())}); {internal.lost}" in line
-    with named_tasks("digits"), patched_control_loop():
+    with any_agent_port(), named_tasks("digits"), patched_control_loop():
         assert getattr(place, internal.name) is other
     kill_monitor()
 

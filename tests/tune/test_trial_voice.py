@@ -46,7 +46,7 @@ def test_a_trial_is_marked_at_its_begin_and_at_its_end(
     error: BaseException | None, end: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     try:
-        with TrialVoice("digits t0003").heard():
+        with TrialVoice("digits", "t0003").heard():
             if error:
                 raise error
     except BaseException as raised:
