@@ -198,7 +198,7 @@ def _earlier_run(plan: Plan, resume: bool, may_begin: bool, address: str | None)
 
     metrics = plan.study.metrics
     no_weights = extractor_named(metrics.extractor).unobtainable(metrics) is not None
-    fatal = {"GPUs": address is None, "extractor weights": no_weights}
+    fatal = {"GPUs": address is None, "extractor weights": no_weights, "tracking": True}
     for line in plan.missing:
         if fatal.get(line.partition(":")[0]):
             raise ConfigError(line)

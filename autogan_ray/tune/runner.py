@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
@@ -129,13 +130,15 @@ def _fit(plan: Plan, measure: Measure, storage: str, listener: Listener | None, 
         trials_in_cluster_processes,
     )
     from autogan_ray.tune.resume import unfinished_trials
+    from autogan_ray.tune.tracking import Tracking
     from autogan_ray.tune.trainable import TrialInputs, run_trial
 
     study, folder = plan.study, plan.folder.resolve()
     experiment = f"{storage}/{EXPERIMENT}"
     if fresh and tune.Tuner.can_restore(experiment):
         raise ResultsError(f"{experiment} holds an earlier run that {plan.folder} knows nothing of; remove either")
-    recorder = _up_to_date_recorder(plan, storage, listener)
+    tracking = Tracking(study.name, folder, study.tracking)
+    recorder = _up_to_date_recorder(plan, storage, partial(_tell_all, [listener, tracking]))
     waiting, first = unfinished_trials(recorder.logs, folder, experiment)
     to_do = len(waiting) + study.tune.num_trials - first
     if to_do == 0:
@@ -171,7 +174,17 @@ def _fit(plan: Plan, measure: Measure, storage: str, listener: Listener | None, 
     )
     logging.getLogger("ray.tune").setLevel(logging.CRITICAL)
     with named_tasks(study.name), patched_control_loop(), nullcontext() if joined else trials_in_cluster_processes():
-        tuner.fit()
+        try:
+            tuner.fit()
+        finally:
+            tracking.close()
+
+
+def _tell_all(listeners: Sequence[Listener | None], event: dict[str, Any]) -> None:
+    """A listener that passes an event on."""
+    for listener in listeners:
+        if listener is not None:
+            listener(event)
 
 
 def _up_to_date_recorder(plan: Plan, storage: str, listener: Listener | None = None) -> Recorder:
