@@ -1,6 +1,6 @@
 """What a trial says in its own process: printed there, and collected for the driver, which logs it.
 
-The standard output of a process is what Ray's dashboard shows as the log of its actor. On CPUs a process serves several
+The outputs of a process are what Ray's dashboard shows as the logs of its actor. On CPUs a process serves several
 trials, one after the other, so each trial marks where it begins and ends.
 """
 
@@ -84,10 +84,14 @@ class TrialVoice:
 
 
 def print_line(text: str) -> None:
-    """Prints a line at once; the process may have lost its output, which ends no trial."""
-    with suppress(OSError, ValueError):
-        sys.stdout.write(text + "\n")
-        sys.stdout.flush()
+    """Prints a line at once; the process may have lost its output, which ends no trial.
+
+    The line goes to the error output as well, as that is what the page of an actor in Ray's dashboard opens with.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError, ValueError):
+            stream.write(text + "\n")
+            stream.flush()
 
 
 def mark(text: str) -> None:

@@ -65,6 +65,9 @@ def test_a_study_leaves_tables_that_agree(smoke: Path) -> None:
     assert trials["fid_first_rung"].tolist() == first.tolist()
     own = study.studies.iloc[0]
     assert (own["channels"], own["n_classes"], own["n_images"], own["data_source"]) == (1, 10, 600, "digits")
+    for name in trials["trial_id"]:
+        assert (smoke / "trials" / f"{name}.log").read_text().count(" evaluation ") >= 1
+        assert list((smoke / "tensorboard" / name).glob("events.out.tfevents.*"))
     assert own["data_read"].startswith("digits: 600 images of 8x8 px, grey, 10 classes (0 ")
     assert own["data_read"].endswith("; 600 taken of 1,797") and own["data_read"] in ask("show", str(smoke)).output
     assert trials["lr_g"].nunique() == 3 and trials["device"].eq("cpu").all()
@@ -98,6 +101,7 @@ def test_a_study_that_is_interrupted_keeps_its_tables_and_resumes_to_the_same_hi
     found = interrupted_at_the_first_report(tmp_path, *study, "2")
     assert found.returncode == 130 and "--resume" in found.stdout, found.stdout + found.stderr
     assert "the trial's process was there already" in found.stdout
+    assert "it is named ray::smoke trial.train" in found.stdout
     folder = tmp_path / "results" / "smoke"
     trials = pd.read_parquet(folder / "trials.parquet")
     assert trials["trial_id"].tolist() == ["t0000"] and trials["status"].tolist() == ["interrupted"]
@@ -157,6 +161,7 @@ class Interrupted(Recorder):
         there.update(process.pid for process in psutil.Process().children(recursive=True))
     def on_trial_result(self, *given, result, **more):
         super().on_trial_result(*given, result=result, **more)
+        print("it is named", " ".join(psutil.Process(result["pid"]).cmdline()))
         print("the trial's process", "was there already" if result["pid"] in there else "was started for it")
         {interrupt}
     def on_trial_complete(self, *given, **more):

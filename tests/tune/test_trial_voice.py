@@ -19,7 +19,8 @@ def said(voice: TrialVoice) -> list[str]:
 def test_a_line_is_printed_at_once_and_taken_once(capsys: pytest.CaptureFixture[str]) -> None:
     voice = TrialVoice()
     voice.say("one")
-    assert capsys.readouterr().out.endswith("Z one\n")
+    printed = capsys.readouterr()
+    assert printed.out.endswith("Z one\n") and printed.err == printed.out
     assert said(voice) == ["one"] and said(voice) == []
 
 
