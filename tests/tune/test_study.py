@@ -101,7 +101,7 @@ def test_a_study_that_is_interrupted_keeps_its_tables_and_resumes_to_the_same_hi
     found = interrupted_at_the_first_report(tmp_path, *study, "2")
     assert found.returncode == 130 and "--resume" in found.stdout, found.stdout + found.stderr
     assert "the trial's process was there already" in found.stdout
-    assert "it is named ray::smoke trial.train" in found.stdout
+    assert "it is named ray::smoke trial" in found.stdout
     folder = tmp_path / "results" / "smoke"
     trials = pd.read_parquet(folder / "trials.parquet")
     assert trials["trial_id"].tolist() == ["t0000"] and trials["status"].tolist() == ["interrupted"]
