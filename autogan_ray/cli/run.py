@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,11 +12,12 @@ import click
 from autogan_ray.base.errors import ConfigError, ResultsError
 from autogan_ray.base.signals import INTERRUPTED
 from autogan_ray.cli import commands, options
-from autogan_ray.cli.text import clock, number, relaxation_label, trial_table
+from autogan_ray.cli.progress import Progress
+from autogan_ray.cli.text import trial_table
 
 if TYPE_CHECKING:
     from autogan_ray.config.study import StudyConfig
-    from autogan_ray.results.trial_log import TrialLog, TrialLogs
+    from autogan_ray.results.trial_log import TrialLogs
     from autogan_ray.study.plan import Plan
     from autogan_ray.training.images.sources import Glance
 
@@ -198,7 +198,7 @@ def _earlier_run(plan: Plan, resume: bool, may_begin: bool, address: str | None)
 
     metrics = plan.study.metrics
     no_weights = extractor_named(metrics.extractor).unobtainable(metrics) is not None
-    fatal = {"GPUs": address is None, "extractor weights": no_weights}
+    fatal = {"GPUs": address is None, "extractor weights": no_weights, "tracking": True}
     for line in plan.missing:
         if fatal.get(line.partition(":")[0]):
             raise ConfigError(line)
@@ -270,7 +270,7 @@ def _run(
             click.echo("cost       " + cost_text(plan, expected_times(plan, images)))
         click.echo("")
         run_options = Options(address, storage, budget[0] if budget else None, commands.typed())
-        outcome = run_study(plan, measure, run_options, _Progress(plan), about)
+        outcome = run_study(plan, measure, run_options, Progress(plan), about)
     click.echo("")
     scored = _print_summary(plan.folder, plan.gpus)
     if outcome.interrupted:
@@ -303,48 +303,6 @@ def _header(plan: Plan, data: str, dashboard: str | None) -> str:
     if dashboard:
         lines.append(f"dashboard  http://{dashboard}   (its token: {commands.installed('ray')} get-auth-token)")
     return "\n".join(lines)
-
-
-class _Progress:
-    """Prints a line for each event of the recorder; picklable, as Ray copies its callbacks."""
-
-    def __init__(self, plan: Plan) -> None:
-        from autogan_ray.metrics.extractors.registry import metric_label
-
-        self._planned, self._slots = plan.study.tune.num_trials, plan.slots
-        self._metric = metric_label(plan.study.metrics.extractor)
-        self._start = time.time()
-
-    def __call__(self, event: dict[str, Any]) -> None:
-        click.echo(self._line(event))
-
-    def _line(self, event: dict[str, Any]) -> str:
-        from autogan_ray.results.rows import best_trial
-        from autogan_ray.results.trial_log import ENDED
-
-        log: TrialLog = event["trial"]
-        logs = list(event["logs"])
-        best = best_trial(logs)
-        so_far = f"best {best.best['fid']:.4g} ({best.trial_id})" if best and best.best else "no score yet"
-        lead = f"[{clock(time.time() - self._start)}] {log.trial_id}"
-        if event["kind"] == "end":
-            ended = [other for other in logs if other.state in ENDED]
-            done = f"{len(ended)}/{self._planned} trials done"
-            return f"{lead} {event['status']:<10} {done}, {so_far}{self._time_left(ended)}"
-        record, config = event["record"], log.about["config"]
-        return (
-            f"{lead} evaluation {record['evaluation']}: {self._metric} {record['fid']:.4g} "
-            f"(supernet {number(record['fid_supernet'])})  {config['space']} {relaxation_label(config)} "
-            f"entropy {number(record['entropy_g'], '.2f')}/{number(record['entropy_d'], '.2f')}  {so_far}"
-        )
-
-    def _time_left(self, ended: Sequence[TrialLog]) -> str:
-        """An estimate: the trials to come take as long as those that ended."""
-        wall_s = [log.records[-1]["wall_s"] for log in ended if log.records]
-        left = self._planned - len(ended)
-        if not wall_s or left <= 0:
-            return ""
-        return f", about {clock(left * sum(wall_s) / len(wall_s) / self._slots)} left"
 
 
 def _print_plan(plan: Plan, data: Glance | None, resume: bool, may_begin: bool, as_json: bool) -> int:

@@ -28,6 +28,7 @@ from autogan_ray.config.sections import (
     TuneConfig,
 )
 from autogan_ray.config.sweep import Domain, corners, in_order, undecided
+from autogan_ray.config.tracking import Tracking
 from autogan_ray.config.training import check_compiled
 
 
@@ -47,6 +48,9 @@ class StudyConfig(TrialSections):
     schema_: Literal[1] = Field(alias="schema")
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=100)]
     description: str = ""
+    tracking: Tracking = ("tensorboard",)
+    """Which programs draw the trials' curves: ``tensorboard``, ``mlflow``, ``wandb``; ``none`` for none. It changes no
+    result."""
     data: DataConfig = DataConfig()
     metrics: MetricsConfig = MetricsConfig()
     tune: TuneConfig = TuneConfig()

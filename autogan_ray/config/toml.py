@@ -9,7 +9,7 @@ from typing import Any
 
 from autogan_ray.config.study import StudyConfig
 
-_FIRST = ("schema", "name", "description", "space", "seed")
+_FIRST = ("schema", "name", "description", "space", "seed", "tracking")
 
 
 def to_toml(study: StudyConfig) -> str:

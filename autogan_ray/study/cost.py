@@ -83,6 +83,17 @@ def expected_share(tune: TuneConfig) -> float:
     return made / (tune.num_trials * tune.max_evaluations)
 
 
+def expected_evaluations(tune: TuneConfig, done: int) -> float:
+    """Returns how many more evaluations are expected of a trial that goes on after so many."""
+    expected, before, there = 0.0, 0, None
+    for evaluation, going in stages(tune):
+        if evaluation > done:
+            there = there or going  # as many trials come to where this one is
+            expected += (evaluation - max(before, done)) * going / there
+        before = evaluation
+    return expected
+
+
 def expected_times(plan: Plan, data: Glance | ImageData) -> Times | str:
     """Returns how long a study is expected to take; or why that cannot be said on this machine.
 

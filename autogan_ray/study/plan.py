@@ -12,6 +12,7 @@ from autogan_ray.config.remedies import SPACE_READS, check_space
 from autogan_ray.config.rules import Rule
 from autogan_ray.config.sections import TrialSections
 from autogan_ray.config.study import StudyConfig, check_proposals
+from autogan_ray.config.tracking import missing_tracker
 from autogan_ray.metrics.extractors.registry import extractor_named
 from autogan_ray.search.methods.reinforce_parts.levels import plan_levels
 from autogan_ray.spaces.load import load_space
@@ -82,6 +83,7 @@ def make_plan(study: StudyConfig, folder: Path, gpus: int, cpus: int | None = No
         sources.missing(study.data),
         extractor_named(study.metrics.extractor).missing(study.metrics),
         gpu_shortage(gpus),
+        missing_tracker(study.tracking),
     ]
     slots = slots_of(study, gpus, cpus or usable_cpus())
     return Plan(study, spaces, folder, gpus, slots, tuple(line for line in lacking if line))

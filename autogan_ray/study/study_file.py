@@ -28,6 +28,9 @@ STUDY_FILE = "study.json"
 # Settings that say where and how fast a study runs, not what comes out; a resumed study may change them.
 _RESOURCES = ("cpus_per_trial", "gpus_per_trial", "threads", "max_concurrent", "max_failures", "checkpoints")
 
+# Names, and who draws the curves.
+_NOT_RESULTS = ("name", "description", "tracking", "results")
+
 # Where the images lie, which may change: a study is held to their digest (check_same_data).
 _PLACES = ("source", "root")
 
@@ -94,7 +97,7 @@ def about_data(study: StudyConfig, data: ImageData) -> dict[str, Any]:
 
 def _deciding(config: Mapping[str, Any]) -> dict[str, Any]:
     """A study's configuration without the settings, and names, that do not decide its results."""
-    kept = {key: value for key, value in config.items() if key not in ("name", "description", "results")}
+    kept = {key: value for key, value in config.items() if key not in _NOT_RESULTS}
     kept["tune"] = {key: value for key, value in config["tune"].items() if key not in _RESOURCES}
     kept["data"] = {key: value for key, value in config["data"].items() if key not in _PLACES}
     return kept

@@ -103,9 +103,9 @@ def _init(**settings: Any) -> Any:
     """
     import ray
 
-    from autogan_ray.tune.ray_internals import interruptible_start
+    from autogan_ray.tune.ray_internals import any_agent_port, interruptible_start
 
-    with interrupts_deferred(), interruptible_start():
+    with interrupts_deferred(), interruptible_start(), any_agent_port():
         return ray.init(**settings, log_to_driver=False, logging_level=logging.ERROR)
 
 

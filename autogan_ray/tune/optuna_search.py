@@ -193,6 +193,11 @@ def trial_folder_name(trial: Trial) -> str:
     return f"{trial.config['trial_id']}-{trial.trial_id}"
 
 
+def trial_name(study: str, trial: Trial) -> str:
+    """The name of a trial outside its study, such as ``digits-t0003``."""
+    return f"{study}-{trial.config['trial_id']}"
+
+
 def _sampler(study: StudyConfig, seed: int) -> optuna.samplers.BaseSampler:
     if study.tune.searcher == "random":
         return optuna.samplers.RandomSampler(seed=seed)

@@ -1,4 +1,4 @@
-"""Changes to Ray Tune's control loop and to its processes for which Ray has no setting, made while a study runs.
+"""Changes to Ray Tune's control loop, processes and names for which Ray has no setting, made while a study runs.
 
 They reach into private parts of Ray, which another version may not have. Each part is looked for before it is used;
 where it is not as it was, the study runs without the change, and :func:`changed_internals` says what is lost.
@@ -76,6 +76,8 @@ _TWICE = "a trial may be given up when its process dies between two trials"
 _RUNGS = "the rungs of ASHA are not kept: a resumed study may stop other trials"
 _HANGS = "a signal to all processes of a study that starts may end it only after a minute"
 _PROCESSES = "the first trials start a second later"
+_AGENT = "where two clusters run on a machine, the dashboard of the second shows no logs"
+_NAMES = "Ray's dashboard shows trials without the names of their study and of their own"
 
 NEXT = Internal(
     "ray.air.execution._internal.actor_manager:RayActorManager",
@@ -99,6 +101,19 @@ NODE = Internal("ray._private.worker", "_global_node", "the end of a study takes
 MONITOR = Internal(
     "ray._private.node:Node", "kill_monitor", "the end of a study takes a second longer", ("self", "check_alive")
 )
+AGENT_PORT = Internal("ray._private.parameter:RayParams", "dashboard_agent_listen_port", _AGENT)
+PORTS = Internal("ray._private.parameter:RayParams", "update_pre_selected_port", _AGENT, ("self",))
+WRAP = Internal("ray.tune.trainable.function_trainable", "wrap_function", _NAMES, ("train_func", "name"))
+TASK = Internal(
+    _CONTROLLER,
+    "_schedule_trial_task",
+    _NAMES,
+    ("self", "trial", "method_name", "args", "kwargs", "on_result", "on_error", "_return_future"),
+)
+ACTORS_OF_TRIALS = Internal(_CONTROLLER, "_trial_to_actor", _NAMES)
+ACTORS = Internal(
+    "ray.air.execution._internal.actor_manager:RayActorManager", "_live_actors_to_ray_actors_resources", _NAMES
+)
 BRACKETS = Internal(f"{_ASHA}:AsyncHyperBandScheduler", "_brackets", _RUNGS)
 BRACKET_OF_TRIAL = Internal(
     f"{_ASHA}:AsyncHyperBandScheduler", "_trial_info", "a trial that ended may enter a rung of ASHA twice"
@@ -108,7 +123,8 @@ CUTOFF = Internal(f"{_ASHA}:_Bracket", "cutoff", "simulate takes twenty times as
 
 INTERNALS = (
     *(NEXT, FAILURE, RESETTING, SNAPSHOT, DEFAULT_VARIABLES, OTHER_VARIABLES),
-    *(PORT, CONNECT, NODE, MONITOR, BRACKETS, BRACKET_OF_TRIAL, RUNGS, CUTOFF),
+    *(PORT, CONNECT, NODE, MONITOR, AGENT_PORT, PORTS, WRAP, TASK, ACTORS_OF_TRIALS, ACTORS),
+    *(BRACKETS, BRACKET_OF_TRIAL, RUNGS, CUTOFF),
 )
 
 
@@ -205,6 +221,59 @@ def trials_in_cluster_processes() -> Iterator[None]:
         yield
 
 
+def named_trainable(function: Callable[..., Any], study: str, reused: bool) -> Any:
+    """Returns Tune's class for a function whose actors bear the names of study and trial in Ray's dashboard.
+
+    Ray asks an actor for its name once, when the actor starts: one that serves several trials bears the first's.
+
+    Args:
+        function: a function trainable, with its resources.
+        reused: whether an actor serves several trials.
+    """
+    if not usable(WRAP):
+        return function
+    later = " and later" if reused else ""
+
+    def name(self: Any) -> str:
+        return f"{study} {self.config['trial_id']}{later}"
+
+    base = WRAP.place.wrap_function(function)
+    return type(f"{study} trial", (base,), {"__repr__": name, "__module__": __name__})
+
+
+@contextmanager
+def named_tasks(study: str) -> Iterator[None]:
+    """Has the tasks of trials, in the block, bear the names of study and trial: also where an actor serves several."""
+
+    class Named:
+        """Stands for an actor; the tasks that are given to it have a name."""
+
+        def __init__(self, actor: Any, trial_id: str) -> None:
+            self._actor, self._lead = actor, f"{study} {trial_id}"
+
+        def __getattr__(self, method: str) -> Any:
+            return getattr(self._actor, method).options(name=f"{self._lead} {method}")
+
+    def naming(ray_schedule: Any) -> Any:
+        def schedule(self: Any, trial: Trial, *args: Any, **settings: Any) -> Any:
+            tracked = self._trial_to_actor.get(trial)
+            live = self._actor_manager._live_actors_to_ray_actors_resources
+            before = live.get(tracked)
+            if before is None:  # the actor is not there yet, and will bear this trial's name itself
+                return ray_schedule(self, trial, *args, **settings)
+            stand_in = live[tracked] = (Named(before[0], trial.config["trial_id"]), *before[1:])
+            try:
+                return ray_schedule(self, trial, *args, **settings)
+            finally:
+                if live.get(tracked) is stand_in:
+                    live[tracked] = before
+
+        return schedule
+
+    with _replaced(naming, TASK, ACTORS_OF_TRIALS, ACTORS):
+        yield
+
+
 @contextmanager
 def interruptible_start() -> Iterator[None]:
     """Lets a signal end the start of Ray, in the block, before Ray waits for processes that the signal has ended.
@@ -234,6 +303,24 @@ def interruptible_start() -> Iterator[None]:
         return connect
 
     with _replaced(short_waits, PORT), _replaced(not_in_vain, CONNECT):
+        yield
+
+
+@contextmanager
+def any_agent_port() -> Iterator[None]:
+    """Lets a cluster that is started in the block take any free port for the process that serves logs to the dashboard.
+
+    Ray would take the same port for all clusters of a machine, and the second would go without that process.
+    """
+
+    def free(ray_update: Any) -> Any:
+        def update(self: Any) -> None:
+            self.dashboard_agent_listen_port = 0
+            ray_update(self)
+
+        return update
+
+    with _replaced(free, PORTS, AGENT_PORT):
         yield
 
 

@@ -1,4 +1,4 @@
-"""Records a running study: each report goes to the trial's log and to the console, and at times into new tables."""
+"""Records a running study: each report goes to the trial's logs and to the console, and at times into new tables."""
 
 from __future__ import annotations
 
@@ -20,6 +20,9 @@ from autogan_ray.results.paths import is_uri, path_for_table
 from autogan_ray.results.tables import Tables
 from autogan_ray.results.trial_log import ENDED, TrialLog, TrialLogs
 from autogan_ray.study.study_file import read_about, write_about
+from autogan_ray.tune.text_logs import TextLogs
+from autogan_ray.tune.trial_text import failure_text
+from autogan_ray.tune.trial_voice import unsent_lines
 
 Event = dict[str, Any]
 Listener = Callable[[Event], None]
@@ -54,6 +57,7 @@ class Recorder(Callback):
         self._folder, self._storage, self._grids = folder, storage, grids
         self._planned, self._stopped, self._listener = planned, stopped, listener
         self.logs, self._tables = TrialLogs(folder), Tables(folder)
+        self._text = TextLogs(folder, planned)
         self._next_write = 0.0
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -66,17 +70,19 @@ class Recorder(Callback):
         status: dict[str, Any] = {"status": "running", "started_at": started, "starts": starts}
         if log.state == "error":
             status |= {"error_type": None, "error_message": None}
-        self.logs.add(log.trial_id, "status", **status)
+        self._add(log.trial_id, "status", **status)
         self._write()
 
     def on_trial_result(
         self, iteration: int, trials: list[Trial], trial: Trial, result: dict[str, Any], **info: Any
     ) -> None:
         log = self._log_of(trial)
+        for at, text in json.loads(result.get("lines", "[]")):
+            self._text.write(log.trial_id, at, text)
         for record in json.loads(result["records"]):
             if log.evaluations.get(record["evaluation"]) == record:
                 continue
-            self.logs.add(log.trial_id, "evaluation", record=record)
+            self._add(log.trial_id, "evaluation", record=record)
             self._notify(kind="evaluation", trial=log, record=record)
         for evaluation, png in json.loads(result.get("grids", "{}")).items():
             write_grid(grid_file(self._folder, log.trial_id, int(evaluation)), b64decode(png))
@@ -87,7 +93,7 @@ class Recorder(Callback):
         logged = log.status.get("checkpoint_path")
         # Ray leaves the scheme out of a path in a bucket.
         told = str(new) if new.is_absolute() else f"{self._storage.partition('://')[0]}://{new}"
-        self.logs.add(log.trial_id, "status", checkpoint_path=path_for_table(self._folder, told))
+        self._add(log.trial_id, "status", checkpoint_path=path_for_table(self._folder, told))
         old = self._folder / logged if logged and not is_uri(logged) else None
         if old and new.is_absolute() and old.parent != new.parent and old.parents[1] == new.parents[1]:
             # The trial went on in a later run: Ray gave it a new folder, and does not know the old folder. (In a bucket
@@ -105,7 +111,7 @@ class Recorder(Callback):
         for log in self.logs:
             ended = self._ended_as(log, stopped)
             if ended and log.state not in ENDED - {"interrupted"}:
-                self.logs.add(log.trial_id, "status", status=ended)
+                self._add(log.trial_id, "status", status=ended)
 
     def _ended_as(self, log: TrialLog, stopped: set[str]) -> str | None:
         """The status of a trial that has come to its end; None for a trial that has not."""
@@ -116,7 +122,11 @@ class Recorder(Callback):
             return "complete"
         return "pruned" if log.trial_id in stopped else None
 
+    def on_trial_recover(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
+        self._log_failure(trial, "failed, and is started again from its last checkpoint")
+
     def on_trial_error(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
+        self._log_failure(trial, "failed")
         kind, message = _error_of(trial)
         self._end(self._log_of(trial), "error", error_type=kind[:200], error_message=message[:2000])
 
@@ -128,7 +138,7 @@ class Recorder(Callback):
         """
         for log in self.logs:
             if log.state not in ENDED:
-                self.logs.add(log.trial_id, "status", status="interrupted")
+                self._add(log.trial_id, "status", status="interrupted")
         write_about(self._folder, read_about(self._folder) | study)
         self._write(force=True)
 
@@ -137,11 +147,23 @@ class Recorder(Callback):
         config = trial.config
         log = self.logs.get(config["trial_id"])
         if not log.about:
-            self.logs.add(log.trial_id, "trial", number=config["number"], config=json.loads(config["trial"]))
+            self._add(log.trial_id, "trial", number=config["number"], config=json.loads(config["trial"]))
         return log
 
+    def _add(self, trial_id: str, kind: str, **values: Any) -> None:
+        """Adds a line to a trial's log, and to its text log in words."""
+        log = self.logs.add(trial_id, kind, **values)
+        self._text.tell(log, {"kind": kind, **values}, time.time())
+
+    def _log_failure(self, trial: Trial, what: str) -> None:
+        """Writes the last words of a trial's process, and its traceback, to the trial's text log."""
+        name = self._log_of(trial).trial_id
+        for at, text in unsent_lines(_cause_of(trial)):
+            self._text.write(name, at, text)
+        self._text.write(name, time.time(), f"{what}\n{failure_text(trial.error_file)}")
+
     def _end(self, log: TrialLog, status: str, **more: Any) -> None:
-        self.logs.add(log.trial_id, "status", status=status, **more)
+        self._add(log.trial_id, "status", status=status, **more)
         if self._grids:
             forget_grids(self._folder, self.logs, self._grids, ENDED)
         self._notify(kind="end", trial=log, status=status)
@@ -162,14 +184,20 @@ class Recorder(Callback):
 
 def _error_of(trial: Trial) -> tuple[str, str]:
     """Type, as tracebacks name it, and message of the error that ended a trial; else the text that Ray left."""
-    try:
-        error = cloudpickle.loads(Path(trial.pickled_error_file).read_bytes())
-        cause = getattr(error, "cause", None) or error  # Ray wraps what a trial raised
+    cause = _cause_of(trial)
+    if cause is not None:
         kind, _, message = "".join(traceback.format_exception_only(cause)).partition(": ")
         return kind.strip(), message.strip()
-    except Exception:  # there is no pickled error, or its class is known to the trial's process alone
-        pass
     try:
         return "Unknown", Path(trial.error_file).read_text(encoding="utf-8").strip()
     except (OSError, TypeError):
         return "Unknown", "no traceback was left"
+
+
+def _cause_of(trial: Trial) -> BaseException | None:
+    """What a trial raised; None where there is no pickled error, or its class is known to the trial's process alone."""
+    try:
+        error = cloudpickle.loads(Path(trial.pickled_error_file).read_bytes())
+        return getattr(error, "cause", None) or error  # Ray wraps what a trial raised
+    except Exception:
+        return None

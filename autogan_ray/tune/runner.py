@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
@@ -20,6 +21,7 @@ from autogan_ray.study.study_file import about_data, kept_if_refused, new_about,
 if TYPE_CHECKING:
     from autogan_ray.metrics.measure import Measure
     from autogan_ray.tune.recorder import Listener, Recorder
+    from autogan_ray.tune.resume import UnfinishedTrial
 
 EXPERIMENT = "tune"
 JOURNAL = "optuna.journal"
@@ -121,39 +123,36 @@ def _fit(plan: Plan, measure: Measure, storage: str, listener: Listener | None, 
     from ray import tune
 
     from autogan_ray.training.streams import stream_seed
-    from autogan_ray.tune.asha import ResumableASHA
-    from autogan_ray.tune.optuna_search import OptunaSearch, trial_folder_name
-    from autogan_ray.tune.ray_internals import patched_control_loop, trials_in_cluster_processes
+    from autogan_ray.tune.ray_internals import (
+        named_tasks,
+        named_trainable,
+        patched_control_loop,
+        trials_in_cluster_processes,
+    )
     from autogan_ray.tune.resume import unfinished_trials
+    from autogan_ray.tune.tracking import Tracking
     from autogan_ray.tune.trainable import TrialInputs, run_trial
 
     study, folder = plan.study, plan.folder.resolve()
     experiment = f"{storage}/{EXPERIMENT}"
     if fresh and tune.Tuner.can_restore(experiment):
         raise ResultsError(f"{experiment} holds an earlier run that {plan.folder} knows nothing of; remove either")
-    recorder = _up_to_date_recorder(plan, storage, listener)
+    tracking = Tracking(study.name, folder, study.tracking)
+    recorder = _up_to_date_recorder(plan, storage, partial(_tell_all, [listener, tracking]))
     waiting, first = unfinished_trials(recorder.logs, folder, experiment)
     to_do = len(waiting) + study.tune.num_trials - first
     if to_do == 0:
         return  # the driver died after the last trial had ended
     spaces = {name: space.to_dict() for name, space in plan.spaces.items()}
     inputs = TrialInputs(study.to_dict(), spaces, measure)
-    trainable: Any = tune.with_resources(
+    function: Any = tune.with_resources(
         tune.with_parameters(run_trial, inputs=inputs),
         {"cpu": study.tune.cpus_per_trial, "gpu": study.tune.gpus_per_trial},
     )
     np.random.seed(stream_seed(study.seed, "asha") % 2**32)  # Ray draws a trial's bracket from the global stream
     tuner = tune.Tuner(
-        trainable,
-        tune_config=tune.TuneConfig(
-            num_samples=to_do,
-            search_alg=OptunaSearch(study, folder / JOURNAL, waiting, first),
-            scheduler=ResumableASHA(study, folder / RUNGS) if study.tune.scheduler == "asha" else None,
-            max_concurrent_trials=plan.slots,
-            trial_dirname_creator=trial_folder_name,
-            # A new process costs 4 s of imports. On GPUs, where trials last long, each trial gets a new CUDA context.
-            reuse_actors=plan.gpus == 0,
-        ),
+        named_trainable(function, study.name, reused=_reused(plan)),
+        tune_config=_tune_config(plan, folder, waiting, first, to_do),
         run_config=tune.RunConfig(
             name=EXPERIMENT,
             storage_path=storage,
@@ -164,8 +163,52 @@ def _fit(plan: Plan, measure: Measure, storage: str, listener: Listener | None, 
         ),
     )
     logging.getLogger("ray.tune").setLevel(logging.CRITICAL)
-    with patched_control_loop(), nullcontext() if joined else trials_in_cluster_processes():
-        tuner.fit()
+    with named_tasks(study.name), patched_control_loop(), nullcontext() if joined else trials_in_cluster_processes():
+        try:
+            tuner.fit()
+        finally:
+            tracking.close()
+
+
+def _tune_config(plan: Plan, folder: Path, waiting: Sequence[UnfinishedTrial], first: int, to_do: int) -> Any:
+    """What Tune is told: who proposes, who stops, and how trials are named.
+
+    Args:
+        folder: of the study, absolute.
+        waiting: trials of an earlier run.
+        first: number of the first new trial.
+        to_do: number of trials that are still to be run.
+    """
+    from ray import tune
+
+    from autogan_ray.tune.asha import ResumableASHA
+    from autogan_ray.tune.optuna_search import OptunaSearch, trial_folder_name, trial_name
+
+    study = plan.study
+    return tune.TuneConfig(
+        num_samples=to_do,
+        search_alg=OptunaSearch(study, folder / JOURNAL, waiting, first),
+        scheduler=ResumableASHA(study, folder / RUNGS) if study.tune.scheduler == "asha" else None,
+        max_concurrent_trials=plan.slots,
+        trial_dirname_creator=trial_folder_name,
+        trial_name_creator=partial(trial_name, study.name),
+        reuse_actors=_reused(plan),
+    )
+
+
+def _reused(plan: Plan) -> bool:
+    """Whether a process serves several trials, as a new process costs 4 s of imports.
+
+    On GPUs, where trials last long, each trial gets a new process, and so a new CUDA context.
+    """
+    return plan.gpus == 0
+
+
+def _tell_all(listeners: Sequence[Listener | None], event: dict[str, Any]) -> None:
+    """A listener that passes an event on."""
+    for listener in listeners:
+        if listener is not None:
+            listener(event)
 
 
 def _up_to_date_recorder(plan: Plan, storage: str, listener: Listener | None = None) -> Recorder:

@@ -28,6 +28,9 @@ from autogan_ray.search.loop import SearchLoop
 from autogan_ray.spaces.space import SearchSpace
 from autogan_ray.training.checkpoint import load_state, save_state
 from autogan_ray.tune.fresh_process import reset_process
+from autogan_ray.tune.gauges import set_gauges
+from autogan_ray.tune.trial_text import dated, evaluation_text
+from autogan_ray.tune.trial_voice import TrialVoice, print_line
 
 
 @dataclass(frozen=True)
@@ -48,9 +51,16 @@ def run_trial(config: dict[str, Any], inputs: TrialInputs) -> None:
     Args:
         config: what ``OptunaSearch.suggest`` proposed.
     """
+    voice = TrialVoice(inputs.study["name"], config["trial_id"])
+    with voice.heard():
+        _run(config, inputs, voice)
+
+
+def _run(config: dict[str, Any], inputs: TrialInputs, voice: TrialVoice) -> None:
     study = StudyConfig.parse(inputs.study, "study", ConfigError)
     trial = TrialConfig.parse(json.loads(config["trial"]), "trial", ConfigError)
     device, label = assigned_device()
+    voice.say(f"runs on node {ray.util.get_node_ip_address()}, process {os.getpid()}, {label}")
     reset_process(trial.seed, device, study.tune.trial_threads)
     protocol = Protocol.of(study, study.metrics.n_fake_search)
     measure = inputs.measure
@@ -66,7 +76,10 @@ def run_trial(config: dict[str, Any], inputs: TrialInputs) -> None:
         device=device,
     )
     saved = _saved_state(tune.get_checkpoint(), config["checkpoints"])
-    _Reporter(loop, label, config["attempt"], saved, config["number"] == 0, study.results.grids > 0).run()
+    if saved is not None:
+        voice.say(f"goes on from the checkpoint of evaluation {len(json.loads(saved['records']))}")
+    first, grids = config["number"] == 0, study.results.grids > 0
+    _Reporter(loop, label, config["attempt"], saved, voice, first, grids).run()
 
 
 def assigned_device() -> tuple[torch.device, str]:
@@ -115,10 +128,12 @@ class _Reporter:
         device: str,
         attempt: int = 0,
         saved: dict[str, Any] | None = None,
+        voice: TrialVoice | None = None,
         first: bool = False,
         grids: bool = False,
     ) -> None:
-        self._loop, self._device, self._first, self._with_grids = loop, device, first, grids
+        self._loop, self._device, self._voice = loop, device, voice or TrialVoice()
+        self._first, self._with_grids = first, grids
         self._grids: dict[int, str] = {}
         self._saved_at = -math.inf
         self._records: list[dict[str, Any]] = []
@@ -178,6 +193,9 @@ class _Reporter:
     def _send(self, record: dict[str, Any], checkpoint: Any) -> None:
         records = self._records if self._send_all else [record]
         self._send_all = False
+        # The driver logs records by itself: the line is for those who look at the process.
+        print_line(dated(record["timestamp"], evaluation_text(record)))
+        set_gauges(self._voice.study, self._voice.trial_id, record)
         metrics = {
             "fid": record["fid"],
             "evaluation": record["evaluation"],
@@ -185,6 +203,7 @@ class _Reporter:
             "kimg": record["kimg"],
             "records": json.dumps(records),
             "grids": json.dumps(self._grids),
+            "lines": json.dumps(self._voice.take()),
         }
         self._grids = {}
         tune.report(metrics, checkpoint=checkpoint)

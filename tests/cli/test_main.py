@@ -23,7 +23,7 @@ from autogan_ray.config.study import load_study_config
 from autogan_ray.results.store import write_table
 from autogan_ray.results.trial_log import TrialLogs
 from autogan_ray.spaces.load import load_space
-from autogan_ray.study.study_file import STUDY_FILE, check_folder, read_about, write_about
+from autogan_ray.study.study_file import STUDY_FILE, _deciding, check_folder, read_about, write_about
 from autogan_ray.training.data import load_study_data
 from autogan_ray.tune.cluster import check_address
 from tests.training.images.pictures import folder
@@ -357,6 +357,28 @@ def test_a_study_that_began_before_a_setting_was_there_goes_on_with_its_default_
     assert check_folder(load_study_config("smoke"), Path("results/smoke"), resume=True) is not None
     other = ["--set", "search.halves=per_batch"]
     assert_refused("search.halves: 'fixed' -> 'per_batch'", "run", "smoke", "--resume", *other)
+
+
+def test_who_draws_the_curves_may_change_and_decides_nothing() -> None:
+    study_in(Path("results/smoke"))
+    other = load_study_config("smoke", {"tracking": "none"})
+    assert check_folder(other, Path("results/smoke"), resume=True) is not None
+    file = Path("results/smoke") / STUDY_FILE
+    about = json.loads(file.read_text())
+    config = json.loads(about["config_json"])
+    del config["tracking"]  # it began before the setting was there
+    file.write_text(json.dumps(about | {"config_json": json.dumps(config)}))
+    assert check_folder(other, Path("results/smoke"), resume=True) is not None
+    assert _deciding(other.to_dict()) == _deciding(load_study_config("smoke").to_dict())
+
+
+def test_a_tracker_whose_package_is_not_there_is_refused_with_the_command_that_installs_it(
+    no_ray: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("autogan_ray.config.tracking.find_spec", lambda name: None)
+    assert_refused("pip install mlflow", "run", "smoke", "--set", "tracking=mlflow")
+    assert not Path("results").exists()
+    assert "tracking: mlflow" in CliRunner().invoke(main, ["doctor", "smoke", "--set", "tracking=mlflow"]).output
 
 
 def test_the_smaller_budget_holds_and_is_named() -> None:

@@ -104,8 +104,8 @@ def test_a_joined_cluster_outlives_a_study_that_is_ended_and_runs_no_trial_of_it
         assert "SIGTERM received" not in out and "run smoke --trials 3" in out and "--resume" in out
         studies = pd.read_parquet(tmp_path / "results" / "smoke" / "studies.parquet")
         assert studies["status"].tolist() == ["interrupted"]
-        names = ["ImplicitFunc"]
-        while any("ImplicitFunc" in name for name in names):  # Ray ends them as soon as it sees that the driver is gone
+        names = ["ray::smoke tria"]  # Linux keeps 15 characters
+        while any("smoke tria" in name for name in names):  # Ray ends them as soon as it sees that the driver is gone
             names = [child.name() for child in psutil.Process(head.pid).children(recursive=True)]
         assert "raylet" in names
         head.stdin.write("\n")

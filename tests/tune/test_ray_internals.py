@@ -15,11 +15,14 @@ from typing import Any
 import pytest
 import ray
 from click.testing import CliRunner
+from ray import cloudpickle
+from ray._private.parameter import RayParams
 from ray.air.execution._internal.actor_manager import RayActorManager
 from ray.exceptions import RayActorError
 from ray.tune.execution.experiment_state import _ExperimentCheckpointManager
 from ray.tune.execution.tune_controller import TuneController
 from ray.tune.experiment import Trial
+from ray.tune.registry import is_function_trainable
 
 from autogan_ray.base import signals
 from autogan_ray.base.errors import ResultsError
@@ -38,11 +41,15 @@ from autogan_ray.tune.ray_internals import (
     PORT_WAIT_MS,
     RUNGS,
     WAIT_S,
+    WRAP,
     Internal,
+    any_agent_port,
     changed_internals,
     imports_frozen,
     interruptible_start,
     kill_monitor,
+    named_tasks,
+    named_trainable,
     patched_control_loop,
     trials_in_cluster_processes,
 )
@@ -69,6 +76,13 @@ def test_the_control_loop_waits_longer_inside_the_block_and_as_before_after_it(m
 @dataclass(eq=False)
 class Waiting:
     status: str
+
+
+class TrialOf:
+    """A trial that an actor serves."""
+
+    def __init__(self, trial_id: str, actor: str) -> None:
+        self.config, self.actor = {"trial_id": trial_id}, actor
 
 
 def test_the_death_of_a_process_between_two_trials_is_handled_once(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -138,6 +152,55 @@ def test_rays_start_waits_as_long_as_before_and_ends_at_a_signal(monkeypatch: py
     assert asked == [] and PORT.place.wait_for_persisted_port is never
 
 
+def test_two_clusters_on_a_machine_do_not_want_the_same_port() -> None:
+    with any_agent_port():
+        within = RayParams()
+        within.update_pre_selected_port()
+    after = RayParams()
+    after.update_pre_selected_port()
+    assert within.dashboard_agent_listen_port == 0 != after.dashboard_agent_listen_port
+
+
+def one_trial(config: dict[str, Any]) -> None: ...
+
+
+@pytest.mark.parametrize(("reused", "name"), [(False, "digits t0003"), (True, "digits t0003 and later")])
+def test_an_actor_bears_the_names_of_study_and_trial(reused: bool, name: str) -> None:
+    named = named_trainable(one_trial, "digits", reused)
+    assert named.__name__ == "digits trial" and is_function_trainable(named)
+    actor = cloudpickle.loads(cloudpickle.dumps(named)).__new__(named)
+    actor.config = {"trial_id": "t0003"}
+    assert repr(actor) == name
+
+
+def test_each_task_of_an_actor_bears_the_name_of_the_trial_that_it_serves(monkeypatch: pytest.MonkeyPatch) -> None:
+    names: list[str] = []
+
+    class Method:
+        def options(self, name: str) -> Any:
+            return SimpleNamespace(remote=lambda: names.append(name))
+
+    def schedule(self: Any, trial: Any, method_name: str, args: Any = None, kwargs: Any = None, on_result: Any = None,
+                 on_error: Any = None, _return_future: bool = False) -> None:  # fmt: skip
+        entry = self._actor_manager._live_actors_to_ray_actors_resources.get(trial.actor)
+        if entry is not None:
+            getattr(entry[0], method_name).remote()
+
+    monkeypatch.setattr(TuneController, "_schedule_trial_task", schedule)
+    actor = SimpleNamespace(train=Method(), stop=Method())
+    live = {"a": (actor, "resources")}
+    first, second, waiting = (TrialOf(each, actor) for each, actor in (("t0000", "a"), ("t0001", "a"), ("t0002", "b")))
+    loop: Any = SimpleNamespace(
+        _trial_to_actor={each: each.actor for each in (first, second, waiting)},
+        _actor_manager=SimpleNamespace(_live_actors_to_ray_actors_resources=live),
+    )
+    with named_tasks("digits"):
+        for trial, method in ((first, "train"), (second, "stop"), (waiting, "train")):
+            TuneController._schedule_trial_task(loop, trial, method)  # type: ignore[arg-type]
+    assert names == ["digits t0000 train", "digits t0001 stop"]
+    assert live == {"a": (actor, "resources")} and TuneController._schedule_trial_task is schedule
+
+
 def removed(internal: Internal, monkeypatch: pytest.MonkeyPatch) -> None:
     """Makes Ray a version that does not have the part."""
     place, name = internal.place, internal.name
@@ -161,9 +224,11 @@ def test_a_ray_without_a_private_part_runs_unpatched_and_what_is_lost_is_said(
     assert line.startswith(f"Ray {ray.__version__}: ray.") and line.endswith(
         f"{internal.name} is gone; {internal.lost}"
     )
-    with patched_control_loop(), trials_in_cluster_processes():
+    with any_agent_port(), named_tasks("digits"), patched_control_loop(), trials_in_cluster_processes():
         pass
     kill_monitor()
+    named = named_trainable(one_trial, "digits", reused=False)
+    assert (named is one_trial) == (internal is WRAP)
     asha = ResumableASHA(load_study_config("smoke"), tmp_path / "rungs.json")
     trial: Any = SimpleNamespace(trial_id="rays", config={"trial_id": "t0000"})
     asha.on_trial_add(None, trial)
@@ -179,7 +244,7 @@ def test_a_method_with_other_parameters_is_left_alone(internal: Internal, monkey
     monkeypatch.setattr(place, internal.name, other)
     (line,) = changed_internals()
     assert f"takes (self, moment), not ({', '.join(internal.parameters or ())}); {internal.lost}" in line
-    with patched_control_loop():
+    with any_agent_port(), named_tasks("digits"), patched_control_loop():
         assert getattr(place, internal.name) is other
     kill_monitor()
 

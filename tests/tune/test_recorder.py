@@ -19,6 +19,7 @@ from autogan_ray.config.study import TrialConfig
 from autogan_ray.results.grids import grid_file, grids_of
 from autogan_ray.results.trial_log import TrialLogs
 from autogan_ray.tune.recorder import Recorder
+from autogan_ray.tune.trial_voice import UNSENT
 
 
 @pytest.fixture
@@ -73,6 +74,24 @@ def test_a_trial_s_error_has_the_type_and_the_whole_message_of_what_it_raised(
     status = recorder.logs.get("t0000").status
     assert status["error_type"] == kind and status["error_message"].startswith(message)
     assert ("consider" in status["error_message"]) == (message == "CUDA error: out")
+
+
+def test_what_a_trial_said_and_why_it_failed_stand_in_its_text_log(recorder: Recorder, tmp_path: Path) -> None:
+    pickled, text = tmp_path / "error.pkl", tmp_path / "error.txt"
+    error = KeyError("lr")
+    setattr(error, UNSENT, [(1.0, "warning: of the last moment")])
+    pickled.write_bytes(cloudpickle.dumps(raised(error)))
+    text.write_text("Failure # 1 (occurred now)\nTraceback: the lines\n")
+    record = {"evaluation": 1, "attempt": 0, "fid": 1.0, "diverged": False}
+    recorder.on_trial_start(0, [], trial())
+    for _ in range(2):  # a resumed trial tells its records again
+        told = {"records": json.dumps([record]), "lines": json.dumps([[0.0, "runs on node here"]])}
+        recorder.on_trial_result(0, [], trial(), told)
+    recorder.on_trial_recover(0, [], trial(error_file=str(text), pickled_error_file=str(pickled)))
+    log = (tmp_path / "trials" / "t0000.log").read_text()
+    assert log.count(" evaluation 1: ") == 1 and log.count("runs on node here") == 2
+    assert "1970-01-01T00:00:01.000Z warning: of the last moment\n" in log
+    assert "failed, and is started again from its last checkpoint\n    Traceback: the lines\n" in log
 
 
 def test_a_new_checkpoint_removes_the_checkpoints_of_an_earlier_run(recorder: Recorder, tmp_path: Path) -> None:

@@ -65,6 +65,9 @@ def test_a_study_leaves_tables_that_agree(smoke: Path) -> None:
     assert trials["fid_first_rung"].tolist() == first.tolist()
     own = study.studies.iloc[0]
     assert (own["channels"], own["n_classes"], own["n_images"], own["data_source"]) == (1, 10, 600, "digits")
+    for name in trials["trial_id"]:
+        assert (smoke / "trials" / f"{name}.log").read_text().count(" evaluation ") >= 1
+        assert list((smoke / "tensorboard" / name).glob("events.out.tfevents.*"))
     assert own["data_read"].startswith("digits: 600 images of 8x8 px, grey, 10 classes (0 ")
     assert own["data_read"].endswith("; 600 taken of 1,797") and own["data_read"] in ask("show", str(smoke)).output
     assert trials["lr_g"].nunique() == 3 and trials["device"].eq("cpu").all()
@@ -98,12 +101,17 @@ def test_a_study_that_is_interrupted_keeps_its_tables_and_resumes_to_the_same_hi
     found = interrupted_at_the_first_report(tmp_path, *study, "2")
     assert found.returncode == 130 and "--resume" in found.stdout, found.stdout + found.stderr
     assert "the trial's process was there already" in found.stdout
+    assert "it is named ray::smoke trial" in found.stdout
     folder = tmp_path / "results" / "smoke"
     trials = pd.read_parquet(folder / "trials.parquet")
     assert trials["trial_id"].tolist() == ["t0000"] and trials["status"].tolist() == ["interrupted"]
     assert pd.read_parquet(folder / "studies.parquet")["status"].iloc[0] == "interrupted"
     run(*study, "2", "--resume", cwd=tmp_path)
     assert "complete already" in run(*study, "2", "--resume", cwd=tmp_path).stdout
+    told = (folder / "trials" / "t0000.log").read_text()
+    # The interrupt may have come before the checkpoint of the first report.
+    assert "goes on from the checkpoint of evaluation 1" in told or "(attempt 2)" in told
+    assert "Z interrupted after 1 evaluation, " in told and "Z goes on, start 2, after 1 evaluation\n" in told
     rungs, before = folder / "rungs.json", (folder / "study.json").read_bytes()
     whole = rungs.read_bytes()
     rungs.write_bytes(whole[:9])
@@ -128,6 +136,7 @@ def test_a_failed_trial_is_printed_with_its_reason_and_run_again_by_resume(tmp_p
     assert re.search(r"failed: t0000: [\w.]*ActorDiedError: .*\n.* try again with\n  .* --resume\n", found.stdout)
     folder = tmp_path / "results" / "smoke"
     trials, studies = (pd.read_parquet(folder / f"{name}.parquet") for name in ("trials", "studies"))
+    assert "Z failed\n" in (log := (folder / "trials" / "t0000.log").read_text()) and "ActorDiedError" in log
     assert trials["status"].tolist() == ["error"] and studies["status"].tolist() == ["complete"]
     again = run(*once, "--resume", cwd=tmp_path).stdout
     assert "lost, which are run again: t0000\n" in again and "failed: " not in again
@@ -152,6 +161,7 @@ class Interrupted(Recorder):
         there.update(process.pid for process in psutil.Process().children(recursive=True))
     def on_trial_result(self, *given, result, **more):
         super().on_trial_result(*given, result=result, **more)
+        print("it is named", " ".join(psutil.Process(result["pid"]).cmdline()))
         print("the trial's process", "was there already" if result["pid"] in there else "was started for it")
         {interrupt}
     def on_trial_complete(self, *given, **more):
@@ -236,7 +246,7 @@ def kill_trial_of(driver: int) -> None:
 
     for child in psutil.Process(driver).children(recursive=True):
         with contextlib.suppress(psutil.Error):
-            if "ImplicitFunc" in " ".join(child.cmdline()):
+            if "smoke trial" in " ".join(child.cmdline()):
                 child.kill()
 
 

@@ -1,0 +1,107 @@
+"""The lines of a study that runs: on a terminal of 80 columns, and in a file."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from autogan_ray.cli import progress
+from autogan_ray.cli.progress import Progress, bar, evaluations_left, fitted, seconds_left
+from autogan_ray.cli.run import resolve_study
+from autogan_ray.config.sections import TuneConfig
+from autogan_ray.results.trial_log import TrialLogs, name_of
+from autogan_ray.study.cost import expected_evaluations, expected_share
+from autogan_ray.study.plan import make_plan
+
+RECORD = {"attempt": 0, "diverged": False, "fid_supernet": 475.8, "entropy_g": 0.99, "entropy_d": None}
+
+
+def logs_of(folder: Path, *trials: tuple[str, list[float]]) -> TrialLogs:
+    """Trials by their status and the seconds at which their evaluations ended; scores fall from 100."""
+    logs = TrialLogs(folder)
+    for number, (status, ends) in enumerate(trials):
+        name = name_of(number)
+        logs.add(
+            name, "trial", number=number, config={"space": "autogan/adversarialnas", "search": {"relaxation": "gumbel"}}
+        )
+        for evaluation, wall_s in enumerate(ends, start=1):
+            logs.add(
+                name,
+                "evaluation",
+                record=RECORD | {"evaluation": evaluation, "wall_s": wall_s, "fid": 100.0 - evaluation},
+            )
+        logs.add(name, "status", status=status)
+    return logs
+
+
+def told(logs: TrialLogs, gpus: int = 0, kind: str = "evaluation") -> dict[str, Any]:
+    log = logs.get("t0000")
+    return {"kind": kind, "trial": log, "logs": logs, "record": log.records[-1], "status": log.state}
+
+
+@pytest.fixture
+def show(tmp_path: Path) -> Progress:
+    plan = make_plan(resolve_study("smoke", 0, overrides=["tune.scheduler=none"]), tmp_path, 0, cpus=2)
+    return pickle.loads(pickle.dumps(Progress(plan)))  # as Ray copies it
+
+
+def test_a_file_gets_whole_lines_without_a_bar(
+    show: Progress, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    show(told(logs_of(tmp_path, ("running", [10.0, 20.0]))))
+    show(told(logs_of(tmp_path, ("complete", [10.0, 20.0, 30.0])), kind="end"))
+    one, two = capsys.readouterr().out.splitlines()
+    assert one.removeprefix("[0:00] ") == (
+        "t0000 evaluation 2: FD (classifier) 98 (supernet 475.8)  autogan/adversarialnas gumbel entropy 0.99/-  "
+        "best 98 (t0000), about 0:30 left"
+    )
+    assert two.removeprefix("[0:00] ") == "t0000 complete   1/2 trials done, best 97 (t0000), about 0:30 left"
+
+
+@pytest.mark.parametrize(("columns", "kept"), [(60, "best"), (80, "left"), (200, "gumbel")])
+def test_a_line_fits_the_terminal_and_a_bar_stands_below_it(
+    columns: int, kept: str, show: Progress, tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    monkeypatch.setattr(progress.shutil, "get_terminal_size", lambda: os.terminal_size((columns, 24)))
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    show(told(logs_of(tmp_path, ("running", [10.0, 20.0]))))
+    line, below = capsys.readouterr().out.replace("\r", "").replace("\x1b[K", "").split("\n")
+    assert len(line) <= columns and kept in line and "t0000 evaluation 2:" in line
+    assert below == "[##########--------------------] 33%  0/2 trials, 1 running"[:columns]
+
+
+def test_what_matters_least_goes_first_and_what_matters_stays() -> None:
+    parts = [(0, "lead"), (5, " five"), (1, " one"), (5, " five again")]
+    assert fitted(parts, None) == "lead five one five again" and fitted(parts, 8) == "lead one"
+    assert fitted(parts, 3) == "lead"
+
+
+def test_gpu_hours_are_told_where_trials_have_gpus(tmp_path: Path) -> None:
+    plan = make_plan(resolve_study("smoke", 2, gpus_per_trial=0.5), tmp_path, 2, cpus=2)
+    logs = logs_of(tmp_path, ("running", [3600.0]), ("pruned", [7200.0]))
+    assert ", 1.5 GPU hours" in fitted(Progress(plan)._parts(told(logs), list(logs)), None)
+
+
+def test_evaluations_to_come_are_those_that_asha_is_expected_to_leave() -> None:
+    every, asha = TuneConfig(scheduler="none"), TuneConfig(num_trials=16)
+    assert [expected_evaluations(every, done) for done in (0, 4, 10)] == [10, 6, 0]
+    assert 16 * expected_evaluations(asha, 0) == pytest.approx(expected_share(asha) * 160)
+    assert expected_evaluations(asha, 0) < expected_evaluations(asha, asha.grace) + asha.grace <= 10
+    assert expected_evaluations(asha, 10) == 0
+
+
+def test_the_time_left_is_by_each_trials_own_pace_and_the_slots(tmp_path: Path) -> None:
+    tune = TuneConfig(num_trials=3, max_evaluations=4, scheduler="none")
+    logs = list(logs_of(tmp_path, ("complete", [1.0, 2.0, 3.0, 4.0]), ("running", [3.0, 6.0])))
+    assert evaluations_left(tune, logs) == [2, 4]
+    assert seconds_left(tune, logs, slots=1) == 2 * 3.0 + 4 * 2.0
+    assert seconds_left(tune, logs, slots=2) == 8.0  # the longest of them
+    assert seconds_left(tune, [], slots=1) is None
+    done = list(logs_of(tmp_path / "done", *[("complete", [1.0, 2.0, 3.0, 4.0])] * 3))
+    assert seconds_left(tune, done, slots=1) is None and bar(tune, done).startswith(f"[{'#' * 30}] 100%  3/3 trials")
