@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 FOLDER = "grids"
 REALS = "reals.png"
 COLUMNS = 8
-GAP = 1
-"""Pixels between two images."""
+GAP, GREY = 1, 128
+"""Pixels between two images, and their brightness, which neither dark nor light images have at their edges."""
 
 
 def encode_grid(images: np.ndarray) -> bytes:
@@ -35,7 +35,7 @@ def encode_grid(images: np.ndarray) -> bytes:
     count, channels, height, width = images.shape
     rows = -(-count // COLUMNS)
     sides = rows * (height + GAP) - GAP, min(count, COLUMNS) * (width + GAP) - GAP
-    canvas = np.full((*sides, channels), 128, dtype=np.uint8)
+    canvas = np.full((*sides, channels), GREY, dtype=np.uint8)
     for index, image in enumerate(images):
         top, left = (index // COLUMNS) * (height + GAP), (index % COLUMNS) * (width + GAP)
         canvas[top : top + height, left : left + width] = image.transpose(1, 2, 0)
