@@ -105,8 +105,9 @@ class MetricsConfig(Value):
 
 class ModelConfig(Value):
     channels_g: PositiveInt = 256
+    """Width of the generator in channels."""
     channels_d: PositiveInt = 128
-    """Widths of the networks in channels."""
+    """Width of the discriminator in channels."""
     latent_dim: PositiveInt = 120
     """Length of the noise vector z."""
     norm_g: Literal["none", "batch"] | None = None
@@ -118,8 +119,9 @@ class ModelConfig(Value):
 
 class OptimConfig(WeightsConfig):
     lr_arch_g: Rate = 3e-4
+    """Learning rate of the generator's architecture parameters."""
     lr_arch_d: Rate = 3e-4
-    """Learning rates of the architecture parameters."""
+    """Learning rate of the discriminator's architecture parameters."""
     betas_arch: tuple[Beta, Beta] = (0.5, 0.999)
     """Betas of Adam for the architecture parameters of both networks."""
     weight_decay_arch: NonNegativeFloat = 0.0
@@ -145,15 +147,18 @@ class SearchConfig(GameConfig):
     two; ``per_batch`` cuts every batch of twice the batch size in two, so that both see all images in the course of
     the search (as the published AdversarialNAS code)."""
     d_steps_per_g_step: PositiveInt = 5
+    """Steps of the discriminator before each step of the generator."""
     warmup: Annotated[float, Field(ge=0, lt=1)] = 0.1
     """Part of the search, at its beginning, during which the architecture parameters stay as they are."""
     relaxation: Relaxation | None = None
     """How architecture parameters become the weights of a mixture. None, which a file writes ``own``, takes the
     method's own: ``gumbel``, or none for a method that runs a single path."""
     temperature_start: PositiveFloat = 5.0
+    """Temperature of the Gumbel relaxation at the first step."""
     temperature_end: PositiveFloat = 0.1
+    """Temperature of the Gumbel relaxation at the last step."""
     temperature_schedule: Schedule = "exponential"
-    """Temperature of the Gumbel relaxation at the first and the last step, and how it falls in between."""
+    """How the temperature falls in between."""
     logits_as_probabilities: bool = False
     """Gives probabilities to the Gumbel relaxation, which wants log-probabilities, as the published AdversarialNAS
     code did."""
@@ -210,19 +215,22 @@ class DeriveConfig(Value):
     """Never derive ``none``: each edge takes its most probable operation (DARTS, Liu et al., ICLR 2019, section 2.4).
     """
     max_skips_per_cell_g: NonNegativeInt | None = None
+    """As ``max_skips_per_cell_d``, of the generator."""
     max_skips_per_cell_d: NonNegativeInt | None = None
-    """At most so many edges of each cell of the generator, of the discriminator, are ``skip``; None sets no limit. The
+    """At most so many edges of each cell of the discriminator are ``skip``; None sets no limit. The
     least probable skips give way to the next most probable operation of their edge (P-DARTS, Chen et al., ICCV 2019,
     search space regularization; DARTS+ counts so)."""
     max_params_g: PositiveInt | None = None
+    """As ``max_params_d``, of the generator."""
     max_params_d: PositiveInt | None = None
-    """Trainable parameters that the derived generator, discriminator may have at the widths of ``[model]``; None sets
+    """Trainable parameters that the derived discriminator may have at the widths of ``[model]``; None sets
     no limit. The genotype is then the most probable connected genotype within all limits: it has the greatest sum of
     log-probabilities, and is found exactly."""
     max_macs_g: PositiveInt | None = None
+    """As ``max_macs_d``, of the generator."""
     max_macs_d: PositiveInt | None = None
-    """The same for multiply-accumulates of one image. (FBNet, Wu et al., CVPR 2019, and its kin put a term into the
-    loss instead, which makes small networks likely but promises none.)"""
+    """As ``max_params_d``, of multiply-accumulates for one image. (FBNet, Wu et al., CVPR 2019, and its kin put a term
+    into the loss instead, which makes small networks likely but promises none.)"""
     samples: NonNegativeInt = 0
     """At each evaluation, draw so many genotypes of the generator from the softmax of the architecture parameters,
     score them and the most probable genotype with inherited weights, and keep the best by FID (as ENAS derives, Pham
@@ -302,6 +310,7 @@ class ComputeConfig(Value):
 
 class TuneConfig(Value):
     num_trials: PositiveInt = 16
+    """Searches, each with settings of its own."""
     max_evaluations: PositiveInt = 10
     """Evaluations of a trial that runs to its end, spread evenly over its kimg."""
     searcher: Literal["tpe", "random"] = "tpe"
@@ -315,6 +324,7 @@ class TuneConfig(Value):
     reduction_factor: Annotated[float, Field(gt=1)] = 3.0
     """ASHA keeps one in so many trials at each rung."""
     cpus_per_trial: PositiveFloat = 1.0
+    """Processors that a trial holds."""
     gpus_per_trial: NonNegativeFloat = 0.0
     """GPUs of a trial: a part of one GPU, or a whole number."""
     max_concurrent: PositiveInt | None = None
@@ -352,15 +362,19 @@ class RetrainConfig(GameConfig, WeightsConfig):
     batch_size_g: Annotated[int, Field(ge=2)] | None = None
     """Generated images of a step of the generator; None takes batch_size."""
     d_steps_per_g_step: PositiveInt = 5
+    """Steps of the discriminator before each step of the generator."""
     discriminator: Literal["derived", "fixed"] = "derived"
     """``fixed`` is the AutoGAN discriminator, the published protocol."""
     channels_g: PositiveInt | None = None
+    """Width of the generator in channels; None takes the search's, here and in the next four."""
     channels_d: PositiveInt | None = None
+    """Width of the discriminator in channels."""
     latent_dim: PositiveInt | None = None
+    """Length of the noise vector z."""
     norm_g: Literal["space", "none", "batch"] | None = None
-    """``space``: whatever the space says."""
+    """Normalisation in the generator's DAG cells; ``space``: whatever the space says."""
     head_d: Literal["sum", "flatten"] | None = None
-    """None takes the search's value for both widths, the length of z, norm_g and head_d."""
+    """What comes before the discriminator's linear layer."""
     evaluations: PositiveInt = 10
     """Checkpoints and scores (at n_fake_search) on the way; the best of them is scored at n_fake_final."""
 

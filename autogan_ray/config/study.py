@@ -46,8 +46,11 @@ class StudyConfig(TrialSections):
     """A study file."""
 
     schema_: Literal[1] = Field(alias="schema")
+    """Of the file; always 1."""
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=100)]
+    """Also of the results' folder."""
     description: str = ""
+    """One line for people."""
     tracking: Tracking = ("tensorboard",)
     """Which programs draw the trials' curves: ``tensorboard``, ``mlflow``, ``wandb``; ``none`` for none. It changes no
     result."""

@@ -94,9 +94,11 @@ class WeightsConfig(Value):
     """How Adam moves the weights of both networks, and how G's are averaged."""
 
     lr_g: Rate = 2e-4
+    """Learning rate of the generator's weights."""
     lr_d: Rate = 2e-4
+    """Learning rate of the discriminator's weights."""
     betas: tuple[Beta, Beta] = (0.0, 0.9)
-    """Learning rates and betas of Adam for the weights of both networks."""
+    """Betas of Adam for the weights of both networks."""
     clip_grad_norm: PositiveFloat | None = None
     """A longer gradient of a network's weights is scaled down to this norm before each of its steps; None never does
     so. Gradients of the architecture parameters are not clipped."""

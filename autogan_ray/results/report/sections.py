@@ -408,9 +408,8 @@ def _use(source: Source) -> Iterator[Markup]:
     best = rows.iloc[0]
     place = source.study.path(str(best["checkpoint_path"]))
     yield paragraph(f"The best retrained generator ({best['name']}, seed {best['seed']}, {number(best['fid'])}):")
-    yield code(
-        f"import torch, autogan_ray as ag\nG = ag.load_generator({place!r})\nimages = G(torch.randn(16, G.latent_dim))"
-    )
+    lines = ["import torch, autogan_ray as ag", f"G = ag.load_generator({place!r})"]
+    yield code("\n".join([*lines, "images = G(G.latents.draw(16, torch.Generator()))"]))
     yield code(source.command("generate", Path(place).parent, "--num", "1000", "--out", "images"))
 
 
