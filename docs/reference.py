@@ -28,9 +28,9 @@ def tables_page() -> str:
     lines = [
         MADE,
         "# The result tables, column by column\n",
-        f"Schema {SCHEMA_VERSION}. `results/NAME/TABLE.parquet`; the first columns are the key of a row, never null. Each "
-        "column's note stands in the file's metadata too. `trials` has a further column for each setting that the study "
-        "sweeps, named by its key (`optim.lr_arch_g`), null in trials in which the setting plays no part.\n",
+        f"Schema {SCHEMA_VERSION}. `results/NAME/TABLE.parquet`; the first columns are the key of a row, never null. "
+        "Each column's note stands in the file's metadata too. `trials` has a further column for each setting that "
+        "the study sweeps, named by its key (`optim.lr_arch_g`), null in trials in which the setting plays no part.\n",
     ]
     for table in TABLES.values():
         lines += [f"## `{table.name}`: {table.description}\n", "| column | type | note |", "|---|---|---|"]
