@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -10,12 +11,15 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from autogan_ray.base.errors import NotFoundError, ResultsError, nearest
+from autogan_ray.base.errors import ConfigError, NotFoundError, ResultsError, nearest
 from autogan_ray.cli import commands, options
 from autogan_ray.cli.text import duration, evaluation_table, number, table, trial_table
 
 if TYPE_CHECKING:
     from autogan_ray.results.study import Study
+
+FOLLOW_S = 1.0
+"""How often a log that grows is looked at."""
 
 
 @click.command("list")
@@ -55,11 +59,14 @@ def list_(folder: Path | None, as_json: bool) -> None:
 @click.command()
 @options.results
 @click.argument("trial", required=False)
+@click.option("--follow", is_flag=True, help="Print the log of TRIAL as it grows, until the trial ends.")
 @options.as_json
-def show(results: Path, trial: str | None, as_json: bool) -> None:
+def show(results: Path, trial: str | None, follow: bool, as_json: bool) -> None:
     """Show a study's trials, or one TRIAL (its id or number, or best) or genotype (its id)."""
     results = options.study_folder(results)
-    if trial is None:
+    if follow:
+        _follow(results, trial, as_json)
+    elif trial is None:
         _show_study(results, as_json)
     else:
         _show_trial(results, trial, as_json)
@@ -152,6 +159,33 @@ def _show_trial(results: Path, trial: str, as_json: bool) -> None:
     if log.best is not None:
         click.echo(f"\nbest at evaluation {log.best['evaluation']}, {decidedness(log.best['decisions'])}")
         click.echo(draw(Genotype.from_dict(log.best["genotype"])))
+
+
+def _follow(results: Path, asked: str | None, as_json: bool) -> None:
+    """Prints a trial's log for people as it grows; returns when the trial has ended, or when no process runs the study.
+
+    Raises ConfigError where no trial is named or JSON is wanted, ResultsError for a trial that is not there.
+    """
+    from autogan_ray.results.study import load_study
+    from autogan_ray.results.trial_log import ENDED, FOLDER, TrialLogs, trial_meant
+
+    if asked is None or as_json:
+        raise ConfigError("--follow reads along with one trial's log: name the trial, and leave out --json")
+    study = load_study(results)
+    trial = str(study.best["trial_id"]) if asked == "best" else trial_meant(asked)
+    known = [log.trial_id for log in TrialLogs(results)]
+    if trial not in known:
+        raise ResultsError(f"no trial {asked!r} in {results}; {nearest(asked, ['best', *known])}")
+    file, shown = results / FOLDER / f"{trial}.log", 0
+    while True:
+        running = TrialLogs(results).get(trial).state not in ENDED and study.state == "running"
+        text = file.read_bytes()[shown:] if file.is_file() else b""
+        whole = text[: text.rfind(b"\n") + 1]  # a line that is being written comes the next time
+        shown += len(whole)
+        click.echo(whole.decode("utf-8", "replace"), nl=False)
+        if not running:
+            return
+        time.sleep(FOLLOW_S)
 
 
 def _show_genotype(results: Path, asked: str, as_json: bool) -> None:
