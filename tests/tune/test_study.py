@@ -51,12 +51,16 @@ def history(folder: Path) -> pd.DataFrame:
 def test_a_study_leaves_tables_that_agree(smoke: Path) -> None:
     study = ag.load_study(smoke)
     for name, table in TABLES.items():
-        assert list(pd.read_parquet(smoke / f"{name}.parquet").columns) == table.schema.names
+        swept = ["optim.lr_g"] if name == "trials" else []
+        assert list(pd.read_parquet(smoke / f"{name}.parquet").columns) == [*table.schema.names, *swept]
     assert study.evaluations.empty and study.curves.empty
     trials = study.trials
     assert trials["trial_id"].tolist() == ["t0000", "t0001", "t0002"]
     assert set(trials["status"]) <= {"complete", "pruned"}
     assert len(study.history) == trials["evaluations"].sum()
+    about = study.studies.iloc[0]
+    assert 0 < about["floor_fid"] < about["fid_untrained"]
+    assert all((smoke / name).is_file() for name in ("reals.png", "grids/t0000/0000.png", "grids/t0000/0001.png"))
     assert study.studies["status"].iloc[0] == "complete" and study.best["fid_best"] == trials["fid_best"].min()
     shares = study.decisions.groupby(["trial_id", "evaluation", "decision"])["probability"].sum()
     assert ((shares - 1).abs() < 1e-5).all()
