@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import importlib.util
+import json
+import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
 from types import ModuleType
 
+import click
 import pytest
 
+from autogan_ray.cli.main import verbs
 from tests.results.made_studies import made_study
 
 DOCS = Path(__file__).parents[1] / "docs"
@@ -43,14 +48,45 @@ def test_the_analysis_of_the_docs_runs(tmp_path: Path) -> None:
     assert "tau" in found.stdout and "against" in found.stdout and (tmp_path / "history.svg").is_file()
 
 
-def test_the_commands_of_the_docs_name_verbs_that_there_are() -> None:
-    from autogan_ray.cli.main import verbs
-
+def commands() -> list[tuple[str, str]]:
+    """Every command of the pages that calls this package, with its page: indented lines, and those of scripts."""
     pages = [*DOCS.glob("*.md"), DOCS.parent / "README.md"]
-    called = {
-        (page.name, line.split("autogan-ray ", 1)[1].split()[0])
-        for page in pages
-        for line in page.read_text().splitlines()
-        if line.startswith("    autogan-ray ")
-    }
-    assert len(called) > 10 and not {(page, verb) for page, verb in called if verb not in verbs()}
+    lines = [(page.name, line) for page in pages for line in page.read_text().replace("\\\n", " ").splitlines()]
+    lines += [(file.name, line) for file in (DOCS / "clusters").iterdir() for line in file.read_text().splitlines()]
+    call = re.compile(r"^\s+(?:entrypoint: )?(?:autogan-ray|python studies/(?:run_study|retrain)\.py)(?= |$).*")
+    return sorted({(page, found.group(0).strip()) for page, line in lines if (found := call.match(line))})
+
+
+@pytest.mark.parametrize(("page", "command"), commands())
+def test_every_command_of_the_docs_has_a_verb_and_options_that_there_are(page: str, command: str) -> None:
+    scripts = {"python studies/run_study.py": "autogan-ray run", "python studies/retrain.py": "autogan-ray retrain"}
+    for script, verb in scripts.items():
+        command = command.replace(script, verb)
+    words = shlex.split(command.removeprefix("entrypoint: ").replace("[best|3|ID]", "best"), comments=True)
+    if len(words) == 1 or words[1].startswith("-"):
+        return
+    found = verbs()[words[1]]
+    found.make_parser(click.Context(found)).parse_args(words[2:])
+
+
+def test_cluster_files_are_what_their_readers_want() -> None:
+    import jsonschema
+    import ray
+    import yaml
+
+    schema = json.loads((Path(ray.__file__).parent / "autoscaler" / "ray-schema.json").read_text())
+    jsonschema.validate(yaml.safe_load((DOCS / "clusters" / "machines.yaml").read_text()), schema)
+    job = yaml.safe_load((DOCS / "clusters" / "rayjob.yaml").read_text())
+    assert (job["apiVersion"], job["kind"]) == ("ray.io/v1", "RayJob")
+    # Fields of RayJobSpec, RayClusterSpec and both groups that are used here, as KubeRay's API reference names them.
+    spec, cluster = job["spec"], job["spec"]["rayClusterSpec"]
+    used = {"entrypoint", "shutdownAfterJobFinishes", "ttlSecondsAfterFinished", "backoffLimit", "rayClusterSpec"}
+    assert set(spec) == used and set(cluster) == {"headGroupSpec", "workerGroupSpecs"}
+    assert set(cluster["headGroupSpec"]) == {"rayStartParams", "template"}
+    workers = cluster["workerGroupSpecs"][0]
+    named = {"groupName", "replicas", "minReplicas", "maxReplicas", "rayStartParams", "template"}
+    assert set(workers) == named
+    gpus = workers["template"]["spec"]["containers"][0]["resources"]["limits"]["nvidia.com/gpu"]
+    assert f"--gpus {int(gpus) * workers['replicas']} " in spec["entrypoint"]
+    script = DOCS / "clusters" / "study.sbatch"
+    assert subprocess.run(["bash", "-n", str(script)]).returncode == 0
