@@ -1,11 +1,14 @@
 """A study in Python: from its folder to the questions it was made for. A test runs this file.
 
+$ pip install duckdb
 $ python docs/analysis.py results/digits
 """
 
 from __future__ import annotations
 
 import sys
+
+import duckdb
 
 import autogan_ray as ag
 from autogan_ray.base.errors import ResultsError
@@ -38,6 +41,14 @@ try:
     print(study.verdict(against="random"))
 except ResultsError as error:
     print(error)
+
+# The files are plain Parquet: DuckDB asks them in SQL.
+print(
+    duckdb.sql(
+        f"SELECT space, count(*) AS trials, exp(avg(ln(fid_first_rung))) AS fid FROM '{study.folder}/trials.parquet' "
+        "GROUP BY space ORDER BY fid"
+    ).df()
+)
 
 # The report's figures, on matplotlib axes.
 study.plot_history().figure.savefig("history.svg")

@@ -342,6 +342,9 @@ def operations_part(source: Source) -> Section | None:
         section.body.append(figure(axes, _anchor(source, f"operations-{space}-{network}"), words))
     if len(counted):
         section.body.append(folded("all counts, and spaces with trials on one side alone", table(counted)))
+        by_decision = operations.operation_frequency(source.study)
+        section.body.append(folded("each decision by itself", table(by_decision)))
+        section.numbers["by_decision"] = _records(by_decision)
     axes = figures.plot_entropy(source.study)
     words = "Entropy of the decisions over time: 1 is undecided, 0 decided"
     section.body.append(figure(axes, _anchor(source, "entropy"), words))
@@ -484,7 +487,7 @@ def trials_part(source: Source) -> Section:
     )
     trials, keys = source.study.trials, settings.swept(source.study)
     names = ["trial_id", "status", "evaluations", "fid_best", "fid_first_rung", "entropy_g_last", "params_g", "macs_g"]
-    shown = trials[list(dict.fromkeys([*names, "wall_s", "space", *keys]))].sort_values("fid_best")
+    shown = trials[list(dict.fromkeys([*names, "wall_s", "gpu_s", "restarts", "space", *keys]))].sort_values("fid_best")
     section.body.append(Markup('<input class="filter" type="search" placeholder="filter" aria-label="filter trials">'))
     section.body.append(table(shown.astype(object).where(shown.notna(), None), "sortable"))
     return section
