@@ -346,7 +346,7 @@ def _print_summary(folder: Path, gpus: int) -> bool:
     logs = TrialLogs(folder)
     study = load_study(folder)
     own = study.studies.iloc[0]
-    click.echo(trial_table(logs, str(own["metric"]), int(own["grace_evaluations"])))
+    click.echo(trial_table(study.trials, str(own["metric"]), int(own["grace_evaluations"])))
     _print_failures(logs)
     best = best_trial(logs)
     if best is None or best.best is None:

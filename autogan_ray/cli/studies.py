@@ -77,7 +77,6 @@ def _show_study(results: Path, as_json: bool) -> None:
     from autogan_ray.results.analysis.verdict import baselines, verdict
     from autogan_ray.results.store import read_rows
     from autogan_ray.results.study import load_study
-    from autogan_ray.results.trial_log import TrialLogs
 
     study = load_study(results)
     if as_json:
@@ -91,9 +90,9 @@ def _show_study(results: Path, as_json: bool) -> None:
     data = study.studies["data_read"].iloc[0]
     if isinstance(data, str):
         click.echo(f"data {data}")
-    logs = TrialLogs(results)
-    if len(logs):
-        click.echo(trial_table(logs, metric, int(study.studies["grace_evaluations"].iloc[0])))
+    trials = study.trials
+    if len(trials):
+        click.echo(trial_table(trials, metric, int(study.studies["grace_evaluations"].iloc[0])))
         click.echo("\n" + "\n".join(_effort(study)))
     retrained = read_rows(results, "evaluations")
     if retrained:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from autogan_ray.results.trial_log import TrialLog
+    import pandas as pd
 
 
 def number(value: Any, form: str = ".4g") -> str:
@@ -44,29 +45,29 @@ def relaxation_label(config: Mapping[str, Any]) -> str:
     return search.get("relaxation") or (f"one path ({search['method']})" if "method" in search else "-")
 
 
-def trial_table(logs: Iterable[TrialLog], metric: str, grace: int) -> str:
+def trial_table(trials: pd.DataFrame, metric: str, grace: int) -> str:
     """All trials, best first, with their best evaluation, and whether its genotype is decided.
 
     Args:
+        trials: the study's table of this name.
         grace: the evaluation of the first rung, at which all trials can be compared.
     """
-    from autogan_ray.results.decidedness import decidedness
-
     rows = []
-    for log in sorted(logs, key=lambda log: (log.best["fid"] if log.best else float("inf"), log.trial_id)):
-        best, config = log.best, log.about.get("config", {})
-        shown, first = best or (log.records[-1] if log.records else None), log.scored_at(grace)
+    for row in trials.sort_values(["fid_best", "trial_id"]).to_dict("records"):
+        row = {name: None if value != value else value for name, value in row.items()}
+        config, scored = json.loads(row["config_json"] or "{}"), row["fid_best"] is not None
+        decided = {None: "-", True: "UNDECIDED", False: "decided"}[row["undecided"]]
         rows.append(
             (
-                log.trial_id,
-                log.state,
-                config.get("space", "-"),
+                row["trial_id"],
+                row["status"],
+                row["space"] or "-",
                 relaxation_label(config),
-                number(best and best["fid"]),
-                f"{best['evaluation']}/{len(log.records)}" if best else "-",
-                number(first and first["fid"]),
-                best["genotype_id"] if best else "-",
-                str(decidedness(shown["decisions"])).partition(" (")[0] if shown else "-",
+                number(row["fid_best"]),
+                f"{row['fid_best_evaluation']:.0f}/{row['evaluations']}" if scored else "-",
+                number(row["fid_first_rung"]),
+                row["genotype_id"] or "-",
+                decided,
             )
         )
     titles = ("trial", "status", "space", "relaxation", metric, "at/of", f"at {grace}", "genotype", "decisions")

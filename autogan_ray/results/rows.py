@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from autogan_ray.results.decidedness import decidedness
 from autogan_ray.results.drawing import draw
 from autogan_ray.results.paths import path_for_table
 from autogan_ray.results.schemas import TABLES, TIME, swept_columns
@@ -86,6 +87,8 @@ def _trial_row(about: Mapping[str, Any], log: TrialLog, folder: Path) -> Row:
         "eval_s": sum(record["eval_s"] for record in records) if records else None,
         "peak_mem_mib": max((record["peak_mem_mib"] for record in records), default=None),
     }
+    if shown := log.best or last:
+        computed["undecided"] = decidedness(shown["decisions"]).undecided
     if read["checkpoint_path"] is not None:  # logs of earlier versions hold it absolute
         read["checkpoint_path"] = path_for_table(folder, read["checkpoint_path"])
     return row_of("trials", read | computed)

@@ -216,6 +216,7 @@ _TRIALS = _table(
         source="first_rung.fid",
     ),
     Column("evaluations_saved", INT, "evaluations that ASHA spared by stopping the trial; 0 where it did not"),
+    Column("undecided", BOOL, "whether the decisions behind genotype_id are near uniform: it is noise, not a finding"),
 )
 """Each setting that the study sweeps has a further column, named by its key: :func:`swept_columns`."""
 
