@@ -36,8 +36,7 @@ def write_report(results: Sequence[Path], out: Path | None = None) -> Path:
     sources = []
     for folder in dict.fromkeys(options.study_folder(folder) for folder in results):
         study = load_study(folder)
-        spaces = {space.name: space for space in read_spaces(folder).values()}
-        sources.append(Source(study, spaces, commands.command))
+        sources.append(Source(study, read_spaces(folder), command=commands.command))
     names = ", ".join(source.study.name for source in sources)
     file = out or sources[0].folder / PAGE
     if file.is_dir():

@@ -93,7 +93,10 @@ def _show_study(results: Path, as_json: bool) -> None:
     trials = study.trials
     if len(trials):
         click.echo(trial_table(trials, metric, int(study.studies["grace_evaluations"].iloc[0])))
-        click.echo("\n" + "\n".join(_effort(study)))
+        click.echo("")
+        with suppress(ResultsError):  # no configuration was recorded
+            for line in _effort(study):
+                click.echo(line)
     retrained = read_rows(results, "evaluations")
     if retrained:
         click.echo("\nretrained from scratch")
@@ -106,6 +109,8 @@ def _show_study(results: Path, as_json: bool) -> None:
 def _effort(study: Study) -> Iterator[str]:
     """Yields what the trials cost, what ASHA saved, and which settings were swept over which values."""
     saved = study.savings()
+    if not saved.planned:
+        return
     gpu = f", {saved.gpu_hours:.3g} GPU-hours" if saved.gpu_hours else ""
     yield f"cost   {duration(3600 * saved.hours)} of trials{gpu}; {saved.run} of {saved.planned} evaluations, " + (
         f"{saved.share:.0%} spared by ASHA, about {duration(3600 * saved.hours_saved)}"
@@ -166,7 +171,7 @@ def _follow(results: Path, asked: str | None, as_json: bool) -> None:
     Raises ConfigError where no trial is named or JSON is wanted, ResultsError for a trial that is not there.
     """
     from autogan_ray.results.study import load_study
-    from autogan_ray.results.trial_log import ENDED, FOLDER, TrialLogs, trial_meant
+    from autogan_ray.results.trial_log import ENDED, FOLDER, TrialLogs, read_log, trial_meant
 
     if asked is None or as_json:
         raise ConfigError("--follow reads along with one trial's log: name the trial, and leave out --json")
@@ -176,14 +181,16 @@ def _follow(results: Path, asked: str | None, as_json: bool) -> None:
     if trial not in known:
         raise ResultsError(f"no trial {asked!r} in {results}; {nearest(asked, ['best', *known])}")
     file, shown = results / FOLDER / f"{trial}.log", 0
+    ends = False
     while True:
-        running = TrialLogs(results).get(trial).state not in ENDED and study.state == "running"
+        running = read_log(results, trial).state not in ENDED and study.state == "running"
         text = file.read_bytes()[shown:] if file.is_file() else b""
         whole = text[: text.rfind(b"\n") + 1]  # a line that is being written comes the next time
         shown += len(whole)
         click.echo(whole.decode("utf-8", "replace"), nl=False)
-        if not running:
+        if ends:
             return
+        ends = not running  # its last words are written after its end: they come with another look
         time.sleep(FOLLOW_S)
 
 

@@ -19,9 +19,6 @@ from autogan_ray.nets.gan import Latents
 from autogan_ray.nets.upload import uploaded
 from autogan_ray.training.streams import layer_noise, stream, stream_seed, to_uint8
 
-DIVERGED_FID = 1e9
-"""Reported in place of a score that is not finite: larger than any real score, and finite, as ASHA never stops NaN."""
-
 KID_SUBSETS = 10
 """During a search; a final score takes the published 100."""
 

@@ -189,7 +189,7 @@ _TRIALS = _table(
     Column("config_json", TEXT, _CONFIG),
     Column("fid_best", FLOAT, source="best.fid"),
     Column("fid_best_evaluation", INT, source="best.evaluation"),
-    Column("fid_last", FLOAT, source="last.fid"),
+    Column("fid_last", FLOAT, "1e9 where the trial diverged at its last evaluation", source="last.fid"),
     Column("genotype_id", TEXT, "at fid_best_evaluation", source="best.genotype_id"),
     Column("params_g", INT, _PARAMS_G, source="best.params_g"),
     Column("params_d", INT, _PARAMS_D, source="best.params_d"),

@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 
 from autogan_ray.base.errors import ResultsError, nearest
+from autogan_ray.metrics.diverged import DIVERGED_FID
 from autogan_ray.results.store import load_file
 from autogan_ray.results.study import load_study
 from autogan_ray.results.study_tables import read_table
@@ -156,7 +157,6 @@ def _pace(rows: pd.DataFrame) -> float | None:
 
 
 def _fids(file: Path, trial_id: str, rows: pd.DataFrame) -> np.ndarray:
-    from autogan_ray.metrics.evaluation import DIVERGED_FID
 
     evaluations = rows["evaluation"].to_numpy()
     gaps = np.flatnonzero(evaluations != np.arange(1, len(rows) + 1))

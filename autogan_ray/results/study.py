@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import glob
 import importlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -63,14 +63,16 @@ class Study(StudyTables):
 
         return importance(self, at)
 
-    def operation_frequency(self, by: str = "decision", better: float = 1 / 3) -> pd.DataFrame:
+    def operation_frequency(
+        self, by: str = "decision", better: float = 1 / 3, at: str = "first_rung", undecided: bool = False
+    ) -> pd.DataFrame:
         """Returns how often each choice stands in the better trials' genotypes, in the rest, and by chance.
 
         See :func:`autogan_ray.results.analysis.operations.operation_frequency`.
         """
         from autogan_ray.results.analysis.operations import operation_frequency
 
-        return operation_frequency(self, better=better, by=by)
+        return operation_frequency(self, better=better, at=at, by=by, undecided=undecided)
 
     def rank_correlation(self, score: str = "fid_best") -> Interval:
         """Returns Kendall's tau of a score while searching with the retrained one, with its interval.
@@ -125,6 +127,12 @@ class Study(StudyTables):
         """Draws what :meth:`importance` returns."""
         return _figures().plot_importance(self, at, axes)
 
+    def plot_slices(self, *keys: str, at: str = "first_rung") -> Any:
+        """Draws the score over each of some settings (none named: over all that were swept); returns the axes."""
+        from autogan_ray.results.analysis.settings import swept
+
+        return _figures().plot_slices(self, keys or swept(self), at)
+
     def plot_parallel(self, at: str = "first_rung", axes: Axes | None = None) -> Axes:
         """Draws each trial as a line through its settings to its score."""
         return _figures().plot_parallel(self, at, axes)
@@ -144,6 +152,20 @@ class Study(StudyTables):
     def plot_pareto(self, cost: str = "macs_g", axes: Axes | None = None) -> Axes:
         """Draws the best scores against a cost, and the front."""
         return _figures().plot_pareto(self, cost, axes)
+
+    def snapshot(self) -> Study:
+        """Returns the study as it is now: each table is read once, at its first use, also while the study goes on."""
+        return _Snapshot(self.folder)
+
+
+@dataclass(frozen=True)
+class _Snapshot(Study):
+    _kept: dict[str, pd.DataFrame] = field(default_factory=dict, compare=False, repr=False)
+
+    def table(self, name: str) -> pd.DataFrame:
+        if name not in self._kept:
+            self._kept[name] = super().table(name)
+        return self._kept[name]
 
 
 def _figures() -> Any:

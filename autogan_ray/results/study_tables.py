@@ -26,34 +26,38 @@ class StudyTables:
 
     folder: Path
 
+    def table(self, name: str) -> pd.DataFrame:
+        """Returns the table of this name. Raises ResultsError as :func:`read_table` does."""
+        return read_table(self.folder, name)
+
     @property
     def studies(self) -> pd.DataFrame:
-        return read_table(self.folder, "studies")
+        return self.table("studies")
 
     @property
     def trials(self) -> pd.DataFrame:
-        return read_table(self.folder, "trials")
+        return self.table("trials")
 
     @property
     def history(self) -> pd.DataFrame:
-        return read_table(self.folder, "history")
+        return self.table("history")
 
     @property
     def decisions(self) -> pd.DataFrame:
-        return read_table(self.folder, "decisions")
+        return self.table("decisions")
 
     @property
     def genotypes(self) -> pd.DataFrame:
-        return read_table(self.folder, "genotypes")
+        return self.table("genotypes")
 
     @property
     def evaluations(self) -> pd.DataFrame:
-        return read_table(self.folder, "evaluations")
+        return self.table("evaluations")
 
     @property
     def curves(self) -> pd.DataFrame:
         """Empty for a study of an earlier version, which kept none."""
-        return read_table(self.folder, "curves")
+        return self.table("curves")
 
     @property
     def name(self) -> str:

@@ -5,6 +5,7 @@ A symptom is a reason to look, not a verdict: it names what was seen, what it me
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -21,6 +22,7 @@ COLLAPSE = 2.0
 """A score over the best before it; of the trainings in NAS-GAN-Bench-101 one in ten collapses late."""
 ONE_SIDED = 2 / 3
 """Fraction of a network's edges that took the same choice without weights, above which it has collapsed."""
+_NUMBER = re.compile(r"-?\d[\d.,]*(e[+-]?\d+)?")
 
 
 def symptoms(records: Sequence[Record], planned: int, space: SearchSpace, objective: str = "hinge") -> list[str]:
@@ -38,6 +40,11 @@ def symptoms(records: Sequence[Record], planned: int, space: SearchSpace, object
     saturated = _saturated(last) if objective == "hinge" else ()
     now = [*saturated, *_vanished(last), *_one_sided(last, space)]
     return [*now, *_gap(records), *_collapse(records), *_too_slow(records, planned)]
+
+
+def kind_of(symptom: str) -> str:
+    """Returns a symptom without its numbers: the same for all trials and evaluations that show it."""
+    return _NUMBER.sub("", symptom)
 
 
 def _saturated(last: Record) -> Iterator[str]:

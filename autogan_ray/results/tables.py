@@ -38,8 +38,9 @@ class Tables:
         folder, listed, study_id = self._folder, list(logs), about["study_id"]
         provenance = {key: str(about.get(key)) for key in ("study_id", "git_commit", "packages_json", "command")}
         rows = {
-            "trials": trial_rows(about, listed, folder),
+            # Before the trials, whose rows name them: a reader may come in between.
             "genotypes": genotype_rows(study_id, listed, self._genotypes),
+            "trials": trial_rows(about, listed, folder),
             "studies": [study_row(about, listed)],
         }
         for name in _OF_RECORDS:

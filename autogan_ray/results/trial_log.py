@@ -79,6 +79,14 @@ class TrialLog:
         return str(self.status.get("status", "pending"))
 
 
+def read_log(study_folder: Path, trial_id: str) -> TrialLog:
+    """Returns the log of one trial as its file has it; an empty one where there is no file."""
+    log, file = TrialLog(trial_id), study_folder / FOLDER / f"{trial_id}.jsonl"
+    for line in read_lines(file) if file.is_file() else ():
+        log.apply(line)
+    return log
+
+
 class TrialLogs:
     """The logs of all trials of a study folder, in memory and on disk at once; files of other names are ignored."""
 
@@ -88,9 +96,7 @@ class TrialLogs:
         for file in sorted(self._folder.glob("*.jsonl")):
             if not re.fullmatch(r"t\d{4,}", file.stem, re.ASCII):
                 continue
-            log = self._logs.setdefault(file.stem, TrialLog(file.stem))
-            for line in read_lines(file):
-                log.apply(line)
+            self._logs[file.stem] = read_log(study_folder, file.stem)
 
     def __iter__(self) -> Iterator[TrialLog]:
         return iter([self._logs[name] for name in sorted(self._logs)])

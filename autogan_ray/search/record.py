@@ -15,7 +15,7 @@ class SearchRecord:
     """One evaluation. Losses, scores of D and gradient norms are means since the evaluation before, or None.
 
     ``fid`` is the score that trials are ranked by; ``diverged`` says that a loss or an image was not finite, and then
-    ``fid`` is :data:`~autogan_ray.metrics.evaluation.DIVERGED_FID` and the search is over.
+    ``fid`` is :data:`~autogan_ray.metrics.diverged.DIVERGED_FID` and the search is over.
     """
 
     evaluation: int

@@ -12,7 +12,8 @@ from typing import Any
 import torch
 
 from autogan_ray.base.json_lines import finite
-from autogan_ray.metrics.evaluation import DIVERGED_FID, Evaluator, Score
+from autogan_ray.metrics.diverged import DIVERGED_FID
+from autogan_ray.metrics.evaluation import Evaluator, Score
 from autogan_ray.nets.compute import configured
 from autogan_ray.nets.cost.count import genotype_cost
 from autogan_ray.nets.derived import inherit

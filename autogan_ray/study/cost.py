@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from autogan_ray.base.machine import cpu_name
 from autogan_ray.base.provenance import packages_json
-from autogan_ray.config.search_length import total_steps
+from autogan_ray.config.search_length import rung_evaluations, total_steps
 from autogan_ray.config.sections import TuneConfig
 from autogan_ray.config.study import StudyConfig, TrialConfig
 from autogan_ray.config.sweep import corners
@@ -68,10 +68,11 @@ def going_past(trials: float, factor: float) -> float:
 
 def stages(tune: TuneConfig) -> list[tuple[int, float]]:
     """Returns (evaluation, trials that are expected to run until it) for each rung of ASHA and for the end."""
-    found, going, rung = [], float(tune.num_trials), float(tune.grace)
-    while tune.scheduler == "asha" and math.ceil(rung) < tune.max_evaluations:
-        found.append((math.ceil(rung), going))
-        going, rung = going_past(going, tune.reduction_factor), rung * tune.reduction_factor
+    found, going = [], float(tune.num_trials)
+    asha = tune.scheduler == "asha"
+    for rung in rung_evaluations(tune.grace, tune.reduction_factor, tune.max_evaluations) if asha else ():
+        found.append((rung, going))
+        going = going_past(going, tune.reduction_factor)
     return [*found, (tune.max_evaluations, going)]
 
 

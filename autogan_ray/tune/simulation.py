@@ -23,6 +23,7 @@ import ray
 from ray.tune.schedulers import ASHAScheduler, TrialScheduler
 
 from autogan_ray.base.errors import MachineError
+from autogan_ray.config.search_length import rung_evaluations
 from autogan_ray.config.sections import TuneConfig
 from autogan_ray.results.search_curves import SearchCurve
 from autogan_ray.tune.asha import asha_arguments
@@ -55,22 +56,8 @@ class Setting:
     best_so_far: bool = False
 
     def due(self, last: int) -> list[int]:
-        """Returns the evaluations at which the scheduler decides, of trials of ``last`` evaluations.
-
-        A trial enters a rung at its first evaluation at or past it, the highest open rung first, and one rung at an
-        evaluation: with rungs less than one evaluation apart the lower ones are entered later (as Ray has it).
-        """
-        rungs, rung = list[float](), float(self.grace)
-        while rung < last:
-            rungs.append(rung)
-            rung = self.grace * self.factor ** len(rungs)
-        due = []
-        for evaluation in range(1, last):
-            reached = [rung for rung in rungs if rung <= evaluation]
-            if reached:
-                due.append(evaluation)
-                rungs.remove(max(reached))
-        return due
+        """Returns the evaluations at which the scheduler decides, of trials of ``last`` evaluations."""
+        return rung_evaluations(self.grace, self.factor, last)
 
 
 @dataclass(frozen=True, eq=False)

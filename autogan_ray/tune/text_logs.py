@@ -7,20 +7,16 @@ may run on another node, comes with the trial's reports (:mod:`autogan_ray.tune.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from autogan_ray.base.errors import ResultsError
-from autogan_ray.results.symptoms import symptoms
+from autogan_ray.results.symptoms import kind_of, symptoms
 from autogan_ray.results.trial_log import FOLDER, TrialLog
 from autogan_ray.spaces.space import SearchSpace
 from autogan_ray.study.study_file import read_spaces
 from autogan_ray.tune.trial_text import dated, evaluation_text, settings_text, status_texts
-
-_NUMBER = re.compile(r"-?\d[\d.,]*(e[+-]?\d+)?")
 
 
 class TextLogs:
@@ -71,12 +67,12 @@ class TextLogs:
 
     def _new_symptoms(self, log: TrialLog) -> Iterator[str]:
         """Yields the symptoms that this trial did not have before; those that differ in their numbers are the same."""
-        with suppress(ResultsError, KeyError):  # a symptom is a hint: no study ends for want of one
+        with suppress(Exception):  # a symptom is a hint: no study ends for want of one
             self._spaces = read_spaces(self._folder) if self._spaces is None else self._spaces
             config = log.about["config"]
             objective = config.get("search", {}).get("objective", "hinge")
             for symptom in symptoms(log.records, self._planned, self._spaces[config["space"]], objective):
-                known = (log.trial_id, _NUMBER.sub("", symptom))
+                known = (log.trial_id, kind_of(symptom))
                 if known not in self._told:
                     self._told.add(known)
                     yield symptom

@@ -23,7 +23,7 @@ def test_lines_are_shown_as_they_come_until_the_trial_ends(tmp_path: Path, monke
     logs.add("t0001", "status", status="running")
     write_about(folder, read_about(folder) | {"status": "running"})
     write_tables(folder, read_about(folder), logs)
-    log, waits = folder / "trials" / "t0001.log", iter(["evaluation 1\nhalf a", " line\n", "", "ended: complete\n"])
+    log, waits = folder / "trials" / "t0001.log", iter(["evaluation 1\nhalf a", " line\n", "", "ended", ": complete\n"])
 
     def wait(_: float) -> None:
         with log.open("a") as file:

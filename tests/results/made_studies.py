@@ -67,7 +67,7 @@ def _trial(rng: np.random.Generator, number: int, rows: dict[str, list[dict[str,
         genotype = space.random(8, int(rng.integers(1 << 30)))
         genotypes.append(genotype)
         entropy = {"entropy_g": float(1 / evaluation), "entropy_d": None, "genotype_id": genotype.genotype_id}
-        rows["history"].append(key | {"evaluation": evaluation, "fid": float(fid), **entropy})
+        rows["history"].append(key | {"evaluation": evaluation, "fid": float(fid), "kimg": 2.0 * evaluation, **entropy})
         for decision in space.decisions(8):
             chosen = genotype.choices[decision.name]
             logits = np.array([sharpness * (choice == chosen) for choice in decision.choices])
@@ -149,4 +149,4 @@ def _retrainings(
 
 def source_of(study: Study) -> Source:
     """Returns what a report of the study is made of."""
-    return Source(study, {space.name: space for space in SPACES.values()})
+    return Source(study, SPACES)

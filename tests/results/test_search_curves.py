@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from autogan_ray.metrics.evaluation import DIVERGED_FID
+from autogan_ray.metrics.diverged import DIVERGED_FID
 from autogan_ray.results.search_curves import Recording, pooled, read_recording
 from autogan_ray.results.store import write_table
 

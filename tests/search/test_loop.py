@@ -14,7 +14,8 @@ import torch
 
 from autogan_ray.base.errors import ConfigError
 from autogan_ray.config.study import TrialConfig
-from autogan_ray.metrics.evaluation import DIVERGED_FID, Evaluator, Protocol
+from autogan_ray.metrics.diverged import DIVERGED_FID
+from autogan_ray.metrics.evaluation import Evaluator, Protocol
 from autogan_ray.metrics.extractors.base import ExtractorWeights
 from autogan_ray.metrics.features import Extractor
 from autogan_ray.metrics.scores import RealSet

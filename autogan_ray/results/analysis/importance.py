@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from autogan_ray.metrics.diverged import DIVERGED_FID
 from autogan_ray.results.analysis.settings import score_column, swept
 
 if TYPE_CHECKING:
@@ -24,10 +25,10 @@ def importance(study: StudyTables, at: str = "first_rung", seed: int = 0) -> pd.
     some trials are left out, as Optuna does.
 
     Returns:
-        Setting -> importance; empty below :data:`ENOUGH` scored trials, or where nothing is swept.
+        Setting -> importance; empty below :data:`ENOUGH` scored trials, or where no setting was swept in all of them.
     """
     keys, column, trials = swept(study), score_column(at), study.trials
-    scored = trials[trials[column].notna() & (trials[column] > 0)]
+    scored = trials[(trials[column] > 0) & (trials[column] < DIVERGED_FID)]
     keys = [key for key in keys if scored[key].notna().all() and scored[key].nunique() > 1]
     if len(scored) < ENOUGH or not keys or scored[column].nunique() < 2:
         return pd.Series(dtype=float, name="importance")

@@ -1,20 +1,22 @@
-"""Means, ratios and rank correlations of scores, each with an interval that holds the true value in 95 of 100 cases.
+"""Means, ratios and rank correlations of scores, each with a 95 % interval.
 
 Frechet distances are compared on the log scale: what a setting does to them is a factor, and their spread grows with
-them. Their mean is the geometric one.
+them. Their mean is the geometric one. Intervals are Student's, Welch's and Fieller's: a bootstrap of a handful of
+values is too narrow (of three lognormal values its interval holds the mean in 76 of 100 cases).
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from statistics import NormalDist
 from typing import NamedTuple
 
 import numpy as np
 
+from autogan_ray.metrics.diverged import DIVERGED_FID
+
 LEVEL = 0.95
-DRAWS = 2000
-"""Samples of a bootstrap."""
 
 
 class Interval(NamedTuple):
@@ -31,18 +33,23 @@ class Interval(NamedTuple):
 
 
 def finite_values(values: Sequence[float]) -> np.ndarray:
-    """Returns the finite values above 0, float64; a score that is null, or that diverged, is none."""
+    """Returns the finite values above 0, float64; a score that is null, or that stands for divergence, is none."""
     array = np.asarray(values, dtype=float)
-    return array[np.isfinite(array) & (array > 0)]
+    return array[np.isfinite(array) & (array > 0) & (array < DIVERGED_FID)]
 
 
-def geometric_mean(values: Sequence[float], seed: int = 0) -> Interval:
-    """Returns the geometric mean with its percentile bootstrap interval (Efron 1979); NaN ends below three values."""
+def geometric_mean(values: Sequence[float]) -> Interval:
+    """Returns the geometric mean with Student's interval on the log scale; NaN ends below two values."""
+    from scipy import stats
+
     logs = np.log(finite_values(values))
     if not len(logs):
         return Interval(math.nan, math.nan, math.nan, 0)
-    low, high = _bootstrap(len(logs), lambda rows: logs[rows].mean(axis=-1), seed) if len(logs) > 2 else (math.nan,) * 2
-    return Interval(math.exp(logs.mean()), math.exp(low), math.exp(high), len(logs))
+    mean = float(logs.mean())
+    if len(logs) < 2:
+        return Interval(math.exp(mean), math.nan, math.nan, 1)
+    reach = float(stats.t.ppf(0.5 + LEVEL / 2, len(logs) - 1) * logs.std(ddof=1) / math.sqrt(len(logs)))
+    return Interval(math.exp(mean), math.exp(mean - reach), math.exp(mean + reach), len(logs))
 
 
 def log_ratio(values: Sequence[float], others: Sequence[float]) -> Interval:
@@ -68,33 +75,27 @@ def log_ratio(values: Sequence[float], others: Sequence[float]) -> Interval:
     return Interval(math.exp(difference), math.exp(difference - reach), math.exp(difference + reach), count)
 
 
-def kendall_tau(ours: Sequence[float], theirs: Sequence[float], seed: int = 0) -> Interval:
-    """Returns Kendall's tau-b of pairs of values, from -1 to 1, with its percentile bootstrap interval over the pairs.
+def kendall_tau(ours: Sequence[float], theirs: Sequence[float]) -> Interval:
+    """Returns Kendall's tau-b of pairs of values, from -1 to 1, with its interval by Fisher's transformation.
 
-    Pairs with a value that is not finite are left out. NaN below two pairs; NaN ends below five.
+    The variance of atanh(tau) is .437 / (n - 4) (Fieller, Hartley and Pearson 1957). Pairs with a value that is not
+    finite are left out. NaN below two pairs; NaN ends below five.
     """
     pairs = np.array([ours, theirs], dtype=float).T.reshape(-1, 2)
-    pairs = pairs[np.isfinite(pairs).all(axis=1)]
-    tau = _tau(pairs) if len(pairs) > 1 else math.nan
-    if len(pairs) < 5:
-        return Interval(tau, math.nan, math.nan, len(pairs))
-    low, high = _bootstrap(len(pairs), lambda rows: np.array([_tau(pairs[row]) for row in rows]), seed)
-    return Interval(tau, low, high, len(pairs))
+    pairs = pairs[np.isfinite(pairs).all(axis=1) & (pairs < DIVERGED_FID).all(axis=1)]
+    count = len(pairs)
+    tau = _tau(pairs) if count > 1 else math.nan
+    if count < 5 or math.isnan(tau):
+        return Interval(tau, math.nan, math.nan, count)
+    # A perfect order would have no interval: half a pair out of order is within what so few pairs can tell.
+    kept = 1 - 1 / (count * (count - 1))
+    centre = math.atanh(max(-kept, min(kept, tau)))
+    reach = NormalDist().inv_cdf(0.5 + LEVEL / 2) * math.sqrt(0.437 / (count - 4))
+    return Interval(tau, min(tau, math.tanh(centre - reach)), max(tau, math.tanh(centre + reach)), count)
 
 
 def _tau(pairs: np.ndarray) -> float:
-    """Tau-b by its definition; draws of a bootstrap repeat pairs, and ties are part of it. NaN where all are tied."""
+    """Tau-b by its definition; NaN where all are tied."""
     signs = [np.sign(column[:, None] - column[None, :]) for column in pairs.T]
     norm = math.sqrt((signs[0] ** 2).sum() * (signs[1] ** 2).sum())
     return float((signs[0] * signs[1]).sum() / norm) if norm else math.nan
-
-
-def _bootstrap(count: int, statistic: Callable[[np.ndarray], np.ndarray], seed: int) -> tuple[float, float]:
-    """Returns the ends of the percentile interval of a statistic of resampled rows.
-
-    Args:
-        statistic: indices [DRAWS, count] -> values [DRAWS].
-    """
-    rows = np.random.default_rng(seed).integers(0, count, (DRAWS, count))
-    low, high = np.nanquantile(statistic(rows), [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
-    return float(low), float(high)

@@ -48,7 +48,7 @@ def operation_frequency(
     Trials that decided nothing are left out, as their genotypes are noise; ``undecided`` counts them too.
 
     Args:
-        better: which share of the scored trials, the best by their score, is compared with the rest; 0 to 1.
+        better: which share of the scored trials of each space, the best, is compared with the rest; 0 to 1.
         at: where trials are ranked, as for :func:`~autogan_ray.results.analysis.settings.compare`.
         by: ``decision``, each by its name; or ``operation``, over all decisions of a network that offer it. Choices
             that are no operations are named with what they decide: ``norm=batch``.
@@ -70,7 +70,9 @@ def operation_frequency(
         noise = undecided_trials(decisions)
         decisions = decisions[~decisions["trial_id"].isin(noise)]
         ranked = ranked[~ranked["trial_id"].isin(noise)]
-    best = set(ranked["trial_id"].head(max(1, round(better * len(ranked)))))
+    best: set[str] = set()  # of each space by itself: else the better third would be that of the better space
+    for _, group in ranked.groupby("space"):
+        best |= set(group["trial_id"].head(max(1, round(better * len(group)))))
     decisions = decisions[decisions["trial_id"].isin(set(ranked["trial_id"]))]
     places = decisions.groupby(["trial_id", "decision"])["choice"].transform("count")
     counted = decisions.assign(chance=1 / places, good=decisions["trial_id"].isin(best))
@@ -87,8 +89,9 @@ def operation_frequency(
 
 def _operations(decisions: pd.DataFrame) -> pd.Series:
     """Returns what each row's choice is called among those of all decisions of its network."""
-    offered = decisions.groupby("decision")["choice"].agg(set)
-    edges = {name for name, choices in offered.items() if choices <= {*OPERATIONS, NONE}}
+    places = decisions["space"] + " " + decisions["decision"]
+    offered = decisions.groupby(places)["choice"].agg(set)
+    edges = {place for place, choices in offered.items() if choices <= {*OPERATIONS, NONE}}
     stems = decisions["decision"].str.rsplit(".", n=1).str[-1].str.rstrip("0123456789")
     named = stems + "=" + decisions["choice"]
-    return decisions["choice"].where(decisions["decision"].isin(edges), named)
+    return decisions["choice"].where(places.isin(edges), named)

@@ -20,12 +20,12 @@ ENOUGH = 5
 def retrained_pairs(study: StudyTables, score: str = "fid_best") -> pd.DataFrame:
     """Returns a row for each retrained trial: ``trial_id``, the search's ``score``, the retrained ``fid``, ``seeds``.
 
-    The retrained score is the geometric mean over seeds, of the recipe with the most trials.
+    The retrained score is the geometric mean over seeds, of one recipe (:func:`main_recipe`).
 
     Args:
         score: a column of ``trials``. Raises ResultsError for an unknown one.
     """
-    trials, rows = study.trials, latest_recipe(study.evaluations)
+    trials, rows = study.trials, main_recipe(study.evaluations)
     if score not in trials.columns:
         raise ResultsError(f"score = {score!r}: the table trials has no such column; {nearest(score, trials.columns)}")
     rows = rows[(rows["source"] == "retrain") & rows["fid"].notna() & (rows["fid"] > 0)]
@@ -38,17 +38,30 @@ def retrained_pairs(study: StudyTables, score: str = "fid_best") -> pd.DataFrame
     return pairs.rename_axis("trial_id").reset_index()
 
 
-def latest_recipe(evaluations: pd.DataFrame) -> pd.DataFrame:
-    """Returns the rows of one recipe, as only these can be compared: the one with the most rows, the later at a tie.
+def main_recipe(evaluations: pd.DataFrame) -> pd.DataFrame:
+    """Returns the rows of one recipe, as only these can be compared.
 
+    It is the one by which most searched networks were retrained; at a tie that with the most rows, then the latest.
     Rows that earlier versions wrote have their recipe in their id.
     """
     if evaluations.empty:
         return evaluations
     recipes = evaluations["recipe"].fillna(evaluations["evaluation_id"].map(_recipe_told))
-    order = pd.DataFrame({"recipe": recipes, "at": evaluations["timestamp"]}).groupby("recipe")["at"]
-    counts = order.agg(["count", "max"]).sort_values(["count", "max"])
-    return evaluations[recipes == counts.index[-1]].assign(recipe=counts.index[-1])
+    facts = {"searched": evaluations["source"] == "retrain", "rows": 1, "latest": evaluations["timestamp"]}
+    counts = pd.DataFrame({"recipe": recipes, **facts}).groupby("recipe")
+    order = counts.agg({"searched": "sum", "rows": "sum", "latest": "max"}).sort_values(["searched", "rows", "latest"])
+    return evaluations[recipes == order.index[-1]].assign(recipe=order.index[-1])
+
+
+def network_names(rows: pd.DataFrame) -> pd.Series:
+    """Returns the name of the network of each retraining: random genotypes are one, and a trial of which several
+    genotypes were retrained is several, each with its genotype's id."""
+    names = rows["name"].where(rows["source"] != "random", "random genotypes")
+    if rows.empty:
+        return names
+    several = rows.groupby(names)["genotype_id"].transform("nunique") > 1
+    apart = several & (rows["source"] != "random")
+    return names.where(~apart, names + " " + rows["genotype_id"].astype(str))
 
 
 def _recipe_told(evaluation_id: str) -> str:

@@ -46,8 +46,9 @@ def compare(study: StudyTables, by: str, at: str = "first_rung") -> pd.DataFrame
         at: ``first_rung``, where ASHA has stopped no trial yet, which is the only fair place; ``best`` or ``last``.
 
     Returns:
-        Columns ``value``, ``trials``, ``scored``, ``fid`` (geometric mean), ``low`` and ``high`` (its 95 % bootstrap
-        interval, null below three trials), ``fid_min``; best first.
+        Columns ``value``, ``trials``, ``scored`` (those that have a score there: the others diverged, failed or did not
+        come so far, and are in no mean), ``fid`` (geometric mean), ``low`` and ``high`` (its 95 % interval, null below
+        two), ``fid_min``; best first.
 
     Raises ResultsError for a column that the trials do not have.
     """
@@ -73,8 +74,8 @@ def groups(study: StudyTables, values: pd.Series) -> pd.Series:
         return values.map(str, na_action="ignore")
     listed = bool(study.config.get("sweep", {}).get(str(values.name), {}).get("choice"))
     if listed or values.nunique() < FEW:
-        return values.map("{:.4g}".format, na_action="ignore")
-    thirds = pd.qcut(values.rank(method="first"), 3, labels=False)
+        return values.map("{:.10g}".format, na_action="ignore")
+    thirds = pd.qcut(values, 3, labels=False, duplicates="drop")
     ends = values.groupby(thirds).agg(["min", "max"])
     names = {third: f"{low:.3g} to {high:.3g}" for third, (low, high) in zip(ends.index, ends.to_numpy(), strict=True)}
     return thirds.map(names)

@@ -16,12 +16,13 @@ import pandas as pd
 
 from autogan_ray.base.errors import ResultsError, nearest
 from autogan_ray.results.analysis.intervals import finite_values, log_ratio
-from autogan_ray.results.analysis.ranking import latest_recipe
+from autogan_ray.results.analysis.ranking import main_recipe
 
 if TYPE_CHECKING:
     from autogan_ray.results.study_tables import StudyTables
 
 BETTER, SAME, WORSE, OPEN = "better", "not distinguishable", "worse", "no conclusion"
+RANDOM = "random"
 ENOUGH = 3
 """Retrainings of each side below which nothing is concluded."""
 
@@ -31,22 +32,28 @@ class Verdict:
     """What can be said of a searched network against a baseline.
 
     Args:
-        word: better, not distinguishable, worse, or no conclusion where there are fewer than :data:`ENOUGH` trainings.
+        word: better, not distinguishable, worse, or no conclusion: where there are fewer than :data:`ENOUGH` trainings,
+            or where failed ones, which are in no mean, could turn it.
         against: the baseline.
         trial_id: of the searched network.
+        recipe: of all retrainings that are compared.
         ratio: of the geometric means of FD, searched to baseline; below 1 is better.
         low, high: ends of its 95 % interval (Welch's t on the log scale), NaN where there are too few.
         fid, fid_against: the two geometric means.
-        seeds: retrainings of the searched network.
-        n_against: of a named network its retrainings, of random genotypes their number.
+        seeds: retrainings of the searched network that have a score.
+        n_against: of a named network its retrainings, of random genotypes their number, with a score.
+        failed, failed_against: retrainings without one.
         noise: standard deviation of log FD between seeds of one network, pooled; NaN where no network has two.
         seeds_needed: retrainings of each side by which the difference that is there would show in four of five cases
-            (power .8); None where it cannot be told.
+            (power .8 of the t test), at least :data:`ENOUGH`; None where it cannot be told.
+        search_kimg: what all trials of the search were shown, in thousands of real images.
+        kimg, kimg_against: the same of both sides' retrainings.
     """
 
     word: str
     against: str
     trial_id: str
+    recipe: str
     ratio: float
     low: float
     high: float
@@ -54,27 +61,41 @@ class Verdict:
     fid_against: float
     seeds: int
     n_against: int
+    failed: int
+    failed_against: int
     noise: float
     seeds_needed: int | None
+    search_kimg: float
+    kimg: float
+    kimg_against: float
 
     def to_dict(self) -> dict[str, Any]:
         """Returns values for JSON, None for NaN."""
         return {key: None if value != value else value for key, value in asdict(self).items()}
 
     def __str__(self) -> str:
-        sides = (
-            f"FD {self.fid:.4g} (trial {self.trial_id}, {_times(self.seeds, 'seed')}) against {self.fid_against:.4g}"
-        )
-        unit = "genotype" if self.against == "random" else "seed"
-        text = f"{self.word}: {sides} ({self.against}, {_times(self.n_against, unit)}), ratio {self.ratio:.2f}"
+        ours = _times(self.seeds, "seed") + f", {self.failed} more failed" * bool(self.failed)
+        theirs = _times(self.n_against, "genotype" if self.against == RANDOM else "seed")
+        theirs += f", {self.failed_against} more retrainings failed" * bool(self.failed_against)
+        whom = "the average random genotype" if self.against == RANDOM else self.against
+        sides = f"FD {self.fid:.4g} (trial {self.trial_id}, {ours}) against {self.fid_against:.4g} ({whom}, {theirs})"
+        text = f"{self.word}: {sides}, ratio {self.ratio:.2f}"
         if not math.isnan(self.low):
             text += f" (95 % interval {self.low:.2f} to {self.high:.2f})"
         if self.word == OPEN:
-            text += f"; fewer than {ENOUGH} on a side conclude nothing"
+            text += f"; it takes {ENOUGH} a side to conclude anything, and failed ones are in no mean"
         if self.word in (OPEN, SAME) and self.seeds_needed is not None:
-            needed = "more than 999" if self.seeds_needed > 999 else str(self.seeds_needed)
-            text += f"; a difference of this size would need about {needed} a side"
+            needed = "more than 999" if self.seeds_needed > 999 else f"about {self.seeds_needed}"
+            text += f"; a difference of this size would need {needed} a side"
         return text
+
+    @property
+    def cost(self) -> str:
+        """What both sides cost, in a sentence."""
+        return (
+            f"The search was shown {self.search_kimg:,.0f} kimg and its network's retrainings {self.kimg:,.0f}; those "
+            f"of {self.against} {self.kimg_against:,.0f}."
+        )
 
 
 def _times(count: int, what: str) -> str:
@@ -83,13 +104,14 @@ def _times(count: int, what: str) -> str:
 
 def baselines(study: StudyTables) -> list[str]:
     """Returns what the searched network can be compared with: ``random``, then names of published and own networks."""
-    rows = latest_recipe(study.evaluations)
+    rows = main_recipe(study.evaluations)
     others = rows[rows["source"].isin(["published", "user"])]["name"]
-    return ["random"] * bool((rows["source"] == "random").any()) + list(dict.fromkeys(others))
+    return [RANDOM] * bool((rows["source"] == RANDOM).any()) + list(dict.fromkeys(others))
 
 
-def verdict(study: StudyTables, against: str = "random") -> Verdict:
-    """Returns the verdict on the study's network against a baseline, of the recipe with the most retrainings.
+def verdict(study: StudyTables, against: str = RANDOM) -> Verdict:
+    """Returns the verdict on the study's network against a baseline, of one recipe
+    (:func:`~autogan_ray.results.analysis.ranking.main_recipe`).
 
     Args:
         against: ``random``, whose unit is a genotype (the mean of its seeds), or the name of a network, whose unit is
@@ -97,8 +119,7 @@ def verdict(study: StudyTables, against: str = "random") -> Verdict:
 
     Raises ResultsError, naming the command that is missing, where one of both was not retrained.
     """
-    rows = latest_recipe(study.evaluations)
-    rows = rows[rows["fid"].notna()]
+    rows = main_recipe(study.evaluations)
     trial_id, searched = _searched(study, rows)
     known = baselines(study)
     if against not in known:
@@ -107,15 +128,19 @@ def verdict(study: StudyTables, against: str = "random") -> Verdict:
             f"({nearest(against, known) if known else 'no other network was'}); retrain RESULTS --genotype {against} "
             "--seeds 3 adds it"
         )
-    other = rows[rows["source"] == "random"] if against == "random" else rows[rows["name"] == against]
-    theirs = _means(other) if against == "random" else other["fid"].tolist()
-    ours = searched["fid"].tolist()
+    other = rows[rows["source"] == RANDOM] if against == RANDOM else rows[rows["name"] == against]
+    theirs = _means(other) if against == RANDOM else finite_values(other["fid"].tolist()).tolist()
+    ours = finite_values(searched["fid"].tolist()).tolist()
+    failed, failed_against = len(searched) - len(ours), len(other) - len(finite_values(other["fid"].tolist()))
     ratio = log_ratio(ours, theirs)
-    noise = pooled_noise(rows)
+    word = _word(ratio.low, ratio.high, min(len(ours), len(theirs)))
+    if (word == BETTER and failed) or (word == WORSE and failed_against):
+        word = OPEN
     return Verdict(
-        word=_word(ratio.low, ratio.high, min(len(ours), len(theirs))),
+        word=word,
         against=against,
         trial_id=trial_id,
+        recipe=str(rows["recipe"].iloc[0]),
         ratio=ratio.estimate,
         low=ratio.low,
         high=ratio.high,
@@ -123,15 +148,22 @@ def verdict(study: StudyTables, against: str = "random") -> Verdict:
         fid_against=_geometric(theirs),
         seeds=len(ours),
         n_against=len(theirs),
-        noise=noise,
-        seeds_needed=_needed(ratio.estimate, ours, theirs),
+        failed=failed,
+        failed_against=failed_against,
+        noise=pooled_noise(rows),
+        seeds_needed=_needed(ours, theirs),
+        search_kimg=float(study.history.groupby("trial_id")["kimg"].max().sum()),
+        kimg=float(searched["kimg"].sum()),
+        kimg_against=float(other["kimg"].sum()),
     )
 
 
 def _searched(study: StudyTables, rows: pd.DataFrame) -> tuple[str, pd.DataFrame]:
-    """Returns the retrained trial with the best score while searching, and its retrainings."""
+    """Returns the retrained trial with the best score while searching, and the retrainings of its best genotype."""
     found = rows[rows["source"] == "retrain"]
-    scores = study.trials.set_index("trial_id")["fid_best"]
+    trials = study.trials.set_index("trial_id")
+    best = found["trial_id"].map(trials["genotype_id"]) == found["genotype_id"]
+    found, scores = found[best], trials["fid_best"]
     ranked = scores[scores.index.isin(found["trial_id"])].dropna().sort_values()
     if ranked.empty:
         raise ResultsError(
@@ -144,7 +176,8 @@ def _searched(study: StudyTables, rows: pd.DataFrame) -> tuple[str, pd.DataFrame
 
 def _means(rows: pd.DataFrame) -> list[float]:
     """Returns the geometric mean over seeds for each genotype."""
-    return [_geometric(group["fid"].tolist()) for _, group in rows.groupby("genotype_id")]
+    means = [_geometric(group["fid"].tolist()) for _, group in rows.groupby("genotype_id")]
+    return [mean for mean in means if not math.isnan(mean)]
 
 
 def _geometric(values: Sequence[float]) -> float:
@@ -167,10 +200,20 @@ def pooled_noise(rows: pd.DataFrame) -> float:
     return float(math.sqrt((spread["var"] * (spread["count"] - 1)).sum() / freedom)) if freedom else math.nan
 
 
-def _needed(ratio: float, ours: Sequence[float], theirs: Sequence[float]) -> int | None:
-    """Two-sided test at 5 %, power .8, by the normal approximation: n = (1.96 + .84)^2 (s1^2 + s2^2) / d^2."""
-    spreads = [np.log(finite_values(side)) for side in (ours, theirs)]
-    if any(len(side) < 2 for side in spreads) or not ratio > 0 or ratio == 1:
+def _needed(ours: Sequence[float], theirs: Sequence[float]) -> int | None:
+    """Returns the least n a side at which a t test at 5 % has power .8, with the means and variances that are there."""
+    from scipy import stats
+
+    sides = [np.log(finite_values(side)) for side in (ours, theirs)]
+    if any(len(side) < 2 for side in sides):
         return None
-    variance = sum(float(side.var(ddof=1)) for side in spreads)
-    return max(2, math.ceil(7.849 * variance / math.log(ratio) ** 2))
+    spread = math.sqrt(sum(float(side.var(ddof=1)) for side in sides) / 2)
+    distance = abs(float(sides[0].mean() - sides[1].mean()))
+    if not spread or not distance:
+        return None
+
+    def power(count: int) -> float:
+        freedom, shift = 2 * count - 2, distance / spread * math.sqrt(count / 2)
+        return float(stats.nct.sf(stats.t.ppf(0.975, freedom), freedom, shift))
+
+    return next((count for count in range(ENOUGH, 1000) if power(count) >= 0.8), 1000)

@@ -14,9 +14,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from autogan_ray.config.search_length import rung_evaluations
+from autogan_ray.metrics.diverged import DIVERGED_FID
 from autogan_ray.results.analysis.importance import importance
 from autogan_ray.results.analysis.operations import operation_frequency
-from autogan_ray.results.analysis.ranking import latest_recipe, pareto, retrained_pairs
+from autogan_ray.results.analysis.ranking import main_recipe, network_names, pareto, retrained_pairs
 from autogan_ray.results.analysis.settings import compare, groups, score_column, swept
 from autogan_ray.results.report.style import COLOURS, FAINT, INK, PAPER, legend_above, marked, new_axes, styled
 
@@ -25,23 +27,17 @@ if TYPE_CHECKING:
 
     from autogan_ray.results.study_tables import StudyTables
 
-LARGE = 1e8
-"""A score that stands for one that is not finite lies above."""
-
 
 def rungs(about: pd.Series) -> list[int]:
-    """Returns the evaluations at which ASHA decides: grace times powers of the factor, below the last evaluation.
+    """Returns the evaluations at which ASHA decides in a study; none where it stops nothing.
 
     Args:
         about: the row of ``studies``.
     """
     if about["scheduler"] != "asha":
         return []
-    found, rung = [], float(about["grace_evaluations"])
-    while int(rung) < int(about["max_evaluations"]):
-        found.append(int(rung))
-        rung *= float(about["reduction_factor"])
-    return found
+    grace, last = int(about["grace_evaluations"]), int(about["max_evaluations"])
+    return rung_evaluations(grace, float(about["reduction_factor"]), last)
 
 
 def plot_history(study: StudyTables, axes: Axes | None = None) -> Axes:
@@ -49,34 +45,26 @@ def plot_history(study: StudyTables, axes: Axes | None = None) -> Axes:
     from matplotlib.collections import LineCollection
 
     about, history = study.studies.iloc[0], study.history
-    history = history[history["fid"] < LARGE]
+    history = history[history["fid"] < DIVERGED_FID]
     states = study.trials.set_index("trial_id")["status"].to_dict()
     with styled():
         axes = new_axes(axes)
-        groups: dict[bool, list[np.ndarray]] = {True: [], False: []}
+        lines: dict[str, list[np.ndarray]] = {label: [] for label in _ENDS}
         for trial_id, rows in history.groupby("trial_id"):
             points = rows.sort_values("evaluation")[["evaluation", "fid"]].to_numpy(dtype=float)
-            groups[states.get(trial_id) == "pruned"].append(points)
-        best = str(about["best_trial_id"])
-        for pruned, label, index in ((False, "run to its end, or running", 0), (True, "stopped by ASHA", 1)):
-            if not groups[pruned]:
+            lines[_end_of(states.get(trial_id))].append(points)
+        for index, (label, drawn) in enumerate(lines.items()):
+            if not drawn:
                 continue
-            style: dict[str, Any] = {
-                "colors": COLOURS[index],
-                "linewidths": 1.0,
-                "alpha": 0.75,
-                "linestyles": "--" if pruned else "-",
-            }
-            axes.add_collection(LineCollection(groups[pruned], label=f"{label} ({len(groups[pruned])})", **style))
-            ends = np.array([points[-1] for points in groups[pruned]])
-            mark: dict[str, Any] = {
-                "marker": "x" if pruned else "o",
-                "s": 22 if pruned else 10,
-                "color": COLOURS[index],
-            }
-            axes.scatter(ends[:, 0], ends[:, 1], zorder=3, **mark)
-        led = history[history["trial_id"] == best].sort_values("evaluation")
-        axes.plot(led["evaluation"], led["fid"], color=INK, linewidth=2.2, label=f"best: {best}")
+            line, mark = _ENDS[label]
+            style: dict[str, Any] = {"colors": COLOURS[index], "linewidths": 1.0, "alpha": 0.75, "linestyles": line}
+            axes.add_collection(LineCollection(drawn, label=f"{label} ({len(drawn)})", **style))
+            ends = np.array([points[-1] for points in drawn])
+            axes.scatter(ends[:, 0], ends[:, 1], zorder=3, marker=mark, s=18, color=COLOURS[index])
+        led = history[history["trial_id"] == about["best_trial_id"]].sort_values("evaluation")
+        if len(led):
+            label = f"best: {about['best_trial_id']}"
+            axes.plot(led["evaluation"], led["fid"], color=INK, linewidth=2.2, label=label)
         for rung in rungs(about):
             axes.axvline(rung, color=INK, linewidth=0.8, linestyle=":")
         _floor(axes, about)
@@ -86,6 +74,19 @@ def plot_history(study: StudyTables, axes: Axes | None = None) -> Axes:
         _plain_log(axes.yaxis)
         legend_above(axes)
     return axes
+
+
+_ENDS = {
+    "to its end, or running": ("-", "o"),
+    "stopped by ASHA": ("--", "x"),
+    "diverged, failed or cut off": (":", "v"),
+}
+"""How a trial ended -> line and mark of its curve."""
+
+
+def _end_of(status: Any) -> str:
+    whole, stopped, lost = _ENDS
+    return stopped if status == "pruned" else lost if status in ("diverged", "error", "interrupted") else whole
 
 
 def _floor(axes: Axes, about: pd.Series) -> None:
@@ -112,14 +113,14 @@ def retrained_curves(study: StudyTables) -> pd.DataFrame:
     """Returns a row for each network and kimg of its retraining curves, of one recipe: mean and range over seeds.
 
     Returns:
-        Columns ``name`` (``random`` for all random genotypes together), ``kimg``, ``fid`` (geometric mean), ``low`` and
-        ``high`` (least and greatest), ``n``.
+        Columns ``name`` (``random genotypes`` for all of these together), ``kimg``, ``fid`` (geometric mean), ``low``
+        and ``high`` (least and greatest), ``n``.
     """
-    rows = latest_recipe(study.evaluations)
-    curves = study.curves.merge(rows[["evaluation_id", "name", "source"]], on="evaluation_id")
+    rows = main_recipe(study.evaluations)
+    rows = rows.assign(name=network_names(rows))
+    curves = study.curves.merge(rows[["evaluation_id", "name"]], on="evaluation_id")
     curves = curves[curves["fid"].notna() & (curves["fid"] > 0)]
-    names = curves["name"].where(curves["source"] != "random", "random")
-    logs = curves.assign(name=names, log=np.log(curves["fid"].astype(float)))
+    logs = curves.assign(log=np.log(curves["fid"].astype(float)))
     found = logs.groupby(["name", "kimg"], sort=True)["log"].agg(["mean", "min", "max", "count"]).reset_index()
     return pd.DataFrame(
         {
@@ -157,9 +158,8 @@ def plot_compare(study: StudyTables, by: str, at: str = "first_rung", axes: Axes
             )
             axes.plot([row.fid], [place], marker="D", color=COLOURS[0], markersize=6)
         places = {value: place for place, value in enumerate(table["value"])}
-        scored = trials[trials[column].notna() & trials[by].notna()]
-        heights = groups(study, scored[by]).map(places).to_numpy(dtype=float) - 0.24
-        axes.scatter(scored[column], heights, s=10, color=INK, alpha=0.55)
+        heights = groups(study, trials[by]).map(places).to_numpy(dtype=float) - 0.24
+        axes.scatter(trials[column], heights, s=10, color=INK, alpha=0.55)
         axes.set_yticks(range(len(table)), [f"{row.value}  (n = {row.scored})" for row in table.itertuples()])
         axes.set_ylim(len(table) - 0.5, -0.6)
         axes.set(xscale="log", xlabel=f"{study.studies['metric'].iloc[0]}, {_place_in_words(study, at)}")

@@ -82,7 +82,7 @@ def _dag(part: DagPart, layout: CellLayout, title: str, choices: Mapping[str, st
     step = min(COLUMN, (WIDTH - 2 * LEFT - 20) / max(1, len(nodes) - 1))
     across = {node: LEFT + 14 + index * step for index, node in enumerate(nodes)}
     arrows = list(_arrows(part, layout, choices))
-    cut = sum(choice == "none" for choice in choices.values())
+    cut = len(_cut(part, layout, choices))
     height = HEAD + ROW * max(1, len(arrows)) + 8
     parts = [_frame(title + (f", {cut} without connection" if cut else ""), top, height)]
     for node, x in across.items():
@@ -103,18 +103,23 @@ def _dag(part: DagPart, layout: CellLayout, title: str, choices: Mapping[str, st
 
 def _arrows(part: DagPart, layout: CellLayout, choices: Mapping[str, str]) -> Iterator[tuple[str, str, str]]:
     """Yields (source, target, operation) of the edges that carry something; skips come from outside the cell."""
+    cut = _cut(part, layout, choices)
     for edge in part.edges(layout):
-        choice = "as it is" if edge.choices == PLAIN else choices.get(edge.name, "none")
-        if choice != "none":
-            yield edge.source, edge.target, choice
+        if edge.name not in cut:
+            yield edge.source, edge.target, "as it is" if edge.choices == PLAIN else choices[edge.name]
     cell = part.cell
     if cell.skip_in is None:
         return
     for earlier in range(1, layout.number):
         mode = cell.skip_modes[(layout.number - 1) % len(cell.skip_modes)]
-        choice = choices.get(f"skip{earlier}", "none") if cell.skip_choices else mode
-        if choice != "none":
+        if f"skip{earlier}" not in cut:
+            choice = choices[f"skip{earlier}"] if cell.skip_choices else mode
             yield f"cell{earlier}", cell.skip_in, f"cell{earlier}: {choice}"
+
+
+def _cut(part: DagPart, layout: CellLayout, choices: Mapping[str, str]) -> set[str]:
+    """Returns the decisions of a cell that choose "no connection"."""
+    return {d.name for d in part.decided(layout) if choices[d.name] == d.no_connection}
 
 
 def _frame(title: str, top: float, height: float) -> str:

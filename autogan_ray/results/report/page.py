@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import pandas as pd
@@ -25,18 +26,21 @@ def render(sources: Sequence[Source], title: str) -> str:
     loader = PackageLoader("autogan_ray.results.report", "templates")
     environment = Environment(loader=loader, autoescape=True, trim_blocks=True, lstrip_blocks=True)
     studies, numbers = [], {}
-    for index, source in enumerate(sources):
+    sources = [
+        replace(source, study=source.study.snapshot(), anchor=f"study{index}") for index, source in enumerate(sources)
+    ]
+    for source in sources:
         parts = list(sections(source))
         about = source.about
         name = source.study.name if _names(sources).count(source.study.name) == 1 else str(source.folder)
         studies.append(
             {
-                "anchor": f"study{index}",
+                "anchor": source.anchor,
                 "name": name,
                 "state": source.study.state,
                 "metric": source.metric,
                 "folder": str(source.folder),
-                "data": about["data_read"] or about["dataset"],
+                "data": about["data_read"] if pd.notna(about["data_read"]) else about["dataset"],
                 "trials": len(source.study.trials),
                 "sections": parts,
             }

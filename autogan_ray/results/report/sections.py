@@ -1,7 +1,7 @@
 """The parts of a report, in order: what each shows, in one sentence what to see, in one where it comes from.
 
-A part is made of the tables alone. All numbers that it computes stand in :attr:`Section.numbers` too, which the page
-carries as JSON: so anybody can compute them again from the Parquet files and compare.
+A part is made of the tables, pictures and, for symptoms, the trials' logs. The numbers that it aggregates stand in
+:attr:`Section.numbers` too, which the page carries as JSON: so anybody can compute them again from the Parquet files.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import json
 import math
+import re
 import shlex
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -20,7 +21,7 @@ from markupsafe import Markup, escape
 
 from autogan_ray.base.errors import ResultsError
 from autogan_ray.results.analysis import operations, ranking, settings
-from autogan_ray.results.analysis.importance import importance
+from autogan_ray.results.analysis.importance import MOST, importance
 from autogan_ray.results.analysis.intervals import geometric_mean
 from autogan_ray.results.analysis.verdict import baselines, verdict
 from autogan_ray.results.grids import FOLDER, REALS, curve_grid_file, grid_file, grids_of
@@ -28,8 +29,9 @@ from autogan_ray.results.report import figures
 from autogan_ray.results.report.graph import draw_graph
 from autogan_ray.results.report.style import to_svg
 from autogan_ray.results.retrained import RETRAINED
+from autogan_ray.results.schemas import INT, TABLES
 from autogan_ray.results.study import Study
-from autogan_ray.results.symptoms import symptoms
+from autogan_ray.results.symptoms import kind_of, symptoms
 from autogan_ray.results.trial_log import TrialLogs
 from autogan_ray.spaces.genotype import Genotype
 from autogan_ray.spaces.space import SearchSpace
@@ -40,14 +42,16 @@ BEST = 3
 
 @dataclass(frozen=True)
 class Source:
-    """What a report is made of: a study, and the spaces that it searched, by their own names.
+    """What a report is made of: a study, and the spaces that it searched, by the names that its trials give them.
 
     Args:
+        anchor: of the study in the page, by which ids of several studies differ.
         command: makes the text of a command from a verb and its arguments.
     """
 
     study: Study
     spaces: Mapping[str, SearchSpace]
+    anchor: str = "study0"
     command: Callable[..., str] = field(default=lambda *words: shlex.join(["autogan-ray", *map(str, words)]))
 
     @property
@@ -97,8 +101,15 @@ def number(value: Any, form: str = ".4g") -> str:
     return "–" if value is None or value != value else format(value, form)
 
 
+_COUNTS = {column.name for table in TABLES.values() for column in table.columns if column.type == INT}
+
+
 def table(frame: pd.DataFrame, kind: str = "") -> Markup:
     """Returns a table of text and numbers as HTML, which scrolls by itself where the page is too narrow."""
+    for name in set(frame.columns) & _COUNTS:  # a null among them has made them fractions
+        frame = frame.assign(**{name: [None if pd.isna(value) else int(value) for value in frame[name]]}).astype(
+            {name: object}
+        )
     head = "".join(f"<th>{escape(name)}</th>" for name in frame.columns)
     rows = "".join(
         "<tr>" + "".join(_cell(value) for value in row) + "</tr>" for row in frame.itertuples(index=False, name=None)
@@ -137,7 +148,8 @@ def picture(file: Path, words: str) -> Markup:
 
 
 def _anchor(source: Source, name: str) -> str:
-    return f"{source.folder.name}-{name}".replace(".", "-").replace(" ", "-").replace("/", "-")
+    """Returns the id of a figure: what a study names itself may hold anything, and an id may not."""
+    return f"{source.anchor}-{re.sub('[^A-Za-z0-9_-]+', '-', name)}"
 
 
 def verdict_part(source: Source) -> Section:
@@ -160,11 +172,10 @@ def verdict_part(source: Source) -> Section:
         section.body.append(paragraph(f"No conclusion: {str(error).partition(': ')[2]}", "verdict no"))
         section.body.append(code(_retrain_command(source)))
     if section.numbers:
-        noise = next(iter(section.numbers.values()))["noise"]
-        about = source.about
-        factor = number(math.exp(noise) if noise is not None else None, ".2f")
+        section.body.append(paragraph(f"{found.cost} Each interval holds by itself, not all of them together.", "note"))
+        factor = number(math.exp(math.sqrt(2) * found.noise), ".2f")
         limits = f"Two seeds of one network differ by a factor of {factor} (one standard deviation, pooled)."
-        floor = f" Floor, one half of the real images against the other: {number(about['floor_fid'])}."
+        floor = f" Floor, one half of the real images against the other: {number(source.about['floor_fid'])}."
         section.body.append(paragraph(limits + floor + _protocol(source), "note"))
     return section
 
@@ -190,24 +201,22 @@ def pictures_part(source: Source) -> Section | None:
     )
     if (source.folder / REALS).is_file():
         section.body.append(picture(source.folder / REALS, "real images"))
-    rows = ranking.latest_recipe(source.study.evaluations)
+    rows = ranking.main_recipe(source.study.evaluations)
     for name, group in _networks(rows):
-        best = group.sort_values("fid").iloc[0]
+        best, count = group.sort_values("fid").iloc[0], len(group)
         file = curve_grid_file(source.folder / RETRAINED / best["evaluation_id"], float(best["kimg"]))
         if file.is_file():
-            section.body.append(picture(file, f"{name}, retrained: {source.metric} {number(best['fid'])}"))
+            section.body.append(picture(file, f"{name}: {source.metric} {number(best['fid'])}, best of {count} seeds"))
     section.body += _over_time(source)
     return section if section.body else None
 
 
 def _networks(rows: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
-    """Yields each network with its rows: searched ones first, random genotypes as one."""
+    """Yields each network with its rows, failed ones too: searched ones first, random genotypes as one."""
+    names = ranking.network_names(rows)
     for kind in ("retrain", "random", "published", "user"):
-        chosen = rows[(rows["source"] == kind) & rows["fid"].notna()]
-        if kind == "random" and len(chosen):
-            yield "random genotypes", chosen
-        elif kind != "random":
-            yield from ((str(name), group) for name, group in chosen.groupby("name", sort=True))
+        chosen = rows[rows["source"] == kind]
+        yield from ((str(name), group) for name, group in chosen.groupby(names, sort=True))
 
 
 def _over_time(source: Source) -> Iterator[Markup]:
@@ -263,13 +272,15 @@ def settings_part(source: Source) -> Section | None:
     section = Section(
         "settings",
         "Settings compared",
-        "Where two intervals lie apart, the settings differ by more than chance; where they overlap, nothing is shown.",
-        "trials.fid_first_rung: the score where ASHA has stopped no trial yet; geometric mean with bootstrap interval.",
+        "The further two intervals lie apart, the less likely chance alone made the difference; of many settings some "
+        "differ by chance.",
+        "trials.fid_first_rung: the score where ASHA has stopped no trial yet; geometric mean with Student's interval.",
     )
     section.body.append(
         paragraph(
             "The searcher proposed what did well more often, and together with other settings: these rows say what "
-            "trials with a value scored, not what the value alone does.",
+            "trials with a value scored, not what the value alone does. Trials without a score there (diverged, "
+            "failed, not so far yet) are in no mean: compare trials with scored.",
             "warning",
         )
     )
@@ -302,12 +313,14 @@ def importance_part(source: Source) -> Section | None:
         "trials.fid_first_rung and the swept columns, by Optuna's fANOVA on the log scale.",
     )
     if len(found):
-        words = f"Share of the variance that each setting explains, {len(source.study.trials)} trials"
+        scored = min(int(source.study.trials["fid_first_rung"].notna().sum()), MOST)
+        words = f"Share of the variance that each setting explains, {scored} trials"
         axes = figures.plot_importance(source.study, found=found)
         section.body.append(figure(axes, _anchor(source, "importance"), words))
         section.numbers["importance"] = {str(key): float(value) for key, value in found.items()}
     else:
-        section.body.append(paragraph("Fewer than ten trials were scored: nothing can be said.", "note"))
+        words = "Nothing can be said: fewer than ten trials were scored, or no setting was swept in all of them."
+        section.body.append(paragraph(words, "note"))
     axes = figures.plot_slices(source.study, keys)
     section.body.append(figure(axes.flat[0], _anchor(source, "slices"), "Score over each setting, a dot a trial"))
     axes = figures.plot_parallel(source.study)
@@ -324,7 +337,7 @@ def operations_part(source: Source) -> Section | None:
         "operations",
         "Operations",
         "An operation is favoured where the better third chose it more often than the rest and than chance.",
-        "decisions.selected at each trial's fid_best_evaluation; trials ranked by fid_first_rung.",
+        "decisions.selected at each trial's fid_best_evaluation; trials of each space ranked by fid_first_rung.",
     )
     noise = operations.undecided_trials(decisions)
     counted = operations.operation_frequency(source.study, by="operation")
@@ -367,6 +380,10 @@ def ranking_part(source: Source) -> Section:
     else:
         ends = f"95 % interval {found.low:+.2f} to {found.high:+.2f}"
         section.body.append(paragraph(f"Kendall's tau {found.estimate:+.2f} ({ends}), {found.n} trials."))
+        pairs, best = ranking.retrained_pairs(source.study), source.study.top(found.n)
+        if set(pairs["trial_id"]) == set(best["trial_id"]):
+            words = "Only the best were retrained: among these the score ranks less well than among all trials."
+            section.body.append(paragraph(words, "note"))
     if found.n > 1:
         axes = figures.plot_rank_correlation(source.study)
         section.body.append(figure(axes, _anchor(source, "ranking"), "Score while searching against retrained score"))
@@ -385,12 +402,13 @@ def genotypes_part(source: Source) -> Section | None:
     )
     texts = source.study.genotypes.set_index("genotype_id")["genotype_json"]
     for row in top.itertuples():
-        genotype = Genotype.from_json(texts[row.genotype_id])
-        space = source.spaces.get(genotype.space)
+        if row.genotype_id not in texts:
+            continue  # the study runs, and its tables are a moment apart
+        genotype, space = Genotype.from_json(texts[row.genotype_id]), source.spaces.get(row.space)
         title = f"Trial {row.trial_id}, genotype {row.genotype_id}"
         words = f"{source.metric} {number(row.fid_best)} while searching, in space {row.space}; "
         costs = [(row.params_g, row.macs_g), (row.params_d, row.macs_d)]
-        words += "; ".join(f"{net} {p:,} parameters, {m:,} MACs" for net, (p, m) in zip("GD", costs, strict=True))
+        words += "; ".join(f"{net} {p:,.0f} parameters, {m:,.0f} MACs" for net, (p, m) in zip("GD", costs, strict=True))
         section.body.append(Markup(f"<h3>{escape(title)}</h3>"))
         section.body.append(paragraph(words))
         if space is not None:
@@ -401,7 +419,7 @@ def genotypes_part(source: Source) -> Section | None:
 
 
 def _use(source: Source) -> Iterator[Markup]:
-    rows = ranking.latest_recipe(source.study.evaluations)
+    rows = ranking.main_recipe(source.study.evaluations)
     rows = rows[(rows["source"] == "retrain") & rows["fid"].notna()].sort_values("fid")
     yield Markup("<h3>Use it</h3>")
     if rows.empty:
@@ -410,7 +428,9 @@ def _use(source: Source) -> Iterator[Markup]:
         return
     best = rows.iloc[0]
     place = source.study.path(str(best["checkpoint_path"]))
-    yield paragraph(f"The best retrained generator ({best['name']}, seed {best['seed']}, {number(best['fid'])}):")
+    named = f"{best['name']}, seed {best['seed']}, {number(best['fid'])}"
+    words = f"The best generator of {len(rows)} retrainings: {named}. It was chosen by this score, which flatters it."
+    yield paragraph(words)
     lines = ["import torch, autogan_ray as ag", f"G = ag.load_generator({place!r})"]
     yield code("\n".join([*lines, "images = G(G.latents.draw(16, torch.Generator()))"]))
     yield code(source.command("generate", Path(place).parent, "--num", "1000", "--out", "images"))
@@ -461,17 +481,14 @@ def effort_part(source: Source) -> Section:
 def _symptoms(source: Source) -> Iterator[str]:
     """Yields what ails the trials, each symptom once with the trials that show it."""
     told: dict[str, list[str]] = {}
-    by_setting = {log.trial_id: log for log in TrialLogs(source.folder)}
-    for trial_id, log in by_setting.items():
-        if not log.records:
+    for log in TrialLogs(source.folder):
+        config = log.about.get("config", {})
+        space = source.spaces.get(config.get("space"))
+        if not log.records or space is None:
             continue
-        space = source.spaces.get(log.records[-1]["genotype"]["space"])
-        if space is None:
-            continue
-        objective = log.about.get("config", {}).get("search", {}).get("objective", "hinge")
+        objective = config.get("search", {}).get("objective", "hinge")
         for line in symptoms(log.records, int(source.about["max_evaluations"]), space, objective):
-            kind = line.split("(")[0].split(":")[0][:40]
-            told.setdefault(kind, []).append(f"{trial_id}: {line}")
+            told.setdefault(kind_of(line), []).append(f"{log.trial_id}: {line}")
     for lines in told.values():
         names = ", ".join(line.partition(":")[0] for line in lines[1:6])
         more = f", and {len(lines) - 6} more" if len(lines) > 6 else ""
@@ -497,17 +514,23 @@ def final_table(study: Study) -> pd.DataFrame:
     """Returns a row for each retrained network of one recipe, best first: what a paper's table would show.
 
     Returns:
-        Columns ``network``, ``seeds``, ``fid`` (geometric mean), ``fid_low``, ``fid_high`` (its 95 % interval, null
-        below three), ``kid``, ``is``, ``precision``, ``recall`` (means), ``params_g``, ``macs_g`` (of the first).
+        Columns ``network``, ``n`` and ``unit`` (its seeds; of random genotypes their number, each by the mean of its
+        seeds), ``failed`` (retrainings without a score), ``fid`` (geometric mean), ``fid_low``, ``fid_high`` (its 95 %
+        interval, null below two), ``kid``, ``is``, ``precision``, ``recall`` (means), ``params_g``, ``macs_g`` (null
+        where they differ).
     """
     found = []
-    for name, rows in _networks(ranking.latest_recipe(study.evaluations)):
-        mean = geometric_mean(rows["fid"].tolist())
-        means = {key: rows[column].mean() for key, column in _FINAL.items()}
-        costs = {"params_g": int(rows["params_g"].iloc[0]), "macs_g": int(rows["macs_g"].iloc[0])}
-        spread = {"fid": mean.estimate, "fid_low": mean.low, "fid_high": mean.high}
-        found.append({"network": name, "seeds": len(rows), **spread, **means, **costs})
-    columns = ["network", "seeds", "fid", "fid_low", "fid_high", *_FINAL, "params_g", "macs_g"]
+    for name, rows in _networks(ranking.main_recipe(study.evaluations)):
+        random = (rows["source"] == "random").all()
+        scored = rows[rows["fid"].notna()]
+        means = scored.groupby("genotype_id")["fid"].agg(lambda fids: geometric_mean(fids.tolist()).estimate)
+        mean = geometric_mean((means if random else scored["fid"]).tolist())
+        head = {"network": name, "n": mean.n, "unit": "genotypes" if random else "seeds"}
+        spread = {"failed": len(rows) - len(scored), "fid": mean.estimate, "fid_low": mean.low, "fid_high": mean.high}
+        others = {key: scored[column].mean() for key, column in _FINAL.items()}
+        alike = {key: rows[key].iloc[0] if rows[key].nunique() == 1 else None for key in ("params_g", "macs_g")}
+        found.append({**head, **spread, **others, **alike})
+    columns = ["network", "n", "unit", "failed", "fid", "fid_low", "fid_high", *_FINAL, "params_g", "macs_g"]
     return pd.DataFrame(found, columns=columns).sort_values("fid", ignore_index=True)
 
 
@@ -522,7 +545,7 @@ def final_part(source: Source) -> Section | None:
         "final",
         "Retrained networks",
         "The table for a paper: each network trained from scratch, with its number of seeds.",
-        "evaluations of one recipe; geometric mean of fid with its bootstrap interval, means of the others.",
+        "evaluations of one recipe; geometric mean of fid with Student's interval, means of the others.",
     )
     section.numbers["networks"] = _records(frame)
     section.body.append(table(frame))

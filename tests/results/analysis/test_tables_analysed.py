@@ -12,6 +12,7 @@ import pytest
 from scipy import stats
 
 from autogan_ray.base.errors import ResultsError
+from autogan_ray.metrics.diverged import DIVERGED_FID
 from autogan_ray.results.analysis.operations import final_decisions, undecided_trials
 from autogan_ray.results.analysis.ranking import retrained_pairs
 from autogan_ray.results.analysis.settings import swept
@@ -50,6 +51,19 @@ def test_a_range_is_compared_by_thirds_of_its_trials_and_leaves_out_where_it_pla
     assert study.compare(by="search.temperature_start")["trials"].sum() == gumbel
 
 
+def test_trials_without_a_score_are_counted_and_in_no_mean_and_every_other_has_its_dot(tmp_path: Path) -> None:
+    other = made_study(tmp_path, trials=24, seed=3)
+    rows = read_rows(other.folder, "trials")
+    for row in rows[::3]:
+        row["fid_first_rung"], row["fid_last"] = None, DIVERGED_FID
+    write_table(other.folder, "trials", rows, None, swept_columns(SWEEP))
+    found = other.compare(by="optim.lr_arch_g")
+    assert found["trials"].sum() == 24 and found["scored"].sum() == 16
+    dots = other.plot_compare("optim.lr_arch_g").collections[-1].get_offsets()
+    assert np.isfinite(np.asarray(dots)).all(axis=1).sum() == 16
+    assert other.compare(by="space", at="last")["high"].max() < 10000
+
+
 def test_unknown_columns_and_places_are_named_with_the_nearest(study: Study) -> None:
     with pytest.raises(ResultsError, match=r"'lr_arch'.*lr_arch_g"):
         study.compare(by="lr_arch")
@@ -67,7 +81,9 @@ def test_operations_are_counted_as_a_loop_over_genotypes_counts_them(study: Stud
     noise = undecided_trials(final_decisions(study))
     assert 0 < len(noise) < len(study.trials)  # sharpness .3 decides nothing, 4 does
     trials = study.trials[~study.trials["trial_id"].isin(noise)].sort_values("fid_first_rung")
-    better = set(trials["trial_id"].head(round(len(trials) / 3)))
+    better: set[str] = set()
+    for _, group in trials.groupby("space"):
+        better |= set(group["trial_id"].head(round(len(group) / 3)))
     genotypes = genotypes_of(study.folder)
     found = study.operation_frequency().set_index(["space", "decision", "choice"])
     for name, space in SPACES.items():

@@ -18,9 +18,10 @@ from scipy import stats
 from autogan_ray.results.grids import curve_grid_file, encode_grid, grid_file, write_grid
 from autogan_ray.results.report.page import render, side_by_side
 from autogan_ray.results.report.sections import final_table, sections
+from autogan_ray.results.schemas import swept_columns
 from autogan_ray.results.store import read_rows, write_table
 from autogan_ray.results.study import Study
-from tests.results.made_studies import made_study, source_of
+from tests.results.made_studies import SWEEP, made_study, source_of
 
 PICTURE = encode_grid(np.random.default_rng(0).integers(0, 256, (32, 1, 8, 8), dtype=np.uint8))
 
@@ -98,8 +99,22 @@ def test_the_parts_stand_in_their_order_each_with_what_to_see_and_its_source(stu
         assert part.see.endswith((".", "?")) and part.source.endswith(".") and part.body
 
 
-def test_what_files_say_is_shown_and_not_run(page: str) -> None:
+def test_what_files_say_is_shown_and_not_run(page: str, tmp_path: Path) -> None:
     assert "1797 images &lt;b&gt;" in page and "1797 images <b>" not in page
+    evil = 'x"><img src=y onerror=alert(1)>'
+    study = made_study(tmp_path / evil.replace("/", ""), trials=12, name=evil)
+    for table in ("trials", "evaluations"):
+        rows = read_rows(study.folder, table)
+        for row in rows:
+            row.update(
+                {"space": evil, "error_type": evil, "error_message": evil} if table == "trials" else {"name": evil}
+            )
+        write_table(study.folder, table, rows, None, swept_columns(SWEEP) if table == "trials" else ())
+    made = render([source_of(study)], evil)
+    elements = Elements()
+    elements.feed(made)
+    assert elements.open == [] and not [a for tag, a in elements.seen if tag == "img" and "onerror" in a]
+    assert all(re.fullmatch(r"[\w.-]+", a["id"] or "") for _, a in elements.seen if "id" in a)
 
 
 def test_verdict_and_final_table_are_those_of_the_retrainings(study: Study, numbers: dict[str, Any]) -> None:
@@ -115,9 +130,12 @@ def test_verdict_and_final_table_are_those_of_the_retrainings(study: Study, numb
     assert (said["low"], said["high"]) == pytest.approx((math.exp(ends.low), math.exp(ends.high)))
     table = {row["network"]: row for row in numbers["final"]["networks"]}
     for name, group in rows[rows["source"] != "random"].groupby("name"):
-        assert table[name]["fid"] == pytest.approx(stats.gmean(group["fid"])) and table[name]["seeds"] == len(group)
+        assert table[name]["fid"] == pytest.approx(stats.gmean(group["fid"])) and table[name]["n"] == len(group)
         assert table[name]["kid"] == pytest.approx(group["kid_mean"].mean())
-    assert table["random genotypes"]["fid"] == pytest.approx(stats.gmean(rows[rows["source"] == "random"]["fid"]))
+    drawn = rows[rows["source"] == "random"]
+    expected = stats.gmean(drawn.groupby("genotype_id")["fid"].agg(stats.gmean))
+    random = table["random genotypes"]
+    assert random["fid"] == pytest.approx(expected) and (random["n"], random["unit"]) == (6, "genotypes")
 
 
 def test_settings_operations_ranks_front_and_effort_are_those_of_the_tables(
@@ -135,8 +153,9 @@ def test_settings_operations_ranks_front_and_effort_are_those_of_the_tables(
     )
     final = decisions[decisions["evaluation"] == decisions["fid_best_evaluation"]]
     counted = final[~final["trial_id"].isin(numbers["operations"]["undecided"])]
-    order = counted.drop_duplicates("trial_id").sort_values("fid_first_rung")["trial_id"]
-    better = counted["trial_id"].isin(set(order.head(round(len(order) / 3))))
+    order = counted.drop_duplicates("trial_id").sort_values("fid_first_rung")
+    best = [group["trial_id"].head(round(len(group) / 3)) for _, group in order.groupby("space")]
+    better = counted["trial_id"].isin(set(pd.concat(best)))
     for row in numbers["operations"]["frequency"]:
         stem, _, choice = row["operation"].rpartition("=")
         places = (counted["space"] == row["space"]) & (counted["network"] == row["network"])
@@ -163,7 +182,7 @@ def test_the_last_scores_of_the_curves_are_those_of_the_table(study: Study, numb
     rows = pd.read_parquet(study.folder / "evaluations.parquet")
     curves = pd.read_parquet(study.folder / "curves.parquet").merge(rows[["evaluation_id", "name", "source"]])
     last = curves[curves["kimg"] == 16.0]
-    names = last["name"].where(last["source"] != "random", "random")
+    names = last["name"].where(last["source"] != "random", "random genotypes")
     expected = last.groupby(names)["fid"].agg(stats.gmean).to_dict()
     assert numbers["curves"]["retrained_last"] == pytest.approx(expected)
 
@@ -174,7 +193,8 @@ def test_every_trial_stands_in_the_table_of_trials(page: str, study: Study) -> N
 
 
 def test_several_studies_stand_side_by_side_on_one_page(tmp_path: Path) -> None:
-    made = [source_of(made_study(tmp_path / name, trials=6, seed=seed)) for seed, name in enumerate(("one", "two"))]
+    places = [tmp_path / "one" / "made", tmp_path / "two" / "made"]  # folders of one name
+    made = [source_of(made_study(place, trials=6, seed=seed)) for seed, place in enumerate(places)]
     page = render(made, "Studies")
     elements = Elements()
     elements.feed(page)
