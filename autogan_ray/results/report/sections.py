@@ -157,8 +157,8 @@ def verdict_part(source: Source) -> Section:
         "verdict",
         "Verdict",
         "Whether what the search found is better than what can be had without it, and how sure that is.",
-        "evaluations: fid of the recipe with the most retrainings; the searched network is that of the retrained trial "
-        "with the lowest trials.fid_best.",
+        "evaluations: fid, of the recipe by which most searched networks were retrained; the searched network is "
+        "that of the retrained trial with the lowest trials.fid_best.",
     )
     known = baselines(source.study)
     try:
@@ -206,7 +206,7 @@ def pictures_part(source: Source) -> Section | None:
         best, count = group.sort_values("fid").iloc[0], len(group)
         file = curve_grid_file(source.folder / RETRAINED / best["evaluation_id"], float(best["kimg"]))
         if file.is_file():
-            section.body.append(picture(file, f"{name}: {source.metric} {number(best['fid'])}, best of {count} seeds"))
+            section.body.append(picture(file, f"{name}: {source.metric} {number(best['fid'])}, best of {count}"))
     section.body += _over_time(source)
     return section if section.body else None
 
