@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from autogan_ray.results.study_tables import StudyTables
 
 
+_COUNTED = ("better", "rest", "chance", "n_better", "n_rest", "trials_better", "trials_rest")
+
+
 def final_decisions(study: StudyTables) -> pd.DataFrame:
     """Returns the rows of ``decisions`` at each trial's best evaluation, with the trial's ``space``."""
     trials = study.trials.dropna(subset=["fid_best_evaluation"])
@@ -56,7 +59,8 @@ def operation_frequency(
 
     Returns:
         Columns ``space``, ``network``, ``decision`` and ``choice``, or ``operation``; ``better`` and ``rest`` (shares,
-        0 to 1, null where there are no such trials), ``chance``, ``n_better``, ``n_rest`` (places counted).
+        0 to 1, null where there are no such trials), ``chance``, ``n_better``, ``n_rest`` (places counted),
+        ``trials_better``, ``trials_rest``.
 
     Raises ResultsError for another ``by``.
     """
@@ -83,8 +87,11 @@ def operation_frequency(
     for key, group in counted.groupby(keys[by], sort=True):
         good, rest = group[group["good"]], group[~group["good"]]
         shares = {"better": good["selected"].mean(), "rest": rest["selected"].mean(), "chance": group["chance"].mean()}
-        rows.append(dict(zip(keys[by], key, strict=True)) | shares | {"n_better": len(good), "n_rest": len(rest)})
-    return pd.DataFrame(rows, columns=[*keys[by], "better", "rest", "chance", "n_better", "n_rest"])
+        trials = {"trials_better": good["trial_id"].nunique(), "trials_rest": rest["trial_id"].nunique()}
+        rows.append(
+            dict(zip(keys[by], key, strict=True)) | shares | {"n_better": len(good), "n_rest": len(rest)} | trials
+        )
+    return pd.DataFrame(rows, columns=[*keys[by], *_COUNTED])
 
 
 def _operations(decisions: pd.DataFrame) -> pd.Series:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import pandas as pd
 
 from autogan_ray.base.errors import ResultsError, nearest
-from autogan_ray.results.analysis.intervals import geometric_mean
+from autogan_ray.results.analysis.intervals import Interval, geometric_mean, kendall_tau
 from autogan_ray.results.schemas import TABLES, swept_columns
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ def compare(study: StudyTables, by: str, at: str = "first_rung") -> pd.DataFrame
     Returns:
         Columns ``value``, ``trials``, ``scored`` (those that have a score there: the others diverged, failed or did not
         come so far, and are in no mean), ``fid`` (geometric mean), ``low`` and ``high`` (its 95 % interval, null below
-        two), ``fid_min``; best first.
+        two), ``fid_min``; best first, values of a range in their order.
 
     Raises ResultsError for a column that the trials do not have.
     """
@@ -61,7 +61,60 @@ def compare(study: StudyTables, by: str, at: str = "first_rung") -> pd.DataFrame
         spread = {"fid": mean.estimate, "low": mean.low, "high": mean.high, "fid_min": group[column].min()}
         rows.append({"value": value, "trials": len(group), "scored": mean.n, **spread})
     columns = ["value", "trials", "scored", "fid", "low", "high", "fid_min"]
-    return pd.DataFrame(rows, columns=columns).sort_values("fid", ignore_index=True)
+    found = pd.DataFrame(rows, columns=columns)
+    if len(found) and _is_range(study, trials[by]):
+        starts = found["value"].str.split(" to ").str[0].astype(float)
+        return found.loc[starts.sort_values().index].reset_index(drop=True)
+    return found.sort_values("fid", ignore_index=True)
+
+
+def _is_range(study: StudyTables, values: pd.Series) -> bool:
+    """Returns whether a setting's values are numbers of a range, which have an order."""
+    if not pd.api.types.is_numeric_dtype(values) or pd.api.types.is_bool_dtype(values):
+        return False
+    return not study.config.get("sweep", {}).get(str(values.name), {}).get("choice")
+
+
+class RungTrust(NamedTuple):
+    """What the scores at the first rung are worth.
+
+    Args:
+        scored: trials with a score there.
+        trained: those whose score is better than the untrained generator's; None where that is not recorded.
+        tau: Kendall's tau of the scores there with the last ones, over the trials that came to their end.
+    """
+
+    scored: int
+    trained: int | None
+    tau: Interval
+
+
+def rung_trust(study: StudyTables) -> RungTrust:
+    """Returns what the first rung can tell: with scores near the untrained generator's it ranks noise."""
+    trials, untrained = study.trials, study.studies["fid_untrained"].iloc[0]
+    scores = trials["fid_first_rung"].dropna()
+    whole = trials[trials["status"] == "complete"]
+    trained = int((scores < untrained).sum()) if pd.notna(untrained) else None
+    tau = kendall_tau(whole["fid_first_rung"].tolist(), whole["fid_last"].tolist())
+    return RungTrust(len(scores), trained, tau)
+
+
+def confounded(study: StudyTables) -> list[str]:
+    """Returns a sentence for each value of a listed setting whose trials all have one value of another listed setting.
+
+    What such a value scored may be the other's doing.
+    """
+    sweep, trials = study.config.get("sweep", {}), study.trials
+    listed = [key for key in swept(study) if sweep[key].get("choice") and trials[key].nunique() > 1]
+    found = []
+    for key in listed:
+        for value, group in trials.groupby(key):
+            for other in listed:
+                rest = trials.loc[~trials.index.isin(group.index), other]
+                only = group[other].dropna().unique()
+                if other != key and len(group) > 1 and len(only) == 1 and (rest != only[0]).any():
+                    found.append(f"All {len(group)} trials with {key} = {value} had {other} = {only[0]}.")
+    return found
 
 
 def groups(study: StudyTables, values: pd.Series) -> pd.Series:
@@ -72,10 +125,10 @@ def groups(study: StudyTables, values: pd.Series) -> pd.Series:
     """
     if not pd.api.types.is_numeric_dtype(values) or pd.api.types.is_bool_dtype(values):
         return values.map(str, na_action="ignore")
-    listed = bool(study.config.get("sweep", {}).get(str(values.name), {}).get("choice"))
-    if listed or values.nunique() < FEW:
+    if not _is_range(study, values) or values.nunique() < FEW:
         return values.map("{:.10g}".format, na_action="ignore")
-    thirds = pd.qcut(values, 3, labels=False, duplicates="drop")
+    parts = min(3, values.count() // 2)  # two trials in each at least
+    thirds = pd.qcut(values, parts, labels=False, duplicates="drop")
     ends = values.groupby(thirds).agg(["min", "max"])
     names = {third: f"{low:.3g} to {high:.3g}" for third, (low, high) in zip(ends.index, ends.to_numpy(), strict=True)}
     return thirds.map(names)

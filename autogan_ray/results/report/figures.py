@@ -67,6 +67,8 @@ def plot_history(study: StudyTables, axes: Axes | None = None) -> Axes:
             axes.plot(led["evaluation"], led["fid"], color=INK, linewidth=2.2, label=label)
         for rung in rungs(about):
             axes.axvline(rung, color=INK, linewidth=0.8, linestyle=":")
+        if pd.notna(about["fid_untrained"]):
+            axes.axhline(about["fid_untrained"], color=INK, linewidth=0.8, linestyle="-.", label="untrained")
         _floor(axes, about)
         axes.set(yscale="log", xlabel="evaluation (dotted: where ASHA decides)", ylabel=str(about["metric"]))
         axes.set_xlim(0.5, int(about["max_evaluations"]) + 0.5)
@@ -104,7 +106,7 @@ def _plain_log(axis: Any) -> None:
     """Writes 20, 50, 100 on a logarithmic axis, where powers of ten alone would leave it empty."""
     from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
-    axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+    axis.set_major_locator(LogLocator(subs=(1.0, 1.5, 2.0, 3.0, 5.0, 7.0)))
     axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     axis.set_minor_formatter(NullFormatter())
 
@@ -288,10 +290,10 @@ def plot_operations(
     with styled():
         axes = new_axes(axes, height=0.9 + 0.34 * max(len(rows), 1))
         places = np.arange(len(rows))
-        axes.barh(places - 0.19, rows["better"], height=0.36, color=COLOURS[0], label="better third")
-        axes.barh(
-            places + 0.19, rows["rest"], height=0.36, color=COLOURS[1], hatch="///", edgecolor=FAINT, label="rest"
-        )
+        counts = [f"({rows[side].max():.0f} trials)" for side in ("trials_better", "trials_rest")]
+        axes.barh(places - 0.19, rows["better"], 0.36, color=COLOURS[0], label=f"better third {counts[0]}")
+        style: dict[str, Any] = {"color": COLOURS[1], "hatch": "///", "edgecolor": FAINT}
+        axes.barh(places + 0.19, rows["rest"], 0.36, label=f"rest {counts[1]}", **style)
         axes.scatter(rows["chance"], places, marker="|", s=260, color=INK, zorder=3, label="chance")
         axes.set_yticks(places, list(rows["operation"]))
         axes.invert_yaxis()

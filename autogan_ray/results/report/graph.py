@@ -86,7 +86,7 @@ def _dag(part: DagPart, layout: CellLayout, title: str, choices: Mapping[str, st
     height = HEAD + ROW * max(1, len(arrows)) + 8
     parts = [_frame(title + (f", {cut} without connection" if cut else ""), top, height)]
     for node, x in across.items():
-        name = f"{node} (out)" if node == part.cell.output else node
+        name = f"{node} (out)" if node == part.cell.output and node != "out" else node
         parts.append(_text(x, top + 38, name, "middle", "node"))
         parts.append(f'<line class="node" x1="{x:.0f}" x2="{x:.0f}" y1="{top + 44:.0f}" y2="{top + height - 6:.0f}"/>')
     for index, (source, target, label) in enumerate(arrows):

@@ -23,7 +23,7 @@ from autogan_ray.base.errors import ResultsError
 from autogan_ray.results.analysis import operations, ranking, settings
 from autogan_ray.results.analysis.importance import MOST, importance
 from autogan_ray.results.analysis.intervals import geometric_mean
-from autogan_ray.results.analysis.verdict import baselines, verdict
+from autogan_ray.results.analysis.verdict import Verdict, baselines, verdict
 from autogan_ray.results.grids import FOLDER, REALS, curve_grid_file, grid_file, grids_of
 from autogan_ray.results.report import figures
 from autogan_ray.results.report.graph import draw_graph
@@ -173,11 +173,29 @@ def verdict_part(source: Source) -> Section:
         section.body.append(code(_retrain_command(source)))
     if section.numbers:
         section.body.append(paragraph(f"{found.cost} Each interval holds by itself, not all of them together.", "note"))
-        factor = number(math.exp(math.sqrt(2) * found.noise), ".2f")
-        limits = f"Two seeds of one network differ by a factor of {factor} (one standard deviation, pooled)."
+        factor = number(math.exp(found.noise), ".2f")
+        limits = f"One seed's standard deviation is a factor of {factor} (pooled over networks)."
+        section.body += [paragraph(line, "note") for line in _other_networks(source, found)]
         floor = f" Floor, one half of the real images against the other: {number(source.about['floor_fid'])}."
         section.body.append(paragraph(limits + floor + _protocol(source), "note"))
     return section
+
+
+def _other_networks(source: Source, found: Verdict) -> Iterator[str]:
+    """Yields what stands beside the verdict: a retrained network with a better mean, the best random genotype."""
+    rows = ranking.main_recipe(source.study.evaluations)
+    searched = rows[rows["source"] == "retrain"]
+    networks = final_table(source.study)
+    best = networks[networks["network"].isin(ranking.network_names(rows)[searched.index])].iloc[0]
+    if best["fid"] < found.fid * (1 - 1e-9):
+        yield (
+            f"{found.trial_id} is what the search would hand out; after retraining {best['network']} has a lower mean "
+            f"({number(best['fid'])}), and was chosen by that mean."
+        )
+    drawn = source.study.evaluations
+    drawn = drawn[(drawn["source"] == "random") & drawn["fid"].notna()]
+    if len(drawn):
+        yield f"The best of the random genotypes has {number(drawn['fid'].min())}; none was raced at the search's cost."
 
 
 def _protocol(source: Source) -> str:
@@ -252,7 +270,9 @@ def curves_part(source: Source) -> Section:
         section.body.append(paragraph(words, "note"))
     curves = figures.retrained_curves(source.study)
     if len(curves):
-        words = "Retraining: geometric mean over seeds, from the best seed to the worst"
+        fakes = source.study.curves["n_fake"].max()
+        words = f"Retraining: geometric mean over seeds, from the best seed to the worst; by {fakes:.0f} images, so "
+        words += f"higher than final scores by {about['n_fake_final']:.0f}"
         axes = figures.plot_retrained(source.study)
         section.body.append(figure(axes, _anchor(source, "retrained"), words))
         last = curves.sort_values("kimg").groupby("name").last()["fid"]
@@ -284,6 +304,9 @@ def settings_part(source: Source) -> Section | None:
             "warning",
         )
     )
+    trust = settings.rung_trust(source.study)
+    section.body += [paragraph(line, "warning") for line in [*_rung_words(trust), *settings.confounded(source.study)]]
+    section.numbers["first_rung"] = {"scored": trust.scored, "trained": trust.trained, "tau": trust.tau.estimate}
     for key in keys:
         found = settings.compare(source.study, key)
         if len(found) < 2:
@@ -293,7 +316,22 @@ def settings_part(source: Source) -> Section | None:
         section.body.append(figure(axes, _anchor(source, f"compare-{key}"), f"{key}: mean, 95 % interval, trials"))
         section.body.append(table(found))
         section.numbers[key] = _records(found)
-    return section if section.numbers else None
+    return section
+
+
+def _rung_words(trust: settings.RungTrust) -> Iterator[str]:
+    """Yields what to know of the first rung before anything is compared there."""
+    if trust.trained is not None and trust.trained < 0.8 * trust.scored:
+        yield (
+            f"At the first rung {trust.trained} of {trust.scored} trials score better than an untrained generator: so "
+            "early, scores say little; a later rung (tune.grace_evaluations) says more."
+        )
+    if trust.tau.n > 2:
+        ends = f", 95 % interval {trust.tau.low:+.2f} to {trust.tau.high:+.2f}" if trust.tau.n > 4 else ""
+        yield (
+            f"First rung against last score: Kendall's tau {trust.tau.estimate:+.2f}{ends}, over the {trust.tau.n} "
+            "trials that ran to their end."
+        )
 
 
 def _records(frame: pd.DataFrame) -> list[dict[str, Any]]:
@@ -343,10 +381,8 @@ def operations_part(source: Source) -> Section | None:
     counted = operations.operation_frequency(source.study, by="operation")
     section.numbers |= {"undecided": sorted(noise), "frequency": _records(counted)}
     trials = decisions["trial_id"].nunique()
-    words = (
-        f"{len(noise)} of {trials} trials decided nothing (near uniform, or most decisions unclear) and are left out."
-    )
-    section.body.append(paragraph(words, "note"))
+    words = f"{len(noise)} of {trials} trials decided nothing (near uniform, or most decisions unclear): left out."
+    section.body.append(paragraph(words + " Few trials prove little: the legend says how many there are.", "note"))
     for (space, network), rows in counted.groupby(["space", "network"]):
         if not (rows["n_better"].max() and rows["n_rest"].max()):
             continue  # nothing to compare: all of the space's trials are among the better third, or none
@@ -412,7 +448,10 @@ def genotypes_part(source: Source) -> Section | None:
         section.body.append(Markup(f"<h3>{escape(title)}</h3>"))
         section.body.append(paragraph(words))
         if space is not None:
-            drawn = "".join(f"<div>{draw_graph(genotype, space, network)}</div>" for network in "gd")
+            titles = {"g": "Generator", "d": "Discriminator"}
+            drawn = "".join(
+                f"<div><h4>{titles[network]}</h4>{draw_graph(genotype, space, network)}</div>" for network in titles
+            )
             section.body.append(Markup(f'<div class="graphs">{drawn}</div>'))
     section.body += _use(source)
     return section
@@ -465,8 +504,13 @@ def effort_part(source: Source) -> Section:
     saved, trials = ranking.savings(source.study), source.study.trials
     section.numbers |= saved._asdict() | {"share": saved.share, "restarts": int(trials["restarts"].sum())}
     words = f"ASHA stopped {saved.pruned} of {saved.trials} trials: {saved.run} evaluations instead of {saved.planned}"
-    words += f" ({number(saved.share, '.0%')} spared, about {number(saved.hours_saved, '.2g')} of "
-    words += f"{number(saved.hours + saved.hours_saved, '.2g')} hours of trials)."
+    words += (
+        f" ({number(saved.share, '.0%')} spared). The trials took {number(saved.hours, '.2g')} hours together; what "
+    )
+    words += f"was spared would have taken about {number(saved.hours_saved, '.2g')} more."
+    counts = trials["status"].value_counts()
+    lost = [f"{counts[status]} {status}" for status in ("diverged", "error", "interrupted") if status in counts]
+    words += f" {', '.join(lost)}." if lost else " None diverged or failed."
     gpu = f" {saved.gpu_hours:.2g} GPU-hours in all." if saved.gpu_hours else " No GPU was used."
     restarts = f" Restarts of trials: {section.numbers['restarts']}."
     section.body.append(paragraph(words + gpu + restarts))
@@ -503,8 +547,9 @@ def trials_part(source: Source) -> Section:
         "trials, the column named in each title.",
     )
     trials, keys = source.study.trials, settings.swept(source.study)
-    names = ["trial_id", "status", "evaluations", "fid_best", "fid_first_rung", "entropy_g_last", "params_g", "macs_g"]
-    shown = trials[list(dict.fromkeys([*names, "wall_s", "gpu_s", "restarts", "space", *keys]))].sort_values("fid_best")
+    names = ["trial_id", "status", "evaluations", "fid_best", "fid_first_rung"]
+    costs = ["entropy_g_last", "params_g", "macs_g", "wall_s", "gpu_s", "restarts"]
+    shown = trials[list(dict.fromkeys([*names, "space", *keys, *costs]))].sort_values("fid_best")
     section.body.append(Markup('<input class="filter" type="search" placeholder="filter" aria-label="filter trials">'))
     section.body.append(table(shown.astype(object).where(shown.notna(), None), "sortable"))
     return section
@@ -531,7 +576,8 @@ def final_table(study: Study) -> pd.DataFrame:
         alike = {key: rows[key].iloc[0] if rows[key].nunique() == 1 else None for key in ("params_g", "macs_g")}
         found.append({**head, **spread, **others, **alike})
     columns = ["network", "n", "unit", "failed", "fid", "fid_low", "fid_high", *_FINAL, "params_g", "macs_g"]
-    return pd.DataFrame(found, columns=columns).sort_values("fid", ignore_index=True)
+    frame = pd.DataFrame(found, columns=columns).sort_values("fid", ignore_index=True)
+    return frame.astype({"params_g": "Int64", "macs_g": "Int64"})
 
 
 _FINAL = {"kid": "kid_mean", "is": "is_mean", "precision": "precision", "recall": "recall"}
