@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from autogan_ray.base.errors import ConfigError, ResultsError
 from autogan_ray.cli import commands, options
+
+if TYPE_CHECKING:
+    from autogan_ray.spaces.space import SearchSpace
 
 PAGE = "report.html"
 
@@ -36,7 +41,10 @@ def write_report(results: Sequence[Path], out: Path | None = None) -> Path:
     sources = []
     for folder in dict.fromkeys(options.study_folder(folder) for folder in results):
         study = load_study(folder)
-        sources.append(Source(study, read_spaces(folder), command=commands.command))
+        spaces: dict[str, SearchSpace] = {}
+        with suppress(ResultsError):  # study.json is lost: genotypes stand there as text, without a drawing
+            spaces = read_spaces(folder)
+        sources.append(Source(study, spaces, command=commands.command))
     names = ", ".join(source.study.name for source in sources)
     file = out or sources[0].folder / PAGE
     if file.is_dir():

@@ -45,6 +45,12 @@ def test_a_study_as_runs_leave_it_has_a_report_and_stays_as_it_was(tmp_path: Pat
     assert "svg" in (tmp_path / "page.html").read_text()
 
 
+def test_a_study_whose_spaces_are_lost_has_a_report_with_genotypes_as_text(study: Path) -> None:
+    (study / "study.json").unlink()
+    assert ask("report", study).exit_code == 0
+    assert "cell1:" in (study / "report.html").read_text()
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

@@ -24,6 +24,7 @@ from autogan_ray.results.analysis import operations, ranking, settings
 from autogan_ray.results.analysis.importance import MOST, importance
 from autogan_ray.results.analysis.intervals import geometric_mean
 from autogan_ray.results.analysis.verdict import Verdict, baselines, verdict
+from autogan_ray.results.drawing import draw
 from autogan_ray.results.grids import FOLDER, REALS, curve_grid_file, grid_file, grids_of
 from autogan_ray.results.report import figures
 from autogan_ray.results.report.graph import draw_graph
@@ -453,6 +454,8 @@ def genotypes_part(source: Source) -> Section | None:
                 f"<div><h4>{titles[network]}</h4>{draw_graph(genotype, space, network)}</div>" for network in titles
             )
             section.body.append(Markup(f'<div class="graphs">{drawn}</div>'))
+        else:
+            section.body.append(code(draw(genotype)))
     section.body += _use(source)
     return section
 
