@@ -308,7 +308,8 @@ def settings_part(source: Source) -> Section | None:
     trust = settings.rung_trust(source.study)
     section.body += [paragraph(line, "warning") for line in [*_rung_words(trust), *settings.confounded(source.study)]]
     section.numbers["first_rung"] = {"scored": trust.scored, "trained": trust.trained, "tau": trust.tau.estimate}
-    for key in keys:
+    sweep = source.study.config["sweep"]
+    for key in sorted(keys, key=lambda key: (key != "space", not sweep[key].get("choice"))):  # the most asked first
         found = settings.compare(source.study, key)
         if len(found) < 2:
             continue
