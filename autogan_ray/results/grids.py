@@ -44,6 +44,14 @@ def encode_grid(images: np.ndarray) -> bytes:
     return file.getvalue()
 
 
+def decode_grid(png: bytes) -> np.ndarray:
+    """Returns a picture as uint8 [1 or 3, H, W]."""
+    import numpy as np
+    from PIL import Image
+
+    return np.atleast_3d(np.asarray(Image.open(io.BytesIO(png)))).transpose(2, 0, 1)
+
+
 def write_grid(file: Path, png: bytes) -> None:
     """Replaces a picture in one step; its folder is made."""
     file.parent.mkdir(parents=True, exist_ok=True)

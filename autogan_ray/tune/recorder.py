@@ -79,13 +79,14 @@ class Recorder(Callback):
         log = self._log_of(trial)
         for at, text in json.loads(result.get("lines", "[]")):
             self._text.write(log.trial_id, at, text)
+        grids = {int(name): b64decode(text) for name, text in json.loads(result.get("grids", "{}")).items()}
         for record in json.loads(result["records"]):
             if log.evaluations.get(record["evaluation"]) == record:
                 continue
             self._add(log.trial_id, "evaluation", record=record)
-            self._notify(kind="evaluation", trial=log, record=record)
-        for evaluation, png in json.loads(result.get("grids", "{}")).items():
-            write_grid(grid_file(self._folder, log.trial_id, int(evaluation)), b64decode(png))
+            self._notify(kind="evaluation", trial=log, record=record, png=grids.get(record["evaluation"]))
+        for evaluation, png in grids.items():
+            write_grid(grid_file(self._folder, log.trial_id, evaluation), png)
         self._write()
 
     def on_checkpoint(self, iteration: int, trials: list[Trial], trial: Trial, checkpoint: Any, **info: Any) -> None:

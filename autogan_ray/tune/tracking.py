@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from autogan_ray.base.signals import interrupted
+from autogan_ray.results.grids import decode_grid
 from autogan_ray.results.trial_log import TrialLog
 
 FOLDER = "tensorboard"
@@ -68,6 +69,10 @@ class Tracking:
                 self._each(lambda logger: logger.log_trial_start(shown))
             shown, result = self._shown[log.trial_id], numbers(record)
             self._each(lambda logger: logger.log_trial_result(record["evaluation"], shown, dict(result)))
+            if event.get("png") is not None:
+                # With nothing else: scalars would be written twice.
+                picture = {"training_iteration": record["evaluation"], "images": decode_grid(event["png"])}
+                self._each(lambda logger: logger.log_trial_result(record["evaluation"], shown, picture), "tensorboard")
         elif event["kind"] == "end":
             self._end(log.trial_id, failed=event["status"] == "error")
 
@@ -88,11 +93,11 @@ class Tracking:
         if shown is not None:
             self._each(lambda logger: logger.log_trial_end(shown, failed=failed))
 
-    def _each(self, do: Callable[[Any], None]) -> None:
-        """Calls each tracker's logger, which are made when the first of them is needed."""
+    def _each(self, do: Callable[[Any], None], only: str | None = None) -> None:
+        """Calls each tracker's logger, or that of one; they are made when the first of them is needed."""
         if self._loggers is None:
             self._loggers = dict.fromkeys(self._names)
-        for name in list(self._loggers):
+        for name in [name for name in self._loggers if only in (None, name)]:
             try:
                 if self._loggers[name] is None:
                     self._loggers[name] = _MAKERS[name](self._study)

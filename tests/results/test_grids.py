@@ -9,7 +9,15 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from autogan_ray.results.grids import curve_grid_file, encode_grid, forget_grids, grid_file, grids_of, write_grid
+from autogan_ray.results.grids import (
+    curve_grid_file,
+    decode_grid,
+    encode_grid,
+    forget_grids,
+    grid_file,
+    grids_of,
+    write_grid,
+)
 from autogan_ray.results.trial_log import ENDED, TrialLog
 
 
@@ -20,6 +28,7 @@ def test_every_image_stands_in_the_picture_pixel_by_pixel(channels: int, count: 
     picture = np.asarray(Image.open(io.BytesIO(encode_grid(images)))).reshape(-1, min(count, 8) * 5 - 1, channels)
     for index, image in enumerate(images):
         top, left = index // 8 * 6, index % 8 * 5
+        assert np.array_equal(picture, decode_grid(encode_grid(images)).transpose(1, 2, 0))
         assert np.array_equal(picture[top : top + 5, left : left + 4].transpose(2, 0, 1), image)
 
 

@@ -12,10 +12,12 @@ from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 from tensorboardX.proto.event_pb2 import Event
 
 from autogan_ray.config.study import TrialConfig
+from autogan_ray.results.grids import encode_grid
 from autogan_ray.results.trial_log import TrialLog, TrialLogs
 from autogan_ray.tune import tracking
 from autogan_ray.tune.tracking import Tracking, flat_settings, numbers
@@ -49,8 +51,13 @@ def test_tensorboard_gets_each_trials_numbers_in_a_folder_of_its_own(tmp_path: P
     log = trial_log(tmp_path)
     told(tracker, log, evaluation=1, fid=9.0)
     told(tracker, log, evaluation=2, fid=8.0)
+    png = encode_grid(np.full((3, 1, 4, 4), 7, dtype=np.uint8))
+    tracker({"kind": "evaluation", "trial": log, "record": RECORD | {"evaluation": 3, "fid": 7.0}, "png": png})
     tracker({"kind": "end", "trial": log, "status": "pruned"})
     tracker.close()
+    steps = [(tag, step) for tag, step, _ in scalars(tmp_path / "tensorboard" / "t0003")]
+    assert steps.count(("ray/tune/images", 3)) == 1 and ("ray/tune/images", 2) not in steps
+    assert steps.count(("ray/tune/fid", 3)) == 1
     found = {(tag, step): value for tag, step, value in scalars(tmp_path / "tensorboard" / "t0003")}
     assert found["ray/tune/fid", 1] == 9.0 and found["ray/tune/fid", 2] == 8.0
     assert found["ray/tune/temperature", 2] == 2.0 and ("ray/tune/diverged", 1) not in found
