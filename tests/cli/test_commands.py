@@ -117,8 +117,9 @@ def test_what_is_printed_to_go_on_can_be_pasted(
     again = refused.splitlines()[-1].strip()
     assert shlex.split(again)[-4:] == ["smoke", "--out", 're "sults"', "--resume"]
     complete = paste(again)
-    retrain, show, table = (line.strip() for line in complete.splitlines()[-3:])
-    assert shlex.split(retrain)[-1] == shlex.split(show)[-2] == 're "sults"/smoke'
+    retrain, report, show, table = (line.strip() for line in complete.splitlines()[-4:])
+    assert shlex.split(retrain)[-1] == shlex.split(report)[-1] == shlex.split(show)[-2] == 're "sults"/smoke'
+    assert "one self-contained HTML page" in paste(f"{report} --help")
     assert "trial t0001: complete" in paste(show)
     assert "t0001" in paste(table)
     assert "Train genotypes from scratch" in paste(f"{retrain} --help")
