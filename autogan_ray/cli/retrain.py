@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from autogan_ray.base.errors import ConfigError, UserError
+from autogan_ray.base.errors import ConfigError, ResultsError, UserError
 from autogan_ray.base.machine import usable_cpus
 from autogan_ray.cli import commands, options
 from autogan_ray.cli.text import evaluation_table, number
@@ -229,10 +230,12 @@ def _print_comparison(folder: Path, measure: Measure, results: Sequence[dict[str
     click.echo("  " + commands.command("generate", generator, "--out", generator / "images"))
     click.echo("  " + commands.command("evaluate", generator))
     click.echo("  " + commands.command("report", folder))
-    if {row["source"] for row in stored} > {"retrain"}:
-        click.echo(f"\nverdict (again: {commands.command('compare', folder)})")
-        for name in baselines(load_study(folder)):
-            click.echo(f"  {verdict(load_study(folder), name)}")
+    study = load_study(folder)
+    with suppress(ResultsError):  # no trial's best genotype was retrained, so there is nothing to compare
+        verdicts = [str(verdict(study, name)) for name in baselines(study)]
+        if verdicts:
+            click.echo(f"\nverdict (again: {commands.command('compare', folder)})")
+            click.echo("\n".join(f"  {line}" for line in verdicts))
 
 
 def _recipe_of(row: dict[str, Any]) -> str:

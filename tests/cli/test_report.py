@@ -6,11 +6,15 @@ import json
 import shutil
 import subprocess
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
 
 from autogan_ray.cli.main import main
+from autogan_ray.cli.retrain import _print_comparison
+from autogan_ray.results.store import read_rows, write_table
 from autogan_ray.results.study import load_study
 from tests.cli.studies import finished_study
 from tests.results.made_studies import SPACES, made_study
@@ -143,3 +147,19 @@ def test_a_browser_sorts_and_filters_the_trials_without_an_error(study: Path, tm
     assert said["down"].split() == trials["trial_id"].tolist()[::-1]
     assert sorted(said["pruned"].split()) == sorted(trials[trials["status"] == "pruned"]["trial_id"])
     assert "error" not in said and int(said["width"]) <= 0  # nothing is wider than the page
+
+
+@pytest.mark.parametrize("best", [True, False])
+def test_retrain_ends_with_the_verdict_where_the_best_genotype_of_a_trial_was_retrained(
+    study: Path, best: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("autogan_ray.metrics.measure.floor", lambda _: 3.4)
+    rows = read_rows(study, "evaluations")
+    if not best:  # another genotype of a trial, by its id: there is no verdict, and no mistake
+        rows = [row | {"genotype_id": "0" * 12} if row["source"] == "retrain" else row for row in rows]
+        write_table(study, "evaluations", rows)
+    real = SimpleNamespace(embedding=range(10))
+    measure: Any = SimpleNamespace(extractor=SimpleNamespace(name="classifier"), real=real)
+    _print_comparison(study, measure, [{"row": row, "fid_untrained": None} for row in rows[:2]])
+    said = capsys.readouterr().out
+    assert "report" in said and (str(load_study(study).verdict("random")) in said if best else "verdict" not in said)
