@@ -110,8 +110,13 @@ def retraining_job(task: Task, out: Path) -> Job:
 def _retrain(task: Task, out: Path) -> dict[str, Any]:
     """Trains a genotype from scratch. The folder is there until the job is done: a killed one goes on where it was."""
     job = retraining_job(task, out)
-    retraining, resumed = Retraining(job, _shared[0]), (job.folder / "checkpoint").exists()
-    outcome = retraining.run()
+    retraining, checkpoint = Retraining(job, _shared[0]), job.folder / "checkpoint"
+    resumed = checkpoint.exists()
+    if resumed:
+        retraining.load_state_dict(load_state(checkpoint))
+    for _ in retraining.points():
+        save_state(checkpoint, retraining.state_dict())
+    outcome = retraining.finish()
     shutil.rmtree(job.folder, ignore_errors=True)
     row = {key: value for key, value in outcome["row"].items() if not key.endswith("_path")}
     row |= genotype_cost(job.space, retraining.shape, job.genotype)

@@ -5,11 +5,9 @@ from __future__ import annotations
 import ctypes
 import multiprocessing
 import os
-import signal
 import sys
 import threading
 from contextlib import suppress
-from multiprocessing import resource_tracker
 
 _PR_SET_CHILD_SUBREAPER = 36
 _ROUNDS = 4
@@ -30,30 +28,6 @@ def end_with_parent() -> None:
         os._exit(1)  # at once: results and checkpoints are on disk as soon as they exist
 
     threading.Thread(target=watch, name="end-with-parent", daemon=True).start()
-
-
-def start_worker() -> None:
-    """Makes this process of :mod:`multiprocessing` a worker, which leaves signals to its command and ends with it.
-
-    A signal often comes to the command and to its workers at once. The command ends them, after it has noted what they
-    did.
-    """
-    for each in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(each, signal.SIG_IGN)
-    end_with_parent()
-
-
-def start_resource_tracker() -> None:
-    """Starts the process in which :mod:`multiprocessing` keeps track of its semaphores, out of reach of a SIGHUP.
-
-    Python itself has it ignore SIGINT and SIGTERM. Ended by a SIGHUP to all processes it would be started again when
-    the command ends, and print a traceback for each semaphore. What is blocked when it starts stays blocked in it.
-    """
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})
-    try:
-        resource_tracker.ensure_running()
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def adopt_orphans(on: bool) -> None:

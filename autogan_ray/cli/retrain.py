@@ -1,24 +1,26 @@
-"""``retrain``: genotypes trained from scratch, scored by the protocol of a study, and compared."""
+"""``retrain``: genotypes trained from scratch on Ray, the whole way or in a race, scored and compared."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from autogan_ray.base.errors import ConfigError, ResultsError, UserError
-from autogan_ray.base.machine import usable_cpus
+from autogan_ray.base.errors import AlreadyThereError, ConfigError, UserError
 from autogan_ray.cli import commands, options
-from autogan_ray.cli.text import evaluation_table, number
+from autogan_ray.cli.retrain_text import NetworkProgress, cost_after, cost_before, print_comparison, race_table
 
 if TYPE_CHECKING:
     from autogan_ray.config.study import StudyConfig
     from autogan_ray.metrics.measure import Measure
     from autogan_ray.results.study import Study
+    from autogan_ray.results.trial_log import TrialLog
     from autogan_ray.retraining.job import Job
+    from autogan_ray.study.plan import Plan
+    from autogan_ray.tune.runner import Options
 
 
 @click.command()
@@ -30,9 +32,14 @@ if TYPE_CHECKING:
 @click.option("--genotype", "genotypes", multiple=True, help="A shipped name, a file, an id, or 'random'; repeatable.")
 @click.option("--seeds", type=options.Count(min=1), default=1, show_default=True, help="Runs of each genotype.")
 @click.option("--kimg", type=options.Number(min=0, min_open=True), help="Length of training.")
+@click.option("--race", type=options.Count(min=2), help="Race so many candidates first; --seeds then train the first.")
+@click.option("--finalists", type=options.Count(min=1), help="Of each race, so many go on (default 1).")
 @click.option("--discriminator", type=click.Choice(["derived", "fixed"]), help="fixed: the published protocol.")
 @options.gpus
-@options.settings("Change a retrain.* setting, or where files lie.")
+@click.option("--gpus-per-network", type=options.Number(min=0, min_open=True), help="Share of a GPU (default 1).")
+@click.option("--storage", help="Path or URI for checkpoints that all nodes can reach.")
+@click.option("--address", help="Address of a running Ray cluster, such as auto.")
+@options.settings("Change a retrain.* or race.* setting, or where files lie.")
 @options.resume("Go on with what is in the folder.")
 def retrain(
     results: Path,
@@ -43,41 +50,129 @@ def retrain(
     genotypes: Sequence[str],
     seeds: int,
     kimg: float | None,
+    race: int | None,
+    finalists: int | None,
     discriminator: str | None,
     gpus: int,
+    gpus_per_network: float | None,
+    storage: str | None,
+    address: str | None,
     overrides: Sequence[str],
     resume: bool,
 ) -> None:
     """Train genotypes from scratch and score them by the protocol of the study in RESULTS."""
-    from autogan_ray.base.folders import check_writable
+    from autogan_ray.base.folders import check_storage, check_writable
     from autogan_ray.results.study import load_study
     from autogan_ray.retraining.training import check_networks
-    from autogan_ray.retraining.wanted import wanted_jobs
     from autogan_ray.study.plan import gpu_shortage
+    from autogan_ray.tune.cluster import check_address, check_start
 
     if study is None:
         results = options.study_folder(results)
-    shortage = gpu_shortage(gpus)
+    if finalists and not race:
+        raise ConfigError(f"--finalists {finalists} without a race; give --race N as well")
+    shortage = gpu_shortage(gpus) if address is None else None
     if shortage:
         raise ConfigError(shortage)
+    share = _share(gpus, gpus_per_network)
     begun = None if study is None else _begin_unsearched(results, study, overrides, gpus)
     if study is not None:
-        overrides = [text for text in overrides if text.startswith("retrain.")]
+        overrides = [text for text in overrides if _is_own(text)]
     try:
         stored = load_study(results)
-        config = _with_recipe(stored.config, recipe, kimg, discriminator, overrides)
-        trial = trial or (None if genotypes else "best")
-        jobs = wanted_jobs(stored, trial=trial, top=top, genotypes=genotypes, seeds=seeds, config=config)
+        config = _with_resources(_with_recipe(stored.config, recipe, kimg, discriminator, overrides), share)
+        searched = bool(race) and bool(stored.trials["fid_best"].notna().any())
+        trial = trial or ("best" if searched or not genotypes else None)
+        wanted = _wanted(stored, config, trial, top, genotypes, seeds, race, finalists or 1)
         measure = begun or _prepare(config, gpus, stored)
-        check_networks(jobs, measure.data)
+        check_networks([*wanted.candidates, *wanted.finals], measure.data)
+        wanted.check_new(resume)
         check_writable(results, "RESULTS")
+        if storage is not None:
+            check_storage(storage)
+        check_start() if address is None else check_address(address)
     except UserError:
         if begun:
             import shutil
 
             shutil.rmtree(results)  # this call made the folder, for nothing
         raise
-    raise SystemExit(_train(jobs, measure, stored, gpus, recipe, resume))
+    with commands.resumable(stored.folder):
+        raise SystemExit(_train(wanted, measure, stored, gpus, recipe, address, storage))
+
+
+def _is_own(override: str) -> bool:
+    """Whether a setting is one of retrainings, and not of the study that they belong to."""
+    return override.startswith(("retrain.", "race."))
+
+
+def _share(gpus: int, asked: float | None) -> float:
+    """GPUs of each network. Raises ConfigError where no network would ever start."""
+    if asked and gpus == 0:
+        raise ConfigError(f"--gpus-per-network {asked:g} without GPUs; give --gpus N as well")
+    if asked and asked > 1:
+        raise ConfigError(
+            f"--gpus-per-network {asked:g}: a network trains on one GPU or on a part of it; give 1 or less"
+        )
+    return (asked or 1.0) if gpus else 0.0
+
+
+def _with_resources(config: StudyConfig, share: float) -> StudyConfig:
+    """The configuration with what each network takes: on CPUs one, so that as many train side by side as there are."""
+    changes: dict[str, Any] = {"gpus_per_trial": share, "max_concurrent": None}
+    if not share:
+        changes |= {"cpus_per_trial": 1.0, "threads": 1}
+    return config.model_copy(update={"tune": config.tune.model_copy(update=changes)})
+
+
+@dataclass(frozen=True)
+class _Wanted:
+    """What a call asks for.
+
+    Args:
+        candidates: of the races; none where nothing is raced.
+        finals: what is trained to its end in any case.
+        finalists: how many of each race go on.
+        seeds: of each of these.
+    """
+
+    study: Study
+    config: StudyConfig
+    candidates: Sequence[Job]
+    finals: Sequence[Job]
+    finalists: int
+    seeds: int
+
+    def check_new(self, resume: bool) -> None:
+        """Raises AlreadyThereError where a retraining is there already and ``resume`` is not set."""
+        from autogan_ray.results.retrained import log_file
+
+        for job in [*self.candidates, *self.finals]:
+            if not resume and (job.folder.exists() or log_file(self.study.folder, job.evaluation_id).exists()):
+                raise AlreadyThereError(
+                    f"{job.folder} holds this retraining already; go on with --resume, or change --kimg"
+                )
+
+
+def _wanted(
+    study: Study, config: StudyConfig, trial: str | None, top: int, genotypes: Sequence[str], seeds: int,
+    race: int | None, finalists: int,
+) -> _Wanted:  # fmt: skip
+    from autogan_ray.retraining.race import SEED
+    from autogan_ray.retraining.wanted import race_candidates, random_count, wanted_jobs
+
+    candidates: Sequence[Job] = []
+    first_seed = 0
+    if race:
+        if top > 1:
+            raise ConfigError(f"--top {top} beside --race {race}: the race says how many; leave --top out")
+        candidates = race_candidates(study, trial=trial, count=race, genotypes=genotypes, config=config)
+        genotypes = [name for name in genotypes if random_count(name) is None]
+        trial, first_seed = None, SEED + 1
+    finals = wanted_jobs(
+        study, trial=trial, top=top, genotypes=genotypes, seeds=seeds, config=config, first_seed=first_seed
+    )
+    return _Wanted(study, config, candidates, finals, finalists, seeds)
 
 
 def _begin_unsearched(folder: Path, name: str, overrides: Sequence[str], gpus: int) -> Measure | None:
@@ -97,7 +192,7 @@ def _begin_unsearched(folder: Path, name: str, overrides: Sequence[str], gpus: i
     from autogan_ray.study.plan import make_plan
     from autogan_ray.study.study_file import check_folder, new_about, write_about, write_reals
 
-    changes = dict(parse_override(text) for text in overrides if not text.startswith("retrain."))
+    changes = dict(parse_override(text) for text in overrides if not _is_own(text))
     study = load_study_config(name, {"name": folder.resolve().name} | changes)
     if check_folder(study, folder, resume=True) is not None:
         return None
@@ -122,8 +217,8 @@ def _with_recipe(
 
     if recipe is not None:
         stored["retrain"] = load_recipe(recipe).retrain.model_dump(mode="json")
-    relocate(stored, [text for text in overrides if not text.startswith("retrain.")])
-    for key, value in [parse_override(text) for text in overrides if text.startswith("retrain.")]:
+    relocate(stored, [text for text in overrides if not _is_own(text)])
+    for key, value in [parse_override(text) for text in overrides if _is_own(text)]:
         assign(stored, key, value)
     if kimg is not None:
         stored["retrain"]["kimg"] = kimg
@@ -146,21 +241,74 @@ def _prepare(study: StudyConfig, gpus: int, stored: Study | None = None) -> Meas
     return measure_against(images, study.metrics, driver_device(gpus))
 
 
-def _train(jobs: Sequence[Job], measure: Measure, study: Study, gpus: int, recipe: str | None, resume: bool) -> int:
-    """Trains all networks, prints the comparison, and returns the exit code: 1 where a network has no result."""
+def _train(
+    wanted: _Wanted, measure: Measure, study: Study, gpus: int, recipe: str | None, address: str | None,
+    storage: str | None,
+) -> int:  # fmt: skip
+    """Trains all networks on Ray and prints the comparison; returns the exit code, 1 where one has no result."""
+    from autogan_ray.results.lock import sole_driver
+    from autogan_ray.results.retrained import RETRAINED, mend_retrained
+    from autogan_ray.tune.cluster import cluster
 
-    devices = [f"cuda:{index}" for index in range(gpus)] or ["cpu"] * usable_cpus()
-    devices = devices[: len(jobs)]
-    kimg = jobs[0].study.retrain.kimg
-    click.echo(f"retraining {len(jobs)} networks, {kimg:g} kimg each, {len(devices)} side by side")
-    if recipe is not None:
-        _print_recipe(recipe, measure.data.image_size)
-    with commands.resumable(study.folder):
-        finished = _train_all(jobs, measure, devices, resume, study)
-    if finished:
+    plan = _plan(wanted, study.folder, gpus, address)
+    (study.folder / RETRAINED).mkdir(exist_ok=True)
+    with sole_driver(study.folder / RETRAINED), cluster(plan, address) as dashboard:
+        from autogan_ray.tune.runner import Options
+
+        if lost := mend_retrained(study.folder, str(study.studies["study_id"].iloc[0])):
+            click.echo(f"built again from the folders in retrain/, as they were missing or damaged: {', '.join(lost)}")
+        if recipe is not None:
+            _print_recipe(recipe, measure.data.image_size)
+        options = Options(address, storage, command=commands.typed())
+        finals = [*wanted.finals]
+        if wanted.candidates:
+            finals = [*_race(wanted, measure, plan, options, dashboard), *finals]
+        logs = {} if not finals else _run(finals, measure, plan, options, dashboard)
+    failed = [job for job in finals if logs[job.evaluation_id].state != "complete"]
+    if len(failed) < len(finals):
         click.echo("")
-        _print_comparison(study.folder, measure, finished)
-    return 0 if len(finished) == len(jobs) else 1
+        print_comparison(study.folder, measure, [job for job in finals if job not in failed])
+    return 1 if failed or not finals else 0
+
+
+def _plan(wanted: _Wanted, folder: Path, gpus: int, address: str | None) -> Plan:
+    """What the cluster is asked for."""
+    from autogan_ray.base.machine import usable_cpus
+    from autogan_ray.study.plan import Plan, slots_of
+
+    jobs = max(len(wanted.candidates), len(wanted.finals), wanted.seeds * wanted.finalists)
+    config = wanted.config
+    study = config.model_copy(update={"tune": config.tune.model_copy(update={"num_trials": jobs})})
+    return Plan(study, {}, folder, gpus, slots_of(study, gpus, usable_cpus() if address is None else 10**6), ())
+
+
+def _run(
+    jobs: Sequence[Job], measure: Measure, plan: Plan, options: Options, dashboard: str | None
+) -> Mapping[str, TrialLog]:
+    """Trains jobs of one stage; returns their logs, by their ids."""
+    from autogan_ray.tune.network_runner import run_networks
+
+    kimg, slots = plan.study.retrain.kimg, min(plan.slots, len(jobs))
+    click.echo(f"retraining {len(jobs)} networks, {kimg:g} kimg each, {slots} side by side")
+    if dashboard:
+        click.echo(f"dashboard http://{dashboard}   (its token: {commands.installed('ray')} get-auth-token)")
+    return run_networks(jobs, measure, plan.folder, options, slots, NetworkProgress(jobs))
+
+
+def _race(wanted: _Wanted, measure: Measure, plan: Plan, options: Options, dashboard: str | None) -> list[Job]:
+    """Races the candidates, and returns the trainings of the first of each group, with fresh seeds."""
+    from autogan_ray.retraining.race import groups_of, standing
+    from autogan_ray.retraining.wanted import finals_of
+
+    click.echo(cost_before(wanted.study, wanted.config, wanted.candidates, wanted.finalists * wanted.seeds))
+    logs = _run(wanted.candidates, measure, plan, options, dashboard)
+    finals: list[Job] = []
+    for group, candidates in groups_of(wanted.candidates).items():
+        ranked = standing(candidates, logs)
+        click.echo("\n" + race_table(group, ranked, logs))
+        finals += finals_of(ranked[: wanted.finalists], wanted.config, wanted.seeds)
+    click.echo("\n" + cost_after(wanted.candidates, logs))
+    return finals
 
 
 def _print_recipe(name: str, image_size: int) -> None:
@@ -169,85 +317,3 @@ def _print_recipe(name: str, image_size: int) -> None:
     recipe = load_recipe(name)
     other = "" if recipe.image_size == image_size else f" (published for {recipe.image_size} px; here {image_size} px)"
     click.echo(f"recipe {name}: {recipe.description}{other}")
-
-
-def _train_all(
-    jobs: Sequence[Job], measure: Measure, devices: Sequence[str], resume: bool, study: Study
-) -> list[dict[str, Any]]:
-    """Runs the jobs and adds each result to the tables as its job ends.
-
-    Returns the results of the jobs that did not fail, in the order of the jobs.
-    """
-    from autogan_ray.results.retrained import add_result, mend_retrained
-    from autogan_ray.retraining.workers import run_jobs
-
-    study_id = str(study.studies["study_id"].iloc[0])
-    finished: dict[str, dict[str, Any]] = {}
-
-    def on_end(job: Job, result: dict[str, Any] | BaseException) -> None:
-        lead = f"  {job.name} (genotype {job.genotype.genotype_id}), seed {job.seed}"
-        if isinstance(result, BaseException):
-            click.echo(f"{lead}: FAILED, {type(result).__name__}: {result}")
-            return
-        add_result(study.folder, result, study_id)
-        finished[job.evaluation_id] = result
-        click.echo(f"{lead}: {number(result['row']['fid'])}")
-
-    if lost := mend_retrained(study.folder, study_id):
-        click.echo(f"built again from the folders in retrain/, as they were missing or damaged: {', '.join(lost)}")
-    run_jobs(jobs, measure, devices, resume, on_end)
-    return [finished[job.evaluation_id] for job in jobs if job.evaluation_id in finished]
-
-
-def _print_comparison(folder: Path, measure: Measure, results: Sequence[dict[str, Any]]) -> None:
-    """Prints the new scores, and beside them all of the same recipe, the untrained networks and the floor."""
-    import statistics
-
-    from autogan_ray.metrics.extractors.registry import metric_label
-    from autogan_ray.metrics.measure import floor
-    from autogan_ray.results.analysis.verdict import baselines, verdict
-    from autogan_ray.results.retrained import RETRAINED
-    from autogan_ray.results.store import read_rows
-    from autogan_ray.results.study import load_study
-
-    metric, rows = metric_label(measure.extractor.name), [result["row"] for result in results]
-    click.echo(evaluation_table(rows, metric) + "\n")
-    _print_group("searched", metric, [row for row in rows if row["source"] == "retrain"])
-    recipes = {_recipe_of(row) for row in rows}
-    stored = [row for row in read_rows(folder, "evaluations") if _recipe_of(row) in recipes]
-    _print_group("random genotypes", metric, [row for row in stored if row["source"] == "random"])
-    others = [row for row in stored if row["source"] in ("published", "user")]
-    for name in dict.fromkeys(row["name"] for row in others):
-        _print_group(name, metric, [row for row in others if row["name"] == name])
-    untrained = [result["fid_untrained"] for result in results if result["fid_untrained"] is not None]
-    click.echo(f"untrained: {metric} {number(statistics.fmean(untrained) if untrained else None)}")
-    half, fakes = len(measure.real.embedding) // 2, rows[0]["n_fake"]
-    click.echo(f"floor: {metric} {number(floor(measure.real))}, one half of the real images against the other")
-    click.echo(f"({half} images each; the networks are scored with {fakes}: a distance falls with the count,")
-    click.echo("so they can pass it)")
-    generator = folder / RETRAINED / rows[0]["evaluation_id"]
-    click.echo(f"\nsamples and generator in {generator}; go on with")
-    click.echo("  " + commands.command("generate", generator, "--out", generator / "images"))
-    click.echo("  " + commands.command("evaluate", generator))
-    click.echo("  " + commands.command("report", folder))
-    study = load_study(folder)
-    with suppress(ResultsError):  # no trial's best genotype was retrained, so there is nothing to compare
-        verdicts = [str(verdict(study, name)) for name in baselines(study)]
-        if verdicts:
-            click.echo(f"\nverdict (again: {commands.command('compare', folder)})")
-            click.echo("\n".join(f"  {line}" for line in verdicts))
-
-
-def _recipe_of(row: dict[str, Any]) -> str:
-    """The recipe of a retrained network, read from its id (see ``Job.evaluation_id``)."""
-    return str(row["evaluation_id"]).split("-", 2)[2].rsplit("-s", 1)[0]
-
-
-def _print_group(name: str, metric: str, rows: Sequence[dict[str, Any]]) -> None:
-    import statistics
-
-    scores = [row["fid"] for row in rows if row["fid"] is not None]
-    if not scores:
-        return
-    spread = f", from {min(scores):.4g} to {max(scores):.4g}" if len(scores) > 1 else ""
-    click.echo(f"{name}: {metric} {statistics.fmean(scores):.4g}, mean of {len(scores)}{spread}")

@@ -379,6 +379,13 @@ class RetrainConfig(GameConfig, WeightsConfig):
     """Checkpoints and scores (at n_fake_search) on the way; the best of them is scored at n_fake_final."""
 
 
+class RaceConfig(Value):
+    grace: Annotated[float, Field(gt=0, le=1)] = 0.125
+    """Part of a retraining before which a race stops no candidate."""
+    reduction_factor: Annotated[float, Field(gt=1)] = 3.0
+    """A race keeps one in so many candidates at each rung."""
+
+
 class ResultsConfig(Value):
     grids: NonNegativeInt = 8
     """Images at each evaluation are kept of so many trials, the best, and of those that run; 0 keeps none, of

@@ -22,6 +22,7 @@ from autogan_ray.config.rules import RULES, Rule, long_enough
 from autogan_ray.config.sections import (
     DataConfig,
     MetricsConfig,
+    RaceConfig,
     ResultsConfig,
     RetrainConfig,
     TrialSections,
@@ -58,6 +59,7 @@ class StudyConfig(TrialSections):
     metrics: MetricsConfig = MetricsConfig()
     tune: TuneConfig = TuneConfig()
     retrain: RetrainConfig = RetrainConfig()
+    race: RaceConfig = RaceConfig()
     results: ResultsConfig = ResultsConfig()
     sweep: dict[str, Domain] = Field(default_factory=dict)
     """Dotted key of a trial's setting -> where Optuna may look for it."""

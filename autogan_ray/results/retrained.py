@@ -10,12 +10,15 @@ from typing import Any
 
 from autogan_ray.results.rows import Row, row_of
 from autogan_ray.results.schemas import SINCE_SCHEMA_2
-from autogan_ray.results.store import append_rows, is_lost, table_file, write_table
+from autogan_ray.results.store import is_lost, table_file, write_table
+from autogan_ray.results.trial_log import FOLDER, TrialLog, TrialLogs
 
 RESULT = "result.json"
 RETRAINED = "retrain"
 GENOTYPE = "genotype.json"
 GENERATOR = "generator.safetensors"
+NETWORK_IDS = r"(retrain|random|published|user)-.+"
+"""Pattern of the ids of retrainings: source, genotype, recipe and seed."""
 
 
 def read_result(folder: Path) -> dict[str, Any] | None:
@@ -24,20 +27,18 @@ def read_result(folder: Path) -> dict[str, Any] | None:
         result = json.loads((folder / RESULT).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
-    return result if isinstance(result, dict) and isinstance(result.get("row"), dict) else None
-
-
-def add_result(study: Path, result: Mapping[str, Any], study_id: str) -> None:
-    """Adds what a finished retraining left to the tables ``evaluations`` and ``curves``; one process may write."""
-    for name, rows in _ROWS.items():
-        append_rows(study, name, rows(result, study_id))
+    if not isinstance(result, dict) or not isinstance(result.get("row"), dict):
+        return None
+    return result | {"at": result["row"].get("timestamp", 0.0), "scored": True}
 
 
 def _evaluation_rows(result: Mapping[str, Any], study_id: str) -> list[Row]:
-    """Returns the one row of ``evaluations``.
+    """Returns the one row of ``evaluations``, or none where nothing is scored yet.
 
     A result names its files; where the table names them, the way to them from the study's folder stands before.
     """
+    if not result["scored"]:
+        return []
     row, files = result["row"], ("checkpoint_path", "samples_path")
     place = Path(RETRAINED, row["evaluation_id"])
     paths = {name: str(place / Path(row[name]).name) for name in files if row.get(name)}
@@ -55,16 +56,41 @@ _ROWS = MappingProxyType({"evaluations": _evaluation_rows, "curves": _curve_rows
 RETRAINED_TABLES = tuple(_ROWS)
 
 
+def log_file(study: Path, evaluation_id: str) -> Path:
+    """Returns where the log of a retraining lies."""
+    return study / RETRAINED / FOLDER / f"{evaluation_id}.jsonl"
+
+
+def read_networks(study: Path) -> list[dict[str, Any]]:
+    """Returns the result of each retraining of a study, in the order in which they ended.
+
+    Of candidates of a race, and of trainings that are not finished, it is made from their logs: without a row where
+    there is no score yet, or where the score will be that of the finished network.
+    """
+    folders = [file.parent for file in (study / RETRAINED).glob(f"*/{RESULT}")]
+    results = {folder.name: result for folder in folders if (result := read_result(folder)) is not None}
+    for log in TrialLogs(study / RETRAINED, NETWORK_IDS):
+        if log.about and log.trial_id not in results:
+            results[log.trial_id] = _result_so_far(log)
+    return sorted(results.values(), key=lambda result: (result["at"], result["row"]["evaluation_id"]))
+
+
+def _result_so_far(log: TrialLog) -> dict[str, Any]:
+    row, records = dict(log.about["config"]["row"]), log.records
+    result = {"row": row, "curve": records, "at": records[-1]["timestamp"] if records else 0.0, "scored": False}
+    if row["stage"] == "race" and records:
+        best, last = log.best, records[-1]
+        row |= {"kimg": last["kimg"], "wall_s": last["wall_s"], "timestamp": last["timestamp"]}
+        row |= {"n_fake": last["n_fake"], "fid": None if best is None else best["fid"]}
+        result["scored"] = True
+    return result
+
+
 def write_retrained(
     study: Path, study_id: str, names: Iterable[str], provenance: Mapping[str, str] | None = None
 ) -> None:
-    """Writes some of the tables ``evaluations`` and ``curves`` from the folders of all finished retrainings.
-
-    Rows stand in the order in which the retrainings finished.
-    """
-    folders = [file.parent for file in (study / RETRAINED).glob(f"*/{RESULT}")]
-    results = [result for folder in folders if (result := read_result(folder)) is not None]
-    results.sort(key=lambda result: (result["row"]["timestamp"], result["row"]["evaluation_id"]))
+    """Writes some of the tables ``evaluations`` and ``curves`` from what all retrainings left."""
+    results = read_networks(study)
     for name in names:
         rows = [row for result in results for row in _ROWS[name](result, study_id)]
         write_table(study, name, rows, provenance)

@@ -326,6 +326,14 @@ _EVALUATIONS = _table(
     Column("params_d", INT, _PARAMS_D),
     Column("macs_d", INT, _MACS),
     Column("fid_untrained", FLOAT, "of the generator before its first step, by as many images as the curve's scores"),
+    Column(
+        "stage",
+        TEXT,
+        "final, or race: then fid is the best score on the way, by n_fake images, and the network was not kept; null "
+        "in rows of earlier versions, which are final",
+    ),
+    Column("chosen_by", TEXT, "score (of its trial), race or user; null where the genotype was drawn at random"),
+    Column("fresh_seed", BOOL, "whether the seed took no part in choosing the genotype: claims rest on these alone"),
 )
 
 _CURVES = _table(

@@ -98,20 +98,6 @@ def _key(table: Table, row: Row) -> tuple[Any, ...]:
     return tuple(map(row.get, table.key))
 
 
-def append_rows(folder: Path, name: str, rows: Sequence[Row], provenance: Mapping[str, str] | None = None) -> Path:
-    """Adds rows to a table; a row with the key of an older row takes its place. Only one process may write at a time.
-
-    Entries of ``provenance`` are added to those of the file. Raises as ``write_table`` does, and ResultsError where the
-    table on disk is damaged or of a newer schema: it is then left alone.
-    """
-    assert name in TABLES, f"no table {name!r}; {nearest(name, TABLES)}"
-    table = TABLES[name]
-    fresh = {_key(table, row) for row in rows}
-    kept = [row for row in read_rows(folder, name) if _key(table, row) not in fresh]
-    earlier = read_provenance(folder, name) if table_file(folder, name).exists() else {}
-    return write_table(folder, name, [*kept, *rows], earlier | dict(provenance or {}))
-
-
 def read_rows(folder: Path, name: str) -> list[dict[str, Any]]:
     """Returns the rows as plain dicts; an absent table has none. Raises ResultsError as :func:`load_table` does."""
     if name in TABLES and not table_file(folder, name).exists():

@@ -36,7 +36,7 @@ class Tables:
             about: the content of ``study.json``.
         """
         folder, listed, study_id = self._folder, list(logs), about["study_id"]
-        provenance = {key: str(about.get(key)) for key in ("study_id", "git_commit", "packages_json", "command")}
+        provenance = provenance_of(about)
         rows = {
             # Before the trials, whose rows name them: a reader may come in between.
             "genotypes": genotype_rows(study_id, listed, self._genotypes),
@@ -63,6 +63,11 @@ class Tables:
                 self._kept[name, log.trial_id] = records, part
             parts.append(part)
         return pa.concat_tables(parts)
+
+
+def provenance_of(about: Mapping[str, Any]) -> dict[str, str]:
+    """Returns what every table's file tells of its study, from the content of ``study.json``."""
+    return {key: str(about.get(key)) for key in ("study_id", "git_commit", "packages_json", "command")}
 
 
 def write_tables(folder: Path, about: Mapping[str, Any], logs: TrialLogs) -> None:

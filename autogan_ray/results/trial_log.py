@@ -88,13 +88,17 @@ def read_log(study_folder: Path, trial_id: str) -> TrialLog:
 
 
 class TrialLogs:
-    """The logs of all trials of a study folder, in memory and on disk at once; files of other names are ignored."""
+    """The logs of all trials of a study folder, in memory and on disk at once; files of other names are ignored.
 
-    def __init__(self, study_folder: Path) -> None:
+    Args:
+        names: pattern of the trials' ids.
+    """
+
+    def __init__(self, study_folder: Path, names: str = r"t\d{4,}") -> None:
         self._folder = study_folder / FOLDER
         self._logs: dict[str, TrialLog] = {}
         for file in sorted(self._folder.glob("*.jsonl")):
-            if not re.fullmatch(r"t\d{4,}", file.stem, re.ASCII):
+            if not re.fullmatch(names, file.stem, re.ASCII):
                 continue
             self._logs[file.stem] = read_log(study_folder, file.stem)
 

@@ -1,4 +1,4 @@
-"""What one retraining is: one genotype, trained from scratch with one seed, in one process."""
+"""What one retraining is: one genotype, trained from scratch with one seed; the whole way, or in a race."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from autogan_ray.config.study import StudyConfig
 from autogan_ray.spaces.genotype import Genotype
@@ -25,8 +25,14 @@ class Job:
         trial_id: the trial that the genotype comes from; None where it comes from no trial.
         model: settings ``[model]`` of the search (widths, length of z, ...). They hold where the recipe sets nothing.
         study: the configuration whose ``[retrain]`` is the recipe, and whose data and metric the network is scored by.
-        folder: for checkpoints, samples and the generator.
+        folder: for samples, pictures and the generator.
         device: ``cpu``, or a GPU such as ``cuda:0``.
+        stage: ``final``, a training to its end whose network is scored and kept; or ``race``, in which ASHA may stop it
+            and which leaves its curve alone.
+        group: in a race, those that it competes with.
+        chosen_by: by what the genotype was chosen: ``score`` (of its trial), ``race`` or ``user``; None where it was
+            drawn at random.
+        fresh_seed: whether the seed took no part in choosing the genotype: claims rest on these alone.
     """
 
     source: str
@@ -39,6 +45,10 @@ class Job:
     study: StudyConfig
     folder: Path
     device: str = "cpu"
+    stage: Literal["final", "race"] = "final"
+    group: str = ""
+    chosen_by: str | None = None
+    fresh_seed: bool = True
 
     @property
     def recipe(self) -> str:
@@ -46,9 +56,15 @@ class Job:
         config = self.study.retrain
         decides = [config.model_dump(mode="json"), self.model, self.study.metrics.n_fake_final]
         digest = hashlib.sha256(json.dumps(decides, sort_keys=True).encode()).hexdigest()
-        return f"{config.discriminator}-k{config.kimg:g}-{digest[:6]}"
+        lead = "race-" if self.stage == "race" else ""
+        return f"{lead}{config.discriminator}-k{config.kimg:g}-{digest[:6]}"
 
     @property
     def evaluation_id(self) -> str:
         """The job's key in the table ``evaluations``, and the name of its folder."""
         return f"{self.source}-{self.genotype.genotype_id}-{self.recipe}-s{self.seed}"
+
+    @property
+    def label(self) -> str:
+        """The job for people, such as ``trial t0003 (genotype 1f2e3d4c5b6a), seed 1``."""
+        return f"{self.name} (genotype {self.genotype.genotype_id}), seed {self.seed}"

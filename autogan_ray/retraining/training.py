@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -19,13 +19,11 @@ from autogan_ray.metrics.scores import final_scores
 from autogan_ray.nets.cost.count import genotype_cost
 from autogan_ray.nets.gan import Discriminator, Generator, Latents
 from autogan_ray.nets.shape import Shape
-from autogan_ray.results.grids import curve_grid_file, encode_grid, write_grid
 from autogan_ray.results.retrained import GENERATOR, GENOTYPE
 from autogan_ray.retraining.generator_file import save_generator
 from autogan_ray.retraining.grid import save_grid
 from autogan_ray.retraining.job import Job
 from autogan_ray.spaces.blocks import FixedPart
-from autogan_ray.training.checkpoint import STATE, load_state, save_state
 from autogan_ray.training.data import ImageData
 from autogan_ray.training.loop import TrainLoop
 from autogan_ray.training.streams import layer_noise, stream_seed
@@ -71,8 +69,33 @@ def check_networks(jobs: Sequence[Job], data: ImageData) -> None:
             raise ConfigError(f"{job.name}: {error}") from error
 
 
+def row_before(job: Job, measure: Measure) -> dict[str, Any]:
+    """Returns what the row of a job in the table ``evaluations`` holds before it is trained."""
+    return {
+        "evaluation_id": job.evaluation_id,
+        "source": job.source,
+        "trial_id": job.trial_id,
+        "genotype_id": job.genotype.genotype_id,
+        "name": job.name,
+        "seed": job.seed,
+        "weights": "ema",
+        "n_real": measure.real.statistics.count,
+        "extractor": measure.extractor.name,
+        "extractor_digest": measure.extractor.digest,
+        **genotype_cost(job.space, shape_of(job, measure.data), job.genotype),
+        "recipe": job.recipe,
+        "objective": job.study.retrain.objective,
+        "stage": job.stage,
+        "chosen_by": job.chosen_by,
+        "fresh_seed": job.fresh_seed,
+    }
+
+
 class Retraining:
-    """The training of one job, from its folder's checkpoint where there is one.
+    """The training of one job.
+
+    A plain ``run()`` trains to the end; ``points()``, ``state_dict()`` and ``finish()`` are its parts, between which a
+    caller may save and load.
 
     Args:
         measure: data, extractor and real statistics, by which the networks are trained and scored.
@@ -90,39 +113,67 @@ class Retraining:
         )
         recipe, compute = job.study.retrain, job.study.compute
         self.loop = TrainLoop(lambda: networks_of(job, self.shape), recipe, measure.data, job.seed, device, compute)
+        self.shown: Tensor | None = None
+        """Images of the latest score, uint8 [N, C, H, W]; None where they were not finite."""
+        self._untrained: dict[str, float | None] = {}
 
     def run(self) -> dict[str, Any]:
-        """Trains to the end, then writes files and scores of the averaged weights at the best evaluation.
+        """Trains to the end and returns what :meth:`finish` does."""
+        for _ in self.points():
+            pass
+        return self.finish()
+
+    def points(self) -> Iterator[dict[str, Any]]:
+        """Trains, and yields after each evaluation its point of the curve: a row of the table ``curves``, its number
+        as ``evaluation``, and whether it ``diverged``."""
+        self.fid_untrained  # noqa: B018  scored before the first step
+        while self.loop.run(self.score):
+            yield self.curve[-1]
+
+    @property
+    def curve(self) -> list[dict[str, Any]]:
+        """The points so far."""
+        unbiased = self.job.study.retrain.ema_unbiased
+        scored = {"n_fake": self.evaluator.protocol.n_fake, "fid_average": "ema_unbiased" if unbiased else "ema"}
+        return [
+            point | scored | {"evaluation": number, "diverged": point["fid"] is None}
+            for number, point in enumerate(self.loop.curve, start=1)
+        ]
+
+    @property
+    def fid_untrained(self) -> float | None:
+        """The score of the generator before its first step; None where it is not finite."""
+        if not self._untrained:
+            self._untrained["fid"] = self.score(self.loop.ema.network)
+        return self._untrained["fid"]
+
+    def state_dict(self) -> dict[str, Any]:
+        """Returns everything with state, between two points."""
+        return self.loop.state_dict() | {"untrained": self._untrained}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        self.loop.load_state_dict(state)
+        self._untrained = dict(state.get("untrained", {}))
+
+    def finish(self) -> dict[str, Any]:
+        """Writes the job's files, and scores the averaged weights at the best evaluation.
 
         Returns the row of the table ``evaluations``, the score of the untrained generator, the scores on the way, and
         the seconds of training.
         """
-        folder = self.job.folder / "checkpoint"
-        untrained = self.score(self.loop.ema.network)
-        if (folder / STATE).exists():
-            self.loop.load_state_dict(load_state(folder))
-        while self.loop.run(self.score):
-            save_state(folder, self.loop.state_dict())
         self.loop.ema.load_state_dict(self.loop.best["ema"])
         generator = self._ready_to_score(self.loop.ema.network)
         return {
             "row": self._row(generator),
-            "fid_untrained": untrained,
-            "curve": [point | self._averaged for point in self.loop.curve],
+            "fid_untrained": self.fid_untrained,
+            "curve": self.curve,
             "wall_s": self.loop.spent_s,
         }
 
-    @property
-    def _averaged(self) -> dict[str, Any]:
-        """What was scored on the way: by how many images, and of which average of G's weights."""
-        unbiased = self.job.study.retrain.ema_unbiased
-        return {"n_fake": self.evaluator.protocol.n_fake, "fid_average": "ema_unbiased" if unbiased else "ema"}
-
     def score(self, network: nn.Module) -> float | None:
-        """The Frechet distance at the search's number of fakes; None where it is not finite. Leaves a picture."""
+        """The Frechet distance at the search's number of fakes; None where it is not finite."""
         score = self.evaluator.score(self._ready_to_score(network), self.latents, kid=False)
-        if self.job.study.results.grids and score.images is not None:
-            write_grid(curve_grid_file(self.job.folder, self.loop.kimg), encode_grid(score.images.numpy()))
+        self.shown = score.images
         return score.fid
 
     def _ready_to_score(self, network: nn.Module) -> nn.Module:
@@ -131,30 +182,17 @@ class Retraining:
         return network.eval()
 
     def _row(self, generator: nn.Module) -> dict[str, Any]:
-        job, measure, folder = self.job, self.measure, self.job.folder
+        job, folder = self.job, self.job.folder
         folder.mkdir(parents=True, exist_ok=True)
         save_generator(folder / GENERATOR, generator, job.genotype, job.space, self.shape)
         (folder / GENOTYPE).write_text(job.genotype.to_json(), encoding="utf-8")
         save_grid(folder / SAMPLES, self.sample(generator, 64))
-        cost = genotype_cost(job.space, self.shape, job.genotype)
         fakes = self.final.features(generator, self.latents)
         return {
-            "evaluation_id": job.evaluation_id,
-            "source": job.source,
-            "trial_id": job.trial_id,
-            "genotype_id": job.genotype.genotype_id,
-            "name": job.name,
-            "seed": job.seed,
             "kimg": self.loop.best["kimg"],
-            "weights": "ema",
             "n_fake": self.final.protocol.n_fake,
-            "n_real": measure.real.statistics.count,
-            "extractor": measure.extractor.name,
-            "extractor_digest": measure.extractor.digest,
-            **final_scores(fakes, measure.real, job.study.seed),
-            **cost,
-            "recipe": job.recipe,
-            "objective": job.study.retrain.objective,
+            **final_scores(fakes, self.measure.real, job.study.seed),
+            **row_before(job, self.measure),
             "wall_s": self.loop.spent_s,
             "checkpoint_path": GENERATOR,
             "samples_path": SAMPLES,

@@ -6,7 +6,7 @@ All jobs of a call have the same budget, data and metric, so that their scores c
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from autogan_ray.results.retrained import RETRAINED
 from autogan_ray.results.study import Study
 from autogan_ray.results.trial_log import trial_meant
 from autogan_ray.retraining.job import Job
+from autogan_ray.retraining.race import SEED, as_candidate
 from autogan_ray.spaces.genotype import Genotype
 from autogan_ray.spaces.load import load_space, space_of
 from autogan_ray.spaces.published import is_published
@@ -29,42 +30,103 @@ BEST = "best"
 
 
 def wanted_jobs(
-    study: Study, *, trial: str | None, top: int, genotypes: Sequence[str], seeds: int, config: StudyConfig
+    study: Study,
+    *,
+    trial: str | None,
+    top: int,
+    genotypes: Sequence[str],
+    seeds: int,
+    config: StudyConfig,
+    first_seed: int = 0,
 ) -> list[Job]:
-    """The jobs of a call, each genotype with each seed.
+    """Returns the jobs of a call, each genotype with each seed.
 
     Args:
         study: where the results belong, and whose trials are retrained.
         trial: ``best``, or a trial's id or number; None where only ``genotypes`` are wanted.
         top: with ``best``, the number of trials to retrain, from the best downwards.
         genotypes: shipped names, files, ids of this study (or RESULTS:ID of another), or ``random``: a random genotype
-            for each seed, drawn from the space of the best trial, or from the study's space where nothing was searched.
-        seeds: number of jobs for each genotype; their seeds count from 0.
+            for each seed, drawn from the space of the best trial, or from the study's space where nothing was searched;
+            ``random:8`` draws so many, a seed each.
+        seeds: number of jobs for each genotype.
         config: the study's configuration with the recipe as ``[retrain]``.
+        first_seed: from which the seeds count.
 
     Raises:
         ResultsError: the study has no scored trial, or no such trial, or its file is damaged.
         ConfigError: ``top`` is above 1 and ``trial`` is a single trial.
         GenotypeError, NotFoundError: a genotype that does not exist or does not fit its space or the study's images.
     """
-    maker = _JobMaker(study, config)
-    jobs = []
+    maker, numbers = _JobMaker(study, config), range(first_seed, first_seed + seeds)
+    jobs: list[Job] = []
     if trial is not None:
         for row in _trials(study, trial, top):
             genotype = _genotype_of(study, row["genotype_id"])
-            model = json.loads(row["config_json"])["model"]
-            for seed in range(seeds):
-                jobs.append(maker.job("retrain", f"trial {row['trial_id']}", genotype, seed, row["trial_id"], model))
+            model, by = json.loads(row["config_json"])["model"], "score" if trial == BEST else "user"
+            name, id_ = f"trial {row['trial_id']}", row["trial_id"]
+            jobs += [maker.job("retrain", name, genotype, seed, by, id_, model) for seed in numbers]
     for name in genotypes:
-        if name == RANDOM:
-            drawn = [(seed, maker.space.random(maker.image_size, seed)) for seed in range(seeds)]
-            jobs += [maker.job(RANDOM, f"random {seed}", genotype, seed) for seed, genotype in drawn]
+        if (count := random_count(name)) is not None:
+            drawn = range(first_seed, first_seed + count) if count else numbers
+            jobs += [maker.drawn(seed) for seed in drawn]
         else:
-            jobs += _jobs_named(maker, study, name, seeds)
-    return jobs
+            jobs += _jobs_named(maker, study, name, numbers)
+    return list({job.evaluation_id: job for job in jobs}.values())  # two trials may have found the same genotype
 
 
-def _jobs_named(maker: _JobMaker, study: Study, name: str, seeds: int) -> list[Job]:
+def race_candidates(
+    study: Study, *, trial: str | None, count: int, genotypes: Sequence[str], config: StudyConfig
+) -> list[Job]:
+    """Returns the candidates of a race: in the group ``searched`` the best genotypes of trials, in ``random`` as many
+    random ones.
+
+    Args:
+        trial: ``best``; None where nothing searched is raced.
+        count: number of candidates of each group.
+        genotypes: of which ``random`` and ``random:8`` take part; others are no candidates.
+
+    Raises as :func:`wanted_jobs`, and ConfigError for a single trial.
+    """
+    if trial not in (None, BEST):
+        raise ConfigError(f"--trial {trial}: one network is no race; leave --race out, or take --trial best")
+    jobs = [] if trial is None else wanted_jobs(
+        study, trial=trial, top=count, genotypes=(), seeds=1, config=config, first_seed=SEED
+    )  # fmt: skip
+    candidates = [as_candidate(job, "searched") for job in jobs]
+    maker = _JobMaker(study, config)
+    for name in genotypes:
+        if (given := random_count(name)) is not None:
+            drawn = [replace(maker.drawn(draw), seed=SEED) for draw in range(given or count)]
+            candidates += [as_candidate(job, RANDOM) for job in drawn]
+    folder = study.folder / RETRAINED
+    candidates = [replace(job, folder=folder / job.evaluation_id) for job in candidates]
+    return list({job.evaluation_id: job for job in candidates}.values())
+
+
+def finals_of(winners: Sequence[Job], config: StudyConfig, seeds: int) -> list[Job]:
+    """Returns the trainings of a race's winners to their end, each with fresh seeds, by the recipe of ``config``."""
+    jobs = [
+        replace(job, study=config, stage="final", group="", seed=seed, chosen_by="race", fresh_seed=True)
+        for job in winners
+        for seed in range(SEED + 1, SEED + 1 + seeds)
+    ]
+    return [replace(job, folder=job.folder.parent / job.evaluation_id) for job in jobs]
+
+
+def random_count(name: str) -> int | None:
+    """Returns how many genotypes ``random:8`` asks for, 0 for a plain ``random``; None for another name.
+
+    Raises ConfigError for a number that is none.
+    """
+    word, colon, count = name.partition(":")
+    if word != RANDOM:
+        return None
+    if colon and not (count.isascii() and count.isdecimal() and 0 < int(count) < 10_000):
+        raise ConfigError(f"--genotype {name!r}: write a number from 1 to 9999 behind the colon, such as random:8")
+    return int(count) if colon else 0
+
+
+def _jobs_named(maker: _JobMaker, study: Study, name: str, seeds: Iterable[int]) -> list[Job]:
     """The jobs of a shipped name, a file or an id; what the study's own trials found counts as searched."""
     try:
         genotype, folder = find_genotype(name, [study.folder])
@@ -72,15 +134,15 @@ def _jobs_named(maker: _JobMaker, study: Study, name: str, seeds: int) -> list[J
         raise NotFoundError(f"{error}; or 'random' for random genotypes") from error
     if folder is None:
         source = "published" if is_published(name) else "user"
-        return [maker.job(source, Path(name).stem, genotype, seed) for seed in range(seeds)]
+        return [maker.job(source, Path(name).stem, genotype, seed, "user") for seed in seeds]
     id_, scored = genotype.genotype_id, study.genotypes
     own = scored[scored["genotype_id"] == id_] if folder.resolve() == study.folder.resolve() else scored[:0]
     if own.empty:
         space = read_space(folder, genotype.space)
-        return [maker.job("user", id_, genotype, seed, space=space) for seed in range(seeds)]
+        return [maker.job("user", id_, genotype, seed, "user", space=space) for seed in seeds]
     trial_id = own["first_trial_id"].iloc[0]
     model = json.loads(study.trials.set_index("trial_id").loc[trial_id, "config_json"])["model"]
-    return [maker.job("retrain", f"trial {trial_id}", genotype, seed, trial_id, model) for seed in range(seeds)]
+    return [maker.job("retrain", f"trial {trial_id}", genotype, seed, "user", trial_id, model) for seed in seeds]
 
 
 class _JobMaker:
@@ -96,6 +158,14 @@ class _JobMaker:
             config.model.model_dump() if self._best is None else json.loads(self._best["config_json"])["model"]
         )
 
+        rows = study.evaluations
+        raced = rows[rows["stage"] == "race"]
+        self._raced = set(zip(raced["genotype_id"], raced["seed"], strict=True))
+
+    def drawn(self, seed: int) -> Job:
+        """A random genotype, drawn by the seed and trained with it."""
+        return self.job(RANDOM, f"random {seed}", self.space.random(self.image_size, seed), seed, None)
+
     @property
     def space(self) -> SearchSpace:
         """The space of the best trial; where nothing was searched, the space that the study names."""
@@ -108,6 +178,7 @@ class _JobMaker:
         name: str,
         genotype: Genotype,
         seed: int,
+        chosen_by: str | None,
         trial_id: str | None = None,
         model: dict[str, Any] | None = None,
         space: SearchSpace | None = None,
@@ -126,7 +197,11 @@ class _JobMaker:
             genotype = space.resized(genotype, self.image_size)
         except GenotypeError as error:
             raise GenotypeError(f"{name}: {error}") from error
-        job = Job(source, name, genotype, space, seed, trial_id, model or self._model, self._config, Path())
+        fresh = (genotype.genotype_id, seed) not in self._raced
+        job = Job(
+            source, name, genotype, space, seed, trial_id, model or self._model, self._config, Path(),
+            chosen_by=chosen_by, fresh_seed=fresh,
+        )  # fmt: skip
         return replace(job, folder=self._study.folder / RETRAINED / job.evaluation_id)
 
 

@@ -60,6 +60,9 @@ def cluster(plan: Plan, address: str | None) -> Iterator[str | None]:
         os.environ.setdefault(key, value)
     import ray
 
+    # Before the thread: two threads that import Ray's modules, which import each other in circles, wait for each other.
+    importlib.import_module("autogan_ray.tune.ray_internals")
+
     # The imports go into the thread, not Ray: Ray's processes end with the thread that started them.
     ahead = threading.Thread(target=import_ahead, name="imports")
     ahead.start()

@@ -86,8 +86,12 @@ class Recorder(Callback):
             self._add(log.trial_id, "evaluation", record=record)
             self._notify(kind="evaluation", trial=log, record=record, png=grids.get(record["evaluation"]))
         for evaluation, png in grids.items():
-            write_grid(grid_file(self._folder, log.trial_id, evaluation), png)
+            write_grid(self._picture(log, evaluation), png)
         self._write()
+
+    def _picture(self, log: TrialLog, evaluation: int) -> Path:
+        """Where the picture of an evaluation goes; evaluation 0 is that of the untrained network."""
+        return grid_file(self._folder, log.trial_id, evaluation)
 
     def on_checkpoint(self, iteration: int, trials: list[Trial], trial: Trial, checkpoint: Any, **info: Any) -> None:
         log, new = self._log_of(trial), Path(checkpoint.path)
@@ -178,9 +182,12 @@ class Recorder(Callback):
         now = time.monotonic()
         if now < self._next_write and not force:
             return
-        self._tables.write(read_about(self._folder), self.logs)
+        self._write_tables()
         spent_s = time.monotonic() - now
         self._next_write = now + spent_s + max(self.SHORTEST_S, 1000 * spent_s)
+
+    def _write_tables(self) -> None:
+        self._tables.write(read_about(self._folder), self.logs)
 
 
 def _error_of(trial: Trial) -> tuple[str, str]:

@@ -47,12 +47,12 @@ def unfinished_trials(logs: Iterable[TrialLog], folder: Path, experiment: str) -
         elif log.state not in FINISHED:
             config = TrialConfig.parse(log.about["config"], f"trial {log.trial_id}", ConfigError)
             attempt = max((record["attempt"] for record in log.records), default=-1) + 1
-            trials.append(UnfinishedTrial(number, config, tuple(_checkpoints(log, folder, experiment)), attempt))
+            trials.append(UnfinishedTrial(number, config, tuple(checkpoints_of(log, folder, experiment)), attempt))
     return trials, first
 
 
-def _checkpoints(log: TrialLog, folder: Path, experiment: str) -> list[str]:
-    """The checkpoint that the log names, then older checkpoints beside it, then those of the same names elsewhere.
+def checkpoints_of(log: TrialLog, folder: Path, experiment: str) -> list[str]:
+    """Returns the checkpoint that the log names, then older ones beside it, then those of the same names elsewhere.
 
     A storage may have been moved, or a study's folder whose logs hold absolute paths: they then lie under
     ``experiment``. And a crash of the machine may have torn the newest checkpoint.

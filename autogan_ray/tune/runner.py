@@ -44,6 +44,18 @@ class Options:
     time_budget_s: float | None = None
     command: str = ""
 
+    def storage_of(self, folder: Path, name: str) -> str:
+        """Returns the folder or URI of Ray's state of a run.
+
+        Args:
+            folder: of the run's results, where its state lies without a storage.
+            name: of the run's own folder in a storage that several share.
+        """
+        if self.storage is None:
+            return str(folder.resolve())
+        shared = self.storage if "://" in self.storage else str(Path(self.storage).resolve())
+        return f"{shared.rstrip('/')}/{name}"
+
 
 @dataclass(frozen=True)
 class Outcome:
@@ -86,7 +98,7 @@ def run_study(
     with imports_frozen(), sole_driver(plan.folder):
         about = about or new_about(plan, measure, options.command)
         about |= about_data(plan.study, measure.data) | {"status": "running"}  # the images may have been moved
-        storage = _storage(plan, options, about["study_id"])
+        storage = options.storage_of(plan.folder, about["study_id"])
         finish = partial(_finish, plan, storage, earlier_s, start)
         with kept_if_refused(plan.folder):
             write_about(plan.folder, about)
@@ -227,11 +239,3 @@ def _up_to_date_recorder(plan: Plan, storage: str, listener: Listener | None = N
     recorder.record_ends()
     OptunaSearch(plan.study, folder / JOURNAL).report_ends(recorder.logs)
     return recorder
-
-
-def _storage(plan: Plan, options: Options, study_id: str) -> str:
-    """The folder or URI of Ray's state; in a storage that studies share, each study has its own folder."""
-    if options.storage is None:
-        return str(plan.folder.resolve())
-    shared = options.storage if "://" in options.storage else str(Path(options.storage).resolve())
-    return f"{shared.rstrip('/')}/{study_id}"

@@ -7,7 +7,7 @@ may run on another node, comes with the trial's reports (:mod:`autogan_ray.tune.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -25,13 +25,17 @@ class TextLogs:
     Args:
         folder: of the study.
         planned: number of evaluations of a complete trial.
+        in_words: makes the line of a record.
     """
 
-    def __init__(self, folder: Path, planned: int) -> None:
+    def __init__(
+        self, folder: Path, planned: int, in_words: Callable[[Mapping[str, Any]], str] = evaluation_text
+    ) -> None:
         self._folder, self._planned = folder, planned
         self._spaces: Mapping[str, SearchSpace] | None = None
         self._whole: set[Path] = set()
         self._told: set[tuple[str, str]] = set()
+        self._in_words = in_words
 
     def write(self, trial_id: str, seconds: float, text: str) -> None:
         """Appends a text with its time. A disk that is full stops no study here: the trial's other log tells of it."""
@@ -58,7 +62,7 @@ class TextLogs:
         elif line["kind"] == "evaluation":
             record = line["record"]
             again = f" (attempt {record['attempt'] + 1})" if record["attempt"] else ""
-            self.write(log.trial_id, record.get("timestamp", now), evaluation_text(record) + again)
+            self.write(log.trial_id, record.get("timestamp", now), self._in_words(record) + again)
             for symptom in self._new_symptoms(log):
                 self.write(log.trial_id, now, f"symptom: {symptom}")
         else:

@@ -75,7 +75,7 @@ def _run(config: dict[str, Any], inputs: TrialInputs, voice: TrialVoice) -> None
         supernet_every=study.metrics.supernet_every,
         device=device,
     )
-    saved = _saved_state(tune.get_checkpoint(), config["checkpoints"])
+    saved = saved_state(tune.get_checkpoint(), config["checkpoints"])
     if saved is not None:
         voice.say(f"goes on from the checkpoint of evaluation {len(json.loads(saved['records']))}")
     first, grids = config["number"] == 0, study.results.grids > 0
@@ -90,8 +90,8 @@ def assigned_device() -> tuple[torch.device, str]:
     return torch.device("cpu"), f"gpu:{','.join(ids)} (on cpu)" if ids else "cpu"
 
 
-def _saved_state(own: tune.Checkpoint | None, earlier: Sequence[str]) -> dict[str, Any] | None:
-    """The state of the first checkpoint that is whole; None where there is none.
+def saved_state(own: tune.Checkpoint | None, earlier: Sequence[str]) -> dict[str, Any] | None:
+    """Returns the state of the first checkpoint that is whole; None where there is none.
 
     Args:
         own: a checkpoint of this run, where the trial's process died and was started again.

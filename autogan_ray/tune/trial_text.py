@@ -40,6 +40,15 @@ def evaluation_text(record: Mapping[str, Any]) -> str:
     )
 
 
+def point_text(point: Mapping[str, Any]) -> str:
+    """Returns a point of a retraining's curve in a line."""
+    if point["diverged"]:
+        return f"evaluation {point['evaluation']}: diverged, as an image was not finite"
+    shown = {name: _number(point.get(name), form) for name, form in _FORMS.items()}
+    done = f"{shown['kimg']} kimg, {shown['images_per_s']} images/s"
+    return f"evaluation {point['evaluation']}: score {shown['fid']}, {done}"
+
+
 def settings_text(config: Mapping[str, Any]) -> str:
     """Returns the settings of a trial, a section a line, without those that are None."""
     own = [f"{key} {value}" for key, value in config.items() if not isinstance(value, Mapping)]

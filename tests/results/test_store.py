@@ -22,7 +22,7 @@ from autogan_ray.base import files
 from autogan_ray.base.errors import ResultsError
 from autogan_ray.results import study_tables
 from autogan_ray.results.schemas import TABLES
-from autogan_ray.results.store import append_rows, read_provenance, read_rows, write_table
+from autogan_ray.results.store import read_provenance, read_rows, write_table
 from autogan_ray.results.study import Study, load_study
 from autogan_ray.results.study_tables import read_table
 
@@ -119,9 +119,8 @@ def test_our_own_mistakes_are_named_and_write_nothing(tmp_path: Path, rows: list
 
 def test_an_unknown_table_is_named(tmp_path: Path) -> None:
     study_at(tmp_path)
-    for write in (write_table, append_rows):
-        with pytest.raises(AssertionError, match=r"no table 'trails'.*'trials'"):
-            write(tmp_path, "trails", [])
+    with pytest.raises(AssertionError, match=r"no table 'trails'.*'trials'"):
+        write_table(tmp_path, "trails", [])
     for read in (read_table, read_rows, read_provenance):
         with pytest.raises(ResultsError, match=r"no table 'trails'; did you mean 'trials'"):
             read(tmp_path, "trails")
@@ -206,7 +205,7 @@ def test_a_table_of_schema_1_is_read_and_written_on_with_nulls_for_what_it_lacks
     found = read_table(tmp_path, name)
     assert list(found.columns) == TABLES[name].schema.names and found[new[name]].isna().all(axis=None)
     assert read_provenance(tmp_path, name) == {"command": "run"}
-    append_rows(tmp_path, name, [second])
+    write_table(tmp_path, name, [*read_rows(tmp_path, name), second])
     assert read_rows(tmp_path, name) == [dict.fromkeys(TABLES[name].schema.names) | row for row in (first, second)]
     assert pq.read_schema(path).metadata[b"schema_version"] == b"2"
 
@@ -225,7 +224,7 @@ def test_a_table_of_another_kind_is_refused_and_left_alone(
     path = write_table(study_at(tmp_path), "trials", [trial("t")])
     pq.write_table(pq.read_table(path).replace_schema_metadata(metadata), path)
     before = path.read_bytes()
-    for use in (read_table, read_rows, read_provenance, lambda at, name: append_rows(at, name, [trial("u")])):
+    for use in (read_table, read_rows, read_provenance):
         with pytest.raises(ResultsError, match=message):
             use(tmp_path, "trials")
     assert path.read_bytes() == before
@@ -258,22 +257,6 @@ def test_a_folder_that_is_no_study_is_named_with_the_studies_near_it(tmp_path: P
         load_study(tmp_path)  # the folder of studies itself
     with pytest.raises(ResultsError, match=r"no studies\.parquet$"):
         load_study(tmp_path / "far" / "away")
-
-
-@given(batches=st.lists(rows_of("evaluations", st.sampled_from("ab")), max_size=3))
-@settings(deadline=None, max_examples=20)
-def test_appending_in_batches_keeps_the_last_row_of_each_key(batches: list[list[Row]]) -> None:
-    with tempfile.TemporaryDirectory() as place:
-        wanted: dict[tuple[Any, ...], Row] = {}
-        for number, rows in enumerate(batches):
-            append_rows(Path(place), "evaluations", rows, {"command": "retrain", f"batch{number}": "x"})
-            full = [dict.fromkeys(TABLES["evaluations"].schema.names) | row for row in rows]
-            wanted |= {(row["study_id"], row["evaluation_id"]): row for row in full}
-        found = read_rows(Path(place), "evaluations")
-        assert {(row["study_id"], row["evaluation_id"]): row for row in found} == wanted
-        assert len(found) == len(wanted)
-        if batches:
-            assert len(read_provenance(Path(place), "evaluations")) == 1 + len(batches), "earlier ones are kept"
 
 
 def test_a_study_shows_its_tables_and_follows_them(tmp_path: Path) -> None:

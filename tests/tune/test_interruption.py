@@ -127,7 +127,8 @@ def test_a_retraining_that_is_ended_goes_on_to_the_same_networks(tmp_path: Path)
 
     def checkpoints(_: psutil.Process) -> bool:
         """There is a checkpoint that is newer than the last signal."""
-        return any(file.stat().st_mtime > since for file in here.glob("compare/retrain/*/checkpoint/state.sha256"))
+        found = here.glob("compare/retrain/tune/*/checkpoint_*/state*")
+        return any(file.stat().st_mtime > since for file in found)
 
     for send, signum in ((os.killpg, signal.SIGTERM), (os.kill, signal.SIGINT), (os.killpg, signal.SIGHUP)):
         since = time.time()

@@ -39,11 +39,12 @@ def retrained_pairs(study: StudyTables, score: str = "fid_best") -> pd.DataFrame
 
 
 def main_recipe(evaluations: pd.DataFrame) -> pd.DataFrame:
-    """Returns the rows of one recipe, as only these can be compared.
+    """Returns the rows of one recipe, as only these can be compared; candidates of a race are not among them.
 
     It is the one by which most searched networks were retrained; at a tie that with the most rows, then the latest.
     Rows that earlier versions wrote have their recipe in their id.
     """
+    evaluations = evaluations[evaluations["stage"].fillna("final") == "final"]
     if evaluations.empty:
         return evaluations
     recipes = evaluations["recipe"].fillna(evaluations["evaluation_id"].map(_recipe_told))

@@ -1,7 +1,9 @@
 """The verdict: is what the search found better than a baseline, and how sure is that?
 
-Both are retrained from scratch by one recipe, on seeds that took no part in the search. The network of the study is
-the one that it would hand out: that of the retrained trial with the best score while searching.
+Both are retrained from scratch by one recipe, on seeds that took no part in choosing a genotype. The network of the
+study is the one that it would hand out: the winner of the race of its trials' genotypes; where there was none, that of
+the retrained trial with the best score while searching. The baseline is likewise the winner of a race of random
+genotypes, where there was one.
 """
 
 from __future__ import annotations
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
 
 BETTER, SAME, WORSE, OPEN = "better", "not distinguishable", "worse", "no conclusion"
 RANDOM = "random"
+RACE = "race"
 ENOUGH = 3
 """Retrainings of each side below which nothing is concluded."""
 
@@ -41,13 +44,15 @@ class Verdict:
         low, high: ends of its 95 % interval (Welch's t on the log scale), NaN where there are too few.
         fid, fid_against: the two geometric means.
         seeds: retrainings of the searched network that have a score.
-        n_against: of a named network its retrainings, of random genotypes their number, with a score.
+        n_against: of a named network and of the winner of a race its retrainings, else the number of random genotypes,
+            with a score.
+        raced, raced_against: candidates of the race that chose the network; 0 where there was none.
         failed, failed_against: retrainings without one.
         noise: standard deviation of log FD between seeds of one network, pooled; NaN where no network has two.
         seeds_needed: retrainings of each side by which the difference that is there would show in four of five cases
             (power .8 of the t test), at least :data:`ENOUGH`; None where it cannot be told.
         search_kimg: what all trials of the search were shown, in thousands of real images.
-        kimg, kimg_against: the same of both sides' retrainings.
+        kimg, kimg_against: the same of both sides' retrainings, races included.
     """
 
     word: str
@@ -61,6 +66,8 @@ class Verdict:
     fid_against: float
     seeds: int
     n_against: int
+    raced: int
+    raced_against: int
     failed: int
     failed_against: int
     noise: float
@@ -75,10 +82,14 @@ class Verdict:
 
     def __str__(self) -> str:
         ours = _times(self.seeds, "seed") + f", {self.failed} more failed" * bool(self.failed)
-        theirs = _times(self.n_against, "genotype" if self.against == RANDOM else "seed")
+        average = self.against == RANDOM and not self.raced_against
+        theirs = _times(self.n_against, "genotype" if average else "seed")
         theirs += f", {self.failed_against} more retrainings failed" * bool(self.failed_against)
-        whom = "the average random genotype" if self.against == RANDOM else self.against
-        sides = f"FD {self.fid:.4g} (trial {self.trial_id}, {ours}) against {self.fid_against:.4g} ({whom}, {theirs})"
+        whom = "the average random genotype" if average else self.against
+        if self.raced_against:
+            whom = f"the winner of {self.raced_against} raced random genotypes"
+        who = f"trial {self.trial_id}" + f", winner of {self.raced} raced" * bool(self.raced)
+        sides = f"FD {self.fid:.4g} ({who}, {ours}) against {self.fid_against:.4g} ({whom}, {theirs})"
         text = f"{self.word}: {sides}, ratio {self.ratio:.2f}"
         if not math.isnan(self.low):
             text += f" (95 % interval {self.low:.2f} to {self.high:.2f})"
@@ -92,9 +103,10 @@ class Verdict:
     @property
     def cost(self) -> str:
         """What both sides cost, in a sentence."""
+        races = ", races included" * bool(self.raced or self.raced_against)
         return (
-            f"The search was shown {self.search_kimg:,.0f} kimg and its network's retrainings {self.kimg:,.0f}; those "
-            f"of {self.against} {self.kimg_against:,.0f}."
+            f"The search was shown {self.search_kimg:,.0f} kimg and its network's retrainings {self.kimg:,.0f}, "
+            f"{self.search_kimg + self.kimg:,.0f} in all; those of {self.against} {self.kimg_against:,.0f}{races}."
         )
 
 
@@ -114,12 +126,13 @@ def verdict(study: StudyTables, against: str = RANDOM) -> Verdict:
     (:func:`~autogan_ray.results.analysis.ranking.main_recipe`).
 
     Args:
-        against: ``random``, whose unit is a genotype (the mean of its seeds), or the name of a network, whose unit is
-            a seed.
+        against: ``random``, whose unit is a genotype (the mean of its seeds), or a seed of the genotype that won a
+            race of random ones; or the name of a network, whose unit is a seed.
 
     Raises ResultsError, naming the command that is missing, where one of both was not retrained.
     """
     rows = main_recipe(study.evaluations)
+    rows = rows[rows["fresh_seed"].fillna(True).astype(bool)]
     trial_id, searched = _searched(study, rows)
     known = baselines(study)
     if against not in known:
@@ -129,7 +142,11 @@ def verdict(study: StudyTables, against: str = RANDOM) -> Verdict:
             "--seeds 3 adds it"
         )
     other = rows[rows["source"] == RANDOM] if against == RANDOM else rows[rows["name"] == against]
-    theirs = _means(other) if against == RANDOM else finite_values(other["fid"].tolist()).tolist()
+    winner = _race_winner(study, other) if against == RANDOM else None
+    if winner is not None:
+        other = other[other["genotype_id"] == winner]
+    units = against != RANDOM or winner is not None
+    theirs = finite_values(other["fid"].tolist()).tolist() if units else _means(other)
     ours = finite_values(searched["fid"].tolist()).tolist()
     failed, failed_against = len(searched) - len(ours), len(other) - len(finite_values(other["fid"].tolist()))
     ratio = log_ratio(ours, theirs)
@@ -148,19 +165,44 @@ def verdict(study: StudyTables, against: str = RANDOM) -> Verdict:
         fid_against=_geometric(theirs),
         seeds=len(ours),
         n_against=len(theirs),
+        raced=len(_raced(study, "retrain")) if _is_raced(searched) else 0,
+        raced_against=len(_raced(study, RANDOM)) if winner is not None else 0,
         failed=failed,
         failed_against=failed_against,
         noise=pooled_noise(rows),
         seeds_needed=_needed(ours, theirs),
         search_kimg=float(study.history.groupby("trial_id")["kimg"].max().sum()),
-        kimg=float(searched["kimg"].sum()),
-        kimg_against=float(other["kimg"].sum()),
+        kimg=float(searched["kimg"].sum() + (_raced(study, "retrain")["kimg"].sum() if _is_raced(searched) else 0)),
+        kimg_against=float(other["kimg"].sum() + (_raced(study, RANDOM)["kimg"].sum() if winner is not None else 0)),
     )
 
 
+def _is_raced(rows: pd.DataFrame) -> bool:
+    return bool((rows["chosen_by"] == RACE).any())
+
+
+def _raced(study: StudyTables, source: str) -> pd.DataFrame:
+    """Returns the candidates of a source's race, the first first: who came further, then who scored better."""
+    rows = study.evaluations
+    rows = rows[(rows["stage"] == RACE) & (rows["source"] == source)]
+    return rows.sort_values(["kimg", "fid"], ascending=[False, True])
+
+
+def _race_winner(study: StudyTables, rows: pd.DataFrame) -> str | None:
+    """Returns which genotype of these retrainings stands first in their race; None where none was raced."""
+    finals = set(rows["genotype_id"][rows["chosen_by"] == RACE])
+    source = str(rows["source"].iloc[0]) if len(rows) else ""
+    return next((name for name in _raced(study, source)["genotype_id"] if name in finals), None)
+
+
 def _searched(study: StudyTables, rows: pd.DataFrame) -> tuple[str, pd.DataFrame]:
-    """Returns the retrained trial with the best score while searching, and the retrainings of its best genotype."""
+    """Returns the trial whose genotype won the race, else the retrained trial with the best score while searching; and
+    the retrainings of that genotype."""
     found = rows[rows["source"] == "retrain"]
+    winner = _race_winner(study, found)
+    if winner is not None:
+        found = found[(found["genotype_id"] == winner) & (found["chosen_by"] == RACE)]
+        return str(found["trial_id"].iloc[0]), found
     trials = study.trials.set_index("trial_id")
     best = found["trial_id"].map(trials["genotype_id"]) == found["genotype_id"]
     found, scores = found[best], trials["fid_best"]

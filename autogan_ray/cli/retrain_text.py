@@ -1,0 +1,158 @@
+"""What ``retrain`` prints: a line for each event, what a race costs, and the comparison at the end."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from autogan_ray.base.errors import ResultsError
+from autogan_ray.cli import commands
+from autogan_ray.cli.text import clock, evaluation_table, number, table
+
+if TYPE_CHECKING:
+    from autogan_ray.config.study import StudyConfig
+    from autogan_ray.metrics.measure import Measure
+    from autogan_ray.results.study import Study
+    from autogan_ray.results.trial_log import TrialLog
+    from autogan_ray.retraining.job import Job
+
+
+class NetworkProgress:
+    """Prints a line for each point of a curve and for each end; picklable, as Ray copies its callbacks."""
+
+    def __init__(self, jobs: Sequence[Job]) -> None:
+        self._labels = {job.evaluation_id: job.label for job in jobs}
+        self._folders = {job.evaluation_id: job.folder for job in jobs}
+        self._kimg = {job.evaluation_id: job.study.retrain.kimg for job in jobs}
+        self._start = time.time()
+
+    def __call__(self, event: dict[str, Any]) -> None:
+        log: TrialLog = event["trial"]
+        label, kimg = self._labels[log.trial_id], self._kimg[log.trial_id]
+        if event["kind"] == "evaluation":
+            record = event["record"]
+            lead = f"  [{clock(time.time() - self._start)}] {label}"
+            click.echo(f"{lead}, {record['kimg']:.4g} of {kimg:g} kimg: {number(record['fid'])}")
+        else:
+            click.echo(f"  {label}: {self._end(log, event['status'])}")
+
+    def _end(self, log: TrialLog, status: str) -> str:
+        from autogan_ray.results.retrained import read_result
+
+        if status == "error":
+            return f"FAILED, {log.status['error_type']}: {log.status['error_message']}"
+        if status == "complete" and (result := read_result(self._folders[log.trial_id])):
+            return number(result["row"]["fid"])
+        best = None if log.best is None else log.best["fid"]
+        ended = {"pruned": "stopped by ASHA", "complete": "ran to its end", "diverged": "diverged"}.get(status, status)
+        return f"{ended}, best score {number(best)}"
+
+
+def cost_before(study: Study, config: StudyConfig, candidates: Sequence[Job], finals: int) -> str:
+    """Returns what races are expected to cost, and how many random candidates would cost as much as the search.
+
+    Args:
+        finals: trainings to the end that follow each race.
+    """
+    from autogan_ray.retraining.race import expected_trainings, groups_of
+
+    kimg, lines = config.retrain.kimg, []
+    groups = groups_of(candidates)
+    for group, own in groups.items():
+        race = expected_trainings(config, len(own))
+        lines.append(
+            f"race of {len(own)} {group} candidates: about {race:.2g} trainings of {kimg:g} kimg, then {finals} with "
+            f"fresh seeds: {(race + finals) * kimg:,.4g} kimg"
+        )
+    searched = float(study.history.groupby("trial_id")["kimg"].max().sum())
+    if "searched" in groups and searched:
+        whole = searched / kimg + expected_trainings(config, len(groups["searched"]))
+        equal = next(count for count in range(1, 10_000) if expected_trainings(config, count) >= whole)
+        lines.append(
+            f"the search was shown {searched:,.4g} kimg: at equal total cost {equal} random candidates can be raced "
+            f"(--genotype random:{equal})"
+        )
+    return "\n".join(lines)
+
+
+def cost_after(candidates: Sequence[Job], logs: Mapping[str, TrialLog]) -> str:
+    """Returns what races did cost."""
+    from autogan_ray.retraining.race import groups_of, trainings
+
+    costs = [f"{trainings(own, logs):.3g} ({group})" for group, own in groups_of(candidates).items()]
+    return f"trainings that the races took: {', '.join(costs)}"
+
+
+def race_table(group: str, ranked: Sequence[Job], logs: Mapping[str, TrialLog]) -> str:
+    """Returns how the candidates of a group came in, the first first."""
+    rows = []
+    for place, job in enumerate(ranked, start=1):
+        log = logs[job.evaluation_id]
+        assert log.best is not None
+        done = f"{log.records[-1]['kimg']:.4g} of {job.study.retrain.kimg:g}"
+        rows.append([str(place), job.name, job.genotype.genotype_id, done, number(log.best["fid"])])
+    return f"race, {group}\n" + table(["place", "network", "genotype", "kimg", "best score"], rows)
+
+
+def print_comparison(folder: Path, measure: Measure, jobs: Sequence[Job]) -> None:
+    """Prints the new scores, and beside them all of the same recipe, the untrained networks and the floor."""
+    import statistics
+
+    from autogan_ray.metrics.extractors.registry import metric_label
+    from autogan_ray.metrics.measure import floor
+    from autogan_ray.results.analysis.verdict import baselines, verdict
+    from autogan_ray.results.retrained import RETRAINED, read_result
+    from autogan_ray.results.store import read_rows
+    from autogan_ray.results.study import load_study
+
+    results = [result for job in jobs if (result := read_result(job.folder)) is not None]
+    metric, rows = metric_label(measure.extractor.name), [result["row"] for result in results]
+    click.echo(evaluation_table(rows, metric) + "\n")
+    _print_group("searched", metric, [row for row in rows if row["source"] == "retrain"])
+    recipes = {row["recipe"] for row in rows}
+    stored = [row for row in read_rows(folder, "evaluations") if row["recipe"] in recipes]
+    _print_group("random genotypes", metric, [row for row in stored if row["source"] == "random"])
+    others = [row for row in stored if row["source"] in ("published", "user")]
+    for name in dict.fromkeys(row["name"] for row in others):
+        _print_group(name, metric, [row for row in others if row["name"] == name])
+    untrained = [result["fid_untrained"] for result in results if result["fid_untrained"] is not None]
+    click.echo(f"untrained: {metric} {number(statistics.fmean(untrained) if untrained else None)}")
+    half, fakes = len(measure.real.embedding) // 2, rows[0]["n_fake"]
+    click.echo(f"floor: {metric} {number(floor(measure.real))}, one half of the real images against the other")
+    click.echo(f"({half} images each; the networks are scored with {fakes}: a distance falls with the count,")
+    click.echo("so they can pass it)")
+    best = min(rows, key=_handed_out)
+    generator = folder / RETRAINED / best["evaluation_id"]
+    among = f": of these {len(rows)} the best, a score by which it was chosen" if len(rows) > 1 else ""
+    click.echo(f"\nsamples and generator in {generator}")
+    click.echo(f"({best['name']}, seed {best['seed']}, {metric} {number(best['fid'])}{among}); go on with")
+    click.echo("  " + commands.command("generate", generator, "--out", generator / "images"))
+    click.echo("  " + commands.command("evaluate", generator))
+    click.echo("  " + commands.command("report", folder))
+    study = load_study(folder)
+    with suppress(ResultsError):  # no trial's best genotype was retrained, so there is nothing to compare
+        verdicts = [str(verdict(study, name)) for name in baselines(study)]
+        if verdicts:
+            click.echo(f"\nverdict (again: {commands.command('compare', folder)})")
+            click.echo("\n".join(f"  {line}" for line in verdicts))
+
+
+def _handed_out(row: Mapping[str, Any]) -> tuple[bool, float]:
+    """Orders networks: searched ones first, then by their scores."""
+    return row["source"] != "retrain", math.inf if row["fid"] is None else row["fid"]
+
+
+def _print_group(name: str, metric: str, rows: Sequence[dict[str, Any]]) -> None:
+    import statistics
+
+    scores = [row["fid"] for row in rows if row["fid"] is not None]
+    if not scores:
+        return
+    spread = f", from {min(scores):.4g} to {max(scores):.4g}" if len(scores) > 1 else ""
+    click.echo(f"{name}: {metric} {statistics.fmean(scores):.4g}, mean of {len(scores)}{spread}")

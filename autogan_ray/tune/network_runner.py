@@ -1,0 +1,165 @@
+"""Runs retrainings on Ray: each network is a trial of one run of Tune; in a race ASHA stops the poor ones."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ray import tune
+from ray.tune.experiment import Trial
+from ray.tune.schedulers import FIFOScheduler
+from ray.tune.search import Searcher
+
+from autogan_ray.base.signals import check_interrupted, interrupted, last_words
+from autogan_ray.results.retrained import RETRAINED
+from autogan_ray.results.trial_log import TrialLog
+from autogan_ray.retraining.job import Job
+from autogan_ray.retraining.race import groups_of, race_tune
+from autogan_ray.study.study_file import read_about
+from autogan_ray.tune.asha import ResumableASHA
+from autogan_ray.tune.network_recorder import NetworkRecorder
+from autogan_ray.tune.network_trial import NetworkInputs, run_network
+from autogan_ray.tune.optuna_search import METRIC, trial_folder_name, trial_name
+from autogan_ray.tune.ray_internals import (
+    named_tasks,
+    named_trainable,
+    patched_control_loop,
+    trials_in_cluster_processes,
+)
+from autogan_ray.tune.resume import checkpoints_of
+from autogan_ray.tune.runner import EXPERIMENT, Options
+
+if TYPE_CHECKING:
+    from autogan_ray.metrics.measure import Measure
+    from autogan_ray.tune.recorder import Listener
+
+
+def run_networks(
+    jobs: Sequence[Job],
+    measure: Measure,
+    study_folder: Path,
+    options: Options,
+    slots: int,
+    listener: Listener | None,
+) -> dict[str, TrialLog]:
+    """Trains all jobs that are not finished, inside the block of ``cluster`` and of ``sole_driver``.
+
+    Candidates of a race and trainings to the end may not be mixed.
+
+    Args:
+        measure: data, extractor and real statistics, by which every job is trained and scored.
+        study_folder: where the results go.
+        options: where Ray keeps its checkpoints, and whether its cluster was started elsewhere.
+        slots: number of networks side by side.
+        listener: called with each event of the recorder; None for silence.
+
+    Returns the logs of the jobs, by their ids.
+    """
+    folder = (study_folder / RETRAINED).resolve()
+    folder.mkdir(parents=True, exist_ok=True)
+    storage = options.storage_of(folder, f"{read_about(study_folder)['study_id']}-{RETRAINED}")
+    race = jobs[0].stage == "race"
+    files = {group: _rungs_file(folder, own) for group, own in groups_of(jobs).items()} if race else {}
+    recorder = NetworkRecorder(folder, storage, jobs, measure, list(files.values()), listener)
+    recorder.record_ends()
+    waiting = [job for job in jobs if not recorder.is_finished(job)]
+    if waiting:
+        config = jobs[0].study
+        inputs = NetworkInputs(config.name, {job.evaluation_id: job for job in waiting}, measure)
+        resources = {"cpu": config.tune.cpus_per_trial, "gpu": config.tune.gpus_per_trial}
+        function: Any = tune.with_resources(tune.with_parameters(run_network, inputs=inputs), resources)
+        reused = config.tune.gpus_per_trial == 0
+        tuner = tune.Tuner(
+            named_trainable(function, config.name, reused=reused),
+            tune_config=tune.TuneConfig(
+                num_samples=len(waiting),
+                search_alg=GivenNetworks([_given(job, recorder, folder, f"{storage}/{EXPERIMENT}") for job in waiting]),
+                scheduler=Race(_groups_of_asha(jobs, files)) if race else None,
+                max_concurrent_trials=slots,
+                trial_dirname_creator=trial_folder_name,
+                trial_name_creator=partial(trial_name, config.name),
+                reuse_actors=reused,
+            ),
+            run_config=tune.RunConfig(
+                name=EXPERIMENT,
+                storage_path=storage,
+                callbacks=[recorder],
+                failure_config=tune.FailureConfig(max_failures=config.tune.max_failures),
+                checkpoint_config=tune.CheckpointConfig(num_to_keep=2),
+                verbose=0,
+            ),
+        )
+        logging.getLogger("ray.tune").setLevel(logging.CRITICAL)
+        here = nullcontext() if options.address is not None else trials_in_cluster_processes()
+        with last_words(recorder.finish), named_tasks(config.name), patched_control_loop(), here:
+            try:
+                tuner.fit()
+            except Exception:
+                if not interrupted():  # else the signal has ended Ray's processes too
+                    raise
+    recorder.finish()
+    check_interrupted()
+    return {job.evaluation_id: recorder.logs.get(job.evaluation_id) for job in jobs}
+
+
+def _given(job: Job, recorder: NetworkRecorder, folder: Path, experiment: str) -> dict[str, Any]:
+    """What Ray is told of a job: its name, and where it left off."""
+    log = recorder.logs.get(job.evaluation_id)
+    earlier = job.folder / "checkpoint"  # of a version that trained without Ray
+    found = checkpoints_of(log, folder, experiment) or ([str(earlier)] if earlier.is_dir() else [])
+    return {"trial_id": job.evaluation_id, "group": job.group, "checkpoints": found}
+
+
+def _rungs_file(folder: Path, jobs: Sequence[Job]) -> Path:
+    """Where a group of a race keeps its rungs: a race with more candidates of the same recipe is the same race."""
+    return folder / f"rungs-{jobs[0].group}-{jobs[0].recipe}.json"
+
+
+def _groups_of_asha(jobs: Sequence[Job], files: Mapping[str, Path]) -> dict[str, ResumableASHA]:
+    return {
+        group: ResumableASHA(
+            own[0].study.model_copy(update={"tune": race_tune(own[0].study, len(own))}), files[group]
+        )
+        for group, own in groups_of(jobs).items()
+    }  # fmt: skip
+
+
+class GivenNetworks(Searcher):
+    """Gives Ray a list of trials, in their order."""
+
+    def __init__(self, configs: Sequence[dict[str, Any]]) -> None:
+        super().__init__(metric=METRIC, mode="min")
+        self._waiting = list(configs)
+
+    def suggest(self, trial_id: str) -> dict[str, Any] | None:
+        return self._waiting.pop(0) if self._waiting else None
+
+    def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
+        """Takes no notice: nothing is learned from an end."""
+
+
+class Race(FIFOScheduler):
+    """Several races at once: each group of candidates has an ASHA of its own."""
+
+    def __init__(self, groups: Mapping[str, ResumableASHA]) -> None:
+        super().__init__()
+        self._groups = dict(groups)
+
+    def _of(self, trial: Trial) -> ResumableASHA:
+        return self._groups[trial.config["group"]]
+
+    def on_trial_add(self, tune_controller: Any, trial: Trial) -> None:
+        self._of(trial).on_trial_add(tune_controller, trial)
+
+    def on_trial_result(self, tune_controller: Any, trial: Trial, result: dict[str, Any]) -> str:
+        return self._of(trial).on_trial_result(tune_controller, trial, result)
+
+    def on_trial_complete(self, tune_controller: Any, trial: Trial, result: dict[str, Any]) -> None:
+        self._of(trial).on_trial_complete(tune_controller, trial, result)
+
+    def on_trial_remove(self, tune_controller: Any, trial: Trial) -> None:
+        self._of(trial).on_trial_remove(tune_controller, trial)

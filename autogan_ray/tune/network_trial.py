@@ -1,0 +1,114 @@
+"""A retraining as Ray runs it: a report and a checkpoint at each point of the curve, and at the end the files."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from base64 import b64encode
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import ray
+from ray import tune
+
+from autogan_ray.metrics.diverged import DIVERGED_FID
+from autogan_ray.metrics.measure import Measure
+from autogan_ray.results.grids import encode_grid
+from autogan_ray.retraining.job import Job
+from autogan_ray.retraining.training import Retraining
+from autogan_ray.training.checkpoint import save_state
+from autogan_ray.tune.fresh_process import reset_process
+from autogan_ray.tune.trainable import assigned_device, saved_state
+from autogan_ray.tune.trial_text import dated, point_text
+from autogan_ray.tune.trial_voice import TrialVoice, print_line
+
+FILES = "files"
+"""Folder of the last checkpoint: what a finished retraining leaves."""
+
+
+@dataclass(frozen=True)
+class NetworkInputs:
+    """Everything that all retrainings of a call need, as values in Ray's object store.
+
+    Args:
+        name: of the study.
+        jobs: by their evaluation ids.
+    """
+
+    name: str
+    jobs: Mapping[str, Job]
+    measure: Measure
+
+
+def run_network(config: dict[str, Any], inputs: NetworkInputs) -> None:
+    """Trains one network; Tune's function trainable.
+
+    Args:
+        config: what ``GivenNetworks`` gave.
+    """
+    voice = TrialVoice(inputs.name, config["trial_id"])
+    with voice.heard(), tempfile.TemporaryDirectory() as folder:
+        _Network(config, inputs, voice, Path(folder)).run()
+
+
+class _Network:
+    """Runs a retraining and reports its points to the driver; as a trial of a search does its evaluations.
+
+    A checkpoint holds all points so far. A process that is started again sends them again, and the driver keeps one of
+    each evaluation.
+    """
+
+    def __init__(self, config: dict[str, Any], inputs: NetworkInputs, voice: TrialVoice, folder: Path) -> None:
+        device, label = assigned_device()
+        voice.say(f"runs on node {ray.util.get_node_ip_address()}, process {os.getpid()}, {label}")
+        job = inputs.jobs[config["trial_id"]]
+        reset_process(job.seed, device, job.study.tune.trial_threads)
+        self._job, self._voice, self._folder = job, voice, folder
+        self._retraining = Retraining(replace(job, folder=folder / FILES, device=str(device)), inputs.measure)
+        self._grids: dict[int, str] = {}
+        saved = saved_state(tune.get_checkpoint(), config["checkpoints"])
+        self._again = saved is not None
+        if saved is not None:
+            self._retraining.load_state_dict(saved)
+            voice.say(f"goes on from the checkpoint of evaluation {len(self._retraining.curve)}")
+
+    def run(self) -> None:
+        retraining, race = self._retraining, self._job.stage == "race"
+        if not self._again:
+            retraining.fid_untrained  # noqa: B018  scored, and its picture kept, before the first step
+            self._keep_grid(0)
+        for point in retraining.points():
+            self._keep_grid(point["evaluation"])
+            self._send(retraining.curve if self._again else [point])
+            self._again = False
+        if race:
+            if self._again:  # the checkpoint was that of the last evaluation
+                self._send(retraining.curve)
+            return
+        self._send(retraining.curve, retraining.finish())
+
+    def _keep_grid(self, evaluation: int) -> None:
+        """Keeps a picture of the images just scored for the next report."""
+        if self._job.study.results.grids and self._retraining.shown is not None:
+            self._grids[evaluation] = b64encode(encode_grid(self._retraining.shown.numpy())).decode("ascii")
+
+    def _send(self, points: list[dict[str, Any]], result: dict[str, Any] | None = None) -> None:
+        """Reports points, and at the end the result, with a checkpoint."""
+        last = points[-1]
+        print_line(dated(last["timestamp"], point_text(last)))
+        save_state(self._folder, self._retraining.state_dict())
+        metrics = {
+            "fid": DIVERGED_FID if last["diverged"] else last["fid"],
+            "evaluation": last["evaluation"],
+            "diverged": last["diverged"],
+            "kimg": last["kimg"],
+            "records": json.dumps(points),
+            "grids": json.dumps(self._grids),
+            "lines": json.dumps(self._voice.take()),
+            "result": json.dumps(result),
+        }
+        self._grids = {}
+        tune.report(metrics, checkpoint=tune.Checkpoint.from_directory(str(self._folder)))
