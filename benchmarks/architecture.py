@@ -21,7 +21,7 @@ from typing import Any
 PACKAGE = Path(__file__).resolve().parent.parent / "autogan_ray"
 FLOORS = (
     *("base", "spaces", "config", "nets", "training", "metrics"),
-    *("search", "results", "study", "tune", "retraining", "cli"),
+    *("search", "results", "study", "retraining", "tune", "cli"),
 )
 """The folders of the package: each may import from itself and from those before it."""
 

@@ -34,7 +34,7 @@ def write_report(results: Sequence[Path], out: Path | None = None) -> Path:
     """
     from autogan_ray.base.files import replace_text
     from autogan_ray.results.report.page import render
-    from autogan_ray.results.report.sections import Source
+    from autogan_ray.results.report.parts import Source
     from autogan_ray.results.study import load_study
     from autogan_ray.study.study_file import read_spaces
 

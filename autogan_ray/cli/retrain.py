@@ -247,7 +247,7 @@ def _train(
 ) -> int:  # fmt: skip
     """Trains all networks on Ray and prints the comparison; returns the exit code, 1 where one has no result."""
     from autogan_ray.results.lock import sole_driver
-    from autogan_ray.results.retrained import RETRAINED, mend_retrained
+    from autogan_ray.results.retrained import RETRAINED, mend_retrained, read_result
     from autogan_ray.tune.cluster import cluster
 
     plan = _plan(wanted, study.folder, gpus, address)
@@ -259,16 +259,19 @@ def _train(
             click.echo(f"built again from the folders in retrain/, as they were missing or damaged: {', '.join(lost)}")
         if recipe is not None:
             _print_recipe(recipe, measure.data.image_size)
+        if dashboard:
+            click.echo(f"dashboard http://{dashboard}   (its token: {commands.installed('ray')} get-auth-token)")
         options = Options(address, storage, command=commands.typed())
         finals = [*wanted.finals]
         if wanted.candidates:
-            finals = [*_race(wanted, measure, plan, options, dashboard), *finals]
-        logs = {} if not finals else _run(finals, measure, plan, options, dashboard)
-    failed = [job for job in finals if logs[job.evaluation_id].state != "complete"]
-    if len(failed) < len(finals):
+            finals = [*_race(wanted, measure, plan, options), *finals]
+        logs = {} if not finals else _run(finals, measure, plan, options)
+    finished = [job for job in finals if logs[job.evaluation_id].state == "complete"]
+    results = [result for job in finished if (result := read_result(job.folder)) is not None]
+    if results:
         click.echo("")
-        print_comparison(study.folder, measure, [job for job in finals if job not in failed])
-    return 1 if failed or not finals else 0
+        print_comparison(study.folder, measure, results)
+    return 0 if results and len(results) == len(finals) else 1
 
 
 def _plan(wanted: _Wanted, folder: Path, gpus: int, address: str | None) -> Plan:
@@ -282,26 +285,22 @@ def _plan(wanted: _Wanted, folder: Path, gpus: int, address: str | None) -> Plan
     return Plan(study, {}, folder, gpus, slots_of(study, gpus, usable_cpus() if address is None else 10**6), ())
 
 
-def _run(
-    jobs: Sequence[Job], measure: Measure, plan: Plan, options: Options, dashboard: str | None
-) -> Mapping[str, TrialLog]:
+def _run(jobs: Sequence[Job], measure: Measure, plan: Plan, options: Options) -> Mapping[str, TrialLog]:
     """Trains jobs of one stage; returns their logs, by their ids."""
     from autogan_ray.tune.network_runner import run_networks
 
     kimg, slots = plan.study.retrain.kimg, min(plan.slots, len(jobs))
     click.echo(f"retraining {len(jobs)} networks, {kimg:g} kimg each, {slots} side by side")
-    if dashboard:
-        click.echo(f"dashboard http://{dashboard}   (its token: {commands.installed('ray')} get-auth-token)")
     return run_networks(jobs, measure, plan.folder, options, slots, NetworkProgress(jobs))
 
 
-def _race(wanted: _Wanted, measure: Measure, plan: Plan, options: Options, dashboard: str | None) -> list[Job]:
+def _race(wanted: _Wanted, measure: Measure, plan: Plan, options: Options) -> list[Job]:
     """Races the candidates, and returns the trainings of the first of each group, with fresh seeds."""
     from autogan_ray.retraining.race import groups_of, standing
     from autogan_ray.retraining.wanted import finals_of
 
     click.echo(cost_before(wanted.study, wanted.config, wanted.candidates, wanted.finalists * wanted.seeds))
-    logs = _run(wanted.candidates, measure, plan, options, dashboard)
+    logs = _run(wanted.candidates, measure, plan, options)
     finals: list[Job] = []
     for group, candidates in groups_of(wanted.candidates).items():
         ranked = standing(candidates, logs)

@@ -100,18 +100,17 @@ def race_table(group: str, ranked: Sequence[Job], logs: Mapping[str, TrialLog]) 
     return f"race, {group}\n" + table(["place", "network", "genotype", "kimg", "best score"], rows)
 
 
-def print_comparison(folder: Path, measure: Measure, jobs: Sequence[Job]) -> None:
+def print_comparison(folder: Path, measure: Measure, results: Sequence[Mapping[str, Any]]) -> None:
     """Prints the new scores, and beside them all of the same recipe, the untrained networks and the floor."""
     import statistics
 
     from autogan_ray.metrics.extractors.registry import metric_label
     from autogan_ray.metrics.measure import floor
     from autogan_ray.results.analysis.verdict import baselines, verdict
-    from autogan_ray.results.retrained import RETRAINED, read_result
+    from autogan_ray.results.retrained import RETRAINED
     from autogan_ray.results.store import read_rows
     from autogan_ray.results.study import load_study
 
-    results = [result for job in jobs if (result := read_result(job.folder)) is not None]
     metric, rows = metric_label(measure.extractor.name), [result["row"] for result in results]
     click.echo(evaluation_table(rows, metric) + "\n")
     _print_group("searched", metric, [row for row in rows if row["source"] == "retrain"])
@@ -129,7 +128,9 @@ def print_comparison(folder: Path, measure: Measure, jobs: Sequence[Job]) -> Non
     click.echo("so they can pass it)")
     best = min(rows, key=_handed_out)
     generator = folder / RETRAINED / best["evaluation_id"]
-    among = f": of these {len(rows)} the best, a score by which it was chosen" if len(rows) > 1 else ""
+    alike = [row for row in rows if (row["source"] == "retrain") == (best["source"] == "retrain")]
+    what = "searched ones" if best["source"] == "retrain" else "networks"
+    among = f": of {len(alike)} {what} the best, by this very score" if len(alike) > 1 else ""
     click.echo(f"\nsamples and generator in {generator}")
     click.echo(f"({best['name']}, seed {best['seed']}, {metric} {number(best['fid'])}{among}); go on with")
     click.echo("  " + commands.command("generate", generator, "--out", generator / "images"))

@@ -97,7 +97,12 @@ def _show_study(results: Path, as_json: bool) -> None:
         with suppress(ResultsError):  # no configuration was recorded
             for line in _effort(study):
                 click.echo(line)
-    retrained = read_rows(results, "evaluations")
+    rows = read_rows(results, "evaluations")
+    retrained = [row for row in rows if row["stage"] != "race"]
+    if len(retrained) < len(rows):
+        click.echo(
+            f"\n{len(rows) - len(retrained)} candidates raced: stage = race in evaluations.parquet; curves.parquet"
+        )
     if retrained:
         click.echo("\nretrained from scratch")
         click.echo(evaluation_table(retrained, metric))

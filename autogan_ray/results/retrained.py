@@ -81,7 +81,7 @@ def _result_so_far(log: TrialLog) -> dict[str, Any]:
     if row["stage"] == "race" and records:
         best, last = log.best, records[-1]
         row |= {"kimg": last["kimg"], "wall_s": last["wall_s"], "timestamp": last["timestamp"]}
-        row |= {"n_fake": last["n_fake"], "fid": None if best is None else best["fid"]}
+        row |= {"n_fake": last["n_fake"], "fid_race": None if best is None else best["fid"]}
         result["scored"] = True
     return result
 

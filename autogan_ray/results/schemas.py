@@ -329,9 +329,10 @@ _EVALUATIONS = _table(
     Column(
         "stage",
         TEXT,
-        "final, or race: then fid is the best score on the way, by n_fake images, and the network was not kept; null "
-        "in rows of earlier versions, which are final",
+        "final, or race: a candidate that was trained to choose, and not kept; null in rows of earlier versions, which "
+        "are final",
     ),
+    Column("fid_race", FLOAT, "of a candidate, its best score on the way, by n_fake images; fid is null there"),
     Column("chosen_by", TEXT, "score (of its trial), race or user; null where the genotype was drawn at random"),
     Column("fresh_seed", BOOL, "whether the seed took no part in choosing the genotype: claims rest on these alone"),
 )

@@ -68,34 +68,12 @@ def run_networks(
     recorder.record_ends()
     waiting = [job for job in jobs if not recorder.is_finished(job)]
     if waiting:
-        config = jobs[0].study
-        inputs = NetworkInputs(config.name, {job.evaluation_id: job for job in waiting}, measure)
-        resources = {"cpu": config.tune.cpus_per_trial, "gpu": config.tune.gpus_per_trial}
-        function: Any = tune.with_resources(tune.with_parameters(run_network, inputs=inputs), resources)
-        reused = config.tune.gpus_per_trial == 0
-        tuner = tune.Tuner(
-            named_trainable(function, config.name, reused=reused),
-            tune_config=tune.TuneConfig(
-                num_samples=len(waiting),
-                search_alg=GivenNetworks([_given(job, recorder, folder, f"{storage}/{EXPERIMENT}") for job in waiting]),
-                scheduler=Race(_groups_of_asha(jobs, files)) if race else None,
-                max_concurrent_trials=slots,
-                trial_dirname_creator=trial_folder_name,
-                trial_name_creator=partial(trial_name, config.name),
-                reuse_actors=reused,
-            ),
-            run_config=tune.RunConfig(
-                name=EXPERIMENT,
-                storage_path=storage,
-                callbacks=[recorder],
-                failure_config=tune.FailureConfig(max_failures=config.tune.max_failures),
-                checkpoint_config=tune.CheckpointConfig(num_to_keep=2),
-                verbose=0,
-            ),
-        )
-        logging.getLogger("ray.tune").setLevel(logging.CRITICAL)
+        experiment = f"{storage}/{EXPERIMENT}"
+        searcher = GivenNetworks([_given(job, recorder, folder, experiment) for job in waiting])
+        scheduler = Race(_groups_of_asha(jobs, files)) if race else None
+        tuner = _tuner(waiting, measure, storage, searcher, scheduler, recorder, slots)
         here = nullcontext() if options.address is not None else trials_in_cluster_processes()
-        with last_words(recorder.finish), named_tasks(config.name), patched_control_loop(), here:
+        with last_words(recorder.finish), named_tasks(jobs[0].study.name), patched_control_loop(), here:
             try:
                 tuner.fit()
             except Exception:
@@ -104,6 +82,44 @@ def run_networks(
     recorder.finish()
     check_interrupted()
     return {job.evaluation_id: recorder.logs.get(job.evaluation_id) for job in jobs}
+
+
+def _tuner(
+    jobs: Sequence[Job],
+    measure: Measure,
+    storage: str,
+    searcher: Searcher,
+    scheduler: FIFOScheduler | None,
+    recorder: NetworkRecorder,
+    slots: int,
+) -> tune.Tuner:
+    """Tune for jobs that are to be trained."""
+    config = jobs[0].study
+    inputs = NetworkInputs(config.name, {job.evaluation_id: job for job in jobs}, measure)
+    resources = {"cpu": config.tune.cpus_per_trial, "gpu": config.tune.gpus_per_trial}
+    function: Any = tune.with_resources(tune.with_parameters(run_network, inputs=inputs), resources)
+    reused = config.tune.gpus_per_trial == 0
+    logging.getLogger("ray.tune").setLevel(logging.CRITICAL)
+    return tune.Tuner(
+        named_trainable(function, config.name, reused=reused),
+        tune_config=tune.TuneConfig(
+            num_samples=len(jobs),
+            search_alg=searcher,
+            scheduler=scheduler,
+            max_concurrent_trials=slots,
+            trial_dirname_creator=trial_folder_name,
+            trial_name_creator=partial(trial_name, config.name),
+            reuse_actors=reused,
+        ),
+        run_config=tune.RunConfig(
+            name=EXPERIMENT,
+            storage_path=storage,
+            callbacks=[recorder],
+            failure_config=tune.FailureConfig(max_failures=config.tune.max_failures),
+            checkpoint_config=tune.CheckpointConfig(num_to_keep=2),
+            verbose=0,
+        ),
+    )
 
 
 def _given(job: Job, recorder: NetworkRecorder, folder: Path, experiment: str) -> dict[str, Any]:

@@ -13,7 +13,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from autogan_ray.cli.main import main
-from autogan_ray.cli.retrain import _print_comparison
+from autogan_ray.cli.retrain_text import print_comparison
 from autogan_ray.results.store import read_rows, write_table
 from autogan_ray.results.study import load_study
 from tests.cli.studies import finished_study
@@ -160,6 +160,6 @@ def test_retrain_ends_with_the_verdict_where_the_best_genotype_of_a_trial_was_re
         write_table(study, "evaluations", rows)
     real = SimpleNamespace(embedding=range(10))
     measure: Any = SimpleNamespace(extractor=SimpleNamespace(name="classifier"), real=real)
-    _print_comparison(study, measure, [{"row": row, "fid_untrained": None} for row in rows[:2]])
+    print_comparison(study, measure, [{"row": row, "fid_untrained": None} for row in rows[:2]])
     said = capsys.readouterr().out
     assert "report" in said and (str(load_study(study).verdict("random")) in said if best else "verdict" not in said)

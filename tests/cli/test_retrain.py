@@ -15,6 +15,7 @@ from click.testing import CliRunner, Result
 import autogan_ray as ag
 from autogan_ray.cli.main import main
 from autogan_ray.config.recipe import all_recipes, load_recipe
+from autogan_ray.training.checkpoint import save_state
 from tests.tune.conftest import run
 
 pytestmark = pytest.mark.timeout(200)
@@ -69,7 +70,7 @@ def test_an_interrupted_retraining_says_how_to_go_on(retrained: Path, monkeypatc
     def interrupted(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("autogan_ray.cli.retrain._train_all", interrupted)
+    monkeypatch.setattr("autogan_ray.cli.retrain._train", interrupted)
     found = ask("retrain", str(retrained), *TINY, "--genotype", "dcgan")
     assert found.exit_code == 130 and "interrupted: go on with\n" in found.output
     assert found.output.endswith(
@@ -158,15 +159,15 @@ def test_a_folder_of_another_study_is_refused_with_the_difference(retrained: Pat
 
 
 def test_a_job_that_fails_stops_no_other_and_the_exit_code_says_so(retrained: Path, tmp_path: Path) -> None:
-    """A job's process that dies (here: of a damaged checkpoint) is reported; a network more is trained and kept."""
+    """A job that fails (here: of another network's checkpoint) is reported; a network more is trained and kept."""
     folder = shutil.copytree(retrained, tmp_path / "compare")
     rows = pd.read_parquet(folder / "evaluations.parquet").set_index("name")
     broken = (folder / rows["checkpoint_path"]["autogan-a"]).parent
     (broken / "result.json").unlink()
-    (broken / "checkpoint" / "state.pt").write_bytes(b"torn")
+    save_state(broken / "checkpoint", {"generator": {}})
     asked = ["--genotype", "autogan-a", "--genotype", "sngan-resnet", "--resume"]
     found = run("retrain", "compare", *TINY, *asked, cwd=tmp_path, check=False)
-    assert found.returncode == 1 and "autogan-a" in found.stdout and "FAILED, ResultsError" in found.stdout
+    assert found.returncode == 1 and "autogan-a" in found.stdout and "FAILED, KeyError" in found.stdout
     later = pd.read_parquet(folder / "evaluations.parquet")
     assert set(later["name"]) == {*rows.index, "sngan-resnet"} and len(later) == 4
 

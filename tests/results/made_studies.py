@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from autogan_ray.results.report.sections import Source
+from autogan_ray.results.report.parts import Source
 from autogan_ray.results.schemas import swept_columns
 from autogan_ray.results.store import write_table
 from autogan_ray.results.study import Study, load_study

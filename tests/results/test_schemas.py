@@ -74,7 +74,8 @@ COLUMNS: dict[str, list[tuple[str, pa.DataType]]] = {
         *[("extractor", S), ("extractor_digest", S), ("fid", F), ("kid_mean", F), ("kid_std", F)],
         *[("is_mean", F), ("is_std", F), ("precision", F), ("recall", F), ("params_g", N), ("macs_g", N)],
         *[("wall_s", F), ("checkpoint_path", S), ("samples_path", S), ("timestamp", T), ("recipe", S)],
-        *[("objective", S), ("params_d", N), ("macs_d", N), ("fid_untrained", F)],
+        *[("objective", S), ("params_d", N), ("macs_d", N), ("fid_untrained", F), ("stage", S), ("fid_race", F)],
+        *[("chosen_by", S), ("fresh_seed", B)],
     ],
     "curves": [
         *[("study_id", S), ("evaluation_id", S), ("kimg", F), ("attempt", N), ("timestamp", T), ("fid", F)],

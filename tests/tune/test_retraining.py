@@ -23,7 +23,7 @@ from .conftest import command, run
 pytestmark = [pytest.mark.ray, pytest.mark.timeout(300)]
 
 RACE = ["--race", "3", "--genotype", "random:5", "--genotype", "dcgan", "--seeds", "2", "--set", "retrain.kimg=0.256"]
-SCORES = ["fid", "kid_mean", "is_mean", "precision", "recall", "kimg", "stage", "chosen_by", "fresh_seed"]
+SCORES = ["fid", "fid_race", "kid_mean", "is_mean", "precision", "recall", "kimg", "stage", "chosen_by", "fresh_seed"]
 
 
 def scores(folder: Path) -> pd.DataFrame:
@@ -36,17 +36,18 @@ def curves(folder: Path) -> pd.DataFrame:
     return rows[["evaluation_id", "kimg", "fid", "loss_g", "loss_d", "d_real", "d_fake"]]
 
 
-def one_at_a_time(smoke: Path, folder: Path) -> Path:
-    """A copy of the study; its networks train one after the other, so that a race is repeatable."""
-    return shutil.copytree(smoke, folder / "smoke")
+ALONE = ["taskset", "-c", "0"]
+"""One candidate at a time: the order in which scores come decides what ASHA does."""
 
 
 @pytest.fixture(scope="module")
 def raced(smoke: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A study with a race of searched and of random candidates; its output beside it."""
-    folder = one_at_a_time(smoke, tmp_path_factory.mktemp("raced"))
-    found = run("retrain", "smoke", *RACE, cwd=folder.parent)
-    (folder.parent / "log.txt").write_text(found.stdout)
+    folder = shutil.copytree(smoke, tmp_path_factory.mktemp("raced") / "smoke")
+    with (folder.parent / "log.txt").open("w") as log:
+        subprocess.run(
+            [*ALONE, *command("retrain", "smoke", *RACE)], cwd=folder.parent, stdout=log, stderr=log, check=True
+        )
     return folder
 
 
@@ -54,7 +55,11 @@ def test_a_race_chooses_and_fresh_seeds_claim(raced: Path) -> None:
     study, log = ag.load_study(raced), (raced.parent / "log.txt").read_text()
     rows = study.evaluations
     race, final = rows[rows["stage"] == "race"], rows[rows["stage"] == "final"]
-    assert (race["source"].value_counts() == {"random": 5, "retrain": race["source"].eq("retrain").sum()}).all()
+    assert race["source"].eq("random").sum() == 5 and race["source"].eq("retrain").sum() in (
+        1,
+        2,
+        3,
+    )  # trials may agree
     assert not race["fresh_seed"].any() and race["seed"].eq(0).all() and race["checkpoint_path"].isna().all()
     assert final["fresh_seed"].all() and set(final["seed"]) == {1, 2} and final["checkpoint_path"].notna().all()
     assert final["source"].value_counts().to_dict() == {"retrain": 2, "random": 2, "published": 2}
@@ -64,7 +69,7 @@ def test_a_race_chooses_and_fresh_seeds_claim(raced: Path) -> None:
         "published": "user",
     }
     for source in ("retrain", "random"):
-        candidates = race[race["source"] == source].sort_values(["kimg", "fid"], ascending=[False, True])
+        candidates = race[race["source"] == source].sort_values(["kimg", "fid_race"], ascending=[False, True])
         winner = candidates["genotype_id"].iloc[0]
         assert set(final[final["source"] == source]["genotype_id"]) == {winner}
         assert candidates["kimg"].iloc[0] == 0.256  # somebody ran to the end
@@ -98,31 +103,29 @@ def test_a_race_is_what_asha_does_with_its_curves(raced: Path) -> None:
         assert stopped == {name for name, log in logs.items() if log.state == "pruned"}
 
 
-def test_a_race_whose_driver_and_worker_are_killed_ends_as_the_undisturbed_one(smoke: Path, tmp_path: Path) -> None:
-    """One candidate at a time, as the order in which scores come decides what ASHA does."""
-    alone = ["taskset", "-c", "0"]
-    places = [tmp_path / "whole", tmp_path / "killed"]
-    for place in places:
-        place.mkdir()
-        one_at_a_time(smoke, place)
-    typed = command("retrain", "smoke", *RACE)
-    subprocess.run([*alone, *typed], cwd=places[0], check=True, capture_output=True, timeout=250)
-    for words, victim in (("random 1", "driver"), ("random 3", "worker"), ("seed 2, 0.128", "driver")):
-        log = places[1] / "log.txt"
+@pytest.mark.timeout(600)
+def test_a_race_whose_driver_and_worker_are_killed_ends_as_the_undisturbed_one(
+    smoke: Path, raced: Path, tmp_path: Path
+) -> None:
+    folder, log = shutil.copytree(smoke, tmp_path / "smoke"), tmp_path / "log.txt"
+    typed = [*ALONE, *command("retrain", "smoke", *RACE, "--resume")]
+    for victims in ({"random 1": "worker", "random 3": "driver"}, {"seed 2, 0.128": "driver"}, {}):
         with log.open("w") as out:
-            process = subprocess.Popen([*alone, *typed, "--resume"], cwd=places[1], stdout=out, stderr=out)
-        while words not in log.read_text():
-            assert process.poll() is None, log.read_text()
-            time.sleep(0.02)
-        if victim == "driver":
-            process.kill()
-        else:
-            children = psutil.Process(process.pid).children(recursive=True)
-            next(child for child in children if child.name().startswith("ray::smoke")).kill()
-        assert process.wait(timeout=200) == (-signal.SIGKILL if victim == "driver" else 0), log.read_text()
-    subprocess.run([*alone, *typed, "--resume"], cwd=places[1], check=True, capture_output=True, timeout=250)
-    pd.testing.assert_frame_equal(*(scores(place / "smoke") for place in places), check_exact=True)
-    pd.testing.assert_frame_equal(*(curves(place / "smoke") for place in places), check_exact=True)
+            process = subprocess.Popen(typed, cwd=tmp_path, stdout=out, stderr=out)
+        for words, victim in victims.items():
+            while words not in log.read_text():
+                assert process.poll() is None, log.read_text()
+                time.sleep(0.02)
+            if victim == "driver":
+                process.kill()
+            else:
+                children = psutil.Process(process.pid).children(recursive=True)
+                next(child for child in children if child.name().startswith("ray::smoke")).kill()
+        assert process.wait(timeout=200) == (-signal.SIGKILL if victims else 0), log.read_text()
+    for read in (scores, curves):
+        pd.testing.assert_frame_equal(read(raced), read(folder), check_exact=True)
+    restarts = [log.status["starts"] for log in TrialLogs(folder / "retrain", ".+")]
+    assert sum(starts > 1 for starts in restarts) >= 3, restarts
 
 
 NODES = """
@@ -137,7 +140,7 @@ cluster.shutdown()
 
 
 def test_a_race_runs_on_both_nodes_of_a_cluster(smoke: Path, tmp_path: Path) -> None:
-    folder = one_at_a_time(smoke, tmp_path)
+    folder = shutil.copytree(smoke, tmp_path / "smoke")
     head = subprocess.Popen(
         [sys.executable, "-c", NODES], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=os.environ
     )
@@ -150,20 +153,11 @@ def test_a_race_runs_on_both_nodes_of_a_cluster(smoke: Path, tmp_path: Path) -> 
     assert found.returncode == 0, found.stdout + found.stderr
     assert "2 side by side" in found.stdout
     texts = [file.read_text() for file in (folder / "retrain" / "trials").glob("*.log")]
-    used = {
-        line.split("runs on ")[1].split(", process")[0]
-        for text in texts
-        for line in text.splitlines()
-        if "runs on" in line
-    }
-    devices = {line.rsplit(", ", 1)[1] for text in texts for line in text.splitlines() if "runs on" in line}
-    assert used and devices == {"gpu:0 (on cpu)"}
-    nodes = {
-        line.split("process ")[1].split(",")[0] for text in texts for line in text.splitlines() if "runs on" in line
-    }
-    assert len(nodes) > 2
+    lines = [line for text in texts for line in text.splitlines() if "runs on node" in line]
+    # Two at a time, each with a whole GPU, and all with the first GPU of their node: so both nodes trained.
+    assert {line.rsplit(", ", 1)[1] for line in lines} == {"gpu:0 (on cpu)"} and len(lines) >= 12
     rows = scores(folder)
-    assert (rows["stage"] == "final").sum() == 6 and rows["fid"].notna().all()
+    assert (rows["stage"] == "final").sum() == 6 and rows["fid"].fillna(rows["fid_race"]).notna().all()
     assert not any((tmp_path / "storage").glob("*/*/*/checkpoint_*")), "checkpoints of finished networks are left"
 
 

@@ -54,6 +54,16 @@ def main_recipe(evaluations: pd.DataFrame) -> pd.DataFrame:
     return evaluations[recipes == order.index[-1]].assign(recipe=order.index[-1])
 
 
+def raced(evaluations: pd.DataFrame, source: str) -> pd.DataFrame:
+    """Returns the candidates of a race, the first first: who came further, and of these who scored better.
+
+    Args:
+        source: ``retrain`` for genotypes of trials, or ``random``.
+    """
+    rows = evaluations[(evaluations["stage"] == "race") & (evaluations["source"] == source)]
+    return rows.sort_values(["kimg", "fid_race"], ascending=[False, True])
+
+
 def network_names(rows: pd.DataFrame) -> pd.Series:
     """Returns the name of the network of each retraining: random genotypes are one, and a trial of which several
     genotypes were retrained is several, each with its genotype's id."""

@@ -18,7 +18,7 @@ import pandas as pd
 
 from autogan_ray.base.errors import ResultsError, nearest
 from autogan_ray.results.analysis.intervals import finite_values, log_ratio
-from autogan_ray.results.analysis.ranking import main_recipe
+from autogan_ray.results.analysis.ranking import main_recipe, raced
 
 if TYPE_CHECKING:
     from autogan_ray.results.study_tables import StudyTables
@@ -150,7 +150,7 @@ def verdict(study: StudyTables, against: str = RANDOM) -> Verdict:
     ours = finite_values(searched["fid"].tolist()).tolist()
     failed, failed_against = len(searched) - len(ours), len(other) - len(finite_values(other["fid"].tolist()))
     ratio = log_ratio(ours, theirs)
-    word = _word(ratio.low, ratio.high, min(len(ours), len(theirs)))
+    word = word_of(ratio.low, ratio.high, min(len(ours), len(theirs)))
     if (word == BETTER and failed) or (word == WORSE and failed_against):
         word = OPEN
     return Verdict(
@@ -165,34 +165,39 @@ def verdict(study: StudyTables, against: str = RANDOM) -> Verdict:
         fid_against=_geometric(theirs),
         seeds=len(ours),
         n_against=len(theirs),
-        raced=len(_raced(study, "retrain")) if _is_raced(searched) else 0,
-        raced_against=len(_raced(study, RANDOM)) if winner is not None else 0,
+        raced=len(raced(study.evaluations, "retrain")) if _is_raced(searched) else 0,
+        raced_against=len(raced(study.evaluations, RANDOM)) if winner is not None else 0,
         failed=failed,
         failed_against=failed_against,
         noise=pooled_noise(rows),
         seeds_needed=_needed(ours, theirs),
         search_kimg=float(study.history.groupby("trial_id")["kimg"].max().sum()),
-        kimg=float(searched["kimg"].sum() + (_raced(study, "retrain")["kimg"].sum() if _is_raced(searched) else 0)),
-        kimg_against=float(other["kimg"].sum() + (_raced(study, RANDOM)["kimg"].sum() if winner is not None else 0)),
+        kimg=_shown(study, searched, "retrain" if _is_raced(searched) else None),
+        kimg_against=_shown(study, other, RANDOM if winner is not None else None),
     )
+
+
+def _shown(study: StudyTables, rows: pd.DataFrame, source: str | None) -> float:
+    """Returns the kimg that retrainings were shown, to their end and not to their best score alone.
+
+    Args:
+        source: whose race chose the network, and is counted too; None where there was none.
+    """
+    if source is not None:
+        rows = pd.concat([rows, raced(study.evaluations, source)])
+    ends = study.curves.groupby("evaluation_id")["kimg"].max()
+    return float(rows["evaluation_id"].map(ends).fillna(rows["kimg"]).sum())
 
 
 def _is_raced(rows: pd.DataFrame) -> bool:
     return bool((rows["chosen_by"] == RACE).any())
 
 
-def _raced(study: StudyTables, source: str) -> pd.DataFrame:
-    """Returns the candidates of a source's race, the first first: who came further, then who scored better."""
-    rows = study.evaluations
-    rows = rows[(rows["stage"] == RACE) & (rows["source"] == source)]
-    return rows.sort_values(["kimg", "fid"], ascending=[False, True])
-
-
 def _race_winner(study: StudyTables, rows: pd.DataFrame) -> str | None:
     """Returns which genotype of these retrainings stands first in their race; None where none was raced."""
     finals = set(rows["genotype_id"][rows["chosen_by"] == RACE])
     source = str(rows["source"].iloc[0]) if len(rows) else ""
-    return next((name for name in _raced(study, source)["genotype_id"] if name in finals), None)
+    return next((name for name in raced(study.evaluations, source)["genotype_id"] if name in finals), None)
 
 
 def _searched(study: StudyTables, rows: pd.DataFrame) -> tuple[str, pd.DataFrame]:
@@ -227,7 +232,12 @@ def _geometric(values: Sequence[float]) -> float:
     return float(np.exp(logs.mean())) if len(logs) else math.nan
 
 
-def _word(low: float, high: float, fewest: int) -> str:
+def word_of(low: float, high: float, fewest: int) -> str:
+    """Returns the word for an interval of the ratio.
+
+    Args:
+        fewest: trainings of the side that has fewer.
+    """
     if fewest < ENOUGH or math.isnan(low):
         return OPEN
     return BETTER if high < 1 else WORSE if low > 1 else SAME

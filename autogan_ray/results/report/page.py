@@ -14,7 +14,8 @@ from markupsafe import Markup
 from autogan_ray.base.errors import ResultsError
 from autogan_ray.results.analysis.intervals import geometric_mean
 from autogan_ray.results.analysis.verdict import baselines, verdict
-from autogan_ray.results.report.sections import Source, sections, table
+from autogan_ray.results.report.parts import Source, table
+from autogan_ray.results.report.sections import sections
 
 PAGE = "page.html.j2"
 

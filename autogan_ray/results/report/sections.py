@@ -6,15 +6,10 @@ A part is made of the tables, pictures and, for symptoms, the trials' logs. The 
 
 from __future__ import annotations
 
-import base64
 import json
 import math
-import re
-import shlex
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 from markupsafe import Markup, escape
@@ -22,71 +17,32 @@ from markupsafe import Markup, escape
 from autogan_ray.base.errors import ResultsError
 from autogan_ray.results.analysis import operations, ranking, settings
 from autogan_ray.results.analysis.importance import MOST, importance
-from autogan_ray.results.analysis.intervals import geometric_mean
 from autogan_ray.results.analysis.verdict import Verdict, baselines, verdict
 from autogan_ray.results.drawing import draw
 from autogan_ray.results.grids import FOLDER, REALS, curve_grid_file, grid_file, grids_of
 from autogan_ray.results.report import figures
 from autogan_ray.results.report.graph import draw_graph
-from autogan_ray.results.report.style import to_svg
+from autogan_ray.results.report.networks import final_part, final_table, networks_of
+from autogan_ray.results.report.parts import (
+    Section,
+    Source,
+    anchor,
+    code,
+    figure,
+    folded,
+    number,
+    paragraph,
+    picture,
+    records,
+    table,
+)  # fmt: skip
 from autogan_ray.results.retrained import RETRAINED
-from autogan_ray.results.schemas import INT, TABLES
-from autogan_ray.results.study import Study
 from autogan_ray.results.symptoms import kind_of, symptoms
 from autogan_ray.results.trial_log import TrialLogs
 from autogan_ray.spaces.genotype import Genotype
-from autogan_ray.spaces.space import SearchSpace
 
 BEST = 3
 """Genotypes that are drawn."""
-
-
-@dataclass(frozen=True)
-class Source:
-    """What a report is made of: a study, and the spaces that it searched, by the names that its trials give them.
-
-    Args:
-        anchor: of the study in the page, by which ids of several studies differ.
-        command: makes the text of a command from a verb and its arguments.
-    """
-
-    study: Study
-    spaces: Mapping[str, SearchSpace]
-    anchor: str = "study0"
-    command: Callable[..., str] = field(default=lambda *words: shlex.join(["autogan-ray", *map(str, words)]))
-
-    @property
-    def about(self) -> pd.Series:
-        return self.study.studies.iloc[0]
-
-    @property
-    def folder(self) -> Path:
-        return self.study.folder
-
-    @property
-    def metric(self) -> str:
-        return str(self.about["metric"])
-
-
-@dataclass
-class Section:
-    """One part of the page.
-
-    Args:
-        key: its anchor.
-        title: its heading.
-        see: one sentence on what to see.
-        source: one sentence on the tables and columns that it is made of.
-        body: HTML.
-        numbers: every number that it computed, by name.
-    """
-
-    key: str
-    title: str
-    see: str
-    source: str
-    body: list[Markup] = field(default_factory=list)
-    numbers: dict[str, Any] = field(default_factory=dict)
 
 
 def sections(source: Source) -> Iterator[Section]:
@@ -95,62 +51,6 @@ def sections(source: Source) -> Iterator[Section]:
         section = make(source)
         if section is not None:
             yield section
-
-
-def number(value: Any, form: str = ".4g") -> str:
-    """Returns a number as text, a dash for null and NaN."""
-    return "–" if value is None or value != value else format(value, form)
-
-
-_COUNTS = {column.name for table in TABLES.values() for column in table.columns if column.type == INT}
-
-
-def table(frame: pd.DataFrame, kind: str = "") -> Markup:
-    """Returns a table of text and numbers as HTML, which scrolls by itself where the page is too narrow."""
-    for name in set(frame.columns) & _COUNTS:  # a null among them has made them fractions
-        frame = frame.assign(**{name: [None if pd.isna(value) else int(value) for value in frame[name]]}).astype(
-            {name: object}
-        )
-    head = "".join(f"<th>{escape(name)}</th>" for name in frame.columns)
-    rows = "".join(
-        "<tr>" + "".join(_cell(value) for value in row) + "</tr>" for row in frame.itertuples(index=False, name=None)
-    )
-    shown = f'<div class="wide"><table class="{kind}"><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div>'
-    return Markup(shown)
-
-
-def _cell(value: Any) -> str:
-    value = value.item() if hasattr(value, "item") else value
-    if isinstance(value, float | int) and not isinstance(value, bool):
-        text = number(value, ".4g") if isinstance(value, float) else f"{value:,}"
-        return f'<td class="number" data-value="{value}">{text}</td>'
-    return f"<td>{escape('–' if value is None or value is pd.NA else str(value))}</td>"
-
-
-def paragraph(text: str, kind: str = "") -> Markup:
-    return Markup(f'<p class="{kind}">') + escape(text) + Markup("</p>")
-
-
-def code(text: str) -> Markup:
-    return Markup("<pre><code>") + escape(text) + Markup("</code></pre>")
-
-
-def figure(axes: Any, name: str, words: str) -> Markup:
-    """Returns a figure of the page: an SVG with a caption, which says in words what is drawn."""
-    svg = to_svg(axes.figure, name)
-    return Markup(f'<figure class="plot">{svg}<figcaption>{escape(words)}</figcaption></figure>')
-
-
-def picture(file: Path, words: str) -> Markup:
-    """Returns a PNG of the study's folder, embedded."""
-    data, text = base64.b64encode(file.read_bytes()).decode("ascii"), escape(words)
-    image = f'<img alt="{text}" src="data:image/png;base64,{data}">'
-    return Markup(f'<figure class="grid">{image}<figcaption>{text}</figcaption></figure>')
-
-
-def _anchor(source: Source, name: str) -> str:
-    """Returns the id of a figure: what a study names itself may hold anything, and an id may not."""
-    return f"{source.anchor}-{re.sub('[^A-Za-z0-9_-]+', '-', name)}"
 
 
 def verdict_part(source: Source) -> Section:
@@ -176,13 +76,13 @@ def verdict_part(source: Source) -> Section:
         section.body.append(paragraph(f"{found.cost} Each interval holds by itself, not all of them together.", "note"))
         factor = number(math.exp(found.noise), ".2f")
         limits = f"One seed's standard deviation is a factor of {factor} (pooled over networks)."
-        section.body += [paragraph(line, "note") for line in _other_networks(source, found)]
+        section.body += [paragraph(line, "note") for line in _othernetworks_of(source, found)]
         floor = f" Floor, one half of the real images against the other: {number(source.about['floor_fid'])}."
         section.body.append(paragraph(limits + floor + _protocol(source), "note"))
     return section
 
 
-def _other_networks(source: Source, found: Verdict) -> Iterator[str]:
+def _othernetworks_of(source: Source, found: Verdict) -> Iterator[str]:
     """Yields what stands beside the verdict: a retrained network with a better mean, the best random genotype."""
     rows = ranking.main_recipe(source.study.evaluations)
     searched = rows[rows["source"] == "retrain"]
@@ -195,7 +95,7 @@ def _other_networks(source: Source, found: Verdict) -> Iterator[str]:
         )
     drawn = source.study.evaluations
     drawn = drawn[(drawn["source"] == "random") & drawn["fid"].notna()]
-    if len(drawn):
+    if len(drawn) and not (drawn["chosen_by"] == "race").any():
         yield f"The best of the random genotypes has {number(drawn['fid'].min())}; none was raced at the search's cost."
 
 
@@ -221,21 +121,13 @@ def pictures_part(source: Source) -> Section | None:
     if (source.folder / REALS).is_file():
         section.body.append(picture(source.folder / REALS, "real images"))
     rows = ranking.main_recipe(source.study.evaluations)
-    for name, group in _networks(rows):
+    for name, group in networks_of(rows):
         best, count = group.sort_values("fid").iloc[0], len(group)
         file = curve_grid_file(source.folder / RETRAINED / best["evaluation_id"], float(best["kimg"]))
         if file.is_file():
             section.body.append(picture(file, f"{name}: {source.metric} {number(best['fid'])}, best of {count}"))
     section.body += _over_time(source)
     return section if section.body else None
-
-
-def _networks(rows: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
-    """Yields each network with its rows, failed ones too: searched ones first, random genotypes as one."""
-    names = ranking.network_names(rows)
-    for kind in ("retrain", "random", "published", "user"):
-        chosen = rows[rows["source"] == kind]
-        yield from ((str(name), group) for name, group in chosen.groupby(names, sort=True))
 
 
 def _over_time(source: Source) -> Iterator[Markup]:
@@ -264,7 +156,7 @@ def curves_part(source: Source) -> Section:
     )
     about = source.about
     axes = figures.plot_history(source.study)
-    section.body.append(figure(axes, _anchor(source, "history"), "Score of each trial over its evaluations"))
+    section.body.append(figure(axes, anchor(source, "history"), "Score of each trial over its evaluations"))
     section.numbers |= {"floor_fid": about["floor_fid"], "fid_untrained": about["fid_untrained"]}
     if pd.notna(about["fid_untrained"]):
         words = f"Before the first step the first trial's generator scores {number(about['fid_untrained'])}."
@@ -275,7 +167,7 @@ def curves_part(source: Source) -> Section:
         words = f"Retraining: geometric mean over seeds, from the best seed to the worst; by {fakes:.0f} images, so "
         words += f"higher than final scores by {about['n_fake_final']:.0f}"
         axes = figures.plot_retrained(source.study)
-        section.body.append(figure(axes, _anchor(source, "retrained"), words))
+        section.body.append(figure(axes, anchor(source, "retrained"), words))
         last = curves.sort_values("kimg").groupby("name").last()["fid"]
         section.numbers["retrained_last"] = {str(name): float(value) for name, value in last.items()}
     return section
@@ -315,9 +207,9 @@ def settings_part(source: Source) -> Section | None:
             continue
         axes = figures.plot_compare(source.study, key)
         section.body.append(Markup(f"<h3>{escape(key)}</h3>"))
-        section.body.append(figure(axes, _anchor(source, f"compare-{key}"), f"{key}: mean, 95 % interval, trials"))
+        section.body.append(figure(axes, anchor(source, f"compare-{key}"), f"{key}: mean, 95 % interval, trials"))
         section.body.append(table(found))
-        section.numbers[key] = _records(found)
+        section.numbers[key] = records(found)
     return section
 
 
@@ -336,12 +228,6 @@ def _rung_words(trust: settings.RungTrust) -> Iterator[str]:
         )
 
 
-def _records(frame: pd.DataFrame) -> list[dict[str, Any]]:
-    """Returns rows as JSON has them, null for NaN."""
-    text = frame.to_json(orient="records", double_precision=15)
-    return list(json.loads(text or "[]"))
-
-
 def importance_part(source: Source) -> Section | None:
     if not _has_first_rung(source):
         return None
@@ -356,16 +242,16 @@ def importance_part(source: Source) -> Section | None:
         scored = min(int(source.study.trials["fid_first_rung"].notna().sum()), MOST)
         words = f"Share of the variance that each setting explains, {scored} trials"
         axes = figures.plot_importance(source.study, found=found)
-        section.body.append(figure(axes, _anchor(source, "importance"), words))
+        section.body.append(figure(axes, anchor(source, "importance"), words))
         section.numbers["importance"] = {str(key): float(value) for key, value in found.items()}
     else:
         words = "Nothing can be said: fewer than ten trials were scored, or no setting was swept in all of them."
         section.body.append(paragraph(words, "note"))
     axes = figures.plot_slices(source.study, keys)
-    section.body.append(figure(axes.flat[0], _anchor(source, "slices"), "Score over each setting, a dot a trial"))
+    section.body.append(figure(axes.flat[0], anchor(source, "slices"), "Score over each setting, a dot a trial"))
     axes = figures.plot_parallel(source.study)
     words = "Each trial as a line through its settings to its score; the better third strong"
-    section.body.append(figure(axes, _anchor(source, "parallel"), words))
+    section.body.append(figure(axes, anchor(source, "parallel"), words))
     return section
 
 
@@ -381,7 +267,7 @@ def operations_part(source: Source) -> Section | None:
     )
     noise = operations.undecided_trials(decisions)
     counted = operations.operation_frequency(source.study, by="operation")
-    section.numbers |= {"undecided": sorted(noise), "frequency": _records(counted)}
+    section.numbers |= {"undecided": sorted(noise), "frequency": records(counted)}
     trials = decisions["trial_id"].nunique()
     words = f"{len(noise)} of {trials} trials decided nothing (near uniform, or most decisions unclear): left out."
     section.body.append(paragraph(words + " Few trials prove little: the legend says how many there are.", "note"))
@@ -390,15 +276,15 @@ def operations_part(source: Source) -> Section | None:
             continue  # nothing to compare: all of the space's trials are among the better third, or none
         axes = figures.plot_operations(source.study, space, network, table=counted)
         words = f"{space}, {'generator' if network == 'g' else 'discriminator'}: share of the decisions that offer it"
-        section.body.append(figure(axes, _anchor(source, f"operations-{space}-{network}"), words))
+        section.body.append(figure(axes, anchor(source, f"operations-{space}-{network}"), words))
     if len(counted):
         section.body.append(folded("all counts, and spaces with trials on one side alone", table(counted)))
         by_decision = operations.operation_frequency(source.study)
         section.body.append(folded("each decision by itself", table(by_decision)))
-        section.numbers["by_decision"] = _records(by_decision)
+        section.numbers["by_decision"] = records(by_decision)
     axes = figures.plot_entropy(source.study)
     words = "Entropy of the decisions over time: 1 is undecided, 0 decided"
-    section.body.append(figure(axes, _anchor(source, "entropy"), words))
+    section.body.append(figure(axes, anchor(source, "entropy"), words))
     return section
 
 
@@ -424,7 +310,7 @@ def ranking_part(source: Source) -> Section:
             section.body.append(paragraph(words, "note"))
     if found.n > 1:
         axes = figures.plot_rank_correlation(source.study)
-        section.body.append(figure(axes, _anchor(source, "ranking"), "Score while searching against retrained score"))
+        section.body.append(figure(axes, anchor(source, "ranking"), "Score while searching against retrained score"))
     return section
 
 
@@ -492,7 +378,7 @@ def pareto_part(source: Source) -> Section | None:
     section.numbers["front"] = front["trial_id"].tolist()
     axes = figures.plot_pareto(source.study)
     section.body.append(
-        figure(axes, _anchor(source, "pareto"), "Best score of each trial against MACs of its generator")
+        figure(axes, anchor(source, "pareto"), "Best score of each trial against MACs of its generator")
     )
     section.body.append(table(front[["trial_id", "fid_best", "macs_g", "params_g", "space"]]))
     return section
@@ -557,70 +443,6 @@ def trials_part(source: Source) -> Section:
     section.body.append(Markup('<input class="filter" type="search" placeholder="filter" aria-label="filter trials">'))
     section.body.append(table(shown.astype(object).where(shown.notna(), None), "sortable"))
     return section
-
-
-def final_table(study: Study) -> pd.DataFrame:
-    """Returns a row for each retrained network of one recipe, best first: what a paper's table would show.
-
-    Returns:
-        Columns ``network``, ``n`` and ``unit`` (its seeds; of random genotypes their number, each by the mean of its
-        seeds), ``failed`` (retrainings without a score), ``fid`` (geometric mean), ``fid_low``, ``fid_high`` (its 95 %
-        interval, null below two), ``kid``, ``is``, ``precision``, ``recall`` (means), ``params_g``, ``macs_g`` (null
-        where they differ).
-    """
-    found = []
-    for name, rows in _networks(ranking.main_recipe(study.evaluations)):
-        random = (rows["source"] == "random").all()
-        scored = rows[rows["fid"].notna()]
-        means = scored.groupby("genotype_id")["fid"].agg(lambda fids: geometric_mean(fids.tolist()).estimate)
-        mean = geometric_mean((means if random else scored["fid"]).tolist())
-        head = {"network": name, "n": mean.n, "unit": "genotypes" if random else "seeds"}
-        spread = {"failed": len(rows) - len(scored), "fid": mean.estimate, "fid_low": mean.low, "fid_high": mean.high}
-        others = {key: scored[column].mean() for key, column in _FINAL.items()}
-        alike = {key: rows[key].iloc[0] if rows[key].nunique() == 1 else None for key in ("params_g", "macs_g")}
-        found.append({**head, **spread, **others, **alike})
-    columns = ["network", "n", "unit", "failed", "fid", "fid_low", "fid_high", *_FINAL, "params_g", "macs_g"]
-    frame = pd.DataFrame(found, columns=columns).sort_values("fid", ignore_index=True)
-    return frame.astype({"params_g": "Int64", "macs_g": "Int64"})
-
-
-_FINAL = {"kid": "kid_mean", "is": "is_mean", "precision": "precision", "recall": "recall"}
-
-
-def final_part(source: Source) -> Section | None:
-    frame = final_table(source.study)
-    if frame.empty:
-        return None
-    section = Section(
-        "final",
-        "Retrained networks",
-        "The table for a paper: each network trained from scratch, with its number of seeds.",
-        "evaluations of one recipe; geometric mean of fid with Student's interval, means of the others.",
-    )
-    section.numbers["networks"] = _records(frame)
-    section.body.append(table(frame))
-    rounded = frame.round(4)
-    section.body.append(folded("as CSV", code(rounded.to_csv(index=False))))
-    section.body.append(folded("as LaTeX", code(_latex(rounded))))
-    return section
-
-
-def _latex(frame: pd.DataFrame) -> str:
-    """Returns the rows of a LaTeX table; pandas' own writer would need jinja2's styles."""
-
-    def cell(value: Any) -> str:
-        text = number(value) if isinstance(value, float) else str(value)
-        return text.replace("_", r"\_").replace("%", r"\%").replace("&", r"\&").replace("–", "--")
-
-    lines = [" & ".join(cell(name) for name in frame.columns)]
-    lines += [" & ".join(cell(value) for value in row) for row in frame.itertuples(index=False, name=None)]
-    columns = "l" + "r" * (len(frame.columns) - 1)
-    head, *rows = [rf"{line} \\" for line in lines]
-    return "\n".join([rf"\begin{{tabular}}{{{columns}}}", head, r"\hline", *rows, r"\end{tabular}"])
-
-
-def folded(title: str, body: Markup) -> Markup:
-    return Markup(f"<details><summary>{escape(title)}</summary>") + body + Markup("</details>")
 
 
 def configuration_part(source: Source) -> Section:

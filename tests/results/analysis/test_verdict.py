@@ -12,7 +12,8 @@ import pytest
 from scipy import stats
 
 from autogan_ray.base.errors import ResultsError
-from autogan_ray.results.analysis.verdict import baselines, verdict
+from autogan_ray.results.analysis.intervals import log_ratio
+from autogan_ray.results.analysis.verdict import baselines, verdict, word_of
 from autogan_ray.results.store import read_rows, write_table
 from autogan_ray.results.study import Study
 from tests.results.made_studies import made_study
@@ -105,6 +106,73 @@ def test_both_sides_costs_stand_beside_the_verdict(tmp_path: Path) -> None:
     found, history = verdict(study), study.history
     assert found.search_kimg == pytest.approx(history.groupby("trial_id")["kimg"].max().sum()) and found.kimg == 48
     assert f"{found.search_kimg:,.0f} kimg" in found.cost
+
+
+def raced_study(folder: Path) -> tuple[Study, dict[str, str]]:
+    """A study with a race of three searched and four random candidates; the ids of both winners, by source."""
+    study = made_study(folder)
+    rows, winners = read_rows(study.folder, "evaluations"), {}
+    made = []
+    for source, count in (("retrain", 3), ("random", 4)):
+        ids = list(dict.fromkeys(row["genotype_id"] for row in rows if row["source"] == source))[:count]
+        winners[source] = ids[1]
+        for place, id_ in enumerate(ids):
+            one = next(row for row in rows if row["genotype_id"] == id_)
+            # Who came further stands first, though who was stopped early had, at the first rung, a better score.
+            end, score = (16.0, 9.0) if place == 1 else (2.0, 8.0)
+            race = {"stage": "race", "seed": 0, "kimg": end, "fid": None, "fid_race": score, "fresh_seed": False}
+            made.append(one | race | {"evaluation_id": f"race-{id_}", "recipe": "race-derived-k16-b"})
+        one = next(row for row in rows if row["genotype_id"] == ids[1])
+        for seed in (1, 2, 3):
+            final = {"stage": "final", "chosen_by": "race", "fresh_seed": True, "seed": seed, "fid": 4.0 + seed}
+            made.append(one | final | {"evaluation_id": f"final-{id_}-{source}-{seed}"})
+    stale = made[-1] | {"evaluation_id": "not fresh", "fresh_seed": False, "fid": 0.01}
+    write_table(study.folder, "evaluations", [*made, stale])
+    return study, winners
+
+
+def test_winners_of_races_meet_on_fresh_seeds_and_both_pay_for_their_race(tmp_path: Path) -> None:
+    study, winners = raced_study(tmp_path)
+    found, rows = verdict(study), study.evaluations
+    assert rows[rows["trial_id"] == found.trial_id]["genotype_id"].unique().tolist() == [winners["retrain"]]
+    assert (found.seeds, found.n_against, found.raced, found.raced_against) == (3, 3, 3, 4)
+    assert found.fid == found.fid_against == pytest.approx(stats.gmean([5, 6, 7]))
+    assert (found.kimg, found.kimg_against) == (3 * 16 + 16 + 2 + 2, 3 * 16 + 16 + 2 + 2 + 2)
+    assert "winner of 3 raced, 3 seeds" in str(found) and "the winner of 4 raced random genotypes, 3 seeds" in str(
+        found
+    )
+    assert found.cost.endswith(f"those of random {found.kimg_against:.0f}, races included.")
+
+
+# Standard deviations of log FD of a seed and between genotypes: measured on digits and on CIFAR-10 (two objectives).
+@pytest.mark.parametrize(("seed_sd", "genotype_sd"), [(0.28, 0.20), (0.10, 0.16), (0.24, 0.28)])
+def test_intervals_of_raced_networks_hold_the_truth_where_seeds_are_fresh_alone(
+    seed_sd: float, genotype_sd: float
+) -> None:
+    """10,000 worlds each: eight candidates a side are drawn and raced, and three seeds of each winner compared."""
+    rng, worlds = np.random.default_rng(int(1000 * seed_sd)), 10_000
+    held = better = 0
+    bias: dict[str, list[float]] = {"fresh": [], "one that chose": []}
+    for _ in range(worlds):
+        truths, fresh, scores_of_winners = [], [], []
+        for _ in range(2):
+            genotypes = rng.normal(2.0, genotype_sd, 8)
+            scores = rng.normal(genotypes, seed_sd)
+            winner = scores.argmin()
+            truths.append(genotypes[winner])
+            scores_of_winners.append(scores[winner])
+            fresh.append(np.exp(rng.normal(genotypes[winner], seed_sd, 3)).tolist())
+        truth = truths[0] - truths[1]
+        interval = log_ratio(*fresh)
+        held += interval.low <= np.exp(truth) <= interval.high
+        bias["fresh"].append(np.log(interval.estimate) - truth)
+        bias["one that chose"].append(scores_of_winners[0] - np.log(fresh[1]).mean() - truth)
+        same = log_ratio(*(np.exp(rng.normal(2.0, seed_sd, 3)).tolist() for _ in range(2)))
+        better += word_of(same.low, same.high, 3) == "better"
+    assert 0.93 * worlds <= held <= 0.97 * worlds
+    assert better <= 0.03 * worlds
+    assert abs(np.mean(bias["fresh"])) < 4 * seed_sd / np.sqrt(worlds)
+    assert np.mean(bias["one that chose"]) < -0.2 * seed_sd, "a score that chose a network flatters it"
 
 
 def test_seeds_needed_show_the_difference_in_four_of_five_worlds(tmp_path: Path) -> None:

@@ -16,8 +16,9 @@ import pytest
 from scipy import stats
 
 from autogan_ray.results.grids import curve_grid_file, encode_grid, grid_file, write_grid
+from autogan_ray.results.report.networks import final_table
 from autogan_ray.results.report.page import render, side_by_side
-from autogan_ray.results.report.sections import final_table, sections
+from autogan_ray.results.report.sections import sections
 from autogan_ray.results.schemas import swept_columns
 from autogan_ray.results.store import read_rows, write_table
 from autogan_ray.results.study import Study

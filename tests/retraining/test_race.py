@@ -1,0 +1,93 @@
+"""Who takes part in a race, by which recipe, and who wins."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from autogan_ray.base.errors import ConfigError
+from autogan_ray.config.search_length import rung_evaluations
+from autogan_ray.config.study import load_study_config
+from autogan_ray.results.trial_log import TrialLog
+from autogan_ray.retraining.job import Job
+from autogan_ray.retraining.race import (
+    as_candidate,
+    expected_trainings,
+    groups_of,
+    race_study,
+    race_tune,
+    standing,
+    trainings,
+)
+from autogan_ray.retraining.wanted import finals_of, random_count
+from autogan_ray.spaces.load import load_space
+
+
+def job(draw: int, **changes: Any) -> Job:
+    space, study = (
+        load_space("adversarialnas"),
+        load_study_config("digits", {f"retrain.{k}": v for k, v in changes.items()}),
+    )
+    return Job("random", f"random {draw}", space.random(8, draw), space, 0, None, {}, study, Path(f"here/{draw}"))
+
+
+def log(job: Job, *scores: float | None) -> TrialLog:
+    made = TrialLog(job.evaluation_id)
+    for evaluation, fid in enumerate(scores, start=1):
+        record = {"evaluation": evaluation, "attempt": 0, "fid": fid, "diverged": fid is None}
+        made.apply({"kind": "evaluation", "record": record})
+    return made
+
+
+@pytest.mark.parametrize(("evaluations", "wanted", "rungs"), [(4, 8, [1, 3]), (9, 9, [1, 3]), (24, 24, [3, 9])])
+def test_a_race_is_scored_often_enough_for_its_first_rung(evaluations: int, wanted: int, rungs: list[int]) -> None:
+    raced = race_study(job(0, evaluations=evaluations).study)
+    assert raced.retrain.evaluations == wanted and raced.retrain.ema_unbiased
+    tune = race_tune(raced, 6)
+    assert rung_evaluations(tune.grace, tune.reduction_factor, tune.max_evaluations) == rungs
+    assert raced.retrain.kimg == job(0).study.retrain.kimg  # the recipe is otherwise the study's
+
+
+def test_candidates_never_share_an_id_or_a_recipe_with_trainings_to_the_end() -> None:
+    for unbiased in (False, True):  # the recipe may have that average itself, and eight evaluations
+        final = job(0, ema_unbiased=unbiased, evaluations=8)
+        candidate = as_candidate(final, "random")
+        assert candidate.recipe != final.recipe and candidate.evaluation_id != final.evaluation_id
+        assert candidate.recipe.startswith("race-") and not candidate.fresh_seed and final.fresh_seed
+
+
+def test_who_came_further_stands_first_and_then_who_scored_better() -> None:
+    jobs = [as_candidate(job(draw), group) for draw, group in enumerate(["a", "a", "a", "a", "b"])]
+    scores = [(9.0, 8.0, 7.0), (9.0, 3.0, 6.0), (1.0,), (None,), (5.0,)]
+    logs = {each.evaluation_id: log(each, *values) for each, values in zip(jobs, scores, strict=True)}
+    groups = groups_of(jobs)
+    assert [each.name for each in standing(groups["a"], logs)] == ["random 1", "random 0", "random 2"]
+    assert [each.name for each in standing(groups["b"], logs)] == ["random 4"]
+    assert trainings(groups["a"], logs) == pytest.approx((3 + 3 + 1 + 1) / 8)
+    assert trainings(jobs, {}) == 0
+
+
+def test_winners_are_trained_again_with_seeds_that_chose_nothing() -> None:
+    study = job(0).study
+    candidate = as_candidate(job(3), "random")
+    finals = finals_of([candidate], study, 3)
+    assert [(each.seed, each.stage, each.chosen_by, each.fresh_seed) for each in finals] == [
+        (seed, "final", "race", True) for seed in (1, 2, 3)
+    ]
+    assert {each.recipe for each in finals} == {job(3).recipe} and candidate.seed == 0
+    assert [each.folder.name for each in finals] == [each.evaluation_id for each in finals]
+
+
+def test_what_a_race_costs_grows_slower_than_its_candidates() -> None:
+    study = job(0).study
+    costs = [expected_trainings(study, count) for count in (2, 4, 8, 16)]
+    assert costs == sorted(costs) and costs[0] < 2 and 2 < costs[2] < 4 and costs[3] < 2 * costs[2]
+
+
+def test_how_many_random_genotypes_are_asked_for() -> None:
+    assert [random_count(name) for name in ("random", "random:8", "autogan-a", "randomly")] == [0, 8, None, None]
+    for wrong in ("random:", "random:0", "random:x", "random:-1", "random:99999"):
+        with pytest.raises(ConfigError, match="write a number from 1 to 9999"):
+            random_count(wrong)
