@@ -79,4 +79,4 @@ def compare(results: Path, against: Sequence[str], as_json: bool) -> None:
     metric = str(study.studies["metric"].iloc[0])
     click.echo(f"{study.name}: {metric}, networks retrained from scratch by one recipe, on fresh seeds")
     for one in found:
-        click.echo(str(one))
+        click.echo(f"{one}\n  {one.cost}")

@@ -62,6 +62,8 @@ def retrain(
 ) -> None:
     """Train genotypes from scratch and score them by the protocol of the study in RESULTS."""
     from autogan_ray.base.folders import check_storage, check_writable
+    from autogan_ray.results.lock import check_free
+    from autogan_ray.results.retrained import RETRAINED
     from autogan_ray.results.study import load_study
     from autogan_ray.retraining.training import check_networks
     from autogan_ray.study.plan import gpu_shortage
@@ -79,6 +81,7 @@ def retrain(
     if study is not None:
         overrides = [text for text in overrides if _is_own(text)]
     try:
+        check_free(results / RETRAINED)
         stored = load_study(results)
         config = _with_resources(_with_recipe(stored.config, recipe, kimg, discriminator, overrides), share)
         searched = bool(race) and bool(stored.trials["fid_best"].notna().any())

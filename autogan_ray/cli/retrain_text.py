@@ -138,10 +138,10 @@ def print_comparison(folder: Path, measure: Measure, results: Sequence[Mapping[s
     click.echo("  " + commands.command("report", folder))
     study = load_study(folder)
     with suppress(ResultsError):  # no trial's best genotype was retrained, so there is nothing to compare
-        verdicts = [str(verdict(study, name)) for name in baselines(study)]
+        verdicts = [verdict(study, name) for name in baselines(study)]
         if verdicts:
             click.echo(f"\nverdict (again: {commands.command('compare', folder)})")
-            click.echo("\n".join(f"  {line}" for line in verdicts))
+            click.echo("\n".join(f"  {one}\n    {one.cost}" for one in verdicts))
 
 
 def _handed_out(row: Mapping[str, Any]) -> tuple[bool, float]:

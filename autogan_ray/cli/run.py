@@ -59,6 +59,7 @@ def run(
 ) -> None:
     """Run a STUDY: a shipped name or a file (default: cifar10 with GPUs, digits without)."""
     from autogan_ray.base import catalog
+    from autogan_ray.results.lock import check_free
     from autogan_ray.study.plan import default_study
 
     if as_json and not dry_run:
@@ -74,6 +75,7 @@ def run(
     plan, data = _checked_plan(config, out, gpus, address)
     if dry_run:
         raise SystemExit(_print_plan(plan, data, resume, may_begin, as_json))
+    check_free(plan.folder)
     about = _earlier_run(plan, resume, may_begin, address)
     if about and about["status"] == "complete":
         unfinished = _unfinished_trials(plan)

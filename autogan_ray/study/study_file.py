@@ -16,6 +16,7 @@ from autogan_ray.base.files import replace_text
 from autogan_ray.config.study import StudyConfig, differences
 from autogan_ray.metrics.extractors.registry import metric_label
 from autogan_ray.results.grids import COLUMNS, REALS, encode_grid, write_grid
+from autogan_ray.results.lock import HOLDER
 from autogan_ray.spaces.space import SearchSpace
 from autogan_ray.study.plan import Plan
 
@@ -159,7 +160,7 @@ def check_folder(
     """
     file = folder / STUDY_FILE
     if not file.is_file():
-        if folder.is_dir() and any(folder.iterdir()):
+        if folder.is_dir() and any(path.name != HOLDER for path in folder.iterdir()):  # of a driver that died at once
             raise ResultsError(f"{folder} is not empty and holds no study; choose another --name or --out")
         if not may_begin:
             beside = nearest(folder.name, [other.parent.name for other in folder.parent.glob(f"*/{STUDY_FILE}")])

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import gc
 import signal
-import subprocess
-import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,10 +23,8 @@ from ray.tune.experiment import Trial
 from ray.tune.registry import is_function_trainable
 
 from autogan_ray.base import signals
-from autogan_ray.base.errors import ResultsError
 from autogan_ray.cli.main import main
 from autogan_ray.config.study import load_study_config
-from autogan_ray.results.lock import is_held, sole_driver
 from autogan_ray.tune import ray_internals
 from autogan_ray.tune.asha import ResumableASHA
 from autogan_ray.tune.ray_internals import (
@@ -270,20 +266,3 @@ def test_imported_objects_are_excluded_from_garbage_collection() -> None:
     with imports_frozen():
         assert gc.get_freeze_count() > before + 10_000
     assert gc.get_freeze_count() == 0
-
-
-def test_a_study_has_one_driver_and_a_dead_driver_locks_nothing(tmp_path: Path) -> None:
-    script = "import sys, time; from pathlib import Path; from autogan_ray.results.lock import sole_driver\n"
-    script += "with sole_driver(Path(sys.argv[1])): print('held', flush=True); time.sleep(600)"
-    other = subprocess.Popen([sys.executable, "-c", script, str(tmp_path)], stdout=subprocess.PIPE, text=True)
-    assert other.stdout is not None and other.stdout.readline() == "held\n"
-    with pytest.raises(ResultsError, match="another process is running this study"), sole_driver(tmp_path):
-        raise AssertionError
-    assert is_held(tmp_path)
-    other.kill()
-    other.wait()
-    assert not is_held(tmp_path)
-    for _ in range(2):
-        with sole_driver(tmp_path):
-            pass
-    assert not list(tmp_path.iterdir())
