@@ -255,7 +255,7 @@ def _train(
 
     plan = _plan(wanted, study.folder, gpus, address)
     (study.folder / RETRAINED).mkdir(exist_ok=True)
-    with sole_driver(study.folder / RETRAINED), cluster(plan, address) as dashboard:
+    with sole_driver(study.folder / RETRAINED), cluster(plan, address, storage) as dashboard:
         from autogan_ray.tune.runner import Options
 
         if lost := mend_retrained(study.folder, str(study.studies["study_id"].iloc[0])):

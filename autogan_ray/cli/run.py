@@ -257,7 +257,7 @@ def _run(
     extractor_named(metrics.extractor).check(metrics, classes=images.classes)
     if storage is not None:
         check_storage(storage)
-    with cluster(plan, address) as dashboard:
+    with cluster(plan, address, storage) as dashboard:
         from autogan_ray.metrics.measure import measure_against
         from autogan_ray.study.cost import expected_times
         from autogan_ray.tune.ray_internals import changed_internals

@@ -50,11 +50,11 @@ _IMPORTED_AHEAD = (
 
 
 @contextmanager
-def cluster(plan: Plan, address: str | None) -> Iterator[str | None]:
+def cluster(plan: Plan, address: str | None, storage: str | None = None) -> Iterator[str | None]:
     """Joins the cluster at ``address``, or starts one on loopback (None); gives the dashboard's address.
 
-    Raises ConfigError where no cluster answers or where it has fewer GPUs than the plan, and MachineError where Ray
-    does not start.
+    Raises ConfigError where no cluster answers, where it has fewer GPUs than the plan, or several nodes and no storage
+    that all of them reach; and MachineError where Ray does not start.
     """
     for key, value in ENVIRONMENT.items():
         os.environ.setdefault(key, value)
@@ -75,6 +75,12 @@ def cluster(plan: Plan, address: str | None) -> Iterator[str | None]:
         available = int(ray.cluster_resources().get("GPU", 0))
         if plan.gpus > available:
             raise ConfigError(f"GPUs: {plan.gpus} asked for by --gpus, {available} in the cluster at {address}")
+        nodes = sum(node["Alive"] for node in ray.nodes())
+        if nodes > 1 and storage is None:
+            raise ConfigError(
+                f"--address {address}: the cluster has {nodes} nodes, and checkpoints would lie on one of them alone; "
+                "name a place that all nodes reach: --storage /shared/checkpoints, or s3://bucket/path"
+            )
         yield context.dashboard_url or None
     finally:
         ahead.join()

@@ -147,9 +147,12 @@ def test_a_race_runs_on_both_nodes_of_a_cluster(smoke: Path, tmp_path: Path) -> 
     with head:
         assert head.stdout is not None and head.stdin is not None
         address = next(line for line in head.stdout if line.startswith("address ")).split()[1]
-        asked = ["--gpus", "2", "--address", address, "--storage", str(tmp_path / "storage")]
+        asked = ["--gpus", "2", "--address", address]
+        refused = run("retrain", "smoke", *RACE, *asked, cwd=tmp_path, check=False)
+        asked += ["--storage", str(tmp_path / "storage")]
         found = run("retrain", "smoke", *RACE, *asked, cwd=tmp_path, check=False)
         head.stdin.write("\n")
+    assert refused.returncode == 2 and "has 2 nodes" in refused.stderr and "--storage /shared" in refused.stderr
     assert found.returncode == 0, found.stdout + found.stderr
     assert "2 side by side" in found.stdout
     texts = [file.read_text() for file in (folder / "retrain" / "trials").glob("*.log")]
