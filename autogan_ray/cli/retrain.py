@@ -77,6 +77,7 @@ def retrain(
     if shortage:
         raise ConfigError(shortage)
     share = _share(gpus, gpus_per_network)
+    check_start() if address is None else check_address(address)
     begun = None if study is None else _begin_unsearched(results, study, overrides, gpus)
     if study is not None:
         overrides = [text for text in overrides if _is_own(text)]
@@ -93,7 +94,6 @@ def retrain(
         check_writable(results, "RESULTS")
         if storage is not None:
             check_storage(storage)
-        check_start() if address is None else check_address(address)
     except UserError:
         if begun:
             import shutil
