@@ -119,6 +119,7 @@ RETRAINING = [
 ]
 
 
+@pytest.mark.timeout(600)
 def test_a_retraining_that_is_ended_goes_on_to_the_same_networks(tmp_path: Path) -> None:
     (tmp_path / "whole").mkdir()
     run(*RETRAINING, "--seeds", "2", cwd=tmp_path / "whole")

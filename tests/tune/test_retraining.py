@@ -125,7 +125,7 @@ def test_a_race_whose_driver_and_worker_are_killed_ends_as_the_undisturbed_one(
     for read in (scores, curves):
         pd.testing.assert_frame_equal(read(raced), read(folder), check_exact=True)
     restarts = [log.status["starts"] for log in TrialLogs(folder / "retrain", ".+")]
-    assert sum(starts > 1 for starts in restarts) >= 3, restarts
+    assert sum(starts > 1 for starts in restarts) >= 2, restarts
 
 
 NODES = """
