@@ -10,11 +10,9 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-import torch
 
 from autogan_ray.base.errors import DataError
 from autogan_ray.config.sections import DataConfig
-from autogan_ray.training.checkpoint import load_state, save_state
 from autogan_ray.training.data import ImageData, check_enough, load_data
 from autogan_ray.training.images import sources
 from autogan_ray.training.streams import BatchStream, gather, to_uint8
@@ -117,19 +115,3 @@ def test_a_failing_download_says_what_to_do(tmp_path: Path, monkeypatch: pytest.
     monkeypatch.setattr("torchvision.datasets.cifar.download_and_extract_archive", fail)
     with pytest.raises(DataError, match=r"no network.*AUTOGAN_RAY_DATA or data\.root"):
         load_data(DataConfig(source="cifar10", root=str(tmp_path)))
-
-
-def test_a_checkpoint_that_is_torn_altered_or_incomplete_is_refused(tmp_path: Path) -> None:
-    from autogan_ray.base.errors import ResultsError
-
-    state = {"a": torch.arange(5), "b": {"c": None, "d": 1.5}}
-    save_state(tmp_path / "c", state)
-    found = load_state(tmp_path / "c")
-    assert torch.equal(found["a"], state["a"]) and found["b"] == state["b"]
-    file = tmp_path / "c" / "state.pt"
-    file.write_bytes(file.read_bytes()[:-3])
-    with pytest.raises(ResultsError, match="torn or altered"):
-        load_state(tmp_path / "c")
-    file.unlink()
-    with pytest.raises(ResultsError, match="is missing"):
-        load_state(tmp_path / "c")
