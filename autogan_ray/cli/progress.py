@@ -39,6 +39,9 @@ class Progress:
         self._start = time.time()
 
     def __call__(self, event: dict[str, Any]) -> None:
+        if event["kind"] == "note":
+            click.echo((_ERASED if sys.stdout.isatty() else "") + f"warning: {event['text']}")
+            return
         logs = list(event["logs"])
         if not sys.stdout.isatty():
             click.echo(fitted(self._parts(event, logs), None))

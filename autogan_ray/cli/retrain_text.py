@@ -33,6 +33,9 @@ class NetworkProgress:
         self._start = time.time()
 
     def __call__(self, event: dict[str, Any]) -> None:
+        if event["kind"] == "note":
+            click.echo(f"  warning: {event['text']}")
+            return
         log: TrialLog = event["trial"]
         label, kimg = self._labels[log.trial_id], self._kimg[log.trial_id]
         if event["kind"] == "evaluation":

@@ -196,7 +196,7 @@ def _earlier_run(plan: Plan, resume: bool, may_begin: bool, address: str | None)
     where no study is there and none may begin.
     """
     from autogan_ray.metrics.extractors.registry import extractor_named
-    from autogan_ray.study.study_file import check_folder
+    from autogan_ray.study.study_file import check_folder, check_logs
 
     metrics = plan.study.metrics
     no_weights = extractor_named(metrics.extractor).unobtainable(metrics) is not None
@@ -204,16 +204,19 @@ def _earlier_run(plan: Plan, resume: bool, may_begin: bool, address: str | None)
     for line in plan.missing:
         if fatal.get(line.partition(":")[0]):
             raise ConfigError(line)
-    return check_folder(plan.study, plan.folder, resume, plan.spaces, may_begin)
+    about = check_folder(plan.study, plan.folder, resume, plan.spaces, may_begin)
+    if about is not None:
+        check_logs(plan.folder, about)
+    return about
 
 
 def _unfinished_trials(plan: Plan) -> list[str]:
-    """The trials of a complete study that have no result: they failed, or their logs were lost."""
+    """The trials of a complete study that have no whole result: they failed, or their logs are lost or damaged."""
     from autogan_ray.results.trial_log import FINISHED, TrialLogs, name_of
 
     logs = {log.trial_id: log for log in TrialLogs(plan.folder)}
     planned = map(name_of, range(plan.study.tune.num_trials))
-    return [name for name in planned if name not in logs or logs[name].state not in FINISHED]
+    return [name for name in planned if name not in logs or logs[name].state not in FINISHED or logs[name].faults]
 
 
 def _mend_tables(folder: Path, about: dict[str, Any]) -> None:

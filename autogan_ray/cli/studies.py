@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,6 +17,7 @@ from autogan_ray.cli.text import duration, evaluation_table, number, table, tria
 
 if TYPE_CHECKING:
     from autogan_ray.results.study import Study
+    from autogan_ray.results.trial_log import TrialLog
 
 FOLLOW_S = 1.0
 """How often a log that grows is looked at."""
@@ -77,6 +78,7 @@ def _show_study(results: Path, as_json: bool) -> None:
     from autogan_ray.results.analysis.verdict import baselines, verdict
     from autogan_ray.results.store import read_rows
     from autogan_ray.results.study import load_study
+    from autogan_ray.results.trial_log import TrialLogs
 
     study = load_study(results)
     if as_json:
@@ -87,6 +89,8 @@ def _show_study(results: Path, as_json: bool) -> None:
     if study.state not in ("running", "complete", "unsearched"):
         recorded = str(study.studies["command"].iloc[0])
         click.echo(f"its command goes on:\n  {commands.resumed(recorded, study.name, results)}")
+    for line in _damage(TrialLogs(results)):
+        click.echo(line)
     data = study.studies["data_read"].iloc[0]
     if isinstance(data, str):
         click.echo(f"data {data}")
@@ -109,6 +113,14 @@ def _show_study(results: Path, as_json: bool) -> None:
         for name in baselines(study):
             with suppress(ResultsError):  # no trial of the study was retrained
                 click.echo(str(verdict(study, name)))
+
+
+def _damage(logs: Iterable[TrialLog]) -> Iterator[str]:
+    """Yields what is wrong with the logs of trials, and what mends them."""
+    for log in logs:
+        if log.faults:
+            faults = "; ".join(log.faults)
+            yield f"warning: the log of {log.trial_id} is damaged ({faults}); its command with --resume mends it"
 
 
 def _effort(study: Study) -> Iterator[str]:
@@ -153,6 +165,8 @@ def _show_trial(results: Path, trial: str, as_json: bool) -> None:
         click.echo(json.dumps({"trial": log.about, "status": log.status, "evaluations": log.records}, indent=2))
         return
     click.echo(f"trial {trial}: {log.state}")
+    for line in [*_damage([log]), *_urgent(results, trial)]:
+        click.echo(line)
     _print_settings(log.about.get("config", {}))
     columns = ("evaluation", "kimg", "fid_derived", "fid_supernet", "entropy_g", "entropy_d", "genotype_id")
     metric = str(study.studies["metric"].iloc[0])
@@ -168,6 +182,16 @@ def _show_trial(results: Path, trial: str, as_json: bool) -> None:
     if log.best is not None:
         click.echo(f"\nbest at evaluation {log.best['evaluation']}, {decidedness(log.best['decisions'])}")
         click.echo(draw(Genotype.from_dict(log.best["genotype"])))
+
+
+def _urgent(results: Path, trial: str) -> list[str]:
+    """What a trial's process said that the user must know, from the trial's log for people."""
+    from autogan_ray.results.trial_log import FOLDER
+    from autogan_ray.tune.trial_voice import URGENT
+
+    file = results / FOLDER / f"{trial}.log"
+    lines = file.read_text(encoding="utf-8", errors="replace").splitlines() if file.is_file() else []
+    return [f"warning: {line.replace(URGENT, '', 1)}" for line in lines if f"Z {URGENT}" in line]
 
 
 def _follow(results: Path, asked: str | None, as_json: bool) -> None:

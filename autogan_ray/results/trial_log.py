@@ -2,18 +2,25 @@
 
 A line has a ``kind``: ``trial`` (its number and configuration), ``evaluation`` (a search record), ``status`` (what
 became of the trial). The last line of a kind, or of a kind and evaluation number, holds; so a line that is written
-twice does no harm.
+twice does no harm. Its ``order`` counts the lines of all trials as they came, so that what happened in a study can be
+gone through again: the rungs of ASHA and Optuna's journal follow from it.
+
+A damaged log (:mod:`autogan_ray.base.json_lines` says what that is) is read as far as it goes, and says what is wrong
+with it; ``run --resume`` mends it (:mod:`autogan_ray.tune.mending`).
 """
 
 from __future__ import annotations
 
+import math
 import re
-from collections.abc import Iterator, Mapping
+import shutil
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import NoneType
 from typing import Any
 
-from autogan_ray.base.json_lines import append_line, read_lines
+from autogan_ray.base.json_lines import Lines, append_line, read_lines, replace_lines
 
 FOLDER = "trials"
 FINISHED = frozenset({"complete", "pruned", "diverged"})
@@ -40,8 +47,15 @@ class TrialLog:
     about: dict[str, Any] = field(default_factory=dict)
     evaluations: dict[int, dict[str, Any]] = field(default_factory=dict)
     status: dict[str, Any] = field(default_factory=dict)
+    damage: list[str] = field(default_factory=list)
+    """What is wrong with the log's file, in words."""
+    last_line: int = 0
+    """Number of the last line of the file."""
+    order: float = 0
+    """The highest order of a line."""
 
     def apply(self, line: Mapping[str, Any]) -> None:
+        self.order = max(self.order, line.get("order", 0))
         if line["kind"] == "trial":
             self.about = dict(line)
         elif line["kind"] == "evaluation":
@@ -64,6 +78,11 @@ class TrialLog:
         return [self.evaluations[number] for number in sorted(self.evaluations)]
 
     @property
+    def reached(self) -> int:
+        """The last evaluation up to which none is missing."""
+        return next(number for number in range(len(self.evaluations) + 1) if number + 1 not in self.evaluations)
+
+    @property
     def best(self) -> dict[str, Any] | None:
         """The record of the best finite score, the earlier record at a tie; None while there is no score."""
         scored = [record for record in self.records if not record["diverged"]]
@@ -78,12 +97,75 @@ class TrialLog:
     def state(self) -> str:
         return str(self.status.get("status", "pending"))
 
+    @property
+    def shortfall(self) -> str | None:
+        """What the log of a finished trial has lost, in words; None where nothing is missing."""
+        if self.state not in FINISHED:
+            return None
+        if not self.about:
+            return "its settings are lost"
+        count = max([self.status.get("evaluations", 0), *self.evaluations])
+        lost = [number for number in range(1, count + 1) if number not in self.evaluations]
+        return f"lost: evaluation {', '.join(map(str, lost))}" if lost else None
+
+    @property
+    def faults(self) -> list[str]:
+        """Everything that is wrong with the log, in words; empty for a whole log."""
+        return [*self.damage, self.shortfall] if self.shortfall else self.damage
+
+
+def lines_of(study_folder: Path, trial_id: str) -> Lines:
+    """The lines of a trial's log; lines that are not of the form of a log are left out, and named as damage."""
+    file = study_folder / FOLDER / f"{trial_id}.jsonl"
+    if not file.is_file():
+        return Lines()
+    found = read_lines(file)
+    wrong = {id(line): text for line in found.records if (text := _misshapen(line))}
+    found.damage += [f"a line is no line of a trial's log: {text}" for text in wrong.values()]
+    found.records = [line for line in found.records if id(line) not in wrong]
+    return found
+
+
+def _misshapen(line: Mapping[str, Any]) -> str | None:
+    """What is wrong with the form of a line, in words; None where nothing is."""
+    kind = str(line.get("kind"))
+    if kind not in _FORMS:
+        return f"kind {kind!r}"
+    value = line.get("record") if kind == "evaluation" else line
+    if not isinstance(value, dict):
+        return "evaluation without record"
+    if missing := [key for key in _NEEDED[kind] if key not in value]:
+        return f"{kind} without {', '.join(missing)}"
+    for key, types in _FORMS[kind].items():
+        known = value.get(key)
+        if key in value and (not isinstance(known, types) or isinstance(known, bool) != (types is bool)):
+            return f"{key} = {str(known)[:40]!r}"
+    return None
+
+
+_NUMBER = (int, float)
+_NEEDED: Mapping[str, Sequence[str]] = {
+    "trial": ["config"],
+    "status": [],
+    "evaluation": ["evaluation", "attempt", "fid", "diverged"],
+}
+_FORMS: Mapping[str, Mapping[str, Any]] = {
+    "trial": {"number": int, "config": dict, "order": _NUMBER},
+    "status": {"status": str, "checkpoint_path": str, "starts": int, "evaluations": int, "order": _NUMBER},
+    "evaluation": {
+        **{"evaluation": int, "attempt": int, "fid": (*_NUMBER, NoneType), "diverged": bool, "timestamp": _NUMBER},
+        **{"genotype": dict, "decisions": dict},
+    },
+}
+"""Kind of a line -> key -> its types."""
+
 
 def read_log(study_folder: Path, trial_id: str) -> TrialLog:
     """Returns the log of one trial as its file has it; an empty one where there is no file."""
-    log, file = TrialLog(trial_id), study_folder / FOLDER / f"{trial_id}.jsonl"
-    for line in read_lines(file) if file.is_file() else ():
+    log, lines = TrialLog(trial_id), lines_of(study_folder, trial_id)
+    for line in lines.records:
         log.apply(line)
+    log.damage, log.last_line = lines.damage, lines.last
     return log
 
 
@@ -95,12 +177,14 @@ class TrialLogs:
     """
 
     def __init__(self, study_folder: Path, names: str = r"t\d{4,}") -> None:
-        self._folder = study_folder / FOLDER
+        self._study, self._folder = study_folder, study_folder / FOLDER
         self._logs: dict[str, TrialLog] = {}
+        self._order: float = 0
         for file in sorted(self._folder.glob("*.jsonl")):
             if not re.fullmatch(names, file.stem, re.ASCII):
                 continue
-            self._logs[file.stem] = read_log(study_folder, file.stem)
+            self._logs[file.stem] = log = read_log(study_folder, file.stem)
+            self._order = max(self._order, log.order)
 
     def __iter__(self) -> Iterator[TrialLog]:
         return iter([self._logs[name] for name in sorted(self._logs)])
@@ -113,9 +197,35 @@ class TrialLogs:
 
     def add(self, trial_id: str, kind: str, **values: Any) -> TrialLog:
         """Writes a line to the trial's file, then applies it."""
-        line = {"kind": kind, **values}
-        self._folder.mkdir(parents=True, exist_ok=True)
-        append_line(self._folder / f"{trial_id}.jsonl", line)
         log = self.get(trial_id)
+        line = {"kind": kind, **values, "order": math.floor(self._order) + 1}
+        self._folder.mkdir(parents=True, exist_ok=True)
+        append_line(self._folder / f"{trial_id}.jsonl", line, log.last_line + 1)
+        self._order = line["order"]
+        log.last_line += 1
         log.apply(line)
         return log
+
+    def replace(self, trial_id: str, lines: Iterable[Mapping[str, Any]]) -> TrialLog:
+        """Writes the trial's file anew with these lines. The file as it was is kept beside it, under another name."""
+        file = self._folder / f"{trial_id}.jsonl"
+        if file.is_file():
+            shutil.copyfile(file, self._folder / f"{trial_id}.damaged")
+        replace_lines(file, lines)
+        self._logs[trial_id] = read_log(self._study, trial_id)
+        return self._logs[trial_id]
+
+    def in_order(self) -> list[tuple[str, dict[str, Any]]]:
+        """The lines of all logs, read again from their files, as (trial, line) in the order in which they came.
+
+        Lines of earlier versions say no order: they come first, by the time of the evaluations that they stand behind.
+        """
+        listed = []
+        for log in self:
+            seconds = 0.0
+            for place, line in enumerate(lines_of(self._study, log.trial_id).records):
+                seconds = line.get("record", line).get("timestamp") or line.get("started_at") or seconds
+                ordered = "order" in line
+                when = line["order"] if ordered else seconds
+                listed.append(((ordered, when, log.trial_id, place), log.trial_id, line))
+        return [(name, line) for _, name, line in sorted(listed, key=lambda entry: entry[0])]

@@ -17,6 +17,7 @@ from autogan_ray.config.study import StudyConfig, differences
 from autogan_ray.metrics.extractors.registry import metric_label
 from autogan_ray.results.grids import COLUMNS, REALS, encode_grid, write_grid
 from autogan_ray.results.lock import HOLDER
+from autogan_ray.results.trial_log import FOLDER, TrialLogs
 from autogan_ray.spaces.space import SearchSpace
 from autogan_ray.study.plan import Plan
 
@@ -194,6 +195,22 @@ def check_folder(
             f"{folder} holds this very study already; go on with --resume, or choose another --name"
         )
     return about
+
+
+def check_logs(folder: Path, about: Mapping[str, Any]) -> None:
+    """Raises ResultsError for a study that has evaluated trials, and of whose logs nothing is left.
+
+    Args:
+        about: the content of ``study.json``.
+    """
+    if any(log.about for log in TrialLogs(folder)):
+        return
+    traces = [*folder.glob("grids/t*"), *folder.glob("tune/t*-*/checkpoint_*"), *folder.glob("rungs.json")]
+    if about.get("evaluations") or traces:
+        raise ResultsError(
+            f"{folder / FOLDER}: the logs of the trials are gone or empty, and its trials were evaluated; put "
+            "them back from a copy, or choose another --name and begin anew"
+        )
 
 
 def _check_spaces_unchanged(about: Mapping[str, Any], folder: Path, spaces: Mapping[str, SearchSpace]) -> None:

@@ -1,11 +1,14 @@
 """ASHA whose rungs outlive the process.
 
-Ray does not save a scheduler's rungs, so in a resumed study there would be no scores to compare a trial with.
+Ray does not save a scheduler's rungs, so in a resumed study there would be no scores to compare a trial with. The file
+of the rungs is a cache: it follows from the trials' logs (:mod:`autogan_ray.tune.caches`).
 """
 
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -17,7 +20,8 @@ from autogan_ray.base.errors import ResultsError
 from autogan_ray.base.files import replace_text
 from autogan_ray.config.sections import TuneConfig
 from autogan_ray.config.study import StudyConfig
-from autogan_ray.tune.optuna_search import METRIC, TIME
+from autogan_ray.results.trial_log import FINISHED
+from autogan_ray.tune.optuna_search import METRIC, TIME, records_of
 from autogan_ray.tune.ray_internals import BRACKET_OF_TRIAL, BRACKETS, RUNGS, usable
 
 
@@ -33,27 +37,47 @@ def asha_arguments(tune: TuneConfig) -> dict[str, Any]:
     }
 
 
+@dataclass(frozen=True)
+class Rungs:
+    """What ASHA remembers.
+
+    Args:
+        entered: rung -> trial -> its reward there, which is its FID with the sign turned.
+        stopped: trial that was stopped early -> evaluation at which it was.
+    """
+
+    entered: Mapping[float, Mapping[str, float]] = field(default_factory=dict)
+    stopped: Mapping[str, int] = field(default_factory=dict)
+
+
 class ResumableASHA(ASHAScheduler):
     """Asynchronous successive halving (Li et al. 2020), one bracket, with its rungs in a JSON file.
 
     The rungs hold trials by the study's ids, such as ``t0003``: Ray gives a trial that goes on in a later run a new id,
     and it must not stand in a rung twice.
 
+    A trial is judged at each of its evaluations in their order, also where a report brings several: a trial whose
+    reports were lost with its process sends them again. A trial that was stopped stays so, at that evaluation.
+
     A diverged trial is stopped and enters no rung: its penalty would loosen the cutoff for the other trials.
 
     Args:
-        file: where the rungs are kept, replaced in one step after each decision.
+        file: where the rungs are kept, replaced in one step after each decision; None keeps them nowhere.
 
     Raises ResultsError for a damaged file.
     """
 
-    def __init__(self, study: StudyConfig, file: Path) -> None:
+    def __init__(self, study: StudyConfig, file: Path | None) -> None:
         tune = study.tune
         super().__init__(**asha_arguments(tune))
         self._file, self._last = file, tune.max_evaluations
-        self._stopped: set[str] = set()
+        self._stopped: dict[str, int] = {}
         self._saved = ""
-        self._load()
+        if file is not None:
+            kept = read_rungs(file)
+            self._stopped.update(kept.stopped)
+            for rung, entered in self._ray_rungs:
+                entered.update(kept.entered.get(rung, {}))
 
     @property
     def _ray_rungs(self) -> list[tuple[float, dict[str, float]]]:
@@ -71,15 +95,55 @@ class ResumableASHA(ASHAScheduler):
         super().on_trial_add(tune_controller, _by_study_id(trial))
 
     def on_trial_result(self, tune_controller: Any, trial: Trial, result: dict[str, Any]) -> str:
-        known = _by_study_id(trial)
-        # A trial's process that dies between the decision and the stop is started again; the decision stands.
-        if result.get("diverged") or known.trial_id in self._stopped:
-            return TrialScheduler.STOP
-        decision = super().on_trial_result(tune_controller, known, result)
-        if decision == TrialScheduler.STOP and result[TIME] < self._last:
-            self._stopped.add(known.trial_id)
+        known, decision = _by_study_id(trial), TrialScheduler.CONTINUE
+        for record in records_of(result):
+            decision = self._decide(tune_controller, known, record)
+            if decision == TrialScheduler.STOP:
+                break
         self._save()
         return decision
+
+    def _decide(self, tune_controller: Any, known: Any, record: dict[str, Any]) -> str:
+        """Whether a trial goes on after an evaluation, or after an evaluation that it tells of once more."""
+        # A trial's process that dies between the decision and the stop is started again; the decision stands.
+        stopped_at = self._stopped.get(known.trial_id)
+        if record.get("diverged") or (stopped_at is not None and record[TIME] >= stopped_at):
+            return TrialScheduler.STOP
+        decision = str(super().on_trial_result(tune_controller, known, record))
+        if decision == TrialScheduler.STOP and record[TIME] < self._last:
+            self._stopped[known.trial_id] = record[TIME]
+        return decision
+
+    def replay(self, lines: Iterable[tuple[str, Mapping[str, Any]]]) -> None:
+        """Goes through the lines of all trials' logs in their order, as if what they tell happened again.
+
+        What became of a trial stands before what is decided here: it went on, or it was stopped.
+        """
+        last: dict[str, int] = {}
+        for name, line in lines:
+            known = SimpleNamespace(trial_id=name)
+            if line["kind"] == "evaluation":
+                number = line["record"][TIME]
+                if number > last.get(name, 0) + 1:
+                    continue  # its log has lost an evaluation: a rung holds no score of a later one
+                last[name] = max(number, last.get(name, 0))
+                if number > self._stopped.get(name, number):
+                    del self._stopped[name]
+                if number < self._last:
+                    self._trial_info.setdefault(name, self._brackets[0])
+                    self._decide(None, known, line["record"])
+            elif line.get("status") == "pruned":
+                self._stopped[name] = line.get("evaluations", last.get(name, 0))
+            elif line.get("status") in FINISHED:
+                self._stopped.pop(name, None)
+            elif "stopped_at" in line:  # its log was damaged, and the trial is run again
+                self._stopped[name] = line["stopped_at"]
+
+    @property
+    def rungs(self) -> Rungs:
+        """The rungs below the last evaluation, at which nothing is decided any more; and who was stopped."""
+        entered = {rung: dict(trials) for rung, trials in self._ray_rungs if rung < self._last}
+        return Rungs(entered, dict(self._stopped))
 
     def on_trial_complete(self, tune_controller: Any, trial: Trial, result: dict[str, Any]) -> None:
         known = _by_study_id(trial)
@@ -93,19 +157,11 @@ class ResumableASHA(ASHAScheduler):
         self._forget(_by_study_id(trial).trial_id)
 
     def _save(self) -> None:
-        rungs = [[rung, entered] for rung, entered in self._ray_rungs]
-        text = json.dumps({"rungs": rungs, "stopped": sorted(self._stopped)})
-        if text == self._saved:  # most evaluations lie between two rungs
+        text = _text(dict(self._ray_rungs), self._stopped)
+        if self._file is None or text == self._saved:  # most evaluations lie between two rungs
             return
         replace_text(self._file, text)
         self._saved = text
-
-    def _load(self) -> None:
-        saved = _read(self._file)
-        self._stopped = set(saved["stopped"])
-        kept = dict(saved["rungs"])
-        for rung, entered in self._ray_rungs:
-            entered.update(kept.get(rung, {}))
 
 
 def _by_study_id(trial: Trial) -> Any:
@@ -113,19 +169,32 @@ def _by_study_id(trial: Trial) -> Any:
     return SimpleNamespace(trial_id=trial.config["trial_id"])
 
 
-def stopped_trials(file: Path) -> set[str]:
-    """The ids of the trials that ASHA stopped early, read from the rungs' file."""
-    return set(_read(file)["stopped"])
+def _text(entered: Mapping[float, Mapping[str, float]], stopped: Mapping[str, int]) -> str:
+    return json.dumps({"rungs": list(entered.items()), "stopped": stopped})
 
 
-def _read(file: Path) -> dict[str, Any]:
-    """The content of the rungs' file. Raises ResultsError for a damaged file."""
+def write_rungs(file: Path, rungs: Rungs) -> None:
+    """Replaces the rungs' file."""
+    replace_text(file, _text(rungs.entered, rungs.stopped))
+
+
+def stopped_trials(file: Path) -> dict[str, int]:
+    """The ids of the trials that ASHA stopped early, with the evaluation at which it did, from the rungs' file."""
+    return dict(read_rungs(file).stopped)
+
+
+def read_rungs(file: Path) -> Rungs:
+    """The content of the rungs' file; empty rungs where there is none. Raises ResultsError for a damaged file."""
     if not file.exists():
-        return {"rungs": [], "stopped": []}
+        return Rungs()
     try:
-        saved: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
-        return {"rungs": saved["rungs"], "stopped": saved["stopped"]}
-    except (ValueError, TypeError, KeyError) as error:
+        saved = json.loads(file.read_bytes())
+        entered = {float(rung): {str(k): float(v) for k, v in trials.items()} for rung, trials in saved["rungs"]}
+        stopped = saved["stopped"]
+        if isinstance(stopped, list):  # earlier versions did not say where: at the highest rung that the trial entered
+            stopped = {name: max((rung for rung in entered if name in entered[rung]), default=0) for name in stopped}
+        return Rungs(entered, {str(name): int(evaluation) for name, evaluation in stopped.items()})
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise ResultsError(
-            f"{file} is damaged ({error}); remove it and the study goes on, its next trials judged among themselves"
+            f"{file} is damaged ({error!r}); go on with --resume, which builds it from the trials' logs"
         ) from error

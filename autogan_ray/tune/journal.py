@@ -38,8 +38,8 @@ def _cut_torn_line(file: Path) -> None:
         except ValueError as error:
             if number < len(lines) - 1 or lines[-1]:
                 raise ResultsError(
-                    f"{file}: line {number} is damaged ({error}); move the file away and the study goes on without it: "
-                    "what its trials scored is kept, but new trials are proposed as if these had failed"
+                    f"{file}: line {number} is damaged ({error}); go on with --resume, which builds it from the "
+                    "trials' logs"
                 ) from error
             break
         whole += len(line) + 1

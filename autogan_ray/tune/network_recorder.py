@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import ChainMap
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -93,7 +94,7 @@ class NetworkRecorder(Recorder):
         if ended and checkpoint is not None and checkpoint.filesystem is not None:
             checkpoint.filesystem.delete_dir(str(Path(checkpoint.path).parent))
 
-    def _ended_as(self, log: TrialLog, stopped: set[str]) -> str | None:
+    def _ended_as(self, log: TrialLog, stopped: Mapping[str, int]) -> str | None:
         job = self._jobs.get(log.trial_id)
         if job is None:  # of another call
             return None
@@ -101,8 +102,8 @@ class NetworkRecorder(Recorder):
             return "complete" if read_result(job.folder) is not None else None
         return super()._ended_as(log, stopped)
 
-    def _all_stopped(self) -> set[str]:
-        return set().union(*map(stopped_trials, self._rungs))
+    def _all_stopped(self) -> dict[str, int]:
+        return dict(ChainMap(*map(stopped_trials, self._rungs)))
 
     def _log_of(self, trial: Trial) -> TrialLog:
         job = self._jobs[trial.config["trial_id"]]

@@ -15,12 +15,14 @@ from ray.tune.schedulers import FIFOScheduler
 from ray.tune.search import Searcher
 
 from autogan_ray.base.signals import check_interrupted, interrupted, last_words
+from autogan_ray.config.study import StudyConfig
 from autogan_ray.results.retrained import RETRAINED
-from autogan_ray.results.trial_log import TrialLog
+from autogan_ray.results.trial_log import TrialLog, TrialLogs
 from autogan_ray.retraining.job import Job
 from autogan_ray.retraining.race import groups_of, race_tune
 from autogan_ray.study.study_file import read_about
 from autogan_ray.tune.asha import ResumableASHA
+from autogan_ray.tune.caches import restore_rungs
 from autogan_ray.tune.network_recorder import NetworkRecorder
 from autogan_ray.tune.network_trial import NetworkInputs, run_network
 from autogan_ray.tune.optuna_search import METRIC, trial_folder_name, trial_name
@@ -65,6 +67,8 @@ def run_networks(
     race = jobs[0].stage == "race"
     files = {group: _rungs_file(folder, own) for group, own in groups_of(jobs).items()} if race else {}
     recorder = NetworkRecorder(folder, storage, jobs, measure, list(files.values()), listener)
+    for text in _restore_rungs(jobs, files, recorder.logs):
+        recorder.note(text)
     recorder.record_ends()
     waiting = [job for job in jobs if not recorder.is_finished(job)]
     if waiting:
@@ -136,12 +140,27 @@ def _rungs_file(folder: Path, jobs: Sequence[Job]) -> Path:
 
 
 def _groups_of_asha(jobs: Sequence[Job], files: Mapping[str, Path]) -> dict[str, ResumableASHA]:
-    return {
-        group: ResumableASHA(
-            own[0].study.model_copy(update={"tune": race_tune(own[0].study, len(own))}), files[group]
-        )
-        for group, own in groups_of(jobs).items()
-    }  # fmt: skip
+    return {group: ResumableASHA(_study_of(own), files[group]) for group, own in groups_of(jobs).items()}
+
+
+def _study_of(jobs: Sequence[Job]) -> StudyConfig:
+    """The study of a group of candidates, with the ASHA that judges them."""
+    return jobs[0].study.model_copy(update={"tune": race_tune(jobs[0].study, len(jobs))})
+
+
+def _restore_rungs(jobs: Sequence[Job], files: Mapping[str, Path], logs: TrialLogs) -> list[str]:
+    """Builds the rungs of a race again where they do not agree with its logs; returns why, in words."""
+    done, lines = [], logs.in_order()
+    for group, own in groups_of(jobs).items() if files else ():
+        judged = {"stage": "race", "recipe": own[0].recipe}
+        configs = {log.trial_id: log.about.get("config", {}) for log in logs}
+        names = {
+            name
+            for name, config in configs.items()
+            if config.get("group") == group and judged.items() <= config["row"].items()
+        }
+        done += restore_rungs(_study_of(own), files[group], [line for line in lines if line[0] in names], logs)
+    return done
 
 
 class GivenNetworks(Searcher):

@@ -69,7 +69,7 @@ class _Network:
         self._job, self._voice, self._folder = job, voice, folder
         self._retraining = Retraining(replace(job, folder=folder / FILES, device=str(device)), inputs.measure)
         self._grids: dict[int, str] = {}
-        saved = saved_state(tune.get_checkpoint(), config["checkpoints"])
+        saved = saved_state(tune.get_checkpoint(), config["checkpoints"], voice)
         self._again = saved is not None
         if saved is not None:
             self._retraining.load_state_dict(saved)

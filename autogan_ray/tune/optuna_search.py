@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import math
+import operator
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import reduce
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +28,11 @@ METRIC = "fid"
 """The key of a report by which trials are compared."""
 TIME = "evaluation"
 """The key of a report that counts a trial's progress."""
+
+
+def records_of(result: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The records of a report in the order of their evaluations: a trial that goes on sends its earlier ones again."""
+    return json.loads(result["records"]) if "records" in result else [dict(result)] if TIME in result else []
 
 
 def propose(sweep: Mapping[str, Domain], trial: optuna.Trial, before: Callable[[str], None]) -> dict[str, Any]:
@@ -59,6 +67,25 @@ def _suggest(trial: optuna.Trial, key: str, domain: Domain) -> Any:
     return trial.suggest_float(key, *domain.uniform)
 
 
+def _distribution(domain: Domain) -> optuna.distributions.BaseDistribution:
+    """The distribution that :func:`_suggest` draws from."""
+    if domain.choice:
+        return optuna.distributions.CategoricalDistribution(list(domain.choice))
+    if domain.randint:
+        return optuna.distributions.IntDistribution(*domain.randint)
+    low, high = domain.loguniform or domain.uniform or (0.0, 0.0)
+    return optuna.distributions.FloatDistribution(low, high, log=domain.loguniform is not None)
+
+
+def _proposed_in(sweep: Mapping[str, Domain], config: Mapping[str, Any]) -> dict[str, Any]:
+    """The values that were proposed for a trial, read from its configuration."""
+    proposed: dict[str, Any] = {}
+    for key, domain in sweep.items():
+        if domain.is_proposed(proposed):
+            proposed[key] = reduce(operator.getitem, key.split("."), config)
+    return proposed
+
+
 @dataclass
 class _ReportedTrial:
     """Optuna's trial, with what was reported of it so far."""
@@ -79,8 +106,10 @@ class OptunaSearch(Searcher):
 
     A trial that ended with an error stays failed for Optuna, even if it is run again with success.
 
+    The journal is a cache: its content follows from the trials' logs (:mod:`autogan_ray.tune.caches`).
+
     Args:
-        journal: file of Optuna's journal storage (readable by optuna-dashboard).
+        journal: file of Optuna's journal storage (readable by optuna-dashboard); None keeps its state in memory.
         unfinished: trials of an earlier run, which are proposed before any new trial.
         first: number of the first new trial.
 
@@ -88,13 +117,13 @@ class OptunaSearch(Searcher):
     """
 
     def __init__(
-        self, study: StudyConfig, journal: Path, unfinished: Sequence[UnfinishedTrial] = (), first: int = 0
+        self, study: StudyConfig, journal: Path | None, unfinished: Sequence[UnfinishedTrial] = (), first: int = 0
     ) -> None:
         super().__init__(metric=METRIC, mode="min")
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         self._study, self._waiting, self._next = study, list(unfinished), first
         self._reported: dict[str, _ReportedTrial] = {}
-        storage = open_journal(journal)
+        storage = optuna.storages.InMemoryStorage() if journal is None else open_journal(journal)
         # The study may have been renamed since it began.
         begun_as = [known.study_name for known in storage.get_all_studies()]
         self._optuna = optuna.create_study(
@@ -111,7 +140,7 @@ class OptunaSearch(Searcher):
         reported = self._reported[trial_id] = self._reported_trial(number)
         config = planned.config
         if config is None:
-            values = propose(self._study.live_sweep, reported.trial, lambda key: self._seed_sampler(number, key))
+            values = self._propose(number, reported)
             config = self._study.trial(values, stream_seed(self._study.seed, "trial", number) % 2**32)
         return {
             "number": number,
@@ -122,13 +151,18 @@ class OptunaSearch(Searcher):
             "attempt": planned.attempt,
         }
 
+    def _propose(self, number: int, reported: _ReportedTrial) -> dict[str, Any]:
+        if reported.ended:  # the trial's log is lost, and Optuna gives a trial that has ended no values any more
+            return dict(reported.trial.params)
+        return propose(self._study.live_sweep, reported.trial, lambda key: self._seed_sampler(number, key))
+
     def _seed_sampler(self, number: int, key: str) -> None:
         """Gives each setting of each trial its own seed, as the driver may die between two settings."""
         self._optuna.sampler = _sampler(self._study, stream_seed(self._study.seed, f"proposal {key}", number) % 2**32)
 
     def _reported_trial(self, number: int) -> _ReportedTrial:
         """Optuna's trial of this number: a new trial, or that of an earlier run with what was reported of it."""
-        stored = self._optuna.get_trials(deepcopy=False)
+        stored = self.trials
         for _ in range(len(stored), number):  # somebody removed the journal
             self._optuna.add_trial(optuna.trial.create_trial(state=TrialState.FAIL))
         if number >= len(stored):
@@ -140,23 +174,24 @@ class OptunaSearch(Searcher):
         return _ReportedTrial(trial, max(values, default=0), best, before.state.is_finished())
 
     def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
-        value, step = result.get(METRIC), result.get(TIME)
         reported = self._reported.get(trial_id)
         if reported is None or reported.ended:
             return
-        if not isinstance(value, int | float) or not math.isfinite(value) or step is None:
-            return
-        if step > reported.last_evaluation:  # a resumed trial may repeat an evaluation
-            reported.trial.report(value, step)
-            reported.last_evaluation = step
-        reported.best_score = min(value, reported.best_score)
+        for record in records_of(result):
+            value, step = record.get(METRIC), record[TIME]
+            if record.get("diverged") or not isinstance(value, int | float) or not math.isfinite(value):
+                continue
+            if step > reported.last_evaluation:  # a resumed trial may repeat an evaluation
+                reported.trial.report(value, step)
+                reported.last_evaluation = step
+            reported.best_score = min(value, reported.best_score)
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
         reported = self._reported.get(trial_id)
         if reported is None or reported.ended:
             return
         # Ray passes the report at which a trial stops, by ASHA or at its end, only to this method.
-        self.on_trial_result(trial_id, {} if error or result is None or result.get("diverged") else result)
+        self.on_trial_result(trial_id, {} if error or result is None else result)
         reported.ended = True
         if error or not math.isfinite(reported.best_score):
             state = TrialState.FAIL
@@ -168,7 +203,7 @@ class OptunaSearch(Searcher):
 
     def report_ends(self, logs: Iterable[TrialLog]) -> None:
         """Reports the finished trials that are still running for Optuna, as a run ended before Ray reported them."""
-        stored = self._optuna.get_trials(deepcopy=False)
+        stored = self.trials
         for log in logs:
             number = log.number
             if log.state not in FINISHED or number >= len(stored) or stored[number].state.is_finished():
@@ -177,6 +212,39 @@ class OptunaSearch(Searcher):
             for record in log.records:
                 self.on_trial_result(log.trial_id, {} if record["diverged"] else record)
             self.on_trial_complete(log.trial_id)
+
+    def replay(self, lines: Sequence[tuple[str, Mapping[str, Any]]]) -> None:
+        """Goes through the lines of all trials' logs in their order, as if what they tell happened again.
+
+        A trial whose settings no log holds is proposed where it was: before any trial of a higher number.
+        """
+        configs = {int(name[1:]): line["config"] for name, line in lines if line["kind"] == "trial"}
+        for name, line in lines:
+            if line["kind"] == "trial":
+                for number in range(len(self.trials), int(name[1:]) + 1):
+                    self._add(number, configs.get(number))
+                self._reported[name] = self._reported_trial(int(name[1:]))
+            elif line["kind"] == "evaluation":
+                self.on_trial_result(name, line["record"])
+            elif line.get("status") in FINISHED | {"error"}:
+                status = line["status"]
+                self.on_trial_complete(name, {"diverged": status == "diverged"}, error=status == "error")
+
+    def _add(self, number: int, config: Mapping[str, Any] | None) -> None:
+        """Adds the next trial to Optuna's: with the values in its configuration, else with proposed values."""
+        if config is None:
+            self._propose(number, self._reported_trial(number))
+            return
+        values = _proposed_in(self._study.live_sweep, config)
+        domains = {key: _distribution(self._study.live_sweep[key]) for key in values}
+        self._optuna.add_trial(
+            optuna.trial.create_trial(state=TrialState.RUNNING, params=values, distributions=domains)
+        )
+
+    @property
+    def trials(self) -> list[optuna.trial.FrozenTrial]:
+        """All trials that Optuna knows, by their numbers."""
+        return self._optuna.get_trials(deepcopy=False)
 
     def save(self, checkpoint_path: str) -> None:
         """Does nothing: the journal and the trials' logs are the state."""

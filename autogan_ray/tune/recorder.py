@@ -7,7 +7,7 @@ import shutil
 import time
 import traceback
 from base64 import b64decode
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +18,11 @@ from ray.tune.experiment import Trial
 from autogan_ray.results.grids import forget_grids, grid_file, write_grid
 from autogan_ray.results.paths import is_uri, path_for_table
 from autogan_ray.results.tables import Tables
-from autogan_ray.results.trial_log import ENDED, TrialLog, TrialLogs
+from autogan_ray.results.trial_log import ENDED, FINISHED, TrialLog, TrialLogs
 from autogan_ray.study.study_file import read_about, write_about
 from autogan_ray.tune.text_logs import TextLogs
 from autogan_ray.tune.trial_text import failure_text
-from autogan_ray.tune.trial_voice import unsent_lines
+from autogan_ray.tune.trial_voice import URGENT, unsent_lines
 
 Event = dict[str, Any]
 Listener = Callable[[Event], None]
@@ -37,7 +37,7 @@ class Recorder(Callback):
         folder: of the study, absolute.
         storage: path or URI under which Ray keeps its checkpoints.
         planned: number of evaluations of a complete trial.
-        stopped: gives the ids of the trials that ASHA has stopped.
+        stopped: gives the ids of the trials that ASHA has stopped, with the evaluation at which it did.
         listener: called with an event for each report and for each end of a trial; must be picklable.
         grids: of how many trials pictures are kept.
     """
@@ -50,7 +50,7 @@ class Recorder(Callback):
         folder: Path,
         storage: str,
         planned: int,
-        stopped: Callable[[], set[str]],
+        stopped: Callable[[], Mapping[str, int]],
         listener: Listener | None,
         grids: int = 0,
     ) -> None:
@@ -77,10 +77,16 @@ class Recorder(Callback):
         self, iteration: int, trials: list[Trial], trial: Trial, result: dict[str, Any], **info: Any
     ) -> None:
         log = self._log_of(trial)
-        for at, text in json.loads(result.get("lines", "[]")):
-            self._text.write(log.trial_id, at, text)
+        self._hear(log, json.loads(result.get("lines", "[]")))
+        records = json.loads(result["records"])
+        stopped_at = self._stopped().get(log.trial_id)
+        if stopped_at is not None and records[-1]["evaluation"] > stopped_at:
+            # Its process died in the moment of ASHA's decision, and was started again. Ray's other parts hear of the
+            # report by this very dictionary.
+            records = [record for record in records if record["evaluation"] <= stopped_at]
+            result |= {key: records[-1][key] for key in ("evaluation", "fid")} | {"records": json.dumps(records)}
         grids = {int(name): b64decode(text) for name, text in json.loads(result.get("grids", "{}")).items()}
-        for record in json.loads(result["records"]):
+        for record in records:
             if log.evaluations.get(record["evaluation"]) == record:
                 continue
             self._add(log.trial_id, "evaluation", record=record)
@@ -115,25 +121,32 @@ class Recorder(Callback):
         stopped = self._stopped()
         for log in self.logs:
             ended = self._ended_as(log, stopped)
-            if ended and log.state not in ENDED - {"interrupted"}:
-                self._add(log.trial_id, "status", status=ended)
+            if ended and log.state not in FINISHED:
+                mended: dict[str, Any] = {"error_type": None, "error_message": None} if log.state == "error" else {}
+                self._add(log.trial_id, "status", status=ended, evaluations=len(log.evaluations), **mended)
 
-    def _ended_as(self, log: TrialLog, stopped: set[str]) -> str | None:
-        """The status of a trial that has come to its end; None for a trial that has not."""
+    def _ended_as(self, log: TrialLog, stopped: Mapping[str, int]) -> str | None:
+        """The status of a trial that has come to its end; None for a trial that has not, or has lost an evaluation."""
         records = log.records
-        if records and records[-1]["diverged"]:
+        if not records or log.reached < len(records):
+            return None
+        if records[-1]["diverged"]:
             return "diverged"
         if len(records) >= self._planned:
             return "complete"
-        return "pruned" if log.trial_id in stopped else None
+        return "pruned" if len(records) >= stopped.get(log.trial_id, self._planned) else None
 
     def on_trial_recover(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
         self._log_failure(trial, "failed, and is started again from its last checkpoint")
 
     def on_trial_error(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
         self._log_failure(trial, "failed")
-        kind, message = _error_of(trial)
-        self._end(self._log_of(trial), "error", error_type=kind[:200], error_message=message[:2000])
+        log, (kind, message) = self._log_of(trial), _error_of(trial)
+        ended = self._ended_as(log, self._stopped())
+        if ended:  # its process died after its end, and before Ray had acted on that
+            self._end(log, ended)
+            return
+        self._end(log, "error", error_type=kind[:200], error_message=message[:2000])
 
     def finish(self, **study: Any) -> None:
         """Marks the trials that did not end as interrupted, and writes the tables a last time.
@@ -144,7 +157,8 @@ class Recorder(Callback):
         for log in self.logs:
             if log.state not in ENDED:
                 self._add(log.trial_id, "status", status="interrupted")
-        write_about(self._folder, read_about(self._folder) | study)
+        evaluations = sum(len(log.evaluations) for log in self.logs)
+        write_about(self._folder, read_about(self._folder) | study | {"evaluations": evaluations})
         self._write(force=True)
 
     def _log_of(self, trial: Trial) -> TrialLog:
@@ -163,12 +177,22 @@ class Recorder(Callback):
     def _log_failure(self, trial: Trial, what: str) -> None:
         """Writes the last words of a trial's process, and its traceback, to the trial's text log."""
         name = self._log_of(trial).trial_id
-        for at, text in unsent_lines(_cause_of(trial)):
-            self._text.write(name, at, text)
+        self._hear(self._log_of(trial), unsent_lines(_cause_of(trial)))
         self._text.write(name, time.time(), f"{what}\n{failure_text(trial.error_file)}")
 
+    def _hear(self, log: TrialLog, lines: Iterable[Sequence[Any]]) -> None:
+        """Writes what a trial's process said to the trial's text log, and passes on what the user must know now."""
+        for at, text in lines:
+            self._text.write(log.trial_id, at, text)
+            if text.startswith(URGENT):
+                self.note(f"{log.trial_id}: {text.removeprefix(URGENT)}")
+
+    def note(self, text: str) -> None:
+        """Passes on what the user must know now."""
+        self._notify(kind="note", text=text)
+
     def _end(self, log: TrialLog, status: str, **more: Any) -> None:
-        self._add(log.trial_id, "status", status=status, **more)
+        self._add(log.trial_id, "status", status=status, evaluations=len(log.evaluations), **more)
         if self._grids:
             forget_grids(self._folder, self.logs, self._grids, ENDED)
         self._notify(kind="end", trial=log, status=status)

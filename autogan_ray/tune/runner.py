@@ -79,8 +79,8 @@ def run_study(
 ) -> Outcome:
     """Runs a study, or goes on with it, inside the block of ``cluster``.
 
-    A resumed study reads the logs of its trials, its rungs and Optuna's journal, which are written as things happen.
-    Ray's own snapshots are some seconds behind, and with a torn snapshot Ray would begin anew.
+    A resumed study reads the logs of its trials, which are written as things happen; its rungs and Optuna's journal
+    follow from them. Ray's own snapshots are some seconds behind, and with a torn snapshot Ray would begin anew.
 
     Args:
         measure: data, extractor and real statistics, by which all trials are trained and scored.
@@ -149,8 +149,11 @@ def _fit(plan: Plan, measure: Measure, storage: str, listener: Listener | None, 
     experiment = f"{storage}/{EXPERIMENT}"
     if fresh and tune.Tuner.can_restore(experiment):
         raise ResultsError(f"{experiment} holds an earlier run that {plan.folder} knows nothing of; remove either")
+    notes = [] if fresh else _mend(plan, experiment)
     tracking = Tracking(study.name, folder, study.tracking)
     recorder = _up_to_date_recorder(plan, storage, partial(_tell_all, [listener, tracking]))
+    for note in notes:
+        recorder.note(note)
     waiting, first = unfinished_trials(recorder.logs, folder, experiment)
     to_do = len(waiting) + study.tune.num_trials - first
     if to_do == 0:
@@ -180,6 +183,20 @@ def _fit(plan: Plan, measure: Measure, storage: str, listener: Listener | None, 
             tuner.fit()
         finally:
             tracking.close()
+
+
+def _mend(plan: Plan, experiment: str) -> list[str]:
+    """Makes the record of an earlier run whole: its logs, then what follows from them; returns what was done."""
+    from autogan_ray.results.trial_log import TrialLogs
+    from autogan_ray.tune.caches import restore_caches
+    from autogan_ray.tune.mending import mend_logs
+
+    folder = plan.folder.resolve()
+    logs = TrialLogs(folder)
+    done = mend_logs(logs, folder, experiment, plan.study.tune.max_evaluations)
+    named = {text.partition(":")[0] for text in done}
+    restored = restore_caches(plan.study, folder / JOURNAL, folder / RUNGS, logs)
+    return done + [text for text in restored if text.partition(":")[0] not in named]
 
 
 def _tune_config(plan: Plan, folder: Path, waiting: Sequence[UnfinishedTrial], first: int, to_do: int) -> Any:

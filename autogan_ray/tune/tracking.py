@@ -61,7 +61,9 @@ class Tracking:
         return type(self), (self._study, self._folder, self._names)
 
     def __call__(self, event: Mapping[str, Any]) -> None:
-        log = event["trial"]
+        log = event.get("trial")
+        if log is None:
+            return
         if event["kind"] == "evaluation":
             record = event["record"]
             if log.trial_id not in self._shown:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-import logging
 import math
 import os
 import tempfile
 import time
 from base64 import b64encode
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,11 +25,12 @@ from autogan_ray.metrics.measure import Measure
 from autogan_ray.results.grids import encode_grid
 from autogan_ray.search.loop import SearchLoop
 from autogan_ray.spaces.space import SearchSpace
-from autogan_ray.training.checkpoint import load_state, save_state
+from autogan_ray.training.checkpoint import save_state
 from autogan_ray.tune.fresh_process import reset_process
 from autogan_ray.tune.gauges import set_gauges
+from autogan_ray.tune.resume import state_of
 from autogan_ray.tune.trial_text import dated, evaluation_text
-from autogan_ray.tune.trial_voice import TrialVoice, print_line
+from autogan_ray.tune.trial_voice import URGENT, TrialVoice, print_line
 
 
 @dataclass(frozen=True)
@@ -75,11 +75,11 @@ def _run(config: dict[str, Any], inputs: TrialInputs, voice: TrialVoice) -> None
         supernet_every=study.metrics.supernet_every,
         device=device,
     )
-    saved = saved_state(tune.get_checkpoint(), config["checkpoints"])
+    saved = saved_state(tune.get_checkpoint(), config["checkpoints"], voice, needed=_Reporter.NEEDED)
     if saved is not None:
         voice.say(f"goes on from the checkpoint of evaluation {len(json.loads(saved['records']))}")
     first, grids = config["number"] == 0, study.results.grids > 0
-    _Reporter(loop, label, config["attempt"], saved, voice, first, grids).run()
+    _Reporter(loop, label, config["attempt"], saved, voice, first, grids, config["trial"]).run()
 
 
 def assigned_device() -> tuple[torch.device, str]:
@@ -90,35 +90,40 @@ def assigned_device() -> tuple[torch.device, str]:
     return torch.device("cpu"), f"gpu:{','.join(ids)} (on cpu)" if ids else "cpu"
 
 
-def saved_state(own: tune.Checkpoint | None, earlier: Sequence[str]) -> dict[str, Any] | None:
+def saved_state(
+    own: tune.Checkpoint | None, earlier: Sequence[str], voice: TrialVoice, needed: Set[str] = frozenset()
+) -> dict[str, Any] | None:
     """Returns the state of the first checkpoint that is whole; None where there is none.
 
     Args:
         own: a checkpoint of this run, where the trial's process died and was started again.
         earlier: paths or URIs of checkpoints of earlier runs, newest first.
+        voice: says which checkpoints are not whole.
+        needed: what a whole state has.
     """
     for source in (own, *earlier):
         if source is None:
             continue
         try:
-            checkpoint = tune.Checkpoint(source) if isinstance(source, str) else source
-            with checkpoint.as_directory() as folder:
-                return load_state(Path(folder))
+            return state_of(source, needed)
         except (ResultsError, OSError) as error:  # torn by a power cut, or gone
-            logging.getLogger(__name__).warning("%s; taking an older checkpoint, or beginning anew", error)
+            voice.say(f"{URGENT}{error}; taking an older checkpoint, or beginning anew")
     return None
 
 
 class _Reporter:
     """Runs a search loop and reports its records to the driver.
 
-    A checkpoint holds all records so far. If the driver dies between a checkpoint and its report, the resumed trial
-    sends the records of its checkpoint again, and the driver keeps one record of each evaluation.
+    A checkpoint holds the trial's settings and all records so far: a damaged log is mended from it. If the driver dies
+    between a checkpoint and its report, the resumed trial sends the records of its checkpoint again, and the driver
+    keeps one record of each evaluation.
 
     The first and the last evaluation leave a checkpoint, and of the others those that end at least :attr:`SHORTEST_S`
     after the last checkpoint.
     """
 
+    NEEDED = frozenset({"loop", "records", "spent_s", "attempt"})
+    """What a checkpoint of a trial has."""
     SHORTEST_S = 5.0
     """If a trial dies, it is cheaper to repeat this many seconds of work than to save after each evaluation."""
 
@@ -131,9 +136,10 @@ class _Reporter:
         voice: TrialVoice | None = None,
         first: bool = False,
         grids: bool = False,
+        config: str = "{}",
     ) -> None:
         self._loop, self._device, self._voice = loop, device, voice or TrialVoice()
-        self._first, self._with_grids = first, grids
+        self._first, self._with_grids, self._config = first, grids, config
         self._grids: dict[int, str] = {}
         self._saved_at = -math.inf
         self._records: list[dict[str, Any]] = []
@@ -185,6 +191,7 @@ class _Reporter:
                 "records": json.dumps(self._records),
                 "spent_s": spent_s,
                 "attempt": self._attempt,
+                "config": self._config,
             }
             save_state(Path(folder), state)
             self._send(record, tune.Checkpoint.from_directory(folder))

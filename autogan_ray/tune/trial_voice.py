@@ -21,6 +21,9 @@ from autogan_ray.tune.trial_text import dated
 Line = tuple[float, str]
 """Seconds since 1970, and a text."""
 
+URGENT = "attention: "
+"""What a line begins with that the driver's console shows too."""
+
 UNSENT = "autogan_ray_unsent_lines"
 """The attribute of a trial's error that holds the lines which no report has taken along."""
 

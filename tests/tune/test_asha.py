@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -45,7 +46,7 @@ def test_rungs_and_decisions_are_the_same_after_a_crash(tmp_path: Path) -> None:
     assert report(after, "b", 1, 99.0) == TrialScheduler.STOP  # its worker died before it was stopped
     assert report(after, "a", 1, 10.0) == TrialScheduler.CONTINUE  # told again, as it went on from before
     assert fids(after) == fids(before)
-    assert stopped_trials(file) == {"b"} and stopped_trials(tmp_path / "none") == set()
+    assert stopped_trials(file) == {"b": 1} and stopped_trials(tmp_path / "none") == {}
 
 
 def test_a_trial_that_was_stopped_enters_no_further_rung_and_a_damaged_file_is_named(tmp_path: Path) -> None:
@@ -73,4 +74,27 @@ def test_a_trial_that_ran_to_its_end_is_not_pruned(tmp_path: Path) -> None:
     file = tmp_path / "rungs.json"
     rungs = keeper(file)
     assert report(rungs, "a", 9, 1.0) == TrialScheduler.STOP
-    assert stopped_trials(file) == set()
+    assert stopped_trials(file) == {}
+
+
+def test_a_report_that_brings_several_evaluations_is_judged_at_each(tmp_path: Path) -> None:
+    """As by a trial whose earlier reports were lost with its process: it is not let off at the first rung."""
+    file = tmp_path / "rungs.json"
+    rungs = keeper(file)
+    report(rungs, "a", 1, 10.0)
+    records = [{"evaluation": number, "fid": 99.0 - number, "diverged": False} for number in (1, 2, 3)]
+    late: Any = SimpleNamespace(trial_id="rays", config={"trial_id": "b"})
+    rungs._trial_info["b"] = rungs._brackets[0]
+    told = records[-1] | {"records": json.dumps(records)}
+    assert rungs.on_trial_result(None, late, told) == TrialScheduler.STOP
+    assert stopped_trials(file) == {"b": 1} and fids(rungs)[3.0] == {}
+    # Run again as its log was damaged, it goes to the evaluation at which it was stopped, and no further.
+    again = keeper(file)
+    again._stopped["b"] = 3
+    assert [report(again, "b", number, 98.0) for number in (1, 2, 3)] == ["CONTINUE", "CONTINUE", "STOP"]
+
+
+def test_rungs_of_earlier_versions_are_read(tmp_path: Path) -> None:
+    file = tmp_path / "rungs.json"
+    file.write_text('{"rungs": [[9, {}], [3, {"b": -5.0}], [1, {"a": -1.0, "b": -2.0}]], "stopped": ["a", "b"]}')
+    assert stopped_trials(file) == {"a": 1, "b": 3}

@@ -19,13 +19,13 @@ from autogan_ray.config.study import TrialConfig
 from autogan_ray.results.grids import grid_file, grids_of
 from autogan_ray.results.trial_log import TrialLogs
 from autogan_ray.tune.recorder import Recorder
-from autogan_ray.tune.trial_voice import UNSENT
+from autogan_ray.tune.trial_voice import UNSENT, URGENT
 
 
 @pytest.fixture
 def recorder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Recorder:
     monkeypatch.setattr(Recorder, "_write", lambda self, force=False: None)
-    return Recorder(tmp_path, str(tmp_path), 9, set, None)
+    return Recorder(tmp_path, str(tmp_path), 9, dict, None)
 
 
 def trial(**more: Any) -> Any:
@@ -113,7 +113,7 @@ def test_a_checkpoint_is_logged_relative_to_the_folder_and_elsewhere_so_that_it_
     study, shared = tmp_path / "study", tmp_path / "shared"
 
     def logged(storage: str, path: str) -> str:
-        recorder = Recorder(study, storage, 9, set, None)
+        recorder = Recorder(study, storage, 9, dict, None)
         recorder.on_checkpoint(0, [], trial(), SimpleNamespace(path=path))
         return str(recorder.logs.get("t0000").status["checkpoint_path"])
 
@@ -131,7 +131,7 @@ def test_a_copy_that_goes_on_removes_its_own_earlier_checkpoint_alone(recorder: 
                           ((copy, "t0000-a"), (copy, "t0000-b"), (tmp_path, "t0000-a")))  # fmt: skip
     for folder in (own, new, original):
         folder.mkdir(parents=True)
-    Recorder(copy, str(copy), 9, set, None).on_checkpoint(0, [], trial(), SimpleNamespace(path=str(new)))
+    Recorder(copy, str(copy), 9, dict, None).on_checkpoint(0, [], trial(), SimpleNamespace(path=str(new)))
     assert [folder.is_dir() for folder in (own, new, original)] == [False, True, True]
 
 
@@ -148,11 +148,42 @@ def test_trials_that_ended_before_the_driver_died_are_recorded_as_ended(recorder
     told("t0003", 1, status="interrupted")
     told("t0004", 1)
     told("t0005", 9, status="error")
-    recorder._stopped = lambda: {"t0002", "t0003"}
+    told("t0006", 1)  # stopped at an evaluation that its log has lost: it is run again
+    told("t0007", 1, status="error")
+    recorder._stopped = lambda: {"t0002": 1, "t0003": 1, "t0006": 3}
     recorder.record_ends()
-    wanted = ["complete", "diverged", "pruned", "pruned", "running", "error"]
+    wanted = ["complete", "diverged", "pruned", "pruned", "running", "complete", "running", "error"]
     assert [log.state for log in recorder.logs] == wanted
     assert [log.state for log in TrialLogs(tmp_path)] == wanted
+
+
+def test_a_trial_that_was_stopped_when_its_process_died_has_no_later_evaluation(
+    recorder: Recorder, tmp_path: Path
+) -> None:
+    recorder._stopped = lambda: {"t0000": 1}
+    records = [{"evaluation": number, "attempt": 0, "fid": 9.0 - number, "diverged": False} for number in (1, 2)]
+    result = {"evaluation": 2, "fid": 7.0, "records": json.dumps(records)}
+    recorder.on_trial_start(0, [], trial())
+    recorder.on_trial_result(0, [], trial(), result)
+    assert recorder.logs.get("t0000").records == records[:1]
+    # By this dictionary Optuna hears of the report.
+    assert result == {"evaluation": 1, "fid": 8.0, "records": json.dumps(records[:1])}
+    recorder.on_trial_error(0, [], trial())
+    assert TrialLogs(tmp_path).get("t0000").state == "pruned"
+
+
+def test_what_the_user_must_know_is_passed_on_and_stands_in_the_trials_log(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    events: list[dict[str, Any]] = []
+    monkeypatch.setattr(Recorder, "_write", lambda self, force=False: None)
+    recorder = Recorder(tmp_path, str(tmp_path), 9, dict, events.append)
+    record = {"evaluation": 1, "attempt": 0, "fid": 1.0, "diverged": False}
+    lines = [[0.0, "runs on node here"], [1.0, f"{URGENT}checkpoint 'c1' is torn"]]
+    recorder.on_trial_start(0, [], trial())
+    recorder.on_trial_result(0, [], trial(), {"records": json.dumps([record]), "lines": json.dumps(lines)})
+    assert [event["text"] for event in events if event["kind"] == "note"] == ["t0000: checkpoint 'c1' is torn"]
+    assert "attention: checkpoint 'c1' is torn" in (tmp_path / "trials" / "t0000.log").read_text()
 
 
 def test_a_relative_path_of_a_bucket_is_never_removed_here(
@@ -170,7 +201,7 @@ def test_pictures_come_into_the_folder_and_go_when_their_trial_is_not_among_the_
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(Recorder, "_write", lambda self, force=False: None)
-    recorder = Recorder(tmp_path, str(tmp_path), 9, lambda: {"t0000", "t0001"}, None, grids=1)
+    recorder = Recorder(tmp_path, str(tmp_path), 9, lambda: {"t0000": 1, "t0001": 1}, None, grids=1)
     for number, fid in enumerate((20.0, 10.0)):
         named = trial(config={"number": number, "trial_id": f"t{number:04d}", "trial": TrialConfig().model_dump_json()})
         record = {"evaluation": 1, "attempt": 0, "fid": fid, "diverged": False}

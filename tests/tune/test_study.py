@@ -116,14 +116,9 @@ def test_a_study_that_is_interrupted_keeps_its_tables_and_resumes_to_the_same_hi
     # The interrupt may have come before the checkpoint of the first report.
     assert "goes on from the checkpoint of evaluation 1" in told or "(attempt 2)" in told
     assert "Z interrupted after 1 evaluation, " in told and "Z goes on, start 2, after 1 evaluation\n" in told
-    rungs, before = folder / "rungs.json", (folder / "study.json").read_bytes()
-    whole = rungs.read_bytes()
-    rungs.write_bytes(whole[:9])
-    refused = run(*study, "3", "--resume", cwd=tmp_path, check=False)
-    assert refused.returncode == 2 and "rungs.json is damaged" in refused.stderr
-    assert (folder / "study.json").read_bytes() == before
-    rungs.write_bytes(whole)
-    run(*study, "3", "--resume", cwd=tmp_path)  # one more, as if it had been asked for from the start
+    (folder / "rungs.json").write_bytes((folder / "rungs.json").read_bytes()[:9])
+    third = run(*study, "3", "--resume", cwd=tmp_path)  # one more, as if it had been asked for from the start
+    assert "warning: rungs.json is built again from the trials' logs: it is damaged" in third.stdout
     both = [history(one).drop(columns="study_id") for one in (smoke, folder)]  # a study keeps the id it began with
     pd.testing.assert_frame_equal(*both, check_exact=True)
     assert pd.read_parquet(folder / "studies.parquet")["num_trials"].tolist() == [3]

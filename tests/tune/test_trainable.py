@@ -21,7 +21,8 @@ from autogan_ray.metrics.evaluation import Score
 from autogan_ray.results.grids import GREY
 from autogan_ray.training.checkpoint import load_state
 from autogan_ray.tune import trainable
-from autogan_ray.tune.trainable import _Reporter, _saved_state
+from autogan_ray.tune.trainable import _Reporter, saved_state
+from autogan_ray.tune.trial_voice import URGENT, TrialVoice
 
 PLANNED = 6
 
@@ -164,12 +165,21 @@ def test_pictures_are_sent_once_with_the_evaluation_that_they_are_of(clock: list
     assert all(report["grids"] == "{}" for report in driver.reports)
 
 
-def test_an_older_checkpoint_is_taken_where_the_newest_is_torn_or_gone(tmp_path: Path) -> None:
-    older, torn, gone = (tmp_path / name for name in ("older", "torn", "gone"))
-    trainable.save_state(older, {"number": 1})
-    trainable.save_state(torn, {"number": 2})
+def test_an_older_checkpoint_is_taken_where_the_newest_is_torn_gone_or_no_trials(tmp_path: Path) -> None:
+    older, torn, gone, other = (tmp_path / name for name in ("older", "torn", "gone", "other"))
+    whole = {"loop": {}, "records": "[]", "spent_s": 1.0, "attempt": 0}
+    trainable.save_state(older, whole)
+    trainable.save_state(torn, whole | {"attempt": 2})
+    trainable.save_state(other, {"loop": {}})
     (torn / "state.pt").write_bytes((torn / "state.pt").read_bytes()[:50])
-    listed = [str(one) for one in (gone, torn, older)]
-    assert _saved_state(None, listed) == {"number": 1}
-    assert _saved_state(tune.Checkpoint(str(torn)), listed) == {"number": 1}
-    assert _saved_state(None, listed[:2]) is None and _saved_state(None, []) is None
+
+    def saved(own: tune.Checkpoint | None, earlier: list[str], voice: TrialVoice) -> dict[str, Any] | None:
+        return saved_state(own, earlier, voice, _Reporter.NEEDED)
+
+    listed, voice = [str(one) for one in (gone, torn, other, older)], TrialVoice()
+    assert saved(None, listed, voice) == whole
+    said = [text for _, text in voice.take()]
+    assert len(said) == 3 and all(text.startswith(URGENT) for text in said)
+    assert str(torn) in said[1] and "taking an older checkpoint" in said[1] and "records" in said[2]
+    assert saved(tune.Checkpoint(str(torn)), listed, voice) == whole
+    assert saved(None, listed[:3], voice) is None and saved(None, [], voice) is None
