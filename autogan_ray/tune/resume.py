@@ -74,7 +74,9 @@ def checkpoints_of(log: TrialLog, folder: Path, experiment: str) -> list[str]:
         return list(dict.fromkeys([*(told or [f"{scheme}://{logged}"]), f"{experiment}/{trial}/{newest}"]))
     places = dict.fromkeys([Path(folder, logged).parent, Path(experiment, trial)])
     found = [checkpoint for place in places for checkpoint in sorted(place.glob("checkpoint_*"), reverse=True)]
-    return told + [str(checkpoint) for checkpoint in found if checkpoint.name <= newest and checkpoint.is_dir()]
+    # What was never told of may be torn: it is the last resort.
+    found.sort(key=lambda checkpoint: checkpoint.name > newest)
+    return told + [str(checkpoint) for checkpoint in found if checkpoint.is_dir()]
 
 
 def state_of(source: str | tune.Checkpoint, needed: Set[str] = frozenset()) -> dict[str, Any]:

@@ -245,7 +245,9 @@ def test_a_complete_study_whose_logs_were_lost_runs_those_trials_again(no_ray: N
     study_in(Path("results/smoke"))
     file = Path("results/smoke") / STUDY_FILE
     file.write_text(json.dumps(json.loads(file.read_text()) | {"status": "complete"}))
-    TrialLogs(Path("results/smoke")).add("t0000", "status", status="complete")
+    logs = TrialLogs(Path("results/smoke"))
+    logs.add("t0000", "trial", number=0, config={})
+    logs.add("t0000", "status", status="complete")
     found = ask("run", "smoke", "--resume")
     assert isinstance(found.exception, RayWasStarted) and "are run again: t0001\n" in found.output
 

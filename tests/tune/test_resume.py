@@ -64,9 +64,9 @@ def test_a_checkpoint_is_found_where_it_was_or_where_the_folder_was_moved(tmp_pa
     older, untold = (told.with_name(f"checkpoint_00000{index}") for index in (1, 3))
     for folder in (told, older, untold):
         folder.mkdir(parents=True)
-    # Newest first, for the case that it is torn; what was never told of may be torn too, and is no matter.
-    assert checkpoints(str(now)) == (str(told), str(older), str(moved))
-    assert checkpoints(str(told.parents[1])) == (str(told), str(older))
+    # Newest first, for the case that it is torn; what was never told of is the last resort.
+    assert checkpoints(str(now)) == (str(told), str(older), str(moved), str(untold))
+    assert checkpoints(str(told.parents[1])) == (str(told), str(older), str(untold))
     known.add("t0000", "status", checkpoint_path="bucket/study/tune/t0000-abc/checkpoint_000002")
     assert checkpoints("s3://bucket/study/tune") == ("s3://bucket/study/tune/t0000-abc/checkpoint_000002",)
     assert checkpoints("s3://other/tune")[1] == "s3://other/tune/t0000-abc/checkpoint_000002"
