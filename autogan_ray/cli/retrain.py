@@ -66,18 +66,12 @@ def retrain(
     from autogan_ray.results.retrained import RETRAINED
     from autogan_ray.results.study import load_study
     from autogan_ray.retraining.training import check_networks
-    from autogan_ray.study.plan import gpu_shortage
-    from autogan_ray.tune.cluster import check_address, check_start
 
     if study is None:
         results = options.study_folder(results)
     if finalists and not race:
         raise ConfigError(f"--finalists {finalists} without a race; give --race N as well")
-    shortage = gpu_shortage(gpus) if address is None else None
-    if shortage:
-        raise ConfigError(shortage)
-    share = _share(gpus, gpus_per_network)
-    check_start() if address is None else check_address(address)
+    share = _share(gpus, gpus_per_network, address)
     begun = None if study is None else _begin_unsearched(results, study, overrides, gpus)
     if study is not None:
         overrides = [text for text in overrides if _is_own(text)]
@@ -85,12 +79,10 @@ def retrain(
         check_free(results / RETRAINED)
         stored = load_study(results)
         config = _with_resources(_with_recipe(stored.config, recipe, kimg, discriminator, overrides), share)
-        searched = bool(race) and bool(stored.trials["fid_best"].notna().any())
-        trial = trial or ("best" if searched or not genotypes else None)
         wanted = _wanted(stored, config, trial, top, genotypes, seeds, race, finalists or 1)
+        wanted.check_new(resume)
         measure = begun or _prepare(config, gpus, stored)
         check_networks([*wanted.candidates, *wanted.finals], measure.data)
-        wanted.check_new(resume)
         check_writable(results, "RESULTS")
         if storage is not None:
             check_storage(storage)
@@ -109,8 +101,15 @@ def _is_own(override: str) -> bool:
     return override.startswith(("retrain.", "race."))
 
 
-def _share(gpus: int, asked: float | None) -> float:
-    """GPUs of each network. Raises ConfigError where no network would ever start."""
+def _share(gpus: int, asked: float | None, address: str | None) -> float:
+    """GPUs of each network. Raises ConfigError where no network would ever start, or no Ray."""
+    from autogan_ray.study.plan import gpu_shortage
+    from autogan_ray.tune.cluster import check_address, check_start
+
+    check_start() if address is None else check_address(address)
+    shortage = gpu_shortage(gpus) if address is None else None
+    if shortage:
+        raise ConfigError(shortage)
     if asked and gpus == 0:
         raise ConfigError(f"--gpus-per-network {asked:g} without GPUs; give --gpus N as well")
     if asked and asked > 1:
@@ -166,6 +165,8 @@ def _wanted(
 
     candidates: Sequence[Job] = []
     first_seed = 0
+    searched = bool(race) and bool(study.trials["fid_best"].notna().any())
+    trial = trial or ("best" if searched or not genotypes else None)
     if race:
         if top > 1:
             raise ConfigError(f"--top {top} beside --race {race}: the race says how many; leave --top out")
