@@ -102,3 +102,5 @@ def _read_file(spec: Kind, path: Path) -> Document:
         return Document(path.stem, path.read_text(encoding="utf-8"), str(path))
     except UnicodeDecodeError as error:
         raise NotFoundError(f"{spec.label} file {str(path)!r} is not UTF-8 text: {error}") from error
+    except OSError as error:
+        raise NotFoundError(f"{spec.label} file {str(path)!r} cannot be read: {error.strerror}") from error

@@ -6,7 +6,6 @@ nearest known key.
 
 from __future__ import annotations
 
-import tomllib
 import types
 import typing
 from collections import Counter
@@ -16,6 +15,7 @@ from typing import Any, Self
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from autogan_ray.base.errors import UserError, nearest
+from autogan_ray.base.reading import reading
 
 
 class Value(BaseModel):
@@ -38,18 +38,11 @@ class Value(BaseModel):
             where: the file or other origin of the data, for the message.
             error: the class of the error that is raised for wrong data, with a line for each mistake.
         """
-        try:
-            return cls.model_validate(values)
-        except ValidationError as failure:
-            raise error("\n".join(describe(failure, cls, where))) from failure
-
-
-def parse_toml(text: str, where: str, error: type[UserError]) -> dict[str, Any]:
-    """The plain data of a TOML text. Raises ``error``, naming file and line, for a text that is not TOML."""
-    try:
-        return tomllib.loads(text)
-    except tomllib.TOMLDecodeError as failure:
-        raise error(f"{where}: not TOML: {failure}") from failure
+        with reading(where, error):  # a number may be too great for a validator's arithmetic
+            try:
+                return cls.model_validate(values)
+            except ValidationError as failure:
+                raise error("\n".join(describe(failure, cls, where))) from failure
 
 
 def describe(failure: ValidationError, model: type[BaseModel], where: str) -> list[str]:

@@ -170,7 +170,7 @@ def _checked_plan(config: StudyConfig, out: Path, gpus: int, address: str | None
 def _own_name(study: str | None, gpus: int) -> str:
     """The name that a study's file gives it."""
     from autogan_ray.base import catalog
-    from autogan_ray.base.value import parse_toml
+    from autogan_ray.base.reading import parse_toml
     from autogan_ray.study.plan import default_study
 
     document = catalog.read("study", study or default_study(gpus))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -52,10 +51,12 @@ def trial_table(trials: pd.DataFrame, metric: str, grace: int) -> str:
         trials: the study's table of this name.
         grace: the evaluation of the first rung, at which all trials can be compared.
     """
+    from autogan_ray.results.study_tables import configuration
+
     rows = []
     for row in trials.sort_values(["fid_best", "trial_id"]).to_dict("records"):
         row = {name: None if value != value else value for name, value in row.items()}
-        config, scored = json.loads(row["config_json"] or "{}"), row["fid_best"] is not None
+        config, scored = configuration(row["config_json"], f"trial {row['trial_id']}"), row["fid_best"] is not None
         decided = {None: "-", True: "UNDECIDED", False: "decided"}[row["undecided"]]
         rows.append(
             (

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from autogan_ray.base.errors import ConfigError, nearest
-from autogan_ray.base.value import parse_toml
+from autogan_ray.base.reading import parse_toml
 from autogan_ray.config.study import StudyConfig, absolute, assign, dotted_names
 
 _PLACES = ("data.source", "data.root", "metrics.weights", "metrics.batch_size")

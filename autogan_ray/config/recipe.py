@@ -9,7 +9,8 @@ from pydantic import Field, PositiveInt
 
 from autogan_ray.base import catalog
 from autogan_ray.base.errors import ConfigError
-from autogan_ray.base.value import Value, parse_toml
+from autogan_ray.base.reading import parse_toml
+from autogan_ray.base.value import Value
 from autogan_ray.config.sections import RetrainConfig
 
 

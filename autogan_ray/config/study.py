@@ -16,7 +16,8 @@ from pydantic import Field, TypeAdapter, ValidationError, model_validator
 
 from autogan_ray.base import catalog
 from autogan_ray.base.errors import ConfigError, nearest
-from autogan_ray.base.value import Value, fields_at, parse_toml
+from autogan_ray.base.reading import parse_toml
+from autogan_ray.base.value import Value, fields_at
 from autogan_ray.config.methods import READ_BY, listed, only_beside
 from autogan_ray.config.rules import RULES, Rule, long_enough
 from autogan_ray.config.sections import (
@@ -263,7 +264,8 @@ def load_study_config(name: str | Path, overrides: Mapping[str, Any] | None = No
     sweep = values.get("sweep", {})
     for key, value in (overrides or {}).items():
         if key.startswith("sweep."):
-            values.setdefault("sweep", {})[key.removeprefix("sweep.")] = value
+            if isinstance(values.setdefault("sweep", {}), dict):
+                values["sweep"][key.removeprefix("sweep.")] = value
             continue
         assign(values, key, value)
         if isinstance(sweep, dict):

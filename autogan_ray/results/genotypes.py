@@ -63,9 +63,9 @@ def is_id(text: str) -> bool:
 
 def genotypes_of(study: Path) -> dict[str, Genotype]:
     """Returns the genotypes that a study scored or that were retrained in its folder, by their ids."""
-    found = [Genotype.from_json(row["genotype_json"]) for row in read_rows(study, "genotypes")]
-    files = sorted((study / RETRAINED).glob(f"*/{GENOTYPE}"))
-    found += [Genotype.from_json(file.read_text(encoding="utf-8")) for file in files]
+    table, files = table_file(study, "genotypes"), sorted((study / RETRAINED).glob(f"*/{GENOTYPE}"))
+    found = [Genotype.from_json(row["genotype_json"], table) for row in read_rows(study, "genotypes")]
+    found += [Genotype.from_json(file.read_bytes(), file) for file in files]
     return {genotype.genotype_id: genotype for genotype in found}
 
 

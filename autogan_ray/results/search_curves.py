@@ -5,7 +5,6 @@ The table ``curves`` is another thing: it holds the scores on the way of retrain
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,7 +17,7 @@ from autogan_ray.base.errors import ResultsError, nearest
 from autogan_ray.metrics.diverged import DIVERGED_FID
 from autogan_ray.results.store import load_file
 from autogan_ray.results.study import load_study
-from autogan_ray.results.study_tables import read_table
+from autogan_ray.results.study_tables import configuration, read_table
 
 _USUAL_SLOTS = 2
 _PROTOCOL = ("metric", "extractor_digest", "dataset_digest", "n_real", "n_fake_search")
@@ -93,10 +92,7 @@ class Recording:
     @property
     def slots(self) -> int:
         """Trials that ran side by side: as many as its GPUs held; without GPUs what the study allowed, else 2."""
-        try:
-            tune = json.loads(self._own("config_json") or "{}").get("tune", {})
-        except (json.JSONDecodeError, AttributeError):
-            tune = {}
+        tune = configuration(self._own("config_json"), str(self.file.parent / "studies.parquet")).get("tune", {})
         gpus = int(self._own("gpus") or 0)
         fit = int(gpus / (tune.get("gpus_per_trial") or 1.0) + 1e-9) if gpus else _USUAL_SLOTS
         allowed = tune.get("max_concurrent")

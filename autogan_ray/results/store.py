@@ -14,10 +14,12 @@ import pyarrow.parquet as pq
 
 from autogan_ray.base.errors import ResultsError, nearest
 from autogan_ray.base.files import replacing
+from autogan_ray.base.reading import reading
 from autogan_ray.results.schemas import SCHEMA_VERSION, TABLES, Column, Table
 
 Row = Mapping[str, Any]
 _VERSION = "schema_version"
+_BUILT_AGAIN = "; the study's command with --resume builds it again"
 
 
 class LostTable(ResultsError):
@@ -63,7 +65,7 @@ def write_arrow(folder: Path, name: str, rows: pa.Table, provenance: Mapping[str
     folder.mkdir(parents=True, exist_ok=True)
     target = table_file(folder, name)
     with replacing(target) as handle:
-        pq.write_table(arrow, handle)
+        pq.write_table(arrow, handle, write_page_checksum=True)
     return target
 
 
@@ -150,18 +152,34 @@ def load_file(file: Path, name: str) -> pa.Table:
         raise LostTable(f"{str(file.parent)!r} has no {file.name}; is the study just starting?") from error
     except OSError as error:
         raise ResultsError(f"{file} cannot be read: {error.strerror}") from error
-    try:
-        table = pq.ParquetFile(io.BytesIO(data)).read()
-    except (pa.ArrowException, OSError) as error:
-        reason = " ".join(str(error).split()).rstrip(".")
-        raise LostTable(f"{file} is damaged ({reason}); the study's command with --resume builds it again") from error
-    version = _metadata(table).get(_VERSION, "")
-    if not version.isdecimal():
+    with reading(file, LostTable, _BUILT_AGAIN):
+        table = pq.ParquetFile(io.BytesIO(data), page_checksum_verification=True).read()
+        table.validate(full=True)  # offsets and texts, which Arrow takes from the file as they are
+        version = _metadata(table).get(_VERSION, "")
+    if not version.isdecimal() or not version.isascii() or len(version) > 9:
         raise ResultsError(f"{file} was not written by autogan-ray: its metadata has no {_VERSION}")
     if int(version) > SCHEMA_VERSION:
         raise ResultsError(f"{file} has schema {version}; this autogan-ray reads up to {SCHEMA_VERSION}: update it")
     schema = TABLES[name].schema
-    return table if table.schema.names[: len(schema)] == schema.names else _with_new_columns(table, schema)
+    with reading(file, LostTable, _BUILT_AGAIN):
+        if absent := [key for key in TABLES[name].key if key not in table.schema.names]:
+            raise ResultsError(f"{file} is no table {name!r}: it has no {' and no '.join(absent)}")
+        if table.schema.names[: len(schema)] != schema.names:
+            table = _with_new_columns(table, schema)
+        _check_values(file, table, schema)
+    return table
+
+
+def _check_values(file: Path, table: pa.Table, schema: pa.Schema) -> None:
+    """Raises LostTable for a column of another type than its schema's, and for a null in a key."""
+    if len(set(table.schema.names)) < len(table.schema):
+        raise LostTable(f"{file} has a column twice{_BUILT_AGAIN}")
+    for field in schema:
+        column = table[field.name]
+        if column.type != field.type and not pa.types.is_null(column.type):
+            raise LostTable(f"{file}: column {field.name!r} holds {column.type}, not {field.type}{_BUILT_AGAIN}")
+        if column.null_count and not field.nullable:
+            raise LostTable(f"{file}: column {field.name!r} names rows and is null in one{_BUILT_AGAIN}")
 
 
 def _with_new_columns(table: pa.Table, schema: pa.Schema) -> pa.Table:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,10 +9,19 @@ from typing import Any
 import pandas as pd
 
 from autogan_ray.base.errors import ResultsError, nearest
+from autogan_ray.base.reading import parse_object
+from autogan_ray.base.value import Value
+from autogan_ray.config.study import StudyConfig
 from autogan_ray.results.lock import is_held
 from autogan_ray.results.paths import path_from_table
 from autogan_ray.results.schemas import SINCE_SCHEMA_2, TABLES
 from autogan_ray.results.store import load_table, table_file
+
+_SECTIONS = tuple(
+    name
+    for name, field in StudyConfig.model_fields.items()
+    if name == "sweep" or (isinstance(field.annotation, type) and issubclass(field.annotation, Value))
+)
 
 
 @dataclass(frozen=True)
@@ -73,13 +81,9 @@ class StudyTables:
     def config(self) -> dict[str, Any]:
         """The study's configuration as it was run. Raises ResultsError where none was recorded."""
         text = self._own("config_json")
-        try:
-            config = json.loads(text) if isinstance(text, str) else None
-        except json.JSONDecodeError:
-            config = None
-        if not isinstance(config, dict):
+        if not isinstance(text, str):
             raise ResultsError(f"study {str(self.folder)!r} has no configuration in config_json")
-        return config
+        return configuration(text, f"study {str(self.folder)!r}")
 
     def path(self, path: str) -> str:
         """Returns where a path of these tables leads: ``ag.load_generator(study.path(row["checkpoint_path"]))``.
@@ -95,6 +99,18 @@ class StudyTables:
         if studies.empty:
             raise ResultsError(f"{self.folder / 'studies.parquet'} has no row")
         return studies[column].iloc[0]
+
+
+def configuration(text: str | None, where: str) -> dict[str, Any]:
+    """Returns the configuration that a cell ``config_json`` holds; nothing of a null.
+
+    Raises ResultsError, naming ``where``, for a text that is none.
+    """
+    config = parse_object(text or "{}", f"{where} has no configuration in config_json", ResultsError)
+    for name in _SECTIONS:
+        if not isinstance(config.get(name, {}), dict):
+            raise ResultsError(f"{where}, config_json: {name} = {config[name]!r} is no section with settings")
+    return config
 
 
 def read_table(folder: Path, name: str) -> pd.DataFrame:

@@ -6,15 +6,18 @@ The format is safetensors: reading it executes no code.
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import nn
 
 from autogan_ray.base.errors import ResultsError
+from autogan_ray.base.reading import parse_object, reading
 from autogan_ray.config.sections import ComputeConfig
 from autogan_ray.nets.compute import configured
 from autogan_ray.nets.gan import Generator
@@ -53,12 +56,29 @@ def load_generator(file: str | Path) -> Generator:
     """
     file = generator_file(file)
     header = _read_header(file)
-    genotype, space = Genotype.from_dict(header["genotype"]), SearchSpace.from_dict(header["space"], str(file))
-    shape = header["shape"] | {"class_shares": tuple(header["shape"].get("class_shares", ()))}
-    generator = Generator(space, Shape(**shape), genotype.choices)
-    configured(generator, ComputeConfig(channels_last=False), generator.image_size)
-    generator.load_state_dict(load_file(str(file)))
+    with reading(file, ResultsError):
+        weights = load_file(str(file))
+        genotype, space = Genotype.from_dict(header["genotype"]), SearchSpace.from_dict(header["space"], str(file))
+        shape = Shape(**header["shape"] | {"class_shares": tuple(header["shape"].get("class_shares", ()))})
+        with torch.device("meta"):  # takes no memory, whatever the header asks for
+            outline = Generator(space, shape, genotype.choices)
+        _check_weights(file, outline, weights)
+        generator = Generator(space, shape, genotype.choices)
+        configured(generator, ComputeConfig(channels_last=False), generator.image_size)
+        generator.load_state_dict(weights)
     return generator.eval()
+
+
+def _check_weights(file: Path, outline: nn.Module, weights: Mapping[str, torch.Tensor]) -> None:
+    """Raises ResultsError unless the header describes a network of the weights that the file holds."""
+    wanted = {name: tuple(tensor.shape) for name, tensor in outline.state_dict().items()}
+    held = {name: tuple(tensor.shape) for name, tensor in weights.items()}
+    for name in sorted({*wanted, *held}):
+        if wanted.get(name) != held.get(name):
+            raise ResultsError(
+                f"{file} is damaged: its header describes {name} of shape {wanted.get(name)}, and it holds "
+                f"{held.get(name)}"
+            )
 
 
 def _read_header(file: Path) -> dict[str, Any]:
@@ -73,4 +93,6 @@ def _read_header(file: Path) -> dict[str, Any]:
         raise ResultsError(f"generator file {str(file)!r} cannot be read: {error}") from error
     if header.get("format") != FORMAT:
         raise ResultsError(f"{str(file)!r} is no generator of this project: format is {header.get('format')!r}")
-    return {key: json.loads(header[key]) for key in ("genotype", "space", "shape")}
+    return {
+        key: parse_object(header.get(key, ""), f"{file}, {key}", ResultsError) for key in ("genotype", "space", "shape")
+    }

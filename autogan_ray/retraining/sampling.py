@@ -14,6 +14,7 @@ from PIL import Image
 from autogan_ray.base.errors import ConfigError, ResultsError
 from autogan_ray.base.files import replace_text
 from autogan_ray.base.folders import check_writable
+from autogan_ray.base.reading import read_object
 from autogan_ray.config.overrides import relocate
 from autogan_ray.config.study import StudyConfig, differences
 from autogan_ray.retraining.generator_file import generator_file, load_generator
@@ -92,9 +93,9 @@ def _begin(out: Path, request: dict[str, Any], checkpoint: Path) -> None:
         replace_text(file, json.dumps({**request, "generator": str(checkpoint.absolute())}, indent=2) + "\n")
         return
     try:
-        stored = json.loads(file.read_text(encoding="utf-8"))
+        stored = read_object(file, ResultsError)
         changed = differences({key: stored.get(key) for key in request}, request)
-    except (ValueError, AttributeError) as error:
+    except (OSError, ValueError) as error:
         raise ResultsError(f"{file} is damaged ({error}); choose another --out") from error
     if changed:
         listed = "\n  ".join([*changed, f"generator: {stored.get('generator')}"])

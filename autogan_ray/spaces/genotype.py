@@ -10,9 +10,11 @@ import hashlib
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from autogan_ray.base.errors import GenotypeError
+from autogan_ray.base.reading import parse_json
 
 FORMAT = "autogan_ray.genotype/1"
 _KEYS = ("format", "space", "image_size", "generator", "discriminator")
@@ -62,6 +64,8 @@ class Genotype:
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Genotype:
         """Raises GenotypeError for missing, unknown or wrongly typed entries."""
+        if not isinstance(values, Mapping):
+            raise GenotypeError(f"a genotype file holds one JSON object, not a {type(values).__name__}")
         if values.get("format") != FORMAT:
             raise GenotypeError(f"format is {values.get('format')!r}; a genotype file says {FORMAT!r}")
         for key in _KEYS:
@@ -78,15 +82,17 @@ class Genotype:
         return cls(values["space"], values["image_size"], *parts)
 
     @classmethod
-    def from_json(cls, text: str) -> Genotype:
-        """Raises GenotypeError also for a decision that stands twice, which ``json`` would drop silently."""
+    def from_json(cls, text: str | bytes, where: str | Path = "a genotype") -> Genotype:
+        """Raises GenotypeError also for a decision that stands twice, which ``json`` would drop silently.
+
+        Args:
+            where: the file or table that holds the text, for the message.
+        """
+        values = parse_json(text, where, GenotypeError, pairs=_no_doubles)
         try:
-            values = json.loads(text, object_pairs_hook=_no_doubles)
-        except json.JSONDecodeError as error:
-            raise GenotypeError(f"not JSON: {error}") from error
-        if not isinstance(values, dict):
-            raise GenotypeError(f"a genotype file holds one JSON object, not a {type(values).__name__}")
-        return cls.from_dict(values)
+            return cls.from_dict(values)
+        except GenotypeError as error:
+            raise GenotypeError(f"{where}: {error}") from error
 
 
 def _pairs(key: str, value: Any) -> tuple[tuple[str, str], ...]:

@@ -10,7 +10,8 @@ from typing import ClassVar, Literal
 
 from autogan_ray.base import catalog
 from autogan_ray.base.errors import NotFoundError, SpaceError
-from autogan_ray.base.value import Value, parse_toml
+from autogan_ray.base.reading import parse_toml
+from autogan_ray.base.value import Value
 from autogan_ray.spaces.genotype import Genotype
 from autogan_ray.spaces.space import KINDS, DiscriminatorPart, GeneratorPart, SearchSpace
 

@@ -62,10 +62,7 @@ def load_genotype(name: str | Path) -> Genotype:
         GenotypeError: a file that is no genotype.
     """
     entry = catalog.read("genotype", name)
-    try:
-        return Genotype.from_json(entry.text)
-    except GenotypeError as error:
-        raise GenotypeError(f"{entry.origin}: {error}") from error
+    return Genotype.from_json(entry.text, entry.origin)
 
 
 def is_published(name: str | Path) -> bool:

@@ -13,10 +13,13 @@ from typing import TYPE_CHECKING, Any
 from autogan_ray.base import provenance
 from autogan_ray.base.errors import AlreadyThereError, ConfigError, ResultsError, UserError, nearest
 from autogan_ray.base.files import replace_text
+from autogan_ray.base.reading import parse_object, reading
 from autogan_ray.config.study import StudyConfig, differences
 from autogan_ray.metrics.extractors.registry import metric_label
 from autogan_ray.results.grids import COLUMNS, REALS, encode_grid, write_grid
 from autogan_ray.results.lock import HOLDER
+from autogan_ray.results.rows import study_row
+from autogan_ray.results.store import arrow_rows
 from autogan_ray.results.trial_log import FOLDER, TrialLogs
 from autogan_ray.spaces.space import SearchSpace
 from autogan_ray.study.plan import Plan
@@ -32,6 +35,9 @@ _RESOURCES = ("cpus_per_trial", "gpus_per_trial", "threads", "max_concurrent", "
 
 # Names, and who draws the curves.
 _NOT_RESULTS = ("name", "description", "tracking", "results")
+
+_NEEDED = ("name", "status", "config_json", "max_evaluations", "grace_evaluations", "wall_s")
+"""What ``study.json`` of every version has, beside the key ``study_id``."""
 
 # Where the images lie, which may change: a study is held to their digest (check_same_data).
 _PLACES = ("source", "root")
@@ -170,11 +176,9 @@ def check_folder(
                 f"it, add --new; {beside}"
             )
         return None
-    try:
-        about = read_about(folder)
-        before = _deciding(with_new_settings(json.loads(about["config_json"])))
-    except (json.JSONDecodeError, KeyError, TypeError) as error:
-        raise ResultsError(f"{file} is damaged ({error}); the study in {folder} cannot be resumed") from error
+    about = read_about(folder)
+    with reading(file, ResultsError, f"; the study in {folder} cannot be resumed"):
+        before = _deciding(with_new_settings(parse_object(about["config_json"], f"{file}, config_json", ResultsError)))
     wanted, config_json = study.tune.num_trials, json.dumps(study.to_dict(), sort_keys=True)
     if before["tune"].get("num_trials", wanted) < wanted:  # the study has run the first of them
         before["tune"]["num_trials"] = wanted
@@ -238,17 +242,30 @@ def kept_if_refused(folder: Path) -> Iterator[None]:
 
 
 def read_about(folder: Path) -> dict[str, Any]:
-    """The content of ``study.json``. Raises OSError or ValueError where it is missing or damaged."""
-    return json.loads((folder / STUDY_FILE).read_text(encoding="utf-8"))
+    """The content of ``study.json``. Raises ResultsError where it is missing or damaged."""
+    about = _content(folder)
+    with reading(folder / STUDY_FILE, ResultsError, "; put it back from a copy"):
+        arrow_rows("studies", [study_row(about, ())])  # every value has the type of its column
+        for name in _NEEDED:
+            if about.get(name) is None:
+                raise KeyError(name)
+    return about
+
+
+def _content(folder: Path) -> dict[str, Any]:
+    file, way_on = folder / STUDY_FILE, "put it back from a copy"
+    try:
+        return parse_object(file.read_bytes(), "its text", ResultsError)
+    except (OSError, ResultsError) as error:
+        words = error.strerror if isinstance(error, OSError) else error
+        raise ResultsError(f"{file} is missing or damaged ({words}); {way_on}") from error
 
 
 def read_spaces(folder: Path) -> dict[str, SearchSpace]:
     """The spaces that a study searched, as they were then, by the name its trials give them. Raises ResultsError."""
-    try:
-        spaces = read_about(folder)["spaces"].items()
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ResultsError(f"{folder / STUDY_FILE} is missing or damaged ({error}); put it back from a copy") from error
-    return {name: SearchSpace.from_dict(values, f"{folder}, space {name!r}") for name, values in spaces}
+    with reading(folder / STUDY_FILE, ResultsError, "; put it back from a copy"):
+        spaces = _content(folder)["spaces"].items()
+        return {name: SearchSpace.from_dict(values, f"{folder}, space {name!r}") for name, values in spaces}
 
 
 def read_space(folder: Path, name: str) -> SearchSpace | None:

@@ -168,6 +168,7 @@ def study_in(folder: Path, about: dict[str, object] | None = None, **changes: ob
     folder.mkdir(parents=True)
     digest = load_study_data(config.data, config.metrics).digest
     written = {"study_id": "x", "status": "running", "config_json": json.dumps(values), "wall_s": 0.0}
+    written |= {"name": "smoke", "max_evaluations": config.tune.max_evaluations, "grace_evaluations": config.tune.grace}
     written |= {"dataset": config.data.source, "dataset_digest": digest} | (about or {})
     (folder / STUDY_FILE).write_text(json.dumps(written))
 
@@ -194,7 +195,7 @@ def test_a_folder_with_this_study_wants_resume_and_a_foreign_one_is_left_alone()
     Path("results/other/thesis.txt").write_text("precious")
     assert_refused("holds no study", "run", "smoke", "--name", "other")
     Path("results/smoke/study.json").write_text("{")
-    assert_refused("is damaged", "run", "smoke", "--resume")
+    assert_refused("study.json is missing or damaged (its text: not JSON", "run", "smoke", "--resume")
 
 
 def test_a_genotype_of_another_space_or_broken_is_refused_before_any_training() -> None:

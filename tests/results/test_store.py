@@ -130,7 +130,7 @@ def _no_space(*args: Any) -> None:
     raise OSError("no space left on device")
 
 
-def _interrupted(table: pa.Table, handle: Any) -> None:
+def _interrupted(table: pa.Table, handle: Any, **settings: Any) -> None:
     handle.write(b"PAR1")
     raise KeyboardInterrupt
 

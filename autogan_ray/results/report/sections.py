@@ -15,6 +15,7 @@ import pandas as pd
 from markupsafe import Markup, escape
 
 from autogan_ray.base.errors import ResultsError
+from autogan_ray.base.reading import parse_object
 from autogan_ray.results.analysis import operations, ranking, settings
 from autogan_ray.results.analysis.importance import MOST, importance
 from autogan_ray.results.analysis.verdict import Verdict, baselines, verdict
@@ -459,7 +460,8 @@ def configuration_part(source: Source) -> Section:
     rows = [(name, str(about[name]) if pd.notna(about[name]) else None) for name in (*names, *more)]
     section.body.append(table(pd.DataFrame(rows, columns=["column", "value"])))
     section.body.append(folded("resolved configuration", code(json.dumps(source.study.config, indent=2))))
-    packages = json.loads(about["packages_json"]) if isinstance(about["packages_json"], str) else {}
+    text = about["packages_json"] if isinstance(about["packages_json"], str) else "{}"
+    packages = parse_object(text, "table studies, packages_json", ResultsError)
     section.body.append(folded("versions", code(json.dumps(packages, indent=2))))
     return section
 

@@ -50,7 +50,8 @@ def parquet_listing(path: Path, data: DataConfig) -> Listing:
     for (file, reader), name in zip(readers, label_names, strict=True):
         if labels is not None and name is not None:
             for _, batch in _batches(file, reader, name, range(reader.num_row_groups), source):
-                labels += batch.to_pylist()
+                with _damage(file, f"is damaged in column {name!r}", source):
+                    labels += batch.to_pylist()
     first = np.concatenate([[0], np.cumsum([reader.metadata.num_rows for _, reader in readers])])
 
     def encoded(indices: np.ndarray) -> Iterator[tuple[str, bytes]]:
@@ -103,7 +104,7 @@ def _opened(file: Path, source: str) -> tuple[Path, pq.ParquetFile]:
     import pyarrow.parquet as pq
 
     with _damage(file, "is not Parquet", source):
-        reader = pq.ParquetFile(file)
+        reader = pq.ParquetFile(file, page_checksum_verification=True)
         _ = reader.schema_arrow, reader.metadata.num_rows
         return file, reader
 
@@ -150,6 +151,7 @@ def _batches(
     for group in groups:
         with _damage(file, f"is damaged in row group {group}", source):
             for batch in reader.iter_batches(512, row_groups=[group], columns=[column]):
+                batch.validate(full=True)  # offsets and texts, which Arrow takes from the file as they are
                 yield group, batch.column(0)
 
 
