@@ -124,10 +124,11 @@ def with_new_settings(config: dict[str, Any]) -> dict[str, Any]:
 
 def check_same_data(about: Mapping[str, Any], data: ImageData, folder: Path) -> None:
     """Raises ResultsError for images that are not those that the study in a folder began with."""
-    if data.digest != about["dataset_digest"]:
+    began = str(about["dataset_digest"])
+    if data.digest != began:
         raise ResultsError(
             f"data {data.name!r} is not what it was when the study in {folder} began: its digest is "
-            f"{data.digest[:12]}, not {about['dataset_digest'][:12]}; give their place by --set data.source=..."
+            f"{data.digest[:12]}, not {began[:12]}; give their place by --set data.source=..."
         )
 
 
