@@ -11,6 +11,13 @@ import torch
 from torch import Tensor, nn
 
 from autogan_ray.config.study import StudyConfig
+from autogan_ray.metrics.diverged import (
+    FEATURES_NOT_FINITE,
+    IMAGES_ALL_THE_SAME,
+    IMAGES_NOT_FINITE,
+    SCORE_NOT_FINITE,
+    Seen,
+)
 from autogan_ray.metrics.features import Extractor, Features, Gathered
 from autogan_ray.metrics.moments import Moments
 from autogan_ray.metrics.scores import RealSet, kernel_distance
@@ -55,15 +62,17 @@ SHOWN = 32
 
 @dataclass(frozen=True)
 class Score:
-    """A Frechet distance and KID; both are None where images or features were not finite.
+    """A Frechet distance and KID; both are None for a generator that has diverged.
 
     Args:
         images: the first :data:`SHOWN` images that were scored, uint8 [N, C, H, W] on the CPU.
+        fault: by what it has diverged (:mod:`autogan_ray.metrics.diverged`); None for a sound one.
     """
 
     fid: float | None
     kid: float | None
     images: Tensor | None = field(default=None, compare=False, repr=False)
+    fault: str | None = None
 
 
 class Evaluator:
@@ -85,20 +94,20 @@ class Evaluator:
         make: Callable[[Tensor], Tensor],
         latents: Latents,
         moments: Moments | None = None,
-        first: list[Tensor] | None = None,
+        seen: Seen | None = None,
     ) -> Features | None:
         """Returns the features of ``n_fake`` images; None where the images are not finite.
 
         Args:
             make: z [B, latent_dim (+ classes)] -> images in [-1, 1].
             moments: gets each batch of features while it is at hand.
-            first: gets the first :data:`SHOWN` images, or all of the first batch where it has fewer.
+            seen: gets the images.
         """
         gathered = Gathered(self.protocol.n_fake)
 
         def use(images: Tensor) -> None:
-            if first is not None and not first:
-                first.append(images[:SHOWN].cpu())
+            if seen is not None:
+                seen.add(images)
             features = self.extractor.batch(images)
             gathered.add(features)
             if moments is not None:
@@ -125,17 +134,23 @@ class Evaluator:
     def score(self, make: Callable[[Tensor], Tensor], latents: Latents, kid: bool = True) -> Score:
         """Returns FID, and with ``kid`` KID, of a generator against the study's real set."""
         moments = Moments(self._root)
-        first: list[Tensor] = []
-        features = self.features(make, latents, moments, first)
-        if features is None or not bool(torch.isfinite(features.embedding).all()):
-            return Score(None, None, *first)
+        seen = Seen(SHOWN)
+        features = self.features(make, latents, moments, seen)
+        if features is None:
+            return Score(None, None, seen.first, IMAGES_NOT_FINITE)
+        if seen.all_the_same:
+            return Score(None, None, seen.first, IMAGES_ALL_THE_SAME)
+        if not bool(torch.isfinite(features.embedding).all()):
+            return Score(None, None, seen.first, FEATURES_NOT_FINITE)
         # The mean as torch-fidelity takes it, in float32: at 50,000 images its rounding shows in the sixth digit.
         fid = moments.frechet_distance(np.mean(features.embedding.numpy(), axis=0), self.real.statistics)
+        if not math.isfinite(fid):
+            return Score(None, None, seen.first, SCORE_NOT_FINITE)
         mean_kid = None
         if kid:
             embedding, seed = self.real.embedding, self.protocol.seed
             mean_kid, _ = kernel_distance(features.embedding, embedding, KID_SUBSETS, seed=seed)
-        return Score(fid if math.isfinite(fid) else None, mean_kid, *first)
+        return Score(fid, mean_kid, seen.first)
 
     def update_batch_norm(self, network: nn.Module, make: Callable[[Tensor], Tensor], latents: Latents) -> None:
         """Re-estimates the batch-norm statistics of ``network`` from the protocol's batches through ``make``."""

@@ -10,7 +10,6 @@ never stopped, bit for bit on the CPU.
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import nullcontext
@@ -23,6 +22,7 @@ from torch import Tensor
 from autogan_ray.base.json_lines import finite
 from autogan_ray.config.search_length import total_steps
 from autogan_ray.config.study import TrialConfig
+from autogan_ray.metrics.diverged import divergence
 from autogan_ray.metrics.evaluation import Evaluator, Score
 from autogan_ray.nets.compute import compile_forward
 from autogan_ray.nets.cost.limits import rules_of
@@ -221,8 +221,8 @@ class SearchLoop:
         now = time.perf_counter()
         speed = (self.images_shown - self._clock_images) / max(now - self._clock, 1e-9)
         self.evaluation += 1
-        losses = [self._means.mean(name) for name in ("loss_g", "loss_d", "d_fake")]
-        sound = all(value is None or math.isfinite(value) for value in losses)
+        fault = self._divergence()
+        sound = fault is None
         genotype, derived = self.chooser.choose(self.evaluation, sound)
         self.shown = derived.images if derived else None
         due = supernet_due(self.evaluation, self.evaluations, self.supernet_every)
@@ -234,7 +234,7 @@ class SearchLoop:
             step_g=self.step_g,
             temperature=self.temperature,
             **means,
-            **self.scorer.fields(genotype, derived, supernet),
+            **self.scorer.fields(genotype, derived, supernet, fault),
             images_per_s=speed,
             eval_s=time.perf_counter() - now,
             peak_mem_mib=peak_memory_mib(self.device),
@@ -242,6 +242,19 @@ class SearchLoop:
         self._means = RunningMeans()
         self._clock, self._clock_images = time.perf_counter(), self.images_shown
         return record
+
+    def _divergence(self) -> str | None:
+        """What of the search is not finite; None where it may be scored."""
+        net, losses = self.net, {name: self._means.mean(name) for name in MEANS if "grad_norm" not in name}
+        return divergence(
+            losses,
+            {
+                "logits": [net.arch_g.logits, net.arch_d.logits],
+                "weights of G": net.generator.parameters(),
+                "weights of D": net.discriminator.parameters(),
+                "averaged weights of G": self.ema.network.parameters(),
+            },
+        )
 
     def state_dict(self) -> dict[str, Any]:
         """Returns everything with state, between two steps; tensors and plain values only."""

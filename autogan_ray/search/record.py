@@ -14,8 +14,9 @@ from autogan_ray.spaces.genotype import Genotype
 class SearchRecord:
     """One evaluation. Losses, scores of D and gradient norms are means since the evaluation before, or None.
 
-    ``fid`` is the score that trials are ranked by; ``diverged`` says that a loss or an image was not finite, and then
-    ``fid`` is :data:`~autogan_ray.metrics.diverged.DIVERGED_FID` and the search is over.
+    ``fid`` is the score that trials are ranked by; ``diverged`` says that the search is over, ``diverged_by`` for
+    what reason (:mod:`autogan_ray.metrics.diverged`), and then ``fid`` is
+    :data:`~autogan_ray.metrics.diverged.DIVERGED_FID`.
     """
 
     evaluation: int
@@ -47,6 +48,7 @@ class SearchRecord:
     macs_g: int
     macs_d: int
     diverged: bool
+    diverged_by: str | None
     genotype: Genotype = field(repr=False)
     decisions: DecisionTable = field(repr=False)
 

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 
 from autogan_ray.base.json_lines import finite
-from autogan_ray.metrics.diverged import DIVERGED_FID
+from autogan_ray.metrics.diverged import DIVERGED_FID, SCORE_NOT_FINITE
 from autogan_ray.metrics.evaluation import Evaluator, Score
 from autogan_ray.nets.compute import configured
 from autogan_ray.nets.cost.count import genotype_cost
@@ -64,14 +64,19 @@ class Scorer:
         wanted = selection is None and self.rank_by == "supernet"
         return self.evaluator.score(make, self.net.generator.latents, kid=wanted)
 
-    def fields(self, genotype: Genotype, derived: Score | None, supernet: Score | None) -> dict[str, Any]:
+    def fields(
+        self, genotype: Genotype, derived: Score | None, supernet: Score | None, fault: str | None = None
+    ) -> dict[str, Any]:
         """Returns the fields of a record that follow from the scores, the logits and the genotype.
 
         Args:
             derived: score of the genotype.
             supernet: score of the mixture.
+            fault: by what the search has diverged before anything was scored.
         """
         net, ranked = self.net, derived if self.rank_by == "derived" else supernet
+        if ranked is None or ranked.fid is None:
+            fault = fault or (ranked.fault if ranked else None) or SCORE_NOT_FINITE
         table = net.table()
         edges, chosen = [d for d in net.arch_g.decisions if d.edge], genotype.choices
         return {
@@ -79,13 +84,14 @@ class Scorer:
             "entropy_d": finite(mean_entropy(table, "d")),
             "none_g": sum(chosen[d.name] == d.no_connection for d in edges) if edges else None,
             "skip_g": sum(chosen[d.name] == d.identity for d in edges) if edges else None,
-            "fid": DIVERGED_FID if ranked is None or ranked.fid is None else ranked.fid,
+            "fid": DIVERGED_FID if fault is not None or ranked is None else ranked.fid,
             "fid_derived": derived.fid if derived else None,
             "fid_supernet": supernet.fid if supernet else None,
             "kid": ranked.kid if ranked else None,
             "n_fake": self.evaluator.protocol.n_fake,
             **genotype_cost(net.space, net.shape, genotype),
-            "diverged": ranked is None or ranked.fid is None,
+            "diverged": fault is not None,
+            "diverged_by": fault,
             "genotype": genotype,
             "decisions": table,
         }

@@ -31,7 +31,8 @@ def dated(seconds: float, text: str) -> str:
 def evaluation_text(record: Mapping[str, Any]) -> str:
     """Returns an evaluation in a line: score, progress, entropies of G/D (1 is uniform), temperature and speed."""
     if record["diverged"]:
-        return f"evaluation {record['evaluation']}: diverged, as a loss or an image was not finite"
+        reason = record.get("diverged_by") or "a loss or an image was not finite"  # earlier versions did not say it
+        return f"evaluation {record['evaluation']}: diverged: {reason}"
     shown = {name: _number(record.get(name), form) for name, form in _FORMS.items()}
     return (
         f"evaluation {record['evaluation']}: score {shown['fid']} (derived {shown['fid_derived']}, supernet "

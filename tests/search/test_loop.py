@@ -6,6 +6,7 @@ import io
 import itertools
 import json
 import math
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -204,6 +205,27 @@ def test_weights_that_explode_end_the_search_as_diverged(digits: ImageData, eval
     json.dumps(records[0].to_dict(), allow_nan=False)
     assert len(records) == 1 and records[0].diverged and records[0].fid == DIVERGED_FID
     assert records[0].fid_derived is None
+
+
+@pytest.mark.parametrize(
+    ("broken", "reason"),
+    [
+        (lambda loop: loop.net.arch_g.logits[0, 0].fill_(math.nan), "logits are not finite"),
+        (lambda loop: next(loop.net.discriminator.parameters())[0].fill_(math.inf), "weights of D are not finite"),
+        (lambda loop: next(loop.ema.network.parameters())[0].fill_(math.nan), "averaged weights of G are not finite"),
+        (lambda loop: [p.zero_() for p in loop.ema.network.parameters()], "the generator's images are all the same"),
+    ],
+)
+@torch.no_grad()
+def test_whatever_is_not_finite_and_images_that_are_all_the_same_end_a_search(
+    broken: Callable[[SearchLoop], object], reason: str, digits: ImageData, evaluator: Evaluator
+) -> None:
+    loop = loop_of(evaluator, digits)
+    assert not loop.evaluate().diverged
+    broken(loop)
+    record = loop.evaluate()
+    assert record.diverged and record.diverged_by == reason and record.fid == DIVERGED_FID
+    json.dumps(record.to_dict(), allow_nan=False)
 
 
 def test_the_same_seed_gives_the_same_search_and_another_seed_another(digits: ImageData, evaluator: Evaluator) -> None:
