@@ -9,7 +9,7 @@ import click
 
 from autogan_ray.base.errors import ResultsError
 from autogan_ray.cli import commands, options
-from autogan_ray.cli.text import number
+from autogan_ray.cli.text import echo, number
 
 _LISTED = 10
 
@@ -29,7 +29,7 @@ def generate(checkpoint: Path, num: int, out: Path, seed: int, label: int | None
 
     written = write_images(checkpoint, num, out, seed, label)
     there = "" if written == num else ", all of them were there" if not written else f", {num - written} were there"
-    click.echo(f"{num} images in {out}{there}; the first of them in {grid_file(out)}")
+    echo(f"{num} images in {out}{there}; the first of them in {grid_file(out)}")
 
 
 @click.command()
@@ -42,7 +42,7 @@ def evaluate(checkpoint: Path, num: int | None, overrides: tuple[str, ...]) -> N
     from autogan_ray.retraining.sampling import score_again
 
     metric, score, n_fake = score_again(checkpoint, num, overrides)
-    click.echo(f"{metric} {number(score, '.6g')} of {n_fake} images")
+    echo(f"{metric} {number(score, '.6g')} of {n_fake} images")
 
 
 def _check_is_generator(asked: Path) -> None:

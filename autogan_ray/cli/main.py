@@ -21,6 +21,7 @@ from autogan_ray import cli
 from autogan_ray.base.errors import AlreadyThereError, MachineError, UserError, nearest
 from autogan_ray.base.signals import INTERRUPTED, ended_by_signals
 from autogan_ray.cli.commands import PROGRAM, again, keep_typed, program
+from autogan_ray.cli.text import printable
 
 
 @functools.cache
@@ -67,9 +68,9 @@ class _Verbs(click.Group):
             return super().invoke(ctx)
         except UserError as error:
             way_on = f":\n  {again('--resume')}" if isinstance(error, AlreadyThereError) else ""
-            raise _Mistake(str(error) + way_on) from error
+            raise _Mistake(printable(str(error)) + way_on) from error
         except MachineError as error:
-            raise click.ClickException(str(error)) from error
+            raise click.ClickException(printable(str(error))) from error
         except KeyboardInterrupt as interrupt:
             click.echo(": ".join(["interrupted", *map(str, interrupt.args)]), err=True)
             ctx.exit(INTERRUPTED)

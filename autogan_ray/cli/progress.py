@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from autogan_ray.cli.text import clock, number, relaxation_label
+from autogan_ray.cli.text import clock, echo, number, printable, relaxation_label
 
 if TYPE_CHECKING:
     from autogan_ray.config.sections import TuneConfig
@@ -44,10 +44,10 @@ class Progress:
             return
         logs = list(event["logs"])
         if not sys.stdout.isatty():
-            click.echo(fitted(self._parts(event, logs), None))
+            echo(fitted(self._parts(event, logs), None))
             return
         columns = shutil.get_terminal_size().columns
-        click.echo(_ERASED + fitted(self._parts(event, logs), columns))
+        click.echo(_ERASED + printable(fitted(self._parts(event, logs), columns)))
         click.echo(bar(self._tune, logs)[:columns], nl=False)
 
     def _parts(self, event: dict[str, Any], logs: Sequence[TrialLog]) -> list[Part]:

@@ -12,6 +12,7 @@ import click
 
 from autogan_ray.base.errors import ConfigError, ResultsError
 from autogan_ray.cli import commands, options
+from autogan_ray.cli.text import echo
 
 if TYPE_CHECKING:
     from autogan_ray.spaces.space import SearchSpace
@@ -24,7 +25,7 @@ PAGE = "report.html"
 @click.option("--out", type=click.Path(path_type=Path), help=f"The page's file; default RESULTS/{PAGE}.")
 def report(results: Sequence[Path], out: Path | None) -> None:
     """Make one self-contained HTML page of a study, finished or running; of several, side by side."""
-    click.echo(f"report     {write_report(results, out)}")
+    echo(f"report     {write_report(results, out)}")
 
 
 def write_report(results: Sequence[Path], out: Path | None = None) -> Path:
@@ -74,9 +75,9 @@ def compare(results: Path, against: Sequence[str], as_json: bool) -> None:
         hint = commands.command("retrain", study.folder, "--trial", "best", "--genotype", "random", "--seeds", "3")
         raise ResultsError(f"{error}\n  {hint}") from error
     if as_json:
-        click.echo(json.dumps([one.to_dict() for one in found], indent=2))
+        echo(json.dumps([one.to_dict() for one in found], indent=2))
         return
     metric = str(study.studies["metric"].iloc[0])
-    click.echo(f"{study.name}: {metric}, networks retrained from scratch by one recipe, on fresh seeds")
+    echo(f"{study.name}: {metric}, networks retrained from scratch by one recipe, on fresh seeds")
     for one in found:
-        click.echo(f"{one}\n  {one.cost}")
+        echo(f"{one}\n  {one.cost}")

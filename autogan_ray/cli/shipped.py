@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from autogan_ray.cli import commands, options
-from autogan_ray.cli.text import table
+from autogan_ray.cli.text import echo, table
 
 if TYPE_CHECKING:
     from autogan_ray.spaces.genotype import Genotype
@@ -53,10 +53,10 @@ def _print_spaces(image_size: int, as_json: bool) -> None:
         rows.append((use, *decisions, _count_text(space.size(image_size)), description))
     if as_json:
         keys = ("name", "decisions_g", "decisions_d", "size", "description")
-        click.echo(json.dumps([dict(zip(keys, row, strict=True)) for row in rows], indent=2))
+        echo(json.dumps([dict(zip(keys, row, strict=True)) for row in rows], indent=2))
         return
-    click.echo(table(("space", "G decisions", "D decisions", f"size at {image_size} px", "description"), rows))
-    click.echo("\ncombine two as G/D, such as autogan/adversarialnas; see one by its name")
+    echo(table(("space", "G decisions", "D decisions", f"size at {image_size} px", "description"), rows))
+    echo("\ncombine two as G/D, such as autogan/adversarialnas; see one by its name")
 
 
 def _print_space(name: str, image_size: int, as_json: bool) -> None:
@@ -71,11 +71,11 @@ def _print_space(name: str, image_size: int, as_json: bool) -> None:
     size, connected = space.size(image_size), space.connected_size(image_size)
     cost = _cost_range(space, image_size)
     if as_json:
-        click.echo(json.dumps(space.to_dict() | {"size": size, "connected": connected, "cost": cost}, indent=2))
+        echo(json.dumps(space.to_dict() | {"size": size, "connected": connected, "cost": cost}, indent=2))
         return
-    click.echo(textwrap.fill(f"{space.name}: {space.description}", WIDTH))
+    echo(textwrap.fill(f"{space.name}: {space.description}", WIDTH))
     share = "all" if connected == size else f"{_count_text(connected)} ({100 * connected / size:.3g} %)"
-    click.echo(f"{_count_text(size)} architectures at {image_size} px, {share} of them connected (no dead end)\n")
+    echo(f"{_count_text(size)} architectures at {image_size} px, {share} of them connected (no dead end)\n")
     rows = [
         (
             network,
@@ -84,14 +84,14 @@ def _print_space(name: str, image_size: int, as_json: bool) -> None:
         )
         for network in ("generator", "discriminator")
     ]
-    click.echo(table(("network", "parameters", "GMACs of one image"), rows))
-    click.echo(
+    echo(table(("network", "parameters", "GMACs of one image"), rows))
+    echo(
         f"of connected networks with {cost['channels']} channels in G, {cost['channels_d']} in D, latent "
         f"{cost['latent_dim']}; which choices: --json\n"
     )
-    click.echo(draw_cell(space.generator, "g", image_size) + "\n")
-    click.echo(draw_cell(space.discriminator, "d", image_size) + "\n")
-    click.echo("\n".join(_decision_lines(space.decisions(image_size), WIDTH)))
+    echo(draw_cell(space.generator, "g", image_size) + "\n")
+    echo(draw_cell(space.discriminator, "d", image_size) + "\n")
+    echo("\n".join(_decision_lines(space.decisions(image_size), WIDTH)))
 
 
 def _count_text(count: int) -> str:
@@ -172,16 +172,16 @@ def _print_genotypes(as_json: bool) -> None:
     entries = all_published()
     costs = {entry.name: _cost(space_of(entry.genotype), entry.genotype, *_widths(entry)) for entry in entries}
     if as_json:
-        click.echo(json.dumps([_entry(entry) | costs[entry.name] for entry in entries], indent=2))
+        echo(json.dumps([_entry(entry) | costs[entry.name] for entry in entries], indent=2))
         return
     rows = []
     for entry in entries:
         cost, size = costs[entry.name]["generator"], str(entry.genotype.image_size)
         line = (f"{cost['params'] / 1e6:.3f}", f"{cost['macs'] / 1e9:.3f}", entry.about.source)
         rows.append((entry.name, entry.genotype.space, size, *line))
-    click.echo(table(("genotype", "space", "px", "params/M", "GMACs", "source"), rows))
-    click.echo("params and MACs of the generator at the published width; the discriminator's: --json")
-    click.echo("\npublished scores, of other code and by the protocol they were published with")
+    echo(table(("genotype", "space", "px", "params/M", "GMACs", "source"), rows))
+    echo("params and MACs of the generator at the published width; the discriminator's: --json")
+    echo("\npublished scores, of other code and by the protocol they were published with")
     scores = [(entry.name, score) for entry in entries for score in entry.about.scores]
     numbered = {note: index for index, note in enumerate(dict.fromkeys(s.note for _, s in scores if s.note), start=1)}
     reported = [
@@ -192,9 +192,9 @@ def _print_genotypes(as_json: bool) -> None:
         )
         for name, score in scores
     ]
-    click.echo(table(("genotype", "data", "IS", "FID", "fakes", "reals", "features"), reported))
+    echo(table(("genotype", "data", "IS", "FID", "fakes", "reals", "features"), reported))
     for note, index in numbered.items():
-        click.echo(f"[{index}] {note}")
+        echo(f"[{index}] {note}")
 
 
 def _with_spread(score: Score) -> str:
@@ -259,16 +259,14 @@ def _print_genotype(
     cost = _cost(space, genotype, wide, narrow, length)
     if as_json:
         settings = {"channels": wide, "channels_d": narrow, "latent_dim": length}
-        click.echo(json.dumps({"name": name, **settings, "genotype": genotype.to_dict(), **cost}, indent=2))
+        echo(json.dumps({"name": name, **settings, "genotype": genotype.to_dict(), **cost}, indent=2))
         return
-    click.echo(draw(genotype))
+    echo(draw(genotype))
     for network, width in (("generator", wide), ("discriminator", narrow)):
         numbers = cost[network]
-        click.echo(
-            f"{network}: {numbers['params']:,} parameters, {numbers['macs'] / 1e9:.6f} GMACs at {width} channels"
-        )
+        echo(f"{network}: {numbers['params']:,} parameters, {numbers['macs'] / 1e9:.6f} GMACs at {width} channels")
     if published:
-        click.echo(f"{published.about.title}; {published.about.source}")
+        echo(f"{published.about.title}; {published.about.source}")
 
 
 @click.command()
@@ -280,7 +278,7 @@ def recipes(as_json: bool) -> None:
     shipped = all_recipes()
     if as_json:
         listed = [{"name": name, **recipe.model_dump(mode="json")} for name, recipe in shipped.items()]
-        click.echo(json.dumps(listed, indent=2))
+        echo(json.dumps(listed, indent=2))
         return
     rows = []
     for name, recipe in shipped.items():
@@ -288,6 +286,6 @@ def recipes(as_json: bool) -> None:
         batches = f"{values.batch_size}/{values.batch_size_g}"
         widths = f"{values.channels_g}/{values.channels_d}"
         rows.append((name, f"{recipe.image_size} px", f"{values.kimg:g}", batches, widths, recipe.description))
-    click.echo(table(("recipe", "images", "kimg", "batch D/G", "width G/D", "description"), rows))
+    echo(table(("recipe", "images", "kimg", "batch D/G", "width G/D", "description"), rows))
     used = commands.command("retrain", "RESULTS", "--genotype", "NAME", "--recipe", "NAME")
-    click.echo(f"\nuse one, or a file of your own by its path:\n  {used}")
+    echo(f"\nuse one, or a file of your own by its path:\n  {used}")

@@ -11,7 +11,7 @@ import click
 
 from autogan_ray.base.errors import ResultsError
 from autogan_ray.cli import commands, options
-from autogan_ray.cli.text import number, table
+from autogan_ray.cli.text import echo, number, table
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -74,7 +74,7 @@ def simulate(
     curves, last = pooled(recordings, last)
     slots = slots or recordings[0].slots
     grid = _grid(last, graces, factors, recordings)
-    click.echo(f"replaying {len(curves)} curves in {orders} orders under {len(grid)} settings", err=True)
+    echo(f"replaying {len(curves)} curves in {orders} orders under {len(grid)} settings", err=True)
     from autogan_ray.tune.simulation import FEWEST_CURVES, Setting, advised, share_beyond
     from autogan_ray.tune.simulation import simulate as replayed
 
@@ -96,14 +96,14 @@ def simulate(
     }
     if as_json:
         rows = json.loads(found.to_json(orient="records"))
-        click.echo(json.dumps({**counts, "settings": rows, "advice": advice}, indent=2))
+        echo(json.dumps({**counts, "settings": rows, "advice": advice}, indent=2))
         return
-    click.echo(_HEADING.format_map(counts))
-    click.echo(_shown(found))
+    echo(_HEADING.format_map(counts))
+    echo(_shown(found))
     if enough:
-        click.echo(_reason(row, may_lose) + "\n  " + " ".join(f"--set {setting}" for setting in advice))
+        echo(_reason(row, may_lose) + "\n  " + " ".join(f"--set {setting}" for setting in advice))
     else:
-        click.echo(f"warning: nothing can be concluded from {len(curves)} curves; it takes {FEWEST_CURVES} at least")
+        echo(f"warning: nothing can be concluded from {len(curves)} curves; it takes {FEWEST_CURVES} at least")
 
 
 def _grid(

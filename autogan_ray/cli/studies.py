@@ -13,7 +13,7 @@ import click
 
 from autogan_ray.base.errors import ConfigError, NotFoundError, ResultsError, nearest
 from autogan_ray.cli import commands, options
-from autogan_ray.cli.text import duration, evaluation_table, number, table, trial_table
+from autogan_ray.cli.text import duration, echo, evaluation_table, number, table, trial_table
 
 if TYPE_CHECKING:
     from autogan_ray.results.study import Study
@@ -50,11 +50,11 @@ def list_(folder: Path | None, as_json: bool) -> None:
         rows.append((str(path), study.state, len(trials), row["metric"], best if as_json else number(best)))
     titles = ("folder", "status", "trials", "metric", "best")
     if as_json:
-        click.echo(json.dumps([dict(zip(titles, row, strict=True)) for row in rows], indent=2))
+        echo(json.dumps([dict(zip(titles, row, strict=True)) for row in rows], indent=2))
     elif rows:
-        click.echo("\n".join([table(titles, rows), *damaged]))
+        echo("\n".join([table(titles, rows), *damaged]))
     else:
-        click.echo(f"no studies in {folder}")
+        echo(f"no studies in {folder}")
 
 
 @click.command()
@@ -82,37 +82,37 @@ def _show_study(results: Path, as_json: bool) -> None:
 
     study = load_study(results)
     if as_json:
-        click.echo(study.trials.to_json(orient="records", indent=2, date_format="iso"))
+        echo(study.trials.to_json(orient="records", indent=2, date_format="iso"))
         return
     metric = str(study.studies["metric"].iloc[0])
-    click.echo(f"{study.name}: {study.state}")
+    echo(f"{study.name}: {study.state}")
     if study.state not in ("running", "complete", "unsearched"):
         recorded = str(study.studies["command"].iloc[0])
-        click.echo(f"its command goes on:\n  {commands.resumed(recorded, study.name, results)}")
+        echo(f"its command goes on:\n  {commands.resumed(recorded, study.name, results)}")
     for line in _damage(TrialLogs(results)):
-        click.echo(line)
+        echo(line)
     data = study.studies["data_read"].iloc[0]
     if isinstance(data, str):
-        click.echo(f"data {data}")
+        echo(f"data {data}")
     trials = study.trials
     if len(trials):
-        click.echo(trial_table(trials, metric, int(study.studies["grace_evaluations"].iloc[0])))
-        click.echo("")
+        echo(trial_table(trials, metric, int(study.studies["grace_evaluations"].iloc[0])))
+        echo("")
         with suppress(ResultsError):  # no configuration was recorded
             for line in _effort(study):
-                click.echo(line)
+                echo(line)
     rows = read_rows(results, "evaluations")
     retrained = [row for row in rows if row["stage"] != "race"]
     if len(retrained) < len(rows):
-        click.echo(
+        echo(
             f"\n{len(rows) - len(retrained)} candidates raced: stage = race in evaluations.parquet; curves.parquet"
         )
     if retrained:
-        click.echo("\nretrained from scratch")
-        click.echo(evaluation_table(retrained, metric))
+        echo("\nretrained from scratch")
+        echo(evaluation_table(retrained, metric))
         for name in baselines(study):
             with suppress(ResultsError):  # no trial of the study was retrained
-                click.echo(str(verdict(study, name)))
+                echo(str(verdict(study, name)))
 
 
 def _damage(logs: Iterable[TrialLog]) -> Iterator[str]:
@@ -162,26 +162,26 @@ def _show_trial(results: Path, trial: str, as_json: bool) -> None:
             raise ResultsError(f"{unknown}; {error}") from error
     log = logs[trial := trial_meant(trial)]
     if as_json:
-        click.echo(json.dumps({"trial": log.about, "status": log.status, "evaluations": log.records}, indent=2))
+        echo(json.dumps({"trial": log.about, "status": log.status, "evaluations": log.records}, indent=2))
         return
-    click.echo(f"trial {trial}: {log.state}")
+    echo(f"trial {trial}: {log.state}")
     for line in [*_damage([log]), *_urgent(results, trial)]:
-        click.echo(line)
+        echo(line)
     _print_settings(log.about.get("config", {}))
     columns = ("evaluation", "kimg", "fid_derived", "fid_supernet", "entropy_g", "entropy_d", "genotype_id")
     metric = str(study.studies["metric"].iloc[0])
     titles = ("evaluation", "kimg", f"{metric} derived", "supernet", "entropy G", "entropy D", "genotype")
     rows = [[r[c] if isinstance(r[c], str) else number(r[c]) for c in columns] for r in log.records]
-    click.echo(table(titles, rows))
+    echo(table(titles, rows))
     planned = int(study.studies["max_evaluations"].iloc[0])
     if log.records:
         config = log.about["config"]
         space, objective = read_spaces(results)[config["space"]], config.get("search", {}).get("objective", "hinge")
         for symptom in symptoms(log.records, planned, space, objective):
-            click.echo(f"warning: {symptom}")
+            echo(f"warning: {symptom}")
     if log.best is not None:
-        click.echo(f"\nbest at evaluation {log.best['evaluation']}, {decidedness(log.best['decisions'])}")
-        click.echo(draw(Genotype.from_dict(log.best["genotype"])))
+        echo(f"\nbest at evaluation {log.best['evaluation']}, {decidedness(log.best['decisions'])}")
+        echo(draw(Genotype.from_dict(log.best["genotype"])))
 
 
 def _urgent(results: Path, trial: str) -> list[str]:
@@ -216,7 +216,7 @@ def _follow(results: Path, asked: str | None, as_json: bool) -> None:
         text = file.read_bytes()[shown:] if file.is_file() else b""
         whole = text[: text.rfind(b"\n") + 1]  # a line that is being written comes the next time
         shown += len(whole)
-        click.echo(whole.decode("utf-8", "replace"), nl=False)
+        echo(whole.decode("utf-8", "replace"), nl=False)
         if ends:
             return
         ends = not running  # its last words are written after its end: they come with another look
@@ -231,12 +231,12 @@ def _show_genotype(results: Path, asked: str, as_json: bool) -> None:
 
     genotype, _ = genotype_by_id(asked, [results])
     if as_json:
-        click.echo(genotype.to_json())
+        echo(genotype.to_json())
         return
-    click.echo(draw(genotype))
+    echo(draw(genotype))
     for row in read_rows(results, "history"):
         if row["genotype_id"] == genotype.genotype_id:
-            click.echo(f"trial {row['trial_id']}, evaluation {row['evaluation']}: {number(row['fid_derived'])}")
+            echo(f"trial {row['trial_id']}, evaluation {row['evaluation']}: {number(row['fid_derived'])}")
 
 
 def _print_settings(config: dict[str, Any]) -> None:
@@ -246,4 +246,4 @@ def _print_settings(config: dict[str, Any]) -> None:
         values = config.get(section, {})
         if section == "remedies" and values in ({}, RemediesConfig().model_dump(mode="json")):
             continue  # all remedies are off
-        click.echo(f"  {section}: " + ", ".join(f"{key} {value}" for key, value in values.items()))
+        echo(f"  {section}: " + ", ".join(f"{key} {value}" for key, value in values.items()))

@@ -2,11 +2,32 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+import click
+
 if TYPE_CHECKING:
     import pandas as pd
+
+
+# Control characters but for tab and line feed, and what turns the direction of writing or hides itself.
+_UNPRINTABLE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ud800-\udfff]")
+
+
+def printable(text: str) -> str:
+    """Returns a text with escapes for what a terminal would obey: a log or a name may hold anything.
+
+    >>> print(printable("t0001 \\x1b[2J"))
+    t0001 \\x1b[2J
+    """
+    return _UNPRINTABLE.sub(lambda found: found[0].encode("unicode_escape").decode("ascii"), text)
+
+
+def echo(text: str = "", err: bool = False, nl: bool = True) -> None:
+    """Prints a text that may hold what stands in files: see :func:`printable`."""
+    click.echo(printable(text), err=err, nl=nl)
 
 
 def number(value: Any, form: str = ".4g") -> str:
@@ -31,7 +52,7 @@ def duration(seconds: float) -> str:
 
 def table(titles: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
     """A table whose columns are as wide as their longest entry."""
-    cells = [list(titles), *([str(cell) for cell in row] for row in rows)]
+    cells = [list(titles), *([printable(str(cell)).replace("\n", "\\n") for cell in row] for row in rows)]
     widths = [max(len(row[column]) for row in cells) for column in range(len(titles))]
     lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in cells]
     lines.insert(1, "  ".join("-" * width for width in widths))
