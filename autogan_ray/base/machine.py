@@ -57,6 +57,11 @@ def usable_memory_gib() -> float:
     return max(0.0, min(free)) / 2**30
 
 
+def oom_kills() -> int:
+    """Returns how many processes this machine's system has killed as memory ran out; 0 where it does not say."""
+    return _statistic(Path("/proc/vmstat"), "oom_kill")
+
+
 def _statistic(file: Path, name: str) -> int:
     lines = file.read_text().splitlines() if file.is_file() else []
     return next((int(line.split()[1]) for line in lines if line.startswith(f"{name} ")), 0)

@@ -13,13 +13,14 @@ from autogan_ray.base.errors import ConfigError, ResultsError
 from autogan_ray.base.signals import INTERRUPTED
 from autogan_ray.cli import commands, options
 from autogan_ray.cli.progress import Progress
-from autogan_ray.cli.text import trial_table
+from autogan_ray.cli.text import echo, trial_table
 
 if TYPE_CHECKING:
     from autogan_ray.config.study import StudyConfig
     from autogan_ray.results.trial_log import TrialLogs
     from autogan_ray.study.plan import Plan
     from autogan_ray.training.images.sources import Glance
+    from autogan_ray.tune.runner import Outcome
 
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 _LONGEST_S = 10_000 * 86400
@@ -66,7 +67,7 @@ def run(
         raise ConfigError("--json shows a study, and runs none; give --dry-run as well")
     if study is None:
         taken = f"no study named: taking {default_study(gpus)!r} ({'with' if gpus else 'no'} GPUs)"
-        click.echo(taken, err=as_json)
+        echo(taken, err=as_json)
     elif study not in catalog.names("study") and options.is_study(Path(study)):
         raise ConfigError(_how_to_resume(Path(study)))
     config = resolve_study(study, gpus, **changes)
@@ -80,15 +81,15 @@ def run(
     if about and about["status"] == "complete":
         unfinished = _unfinished_trials(plan)
         if not unfinished:
-            click.echo(f"study {config.name!r} is complete already")
+            echo(f"study {config.name!r} is complete already")
             _mend_tables(plan.folder, about)
             raise SystemExit(0 if _print_summary(plan.folder, gpus) else 1)
-        click.echo(
+        echo(
             f"study {config.name!r} is complete but for trials that failed or were lost, which are run again: "
             f"{', '.join(unfinished)}"
         )
     if resume and about is None:
-        click.echo(f"nothing to resume in {plan.folder}: the study begins")
+        echo(f"nothing to resume in {plan.folder}: the study begins")
     with commands.resumable(plan.folder):
         raise SystemExit(_run(plan, address, storage, budget, about))
 
@@ -225,7 +226,7 @@ def _mend_tables(folder: Path, about: dict[str, Any]) -> None:
 
     lost = mend_tables(folder, about, TrialLogs(folder))
     if lost:
-        click.echo(f"built again from the trials' logs, as they were missing or damaged: {', '.join(lost)}")
+        echo(f"built again from the trials' logs, as they were missing or damaged: {', '.join(lost)}")
 
 
 def _run(
@@ -251,8 +252,8 @@ def _run(
 
     study, metrics = plan.study, plan.study.metrics
     if about is not None and (warning := other_optuna(about, study)):
-        click.echo(f"warning: {warning}", err=True)
-    click.echo("preparing data, extractor and the statistics of the real images (kept for the next time)")
+        echo(f"warning: {warning}", err=True)
+    echo("preparing data, extractor and the statistics of the real images (kept for the next time)")
     images = load_study_data(study.data, metrics, max(study.possible("search.batch_size")))
     if about is not None:
         check_same_data(about, images, plan.folder)
@@ -267,24 +268,31 @@ def _run(
         from autogan_ray.tune.runner import Options, run_study
 
         for line in changed_internals():
-            click.echo(f"warning: {line}", err=True)
+            echo(f"warning: {line}", err=True)
         measure = measure_against(images, metrics, driver_device(plan.gpus))
         check_networks(plan, images.image_size, images.channels)
-        click.echo(_header(plan, images.described(), dashboard))
+        echo(_header(plan, images.described(), dashboard))
         if about is None:
-            click.echo("cost       " + cost_text(plan, expected_times(plan, images)))
-        click.echo("")
+            echo("cost       " + cost_text(plan, expected_times(plan, images)))
+        echo("")
         run_options = Options(address, storage, budget[0] if budget else None, commands.typed())
         outcome = run_study(plan, measure, run_options, Progress(plan), about)
-    click.echo("")
-    scored = _print_summary(plan.folder, plan.gpus)
+    echo("")
+    return _print_end(plan, outcome, budget, _print_summary(plan.folder, plan.gpus))
+
+
+def _print_end(plan: Plan, outcome: Outcome, budget: tuple[float, str] | None, scored: bool) -> int:
+    """Says why trials are left, where some are; returns the exit code."""
+    if outcome.given_up:
+        echo(f"\nended, as the trials that are left would fail too: {outcome.given_up}", err=True)
+        return 1
     if outcome.interrupted:
         lead = f"the budget {budget[1]} is spent: " if budget and outcome.over_budget else ""
-        click.echo(
-            f"\n{lead}not all trials are done ({outcome.ended} of {study.tune.num_trials}; evaluations so far: "
+        echo(
+            f"\n{lead}not all trials are done ({outcome.ended} of {plan.study.tune.num_trials}; evaluations so far: "
             f"{outcome.evaluations}); what is done is in {plan.folder}; go on with"
         )
-        click.echo(f"  {commands.again('--resume')}")
+        echo(f"  {commands.again('--resume')}")
         return 0 if outcome.over_budget else INTERRUPTED
     return 0 if scored else 1
 
@@ -327,13 +335,13 @@ def _print_plan(plan: Plan, data: Glance | None, resume: bool, may_begin: bool, 
     described = data.described() if data else plan.study.data.source
     if as_json:
         shown = {"study": plan.study.to_dict(), "data": described, "cost": cost_numbers(plan, times)}
-        click.echo(json.dumps(shown | {"missing": missing}, indent=2))
+        echo(json.dumps(shown | {"missing": missing}, indent=2))
         return 1 if missing else 0
-    click.echo(to_toml(plan.study))
-    click.echo("(what is not shown is as by default; everything: --json)\n")
-    click.echo(_header(plan, described, None))
-    click.echo("\ncost       " + cost_text(plan, times))
-    click.echo("missing    " + ("\n           ".join(missing) if missing else "nothing"))
+    echo(to_toml(plan.study))
+    echo("(what is not shown is as by default; everything: --json)\n")
+    echo(_header(plan, described, None))
+    echo("\ncost       " + cost_text(plan, times))
+    echo("missing    " + ("\n           ".join(missing) if missing else "nothing"))
     return 1 if missing else 0
 
 
@@ -351,36 +359,43 @@ def _print_summary(folder: Path, gpus: int) -> bool:
     logs = TrialLogs(folder)
     study = load_study(folder)
     own = study.studies.iloc[0]
-    click.echo(trial_table(study.trials, str(own["metric"]), int(own["grace_evaluations"])))
+    echo(trial_table(study.trials, str(own["metric"]), int(own["grace_evaluations"])))
     _print_failures(logs)
     best = best_trial(logs)
     if best is None or best.best is None:
-        click.echo("no trial has a score; the table trials has their errors")
+        echo("no trial has a score; the table trials has their errors")
         return False
-    click.echo(f"\nbest: trial {best.trial_id}, {decidedness(best.best['decisions'])}")
-    click.echo(draw(Genotype.from_dict(best.best["genotype"])))
+    echo(f"\nbest: trial {best.trial_id}, {decidedness(best.best['decisions'])}")
+    echo(draw(Genotype.from_dict(best.best["genotype"])))
     config, planned = best.about["config"], int(own["max_evaluations"])
     space, objective = read_spaces(folder)[config["space"]], config.get("search", {}).get("objective", "hinge")
     for symptom in symptoms(best.records, planned, space, objective):
-        click.echo(f"warning: {symptom}")
-    click.echo(f"\ntables in {folder}; go on with")
+        echo(f"warning: {symptom}")
+    echo(f"\ntables in {folder}; go on with")
     trials = json.dumps(str(folder / "trials.parquet"), ensure_ascii=False)
-    click.echo("  " + commands.command("retrain", folder, *(["--gpus", str(gpus)] if gpus else [])))
-    click.echo("  " + commands.command("report", folder))
-    click.echo("  " + commands.command("show", folder, best.trial_id))
-    click.echo("  " + commands.python(f"import pandas as pd; print(pd.read_parquet({trials}))"))
+    echo("  " + commands.command("retrain", folder, *(["--gpus", str(gpus)] if gpus else [])))
+    echo("  " + commands.command("report", folder))
+    echo("  " + commands.command("show", folder, best.trial_id))
+    echo("  " + commands.python(f"import pandas as pd; print(pd.read_parquet({trials}))"))
     return True
 
 
 def _print_failures(logs: TrialLogs) -> None:
-    """Prints why trials failed, with all trials of the same reason on one line."""
+    """Prints which trials diverged, and why trials failed, with all trials of the same reason on one line."""
     reasons: dict[str, list[str]] = {}
+    for log in logs:
+        if log.state == "diverged":
+            why = log.records[-1].get("diverged_by") or "a loss or an image was not finite"
+            reasons.setdefault(why, []).append(log.trial_id)
+    for reason, trials in reasons.items():
+        echo(f"\ndiverged: {len(trials)} of {len(logs)} trials ({', '.join(trials)}): {reason}")
+    reasons = {}
     for log in logs:
         if log.state == "error":
             first = str(log.status["error_message"]).partition("\n")[0]
             reasons.setdefault(f"{log.status['error_type']}: {first}", []).append(log.trial_id)
     for reason, trials in reasons.items():
-        click.echo(f"\nfailed: {', '.join(trials)}: {reason}")
+        echo(f"\nfailed: {', '.join(trials)}: {reason}")
     if reasons:
         again = commands.again("--resume")
-        click.echo(f"(the whole message: column error_message of trials.parquet) try again with\n  {again}")
+        echo(f"(the whole message: column error_message of trials.parquet) try again with\n  {again}")

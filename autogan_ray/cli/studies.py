@@ -104,9 +104,7 @@ def _show_study(results: Path, as_json: bool) -> None:
     rows = read_rows(results, "evaluations")
     retrained = [row for row in rows if row["stage"] != "race"]
     if len(retrained) < len(rows):
-        echo(
-            f"\n{len(rows) - len(retrained)} candidates raced: stage = race in evaluations.parquet; curves.parquet"
-        )
+        echo(f"\n{len(rows) - len(retrained)} candidates raced: stage = race in evaluations.parquet; curves.parquet")
     if retrained:
         echo("\nretrained from scratch")
         echo(evaluation_table(retrained, metric))

@@ -21,6 +21,7 @@ from autogan_ray.base.files import replace_text
 from autogan_ray.config.sections import TuneConfig
 from autogan_ray.config.study import StudyConfig
 from autogan_ray.results.trial_log import FINISHED
+from autogan_ray.tune.failures import FAILURE
 from autogan_ray.tune.optuna_search import METRIC, TIME, records_of
 from autogan_ray.tune.ray_internals import BRACKET_OF_TRIAL, BRACKETS, RUNGS, usable
 
@@ -95,6 +96,8 @@ class ResumableASHA(ASHAScheduler):
         super().on_trial_add(tune_controller, _by_study_id(trial))
 
     def on_trial_result(self, tune_controller: Any, trial: Trial, result: dict[str, Any]) -> str:
+        if FAILURE in result:
+            return TrialScheduler.STOP
         known, decision = _by_study_id(trial), TrialScheduler.CONTINUE
         for record in records_of(result):
             decision = self._decide(tune_controller, known, record)
@@ -147,7 +150,7 @@ class ResumableASHA(ASHAScheduler):
 
     def on_trial_complete(self, tune_controller: Any, trial: Trial, result: dict[str, Any]) -> None:
         known = _by_study_id(trial)
-        if result.get("diverged") or known.trial_id in self._stopped:
+        if _without_score(result) or known.trial_id in self._stopped:
             self._forget(known.trial_id)
             return
         super().on_trial_complete(tune_controller, known, result)
@@ -162,6 +165,11 @@ class ResumableASHA(ASHAScheduler):
             return
         replace_text(self._file, text)
         self._saved = text
+
+
+def _without_score(result: dict[str, Any]) -> bool:
+    """Returns whether a report tells that the trial diverged or failed."""
+    return bool(result.get("diverged")) or FAILURE in result
 
 
 def _by_study_id(trial: Trial) -> Any:

@@ -91,17 +91,38 @@ def _start(plan: Plan) -> Any:
     try:
         return _init(
             address="local",
+            _temp_dir=_closed(_own_folder()),
             num_cpus=max(usable_cpus(), int(plan.slots * plan.study.tune.cpus_per_trial)),
             num_gpus=plan.gpus,
             include_dashboard=True,
             dashboard_host="127.0.0.1",
         )
     except Exception as error:
-        logs = os.path.join(os.environ.get("RAY_TMPDIR") or tempfile.gettempdir(), "ray", "session_latest", "logs")
+        logs = _own_folder() / "session_latest" / "logs"
         raise MachineError(
             f"Ray did not start on this machine ({' '.join(str(error).split())[:300]}): it may be too busy, or short "
             f"of memory or disk, which doctor tells; Ray's logs are in {logs}"
         ) from error
+
+
+def _own_folder() -> Path:
+    """Where Ray keeps the folders of its sessions: closed to other users, as every process of Ray opens its own."""
+    base = Path(os.environ.get("RAY_TMPDIR") or tempfile.gettempdir())
+    return base / f"ray-{os.getuid()}" / "ray"
+
+
+def _closed(folder: Path) -> str | None:
+    """Makes the folder above Ray's own, mode 0700; returns Ray's, None where that cannot be and so is Ray's usual."""
+    try:
+        folder.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        folder.parent.chmod(0o700)  # fails for a folder of another user
+        return str(folder)
+    except OSError as error:
+        words = (
+            f"{folder.parent} cannot be closed to other users ({error.strerror}): they can read Ray's logs and errors"
+        )
+        logging.getLogger(__name__).warning(words)
+        return None
 
 
 def _init(**settings: Any) -> Any:
@@ -125,7 +146,7 @@ def check_start() -> None:
     """
     variable = next((name for name in ("RAY_TMPDIR", "TMPDIR") if os.environ.get(name)), None)
     if variable is not None and sys.platform == "linux":
-        folder = os.path.join(os.environ[variable], "ray", _LONGEST_SOCKET)
+        folder = os.path.join(os.environ[variable], f"ray-{os.getuid()}", "ray", _LONGEST_SOCKET)
         if len(os.fsencode(folder)) > _SOCKET_BYTES:
             raise ConfigError(
                 f"{variable} = {os.environ[variable]!r} is too long: Ray makes sockets below it, whose paths may have "

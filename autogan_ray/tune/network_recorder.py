@@ -79,7 +79,7 @@ class NetworkRecorder(Recorder):
     def on_trial_result(
         self, iteration: int, trials: list[Trial], trial: Trial, result: dict[str, Any], **info: Any
     ) -> None:
-        if result["result"] != "null":
+        if result.get("result", "null") != "null":
             self._results[trial.config["trial_id"]] = result["result"]
         super().on_trial_result(iteration, trials, trial, result, **info)
 

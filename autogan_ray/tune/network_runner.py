@@ -14,6 +14,7 @@ from ray.tune.experiment import Trial
 from ray.tune.schedulers import FIFOScheduler
 from ray.tune.search import Searcher
 
+from autogan_ray.base.errors import MachineError
 from autogan_ray.base.signals import check_interrupted, interrupted, last_words
 from autogan_ray.config.study import StudyConfig
 from autogan_ray.results.retrained import RETRAINED
@@ -23,6 +24,7 @@ from autogan_ray.retraining.race import groups_of, race_tune
 from autogan_ray.study.study_file import read_about
 from autogan_ray.tune.asha import ResumableASHA
 from autogan_ray.tune.caches import restore_rungs
+from autogan_ray.tune.failures import GiveUp
 from autogan_ray.tune.network_recorder import NetworkRecorder
 from autogan_ray.tune.network_trial import NetworkInputs, run_network
 from autogan_ray.tune.optuna_search import METRIC, trial_folder_name, trial_name
@@ -85,6 +87,8 @@ def run_networks(
                     raise
     recorder.finish()
     check_interrupted()
+    if recorder.given_up:
+        raise MachineError(f"ended, as the networks that are left would fail too: {recorder.given_up}")
     return {job.evaluation_id: recorder.logs.get(job.evaluation_id) for job in jobs}
 
 
@@ -119,6 +123,7 @@ def _tuner(
             name=EXPERIMENT,
             storage_path=storage,
             callbacks=[recorder],
+            stop=GiveUp(lambda: recorder.given_up),
             failure_config=tune.FailureConfig(max_failures=config.tune.max_failures),
             checkpoint_config=tune.CheckpointConfig(num_to_keep=2),
             verbose=0,

@@ -20,6 +20,7 @@ from autogan_ray.results.grids import encode_grid
 from autogan_ray.retraining.job import Job
 from autogan_ray.retraining.training import Retraining
 from autogan_ray.training.checkpoint import save_state
+from autogan_ray.tune.failures import failures_reported
 from autogan_ray.tune.fresh_process import reset_process
 from autogan_ray.tune.trainable import assigned_device, saved_state
 from autogan_ray.tune.trial_text import dated, point_text
@@ -27,6 +28,9 @@ from autogan_ray.tune.trial_voice import TrialVoice, print_line
 
 FILES = "files"
 """Folder of the last checkpoint: what a finished retraining leaves."""
+
+LESS_MEMORY = ("retrain.batch_size", "model.channels_g", "model.channels_d", "metrics.batch_size")
+"""Settings by which a retraining needs less memory, the first most easily lowered."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +54,7 @@ def run_network(config: dict[str, Any], inputs: NetworkInputs) -> None:
         config: what ``GivenNetworks`` gave.
     """
     voice = TrialVoice(inputs.name, config["trial_id"])
-    with voice.heard(), tempfile.TemporaryDirectory() as folder:
+    with failures_reported(voice, LESS_MEMORY), voice.heard(), tempfile.TemporaryDirectory() as folder:
         _Network(config, inputs, voice, Path(folder)).run()
 
 

@@ -21,6 +21,7 @@ from autogan_ray.config.study import StudyConfig
 from autogan_ray.config.sweep import Domain
 from autogan_ray.results.trial_log import FINISHED, TrialLog, name_of
 from autogan_ray.training.streams import stream_seed
+from autogan_ray.tune.failures import FAILURE
 from autogan_ray.tune.journal import open_journal
 from autogan_ray.tune.resume import UnfinishedTrial
 
@@ -104,7 +105,8 @@ class OptunaSearch(Searcher):
     would have proposed without the interruption. (Ray's own wrapper of Optuna keeps its state in Ray's snapshots, takes
     trials that ASHA stopped for complete trials, and fails at results of unknown trials.)
 
-    A trial that ended with an error stays failed for Optuna, even if it is run again with success.
+    A trial that diverged has failed for Optuna, whatever its scores were before. A trial that ended with an error stays
+    failed, even if it is run again with success.
 
     The journal is a cache: its content follows from the trials' logs (:mod:`autogan_ray.tune.caches`).
 
@@ -191,7 +193,9 @@ class OptunaSearch(Searcher):
         if reported is None or reported.ended:
             return
         # Ray passes the report at which a trial stops, by ASHA or at its end, only to this method.
-        self.on_trial_result(trial_id, {} if error or result is None else result)
+        last = result or {}
+        error = error or bool(last.get("diverged")) or FAILURE in last
+        self.on_trial_result(trial_id, {} if error else last)
         reported.ended = True
         if error or not math.isfinite(reported.best_score):
             state = TrialState.FAIL
@@ -211,7 +215,7 @@ class OptunaSearch(Searcher):
             self._reported[log.trial_id] = self._reported_trial(number)
             for record in log.records:
                 self.on_trial_result(log.trial_id, {} if record["diverged"] else record)
-            self.on_trial_complete(log.trial_id)
+            self.on_trial_complete(log.trial_id, error=log.state == "diverged")
 
     def replay(self, lines: Sequence[tuple[str, Mapping[str, Any]]]) -> None:
         """Goes through the lines of all trials' logs in their order, as if what they tell happened again.

@@ -86,6 +86,12 @@ NEXT = Internal(
     ("self", "timeout"),
 )
 FAILURE = Internal(_CONTROLLER, "_trial_task_failure", _TWICE, ("self", "trial", "exception"))
+PICKLED_ERROR = Internal(
+    "ray.tune.experiment:Trial",
+    "get_pickled_error",
+    "at the end of a study Ray unpickles errors that lie under its storage, where others may write",
+    ("self",),
+)
 RESETTING = Internal(_CONTROLLER, "_resetting_trials", _TWICE)
 SNAPSHOT = Internal(
     "ray.tune.execution.experiment_state:_ExperimentCheckpointManager",
@@ -122,7 +128,7 @@ RUNGS = Internal(f"{_ASHA}:_Bracket", "_rungs", _RUNGS)
 CUTOFF = Internal(f"{_ASHA}:_Bracket", "cutoff", "simulate takes twenty times as long", ("self", "recorded"))
 
 INTERNALS = (
-    *(NEXT, FAILURE, RESETTING, SNAPSHOT, DEFAULT_VARIABLES, OTHER_VARIABLES),
+    *(NEXT, FAILURE, PICKLED_ERROR, RESETTING, SNAPSHOT, DEFAULT_VARIABLES, OTHER_VARIABLES),
     *(PORT, CONNECT, NODE, MONITOR, AGENT_PORT, PORTS, WRAP, TASK, ACTORS_OF_TRIALS, ACTORS),
     *(BRACKETS, BRACKET_OF_TRIAL, RUNGS, CUTOFF),
 )
@@ -145,7 +151,7 @@ def usable(*internals: Internal) -> bool:
 
 @contextmanager
 def patched_control_loop() -> Iterator[None]:
-    """Changes three things in Ray's control loop for the time of the block, each where this version of Ray allows it.
+    """Changes four things in Ray's control loop for the time of the block, each where this version of Ray allows it.
 
     The loop waits longer for events. Ray's loop wakes every 0.1 s, with 2 ms of work each time, while trials report
     once a minute; here it wakes every :data:`WAIT_S`. An event (a report, a process that is ready, a free slot) ends a
@@ -157,6 +163,8 @@ def patched_control_loop() -> Iterator[None]:
     handed over, so that no other process would take it. Here the mark is removed, and the second report is ignored.
 
     Ray's state is written only at the end, as nothing reads it before.
+
+    Errors that Ray has pickled into its storage are not read again: whoever can write there could run code here.
     """
 
     def patient_next(ray_next: Any) -> Any:
@@ -187,6 +195,7 @@ def patched_control_loop() -> Iterator[None]:
         _replaced(patient_next, NEXT),
         _replaced(handled_once, FAILURE, RESETTING),
         _replaced(at_the_end, SNAPSHOT),
+        _replaced(lambda _: lambda trial: None, PICKLED_ERROR),
     ):
         yield
 

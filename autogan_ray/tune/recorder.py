@@ -5,24 +5,23 @@ from __future__ import annotations
 import json
 import shutil
 import time
-import traceback
 from base64 import b64decode
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ray import cloudpickle
 from ray.tune import Callback
 from ray.tune.experiment import Trial
 
+from autogan_ray.base.machine import oom_kills
 from autogan_ray.results.grids import forget_grids, grid_file, write_grid
 from autogan_ray.results.paths import is_uri, path_for_table
 from autogan_ray.results.tables import Tables
 from autogan_ray.results.trial_log import ENDED, FINISHED, TrialLog, TrialLogs
 from autogan_ray.study.study_file import read_about, write_about
+from autogan_ray.tune.failures import Alike, Failure, failure_of_process, reported_failure
 from autogan_ray.tune.text_logs import TextLogs
-from autogan_ray.tune.trial_text import failure_text
-from autogan_ray.tune.trial_voice import URGENT, unsent_lines
+from autogan_ray.tune.trial_voice import URGENT
 
 Event = dict[str, Any]
 Listener = Callable[[Event], None]
@@ -59,6 +58,7 @@ class Recorder(Callback):
         self.logs, self._tables = TrialLogs(folder), Tables(folder)
         self._text = TextLogs(folder, planned)
         self._next_write = 0.0
+        self._alike, self._oom_kills = Alike(), oom_kills()
 
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self), (self._folder, self._storage, self._planned, self._stopped, self._listener, self._grids)
@@ -78,6 +78,9 @@ class Recorder(Callback):
     ) -> None:
         log = self._log_of(trial)
         self._hear(log, json.loads(result.get("lines", "[]")))
+        if (failure := reported_failure(result)) is not None:
+            self._fail(log, failure)
+            return
         records = json.loads(result["records"])
         stopped_at = self._stopped().get(log.trial_id)
         if stopped_at is not None and records[-1]["evaluation"] > stopped_at:
@@ -113,6 +116,8 @@ class Recorder(Callback):
 
     def on_trial_complete(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
         log = self._log_of(trial)
+        if log.state == "error":  # it was reported, and has ended with it
+            return
         # Ray does not tell a trial that ASHA stopped from a trial that the end of the study cut off.
         self._end(log, self._ended_as(log, self._stopped()) or "interrupted")
 
@@ -137,16 +142,32 @@ class Recorder(Callback):
         return "pruned" if len(records) >= stopped.get(log.trial_id, self._planned) else None
 
     def on_trial_recover(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
-        self._log_failure(trial, "failed, and is started again from its last checkpoint")
+        log, failure = self._log_of(trial), self._failure_of_process(trial)
+        self._text.write(
+            log.trial_id, time.time(), f"failed, and is started again from its last checkpoint\n{failure.traceback}"
+        )
 
     def on_trial_error(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
-        self._log_failure(trial, "failed")
-        log, (kind, message) = self._log_of(trial), _error_of(trial)
+        log, failure = self._log_of(trial), self._failure_of_process(trial)
         ended = self._ended_as(log, self._stopped())
         if ended:  # its process died after its end, and before Ray had acted on that
             self._end(log, ended)
             return
-        self._end(log, "error", error_type=kind[:200], error_message=message[:2000])
+        self._fail(log, failure)
+
+    @property
+    def given_up(self) -> str | None:
+        """Why the trials that are left are not worth trying in this run: the last ones failed alike."""
+        return self._alike.reason
+
+    def _failure_of_process(self, trial: Trial) -> Failure:
+        before, self._oom_kills = self._oom_kills, oom_kills()
+        return failure_of_process(trial.error_file, self._oom_kills > before)
+
+    def _fail(self, log: TrialLog, failure: Failure) -> None:
+        self._text.write(log.trial_id, time.time(), f"failed\n{failure.traceback}")
+        self._alike.failed(log.trial_id, failure)
+        self._end(log, "error", error_type=failure.type[:200], error_message=failure.message[:2000])
 
     def finish(self, **study: Any) -> None:
         """Marks the trials that did not end as interrupted, and writes the tables a last time.
@@ -174,12 +195,6 @@ class Recorder(Callback):
         log = self.logs.add(trial_id, kind, **values)
         self._text.tell(log, {"kind": kind, **values}, time.time())
 
-    def _log_failure(self, trial: Trial, what: str) -> None:
-        """Writes the last words of a trial's process, and its traceback, to the trial's text log."""
-        name = self._log_of(trial).trial_id
-        self._hear(self._log_of(trial), unsent_lines(_cause_of(trial)))
-        self._text.write(name, time.time(), f"{what}\n{failure_text(trial.error_file)}")
-
     def _hear(self, log: TrialLog, lines: Iterable[Sequence[Any]]) -> None:
         """Writes what a trial's process said to the trial's text log, and passes on what the user must know now."""
         for at, text in lines:
@@ -193,6 +208,8 @@ class Recorder(Callback):
 
     def _end(self, log: TrialLog, status: str, **more: Any) -> None:
         self._add(log.trial_id, "status", status=status, evaluations=len(log.evaluations), **more)
+        if status in FINISHED:
+            self._alike.ended_well()
         if self._grids:
             forget_grids(self._folder, self.logs, self._grids, ENDED)
         self._notify(kind="end", trial=log, status=status)
@@ -212,24 +229,3 @@ class Recorder(Callback):
 
     def _write_tables(self) -> None:
         self._tables.write(read_about(self._folder), self.logs)
-
-
-def _error_of(trial: Trial) -> tuple[str, str]:
-    """Type, as tracebacks name it, and message of the error that ended a trial; else the text that Ray left."""
-    cause = _cause_of(trial)
-    if cause is not None:
-        kind, _, message = "".join(traceback.format_exception_only(cause)).partition(": ")
-        return kind.strip(), message.strip()
-    try:
-        return "Unknown", Path(trial.error_file).read_text(encoding="utf-8").strip()
-    except (OSError, TypeError):
-        return "Unknown", "no traceback was left"
-
-
-def _cause_of(trial: Trial) -> BaseException | None:
-    """What a trial raised; None where there is no pickled error, or its class is known to the trial's process alone."""
-    try:
-        error = cloudpickle.loads(Path(trial.pickled_error_file).read_bytes())
-        return getattr(error, "cause", None) or error  # Ray wraps what a trial raised
-    except Exception:
-        return None

@@ -6,7 +6,7 @@ import logging
 import time
 from collections.abc import Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -66,12 +66,14 @@ class Outcome:
         evaluations: of all trials, also in earlier runs.
         interrupted: not all trials came to their end.
         over_budget: the study's time was up.
+        given_up: why the trials that are left were not tried; None where they were.
     """
 
     ended: int
     evaluations: int
     interrupted: bool
     over_budget: bool
+    given_up: str | None = None
 
 
 def run_study(
@@ -100,18 +102,19 @@ def run_study(
         about |= about_data(plan.study, measure.data) | {"status": "running"}  # the images may have been moved
         storage = options.storage_of(plan.folder, about["study_id"])
         finish = partial(_finish, plan, storage, earlier_s, start)
+        given_up = None
         with kept_if_refused(plan.folder):
             write_about(plan.folder, about)
             write_reals(plan.folder, measure.data)
             try:
                 with last_words(finish), time_limit(options.time_budget_s):
-                    _fit(plan, measure, storage, listener, fresh, joined=options.address is not None)
+                    given_up = _fit(plan, measure, storage, listener, fresh, joined=options.address is not None)
             except KeyboardInterrupt:
                 pass
             except Exception:
                 if not interrupted():  # else the signal has ended Ray's processes too
                     raise
-        return finish(over_budget=time_is_up())
+        return replace(finish(over_budget=time_is_up()), given_up=given_up)
 
 
 def _finish(plan: Plan, storage: str, earlier_s: float, start: float, over_budget: bool = False) -> Outcome:
@@ -130,11 +133,15 @@ def _finish(plan: Plan, storage: str, earlier_s: float, start: float, over_budge
     return Outcome(ended, evaluations, unfinished, over_budget)
 
 
-def _fit(plan: Plan, measure: Measure, storage: str, listener: Listener | None, fresh: bool, joined: bool) -> None:
+def _fit(
+    plan: Plan, measure: Measure, storage: str, listener: Listener | None, fresh: bool, joined: bool
+) -> str | None:
+    """Lets Ray run the trials; returns why it did not try them all, None where it did."""
     import numpy as np
     from ray import tune
 
     from autogan_ray.training.streams import stream_seed
+    from autogan_ray.tune.failures import GiveUp
     from autogan_ray.tune.ray_internals import (
         named_tasks,
         named_trainable,
@@ -157,7 +164,7 @@ def _fit(plan: Plan, measure: Measure, storage: str, listener: Listener | None, 
     waiting, first = unfinished_trials(recorder.logs, folder, experiment)
     to_do = len(waiting) + study.tune.num_trials - first
     if to_do == 0:
-        return  # the driver died after the last trial had ended
+        return None  # the driver died after the last trial had ended
     spaces = {name: space.to_dict() for name, space in plan.spaces.items()}
     inputs = TrialInputs(study.to_dict(), spaces, measure)
     function: Any = tune.with_resources(
@@ -172,6 +179,7 @@ def _fit(plan: Plan, measure: Measure, storage: str, listener: Listener | None, 
             name=EXPERIMENT,
             storage_path=storage,
             callbacks=[recorder],
+            stop=GiveUp(lambda: recorder.given_up),
             failure_config=tune.FailureConfig(max_failures=study.tune.max_failures),
             checkpoint_config=tune.CheckpointConfig(num_to_keep=study.tune.checkpoints),
             verbose=0,
@@ -183,6 +191,7 @@ def _fit(plan: Plan, measure: Measure, storage: str, listener: Listener | None, 
             tuner.fit()
         finally:
             tracking.close()
+    return recorder.given_up
 
 
 def _mend(plan: Plan, experiment: str) -> list[str]:

@@ -26,11 +26,15 @@ from autogan_ray.results.grids import encode_grid
 from autogan_ray.search.loop import SearchLoop
 from autogan_ray.spaces.space import SearchSpace
 from autogan_ray.training.checkpoint import save_state
+from autogan_ray.tune.failures import failures_reported
 from autogan_ray.tune.fresh_process import reset_process
 from autogan_ray.tune.gauges import set_gauges
 from autogan_ray.tune.resume import state_of
 from autogan_ray.tune.trial_text import dated, evaluation_text
 from autogan_ray.tune.trial_voice import URGENT, TrialVoice, print_line
+
+LESS_MEMORY = ("search.batch_size", "model.channels_g", "model.channels_d", "metrics.batch_size")
+"""Settings by which a trial needs less memory, the first most easily lowered."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +56,7 @@ def run_trial(config: dict[str, Any], inputs: TrialInputs) -> None:
         config: what ``OptunaSearch.suggest`` proposed.
     """
     voice = TrialVoice(inputs.study["name"], config["trial_id"])
-    with voice.heard():
+    with failures_reported(voice, LESS_MEMORY), voice.heard():
         _run(config, inputs, voice)
 
 

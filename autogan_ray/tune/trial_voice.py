@@ -14,7 +14,7 @@ import traceback
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from typing import Any, TextIO
+from typing import TextIO
 
 from autogan_ray.tune.trial_text import dated
 
@@ -23,9 +23,6 @@ Line = tuple[float, str]
 
 URGENT = "attention: "
 """What a line begins with that the driver's console shows too."""
-
-UNSENT = "autogan_ray_unsent_lines"
-"""The attribute of a trial's error that holds the lines which no report has taken along."""
 
 
 class TrialVoice:
@@ -66,7 +63,7 @@ class TrialVoice:
 
     @contextmanager
     def heard(self) -> Iterator[None]:
-        """Prints marks around the block, says the warnings in it, and hands unsent lines to an error that ends it."""
+        """Prints marks around the block, says the warnings in it, and prints an error that ends it."""
         label = f"{self.study} {self.trial_id}"
         mark(f"{label} begins")
         end = "ends"
@@ -79,8 +76,6 @@ class TrialVoice:
         except BaseException as error:
             print_line(traceback.format_exc().rstrip())
             end = f"ends by {type(error).__name__}"
-            with suppress(Exception):
-                setattr(error, UNSENT, self.take())
             raise
         finally:
             mark(f"{label} {end}")
@@ -128,8 +123,3 @@ def _warnings_to(voice: TrialVoice) -> Iterator[None]:
             yield
     finally:
         root.removeHandler(handler)
-
-
-def unsent_lines(error: Any) -> list[Line]:
-    """Returns the lines that an error brought along from the trial's process; none where it brought none."""
-    return [(float(at), str(text)) for at, text in getattr(error, UNSENT, ())]

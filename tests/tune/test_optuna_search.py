@@ -15,6 +15,7 @@ from optuna.trial import TrialState
 from autogan_ray.base.errors import ConfigError, ResultsError
 from autogan_ray.config.study import StudyConfig, TrialConfig, load_study_config
 from autogan_ray.results.trial_log import TrialLogs
+from autogan_ray.tune.failures import FAILURE
 from autogan_ray.tune.optuna_search import OptunaSearch
 from autogan_ray.tune.resume import UnfinishedTrial
 
@@ -211,6 +212,23 @@ def test_only_finite_scores_are_reported_and_a_trial_without_a_score_has_failed(
     found = journal(tmp_path / "journal")
     assert [trial.state for trial in found] == [TrialState.FAIL] * 3
     assert not any(trial.intermediate_values for trial in found)
+
+
+def test_a_trial_that_diverged_after_good_scores_has_failed_for_optuna(study: StudyConfig, tmp_path: Path) -> None:
+    search = OptunaSearch(study, tmp_path / "journal")
+    for name, last in (("a", {"fid": 1e9, "evaluation": 2, "diverged": True}), ("b", {FAILURE: "{}"})):
+        search.suggest(name)
+        search.on_trial_result(name, {"fid": 3.0, "evaluation": 1, "diverged": False})
+        search.on_trial_complete(name, last)
+    search.suggest("c")
+    search.on_trial_result("c", {"fid": 3.0, "evaluation": 1, "diverged": False})
+    logs = TrialLogs(tmp_path)  # of a run that ended before Ray told of the end
+    for evaluation, fid in ((1, 3.0), (2, 1e9)):
+        record = {"evaluation": evaluation, "attempt": 0, "fid": fid, "diverged": fid > 3}
+        logs.add("t0002", "evaluation", record=record)
+    logs.add("t0002", "status", status="diverged")
+    OptunaSearch(study, tmp_path / "journal").report_ends(logs)
+    assert [trial.state for trial in journal(tmp_path / "journal")] == [TrialState.FAIL] * 3
 
 
 def test_a_journal_with_a_torn_end_or_a_dead_drivers_lock_is_repaired(study: StudyConfig, tmp_path: Path) -> None:

@@ -6,20 +6,22 @@ import json
 import shutil
 import traceback
 from base64 import b64encode
+from dataclasses import asdict
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
-from ray import cloudpickle
-from ray.exceptions import ActorDiedError, RayTaskError
+from ray.exceptions import ActorDiedError, ObjectLostError, RayTaskError
 
+from autogan_ray.base.errors import ConfigError
 from autogan_ray.config.study import TrialConfig
 from autogan_ray.results.grids import grid_file, grids_of
 from autogan_ray.results.trial_log import TrialLogs
+from autogan_ray.tune.failures import FAILURE, failure_of, failures_reported
 from autogan_ray.tune.recorder import Recorder
-from autogan_ray.tune.trial_voice import UNSENT, URGENT
+from autogan_ray.tune.trial_voice import URGENT, TrialVoice
 
 
 @pytest.fixture
@@ -30,9 +32,7 @@ def recorder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Recorder:
 
 def trial(**more: Any) -> Any:
     config = {"number": 0, "trial_id": "t0000", "trial": TrialConfig().model_dump_json()}
-    return SimpleNamespace(
-        **{"config": config, "trial_id": "rays", "error_file": None, "pickled_error_file": None} | more
-    )
+    return SimpleNamespace(**{"config": config, "trial_id": "rays", "error_file": None} | more)
 
 
 def test_a_trial_that_is_run_again_after_an_error_has_no_error(recorder: Recorder) -> None:
@@ -61,36 +61,117 @@ def raised(error: Exception) -> RayTaskError:
         (raised(KeyError("lr")), "KeyError", "'lr'"),
         (raised(AssertionError()), "AssertionError", ""),
         (ActorDiedError(), "ray.exceptions.ActorDiedError", "The actor died"),
-        (None, "Unknown", "Failure # 1"),
+        (None, "Unknown", "None"),
     ],
 )
 def test_a_trial_s_error_has_the_type_and_the_whole_message_of_what_it_raised(
     error: Exception | None, kind: str, message: str, recorder: Recorder, tmp_path: Path
 ) -> None:
-    text, pickled = tmp_path / "error.txt", tmp_path / "error.pkl"
-    text.write_text(f"Failure # 1 (occurred now)\n{error}\n")
-    pickled.write_bytes(b"torn" if error is None else cloudpickle.dumps(error))
-    recorder.on_trial_error(0, [], trial(error_file=str(text), pickled_error_file=str(pickled)))
+    text = tmp_path / "error.txt"
+    text.write_text(f"Failure # 1 (occurred now)\nearlier\nFailure # 2 (occurred now)\n{error}\n")
+    recorder.on_trial_error(0, [], trial(error_file=str(text)))
     status = recorder.logs.get("t0000").status
     assert status["error_type"] == kind and status["error_message"].startswith(message)
     assert ("consider" in status["error_message"]) == (message == "CUDA error: out")
 
 
+@pytest.mark.parametrize(
+    ("died", "kills", "kind"),
+    [
+        ("The actor died because its node has died.", 0, "ray.exceptions.NodeDiedError"),
+        ("The actor died unexpectedly.", 0, "ray.exceptions.ActorDiedError"),
+        ("The actor died unexpectedly.", 1, "ray.exceptions.OutOfMemoryError"),
+        ("1 worker(s) were killed due to the node running low on memory.", 0,
+         "ray.exceptions.OutOfMemoryError"),
+    ],
+)  # fmt: skip
+def test_a_process_that_was_killed_for_memory_is_told_from_other_deaths(
+    died: str, kills: int, kind: str, recorder: Recorder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = recorder._oom_kills
+    monkeypatch.setattr("autogan_ray.tune.recorder.oom_kills", lambda: before + kills)
+    text = tmp_path / "error.txt"
+    text.write_text(f"Failure # 1 (occurred now)\n{died}\n")
+    recorder.on_trial_error(0, [], trial(error_file=str(text)))
+    status = recorder.logs.get("t0000").status
+    assert status["error_type"] == kind and died in status["error_message"]
+    assert ("tune.max_concurrent" in status["error_message"]) == (kind == "ray.exceptions.OutOfMemoryError")
+
+
+def reports_of(error: Exception, monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
+    """What a trial whose function raises an error reports, through JSON as all reports go."""
+    reports: list[dict[str, Any]] = []
+    monkeypatch.setattr("autogan_ray.tune.failures.tune.report", reports.append)
+    voice = TrialVoice()
+    with failures_reported(voice, ["search.batch_size"]), voice.heard():
+        voice.say("of the last moment")
+        raise error
+    return json.loads(json.dumps(reports))
+
+
+@pytest.mark.parametrize(
+    ("error", "kind", "message"),
+    [
+        (RuntimeError("CUDA error: out\nconsider this"), "RuntimeError", "CUDA error: out\nconsider this"),
+        (
+            torch.OutOfMemoryError("gone"),
+            "torch.OutOfMemoryError",
+            "memory is full; lower search.batch_size: gone",
+        ),
+        (KeyError("lr"), "KeyError", "'lr'"),
+        (ConfigError("no such"), "autogan_ray.base.errors.ConfigError", "no such"),
+    ],
+)
+def test_what_a_trial_s_function_raises_is_reported_as_text_and_ends_the_trial(
+    error: Exception, kind: str, message: str, recorder: Recorder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recorder.on_trial_start(0, [], trial())
+    (report,) = reports_of(error, monkeypatch)
+    recorder.on_trial_result(0, [], trial(), report)
+    recorder.on_trial_complete(0, [], trial())  # as Ray does where a function returns
+    log = recorder.logs.get("t0000")
+    assert (log.state, log.status["error_type"], log.status["error_message"]) == ("error", kind, message)
+    text = (tmp_path / "trials" / "t0000.log").read_text()
+    assert "of the last moment" in text and "failed\n    Traceback (most recent call last):\n" in text
+    assert text.count("error after 0 evaluations") == 1
+
+
+def test_an_error_of_ray_s_own_is_raised_as_ray_may_start_the_trial_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(ObjectLostError):
+        reports_of(ObjectLostError("ffff", None, ""), monkeypatch)
+
+
+def test_three_trials_in_a_row_that_fail_alike_are_enough(recorder: Recorder) -> None:
+    def ended(number: int, error: Exception | None) -> str | None:
+        config = {"number": number, "trial_id": f"t{number:04d}", "trial": TrialConfig().model_dump_json()}
+        one = trial(config=config)
+        recorder.on_trial_start(0, [], one)
+        report: dict[str, Any] = {
+            "records": json.dumps([{"evaluation": 9, "attempt": 0, "fid": 1.0, "diverged": True}])
+        }
+        if error is not None:
+            report = {FAILURE: json.dumps(asdict(failure_of(error)))}
+        recorder.on_trial_result(0, [], one, report)
+        recorder.on_trial_complete(0, [], one)
+        return recorder.given_up
+
+    shape, value = TypeError("no such shape"), ValueError("no such value")
+    rows = [shape, shape, value, value, None, value, value]
+    assert [ended(number, error) for number, error in enumerate(rows)] == [None] * 7
+    assert ended(7, value) == "t0005, t0006, t0007 failed alike: ValueError: no such value"
+
+
 def test_what_a_trial_said_and_why_it_failed_stand_in_its_text_log(recorder: Recorder, tmp_path: Path) -> None:
-    pickled, text = tmp_path / "error.pkl", tmp_path / "error.txt"
-    error = KeyError("lr")
-    setattr(error, UNSENT, [(1.0, "warning: of the last moment")])
-    pickled.write_bytes(cloudpickle.dumps(raised(error)))
+    text = tmp_path / "error.txt"
     text.write_text("Failure # 1 (occurred now)\nTraceback: the lines\n")
     record = {"evaluation": 1, "attempt": 0, "fid": 1.0, "diverged": False}
     recorder.on_trial_start(0, [], trial())
     for _ in range(2):  # a resumed trial tells its records again
         told = {"records": json.dumps([record]), "lines": json.dumps([[0.0, "runs on node here"]])}
         recorder.on_trial_result(0, [], trial(), told)
-    recorder.on_trial_recover(0, [], trial(error_file=str(text), pickled_error_file=str(pickled)))
+    recorder.on_trial_recover(0, [], trial(error_file=str(text)))
     log = (tmp_path / "trials" / "t0000.log").read_text()
     assert log.count(" evaluation 1: ") == 1 and log.count("runs on node here") == 2
-    assert "1970-01-01T00:00:01.000Z warning: of the last moment\n" in log
     assert "failed, and is started again from its last checkpoint\n    Traceback: the lines\n" in log
 
 
