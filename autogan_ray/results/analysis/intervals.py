@@ -38,6 +38,11 @@ def finite_values(values: Sequence[float]) -> np.ndarray:
     return array[np.isfinite(array) & (array > 0) & (array < DIVERGED_FID)]
 
 
+def _exp(log: float) -> float:
+    """The number of a logarithm; an interval of two values that lie far apart can end beyond all numbers."""
+    return math.exp(min(log, 700.0))
+
+
 def geometric_mean(values: Sequence[float]) -> Interval:
     """Returns the geometric mean with Student's interval on the log scale; NaN ends below two values."""
     from scipy import stats
@@ -47,9 +52,9 @@ def geometric_mean(values: Sequence[float]) -> Interval:
         return Interval(math.nan, math.nan, math.nan, 0)
     mean = float(logs.mean())
     if len(logs) < 2:
-        return Interval(math.exp(mean), math.nan, math.nan, 1)
+        return Interval(_exp(mean), math.nan, math.nan, 1)
     reach = float(stats.t.ppf(0.5 + LEVEL / 2, len(logs) - 1) * logs.std(ddof=1) / math.sqrt(len(logs)))
-    return Interval(math.exp(mean), math.exp(mean - reach), math.exp(mean + reach), len(logs))
+    return Interval(_exp(mean), _exp(mean - reach), _exp(mean + reach), len(logs))
 
 
 def log_ratio(values: Sequence[float], others: Sequence[float]) -> Interval:
@@ -65,14 +70,14 @@ def log_ratio(values: Sequence[float], others: Sequence[float]) -> Interval:
         return Interval(math.nan, math.nan, math.nan, 0)
     difference = float(one.mean() - other.mean())
     if count < 2:
-        return Interval(math.exp(difference), math.nan, math.nan, count)
+        return Interval(_exp(difference), math.nan, math.nan, count)
     parts = one.var(ddof=1) / len(one), other.var(ddof=1) / len(other)
     error = math.sqrt(sum(parts))
     if error == 0:
-        return Interval(math.exp(difference), math.exp(difference), math.exp(difference), count)
+        return Interval(_exp(difference), _exp(difference), _exp(difference), count)
     freedom = sum(parts) ** 2 / (parts[0] ** 2 / (len(one) - 1) + parts[1] ** 2 / (len(other) - 1))
     reach = float(stats.t.ppf(0.5 + LEVEL / 2, freedom)) * error
-    return Interval(math.exp(difference), math.exp(difference - reach), math.exp(difference + reach), count)
+    return Interval(_exp(difference), _exp(difference - reach), _exp(difference + reach), count)
 
 
 def kendall_tau(ours: Sequence[float], theirs: Sequence[float]) -> Interval:
