@@ -86,7 +86,7 @@ def trial_table(trials: pd.DataFrame, metric: str, grace: int) -> str:
                 row["space"] or "-",
                 relaxation_label(config),
                 number(row["fid_best"]),
-                f"{row['fid_best_evaluation']:.0f}/{row['evaluations']}" if scored else "-",
+                f"{number(row['fid_best_evaluation'], '.0f')}/{row['evaluations']}" if scored else "-",
                 number(row["fid_first_rung"]),
                 row["genotype_id"] or "-",
                 decided,
