@@ -147,7 +147,7 @@ def test_three_trials_in_a_row_that_fail_alike_are_enough(recorder: Recorder) ->
         one = trial(config=config)
         recorder.on_trial_start(0, [], one)
         report: dict[str, Any] = {
-            "records": json.dumps([{"evaluation": 9, "attempt": 0, "fid": 1.0, "diverged": True}])
+            "records": json.dumps([{"evaluation": 1, "attempt": 0, "fid": 1.0, "diverged": True}])
         }
         if error is not None:
             report = {FAILURE: json.dumps(asdict(failure_of(error)))}
