@@ -90,3 +90,12 @@ def test_cluster_files_are_what_their_readers_want() -> None:
     assert f"--gpus {int(gpus) * workers['replicas']} " in spec["entrypoint"]
     script = DOCS / "clusters" / "study.sbatch"
     assert subprocess.run(["bash", "-n", str(script)]).returncode == 0
+
+
+def test_every_promise_names_a_test_that_is_there() -> None:
+    text = (DOCS / "reliability.md").read_text()
+    named = re.findall(r"`(tests/\S+\.py)::(\w+)`", text)
+    rows = [line for line in text.splitlines() if line.startswith("| ") and "what is promised" not in line]
+    assert len(rows) > 10 and all("::test_" in row for row in rows)
+    for file, name in named:
+        assert f"def {name}(" in (DOCS.parent / file).read_text(), f"{file} has no {name}"

@@ -252,6 +252,7 @@ def _train(
     """Trains all networks on Ray and prints the comparison; returns the exit code, 1 where one has no result."""
     from autogan_ray.results.lock import sole_driver
     from autogan_ray.results.retrained import RETRAINED, mend_retrained, read_result
+    from autogan_ray.results.trial_log import FINISHED
     from autogan_ray.tune.cluster import cluster
 
     plan = _plan(wanted, study.folder, gpus, address)
@@ -270,12 +271,13 @@ def _train(
         if wanted.candidates:
             finals = [*_race(wanted, measure, plan, options), *finals]
         logs = {} if not finals else _run(finals, measure, plan, options)
-    finished = [job for job in finals if logs[job.evaluation_id].state == "complete"]
+    finished = [job for job in finals if logs[job.evaluation_id].state in FINISHED]
     results = [result for job in finished if (result := read_result(job.folder)) is not None]
     if results:
         click.echo("")
         print_comparison(study.folder, measure, results)
-    return 0 if results and len(results) == len(finals) else 1
+    scored = [result for result in results if result["row"]["fid"] is not None]
+    return 0 if scored and len(scored) == len(finals) else 1
 
 
 def _plan(wanted: _Wanted, folder: Path, gpus: int, address: str | None) -> Plan:

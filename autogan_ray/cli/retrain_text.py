@@ -47,11 +47,13 @@ class NetworkProgress:
 
     def _end(self, log: TrialLog, status: str) -> str:
         from autogan_ray.results.retrained import read_result
+        from autogan_ray.results.trial_log import FINISHED
 
         if status == "error":
             return f"FAILED, {log.status['error_type']}: {log.status['error_message']}"
-        if status == "complete" and (result := read_result(self._folders[log.trial_id])):
-            return number(result["row"]["fid"])
+        if status in FINISHED and (result := read_result(self._folders[log.trial_id])):
+            ended = ", diverged; its best evaluation before is kept" if status == "diverged" else ""
+            return number(result["row"]["fid"]) + ended
         best = None if log.best is None else log.best["fid"]
         ended = {"pruned": "stopped by ASHA", "complete": "ran to its end", "diverged": "diverged"}.get(status, status)
         return f"{ended}, best score {number(best)}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -12,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from autogan_ray.base.errors import ConfigError
+from autogan_ray.metrics.diverged import divergence
 from autogan_ray.metrics.evaluation import Evaluator, Protocol
 from autogan_ray.metrics.features import Extractor
 from autogan_ray.metrics.measure import Measure
@@ -125,10 +127,15 @@ class Retraining:
 
     def points(self) -> Iterator[dict[str, Any]]:
         """Trains, and yields after each evaluation its point of the curve: a row of the table ``curves``, its number
-        as ``evaluation``, and whether it ``diverged``."""
+        as ``evaluation``, and whether it ``diverged``, which ends the training."""
         self.fid_untrained  # noqa: B018  scored before the first step
-        while self.loop.run(self.score):
+        while not self.diverged and self.loop.run(self.score):
             yield self.curve[-1]
+
+    @property
+    def diverged(self) -> bool:
+        """Whether the training has come to weights or images that are not finite, or to one image for every z."""
+        return bool(self.loop.curve) and self.loop.curve[-1]["fid"] is None
 
     @property
     def curve(self) -> list[dict[str, Any]]:
@@ -159,7 +166,7 @@ class Retraining:
         """Writes the job's files, and scores the averaged weights at the best evaluation.
 
         Returns the row of the table ``evaluations``, the score of the untrained generator, the scores on the way, and
-        the seconds of training.
+        the seconds of training. The row has no scores where the training diverged before it was scored once.
         """
         self.loop.ema.load_state_dict(self.loop.best["ema"])
         generator = self._ready_to_score(self.loop.ema.network)
@@ -171,7 +178,11 @@ class Retraining:
         }
 
     def score(self, network: nn.Module) -> float | None:
-        """The Frechet distance at the search's number of fakes; None where it is not finite."""
+        """The Frechet distance at the search's number of fakes; None for a training that has diverged."""
+        networks = (self.loop.generator, self.loop.discriminator)
+        if divergence({}, {"weights": [weight for each in networks for weight in each.parameters()]}) is not None:
+            self.shown = None
+            return None
         score = self.evaluator.score(self._ready_to_score(network), self.latents, kid=False)
         self.shown = score.images
         return score.fid
@@ -187,7 +198,8 @@ class Retraining:
         save_generator(folder / GENERATOR, generator, job.genotype, job.space, self.shape)
         (folder / GENOTYPE).write_text(job.genotype.to_json(), encoding="utf-8")
         save_grid(folder / SAMPLES, self.sample(generator, 64))
-        fakes = self.final.features(generator, self.latents)
+        sound = math.isfinite(self.loop.best["fid"])
+        fakes = self.final.features(generator, self.latents) if sound else None
         return {
             "kimg": self.loop.best["kimg"],
             "n_fake": self.final.protocol.n_fake,

@@ -99,7 +99,8 @@ class NetworkRecorder(Recorder):
         if job is None:  # of another call
             return None
         if job.stage == "final":
-            return "complete" if read_result(job.folder) is not None else None
+            diverged = bool(log.records) and log.records[-1]["diverged"]
+            return None if read_result(job.folder) is None else "diverged" if diverged else "complete"
         return super()._ended_as(log, stopped)
 
     def _all_stopped(self) -> dict[str, int]:
