@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from autogan_ray.base.errors import AlreadyThereError, ConfigError, UserError
+from autogan_ray.base.room import room_wanted
 from autogan_ray.cli import commands, options
 from autogan_ray.cli.retrain_text import NetworkProgress, cost_after, cost_before, print_comparison, race_table
 
@@ -92,7 +93,7 @@ def retrain(
 
             shutil.rmtree(results)  # this call made the folder, for nothing
         raise
-    with commands.resumable(stored.folder):
+    with commands.resumable(stored.folder), room_wanted(stored.folder):
         raise SystemExit(_train(wanted, measure, stored, gpus, recipe, address, storage))
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from autogan_ray.base.errors import ConfigError, ResultsError
+from autogan_ray.base.room import room_wanted
 from autogan_ray.base.signals import INTERRUPTED
 from autogan_ray.cli import commands, options
 from autogan_ray.cli.progress import Progress
@@ -90,7 +91,7 @@ def run(
         )
     if resume and about is None:
         echo(f"nothing to resume in {plan.folder}: the study begins")
-    with commands.resumable(plan.folder):
+    with commands.resumable(plan.folder), room_wanted(plan.folder):
         raise SystemExit(_run(plan, address, storage, budget, about))
 
 
@@ -285,6 +286,7 @@ def _print_end(plan: Plan, outcome: Outcome, budget: tuple[float, str] | None, s
     """Says why trials are left, where some are; returns the exit code."""
     if outcome.given_up:
         echo(f"\nended, as the trials that are left would fail too: {outcome.given_up}", err=True)
+        echo(f"then go on with\n  {commands.again('--resume')}", err=True)
         return 1
     if outcome.interrupted:
         lead = f"the budget {budget[1]} is spent: " if budget and outcome.over_budget else ""

@@ -20,6 +20,7 @@ from ray import tune
 from ray.exceptions import RayError
 from ray.tune.stopper import Stopper
 
+from autogan_ray.base.room import tells_of_no_room
 from autogan_ray.tune.trial_text import failure_text
 from autogan_ray.tune.trial_voice import TrialVoice
 
@@ -49,6 +50,11 @@ class Failure:
     message: str
     place: str = ""
     traceback: str = ""
+
+    @property
+    def no_room(self) -> bool:
+        """Whether nothing could be written: the trial is sound, and goes on when there is room."""
+        return tells_of_no_room(self.message)
 
 
 def failure_of(error: BaseException, memory_settings: Sequence[str] = ()) -> Failure:
@@ -108,11 +114,13 @@ class Alike:
 
     def __init__(self) -> None:
         self._last, self._trials = Failure("", ""), list[str]()
+        self._no_room = False
 
     def failed(self, trial_id: str, failure: Failure) -> None:
         if (failure.type, failure.place) != (self._last.type, self._last.place):
             self._trials = []
         self._last, self._trials = failure, [*self._trials, trial_id]
+        self._no_room = self._no_room or failure.no_room
 
     def ended_well(self) -> None:
         self._trials = []
@@ -120,6 +128,8 @@ class Alike:
     @property
     def reason(self) -> str | None:
         """Why no further trial should be tried; None while there is no reason."""
+        if self._no_room:
+            return f"{self._trials[-1]} could not keep its checkpoint: {self._last.message}; make room there"
         if len(self._trials) < ALIKE:
             return None
         at = f" at {self._last.place}" if self._last.place else ""

@@ -21,7 +21,7 @@ from autogan_ray.config.study import StudyConfig
 from autogan_ray.config.sweep import Domain
 from autogan_ray.results.trial_log import FINISHED, TrialLog, name_of
 from autogan_ray.training.streams import stream_seed
-from autogan_ray.tune.failures import FAILURE
+from autogan_ray.tune.failures import FAILURE, reported_failure
 from autogan_ray.tune.journal import open_journal
 from autogan_ray.tune.resume import UnfinishedTrial
 
@@ -194,6 +194,8 @@ class OptunaSearch(Searcher):
             return
         # Ray passes the report at which a trial stops, by ASHA or at its end, only to this method.
         last = result or {}
+        if (failure := reported_failure(last)) is not None and failure.no_room:
+            return  # the trial goes on in a later run
         error = error or bool(last.get("diverged")) or FAILURE in last
         self.on_trial_result(trial_id, {} if error else last)
         reported.ended = True

@@ -167,6 +167,9 @@ class Recorder(Callback):
     def _fail(self, log: TrialLog, failure: Failure) -> None:
         self._text.write(log.trial_id, time.time(), f"failed\n{failure.traceback}")
         self._alike.failed(log.trial_id, failure)
+        if failure.no_room:
+            self._end(log, "interrupted")
+            return
         self._end(log, "error", error_type=failure.type[:200], error_message=failure.message[:2000])
 
     def finish(self, **study: Any) -> None:
