@@ -59,8 +59,9 @@ def verdict_part(source: Source) -> Section:
         "verdict",
         "Verdict",
         "Whether what the search found is better than what can be had without it, and how sure that is.",
-        "evaluations: fid, of the recipe by which most searched networks were retrained; the searched network is "
-        "that of the retrained trial with the lowest trials.fid_best.",
+        "evaluations: fid where fresh_seed, of the recipe by which most searched networks were retrained; the searched "
+        "network is the first of its race (by kimg, then fid_race, where stage = race), and without a race that of the "
+        "retrained trial with the lowest trials.fid_best.",
     )
     known = baselines(source.study)
     try:
@@ -69,12 +70,13 @@ def verdict_part(source: Source) -> Section:
         for name in known:
             found = verdict(source.study, name)
             section.body.append(paragraph(str(found), f"verdict {found.word.split()[0]}"))
+            section.body.append(paragraph(found.cost, "note"))
             section.numbers[name] = found.to_dict()
     except ResultsError as error:
         section.body.append(paragraph(f"No conclusion: {str(error).partition(': ')[2]}", "verdict no"))
         section.body.append(code(_retrain_command(source)))
     if section.numbers:
-        section.body.append(paragraph(f"{found.cost} Each interval holds by itself, not all of them together.", "note"))
+        section.body.append(paragraph("Each interval holds by itself, not all of them together.", "note"))
         factor = number(math.exp(found.noise), ".2f")
         limits = f"One seed's standard deviation is a factor of {factor} (pooled over networks)."
         section.body += [paragraph(line, "note") for line in _othernetworks_of(source, found)]
