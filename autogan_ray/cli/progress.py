@@ -120,10 +120,10 @@ def bar(tune: TuneConfig, logs: Sequence[TrialLog]) -> str:
 
 
 def ended(logs: Sequence[TrialLog]) -> list[TrialLog]:
-    """Returns the trials that have ended."""
+    """Returns the trials that have come to their end; one that was interrupted goes on in a later run."""
     from autogan_ray.results.trial_log import ENDED
 
-    return [log for log in logs if log.state in ENDED]
+    return [log for log in logs if log.state in ENDED - {"interrupted"}]
 
 
 def evaluations_left(tune: TuneConfig, logs: Sequence[TrialLog]) -> list[float]:

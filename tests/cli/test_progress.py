@@ -100,6 +100,8 @@ def test_the_time_left_is_by_each_trials_own_pace_and_the_slots(tmp_path: Path) 
     tune = TuneConfig(num_trials=3, max_evaluations=4, scheduler="none")
     logs = list(logs_of(tmp_path, ("complete", [1.0, 2.0, 3.0, 4.0]), ("running", [3.0, 6.0])))
     assert evaluations_left(tune, logs) == [2, 4]
+    stopped = list(logs_of(tmp_path / "stopped", ("interrupted", [3.0, 6.0])))  # it goes on in a later run
+    assert evaluations_left(tune, stopped) == [2, 4, 4] and " 0/3 trials" in bar(tune, stopped)
     assert seconds_left(tune, logs, slots=1) == 2 * 3.0 + 4 * 2.0
     assert seconds_left(tune, logs, slots=2) == 8.0  # the longest of them
     assert seconds_left(tune, [], slots=1) is None
