@@ -35,6 +35,7 @@ class NetworkRecorder(Recorder):
         folder: ``retrain`` in the study's folder, absolute.
         storage: path or URI under which Ray keeps its checkpoints.
         jobs: all of one stage.
+        about: by the jobs' ids, what their logs hold of them (:func:`about_job`).
         rungs: files of the groups of a race.
         listener: called with an event for each report and for each end; must be picklable.
     """
@@ -44,7 +45,7 @@ class NetworkRecorder(Recorder):
         folder: Path,
         storage: str,
         jobs: Sequence[Job],
-        measure: Measure,
+        about: Mapping[str, Mapping[str, Any]],
         rungs: Sequence[Path],
         listener: Listener | None,
     ) -> None:
@@ -53,12 +54,12 @@ class NetworkRecorder(Recorder):
         self.logs = TrialLogs(folder, NETWORK_IDS)
         self._text = TextLogs(folder, planned, point_text)
         self._jobs = {job.evaluation_id: job for job in jobs}
-        self._rungs, self._measure = rungs, measure
+        self._rungs, self._about = rungs, about
         self._results: dict[str, str] = {}
 
     def __reduce__(self) -> tuple[Any, ...]:
         jobs = list(self._jobs.values())
-        own = (self._folder, self._storage, jobs, self._measure, self._rungs, self._listener)
+        own = (self._folder, self._storage, jobs, self._about, self._rungs, self._listener)
         return type(self), own
 
     def is_finished(self, job: Job) -> bool:
@@ -110,7 +111,7 @@ class NetworkRecorder(Recorder):
         job = self._jobs[trial.config["trial_id"]]
         log = self.logs.get(job.evaluation_id)
         if not log.about:
-            self._add(log.trial_id, "trial", config=about_job(job, self._measure))
+            self._add(log.trial_id, "trial", config=self._about[job.evaluation_id])
         return log
 
     def _picture(self, log: TrialLog, evaluation: int) -> Path:

@@ -25,7 +25,7 @@ from autogan_ray.study.study_file import read_about
 from autogan_ray.tune.asha import ResumableASHA
 from autogan_ray.tune.caches import restore_rungs
 from autogan_ray.tune.failures import GiveUp
-from autogan_ray.tune.network_recorder import NetworkRecorder
+from autogan_ray.tune.network_recorder import NetworkRecorder, about_job
 from autogan_ray.tune.network_trial import NetworkInputs, run_network
 from autogan_ray.tune.optuna_search import METRIC, trial_folder_name, trial_name
 from autogan_ray.tune.ray_internals import (
@@ -68,7 +68,8 @@ def run_networks(
     storage = options.storage_of(folder, f"{read_about(study_folder)['study_id']}-{RETRAINED}")
     race = jobs[0].stage == "race"
     files = {group: _rungs_file(folder, own) for group, own in groups_of(jobs).items()} if race else {}
-    recorder = NetworkRecorder(folder, storage, jobs, measure, list(files.values()), listener)
+    about = {job.evaluation_id: about_job(job, measure) for job in jobs}
+    recorder = NetworkRecorder(folder, storage, jobs, about, list(files.values()), listener)
     for text in _restore_rungs(jobs, files, recorder.logs):
         recorder.note(text)
     recorder.record_ends()
