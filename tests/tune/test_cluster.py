@@ -77,7 +77,16 @@ def test_a_signal_that_ray_would_take_for_itself_is_an_interrupt(
 @pytest.mark.ray
 def test_a_ray_that_does_not_start_in_its_time_is_one_message(tmp_path: Path) -> None:
     late = {**os.environ, "RAY_gcs_server_port_wait_time_s": "0"}
-    typed = [sys.executable, "-m", "autogan_ray", "run", "smoke"]
+    # Without it the file may be there already, as it happens, when Ray first looks.
+    body = """
+import ray._private.node as node
+def not_there(*place, timeout_ms):
+    raise RuntimeError("Timed out waiting for file " + "/".join(place))
+node.wait_for_persisted_port = not_there
+from autogan_ray.cli.main import main
+main(["run", "smoke"], prog_name="autogan-ray")
+"""
+    typed = [sys.executable, "-c", body]
     done = subprocess.run(typed, cwd=tmp_path, env=late, capture_output=True, text=True, timeout=100)
     assert done.returncode == 1 and "Traceback" not in done.stderr, done.stderr
     assert "Error: Ray did not start on this machine (Timed out waiting for file" in done.stderr
