@@ -174,7 +174,9 @@ def _show_trial(results: Path, trial: str, as_json: bool) -> None:
     planned = int(study.studies["max_evaluations"].iloc[0])
     if log.records:
         config = log.about["config"]
-        space, objective = read_spaces(results)[config["space"]], config.get("search", {}).get("objective", "hinge")
+        space, objective = read_spaces(results).get(config["space"]), config.get("search", {}).get("objective", "hinge")
+        if space is None:
+            raise ResultsError(f"{results}: study.json has no space {config['space']!r}, which trial {trial} searched")
         for symptom in symptoms(log.records, planned, space, objective):
             echo(f"warning: {symptom}")
     if log.best is not None:

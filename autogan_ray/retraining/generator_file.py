@@ -71,14 +71,19 @@ def load_generator(file: str | Path) -> Generator:
 
 def _check_weights(file: Path, outline: nn.Module, weights: Mapping[str, torch.Tensor]) -> None:
     """Raises ResultsError unless the header describes a network of the weights that the file holds."""
-    wanted = {name: tuple(tensor.shape) for name, tensor in outline.state_dict().items()}
-    held = {name: tuple(tensor.shape) for name, tensor in weights.items()}
+    wanted, held = _shapes(outline.state_dict()), _shapes(weights)
     for name in sorted({*wanted, *held}):
         if wanted.get(name) != held.get(name):
             raise ResultsError(
                 f"{file} is damaged: its header describes {name} of shape {wanted.get(name)}, and it holds "
                 f"{held.get(name)}"
             )
+
+
+def _shapes(weights: Mapping[str, torch.Tensor]) -> dict[str, tuple[int, ...]]:
+    """The shape of each weight by its plain name: spectral norm renames a weight, and on ``meta`` there is none."""
+    plain = {name.replace(".parametrizations.weight.original", ".weight"): weights[name] for name in weights}
+    return {name: tuple(tensor.shape) for name, tensor in plain.items() if ".parametrizations." not in name}
 
 
 def _read_header(file: Path) -> dict[str, Any]:

@@ -135,7 +135,7 @@ def _tuner(
 def _given(job: Job, recorder: NetworkRecorder, folder: Path, experiment: str) -> dict[str, Any]:
     """What Ray is told of a job: its name, and where it left off."""
     log = recorder.logs.get(job.evaluation_id)
-    earlier = job.folder / "checkpoint"  # of a version that trained without Ray
+    earlier = folder / job.evaluation_id / "checkpoint"  # of a version that trained without Ray
     found = checkpoints_of(log, folder, experiment) or ([str(earlier)] if earlier.is_dir() else [])
     return {"trial_id": job.evaluation_id, "group": job.group, "checkpoints": found}
 

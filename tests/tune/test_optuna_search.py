@@ -216,7 +216,10 @@ def test_only_finite_scores_are_reported_and_a_trial_without_a_score_has_failed(
 
 def test_a_trial_that_diverged_after_good_scores_has_failed_for_optuna(study: StudyConfig, tmp_path: Path) -> None:
     search = OptunaSearch(study, tmp_path / "journal")
-    for name, last in (("a", {"fid": 1e9, "evaluation": 2, "diverged": True}), ("b", {FAILURE: "{}"})):
+    for name, last in (
+        ("a", {"fid": 1e9, "evaluation": 2, "diverged": True}),
+        ("b", {FAILURE: '{"type": "ValueError", "message": "no"}'}),
+    ):
         search.suggest(name)
         search.on_trial_result(name, {"fid": 3.0, "evaluation": 1, "diverged": False})
         search.on_trial_complete(name, last)

@@ -186,7 +186,7 @@ def _shown(study: StudyTables, rows: pd.DataFrame, source: str | None) -> float:
     if source is not None:
         rows = pd.concat([rows, raced(study.evaluations, source)])
     ends = study.curves.groupby("evaluation_id")["kimg"].max()
-    return float(rows["evaluation_id"].map(ends).fillna(rows["kimg"]).sum())
+    return float(rows["evaluation_id"].map(ends).astype(float).fillna(rows["kimg"]).sum())
 
 
 def _is_raced(rows: pd.DataFrame) -> bool:
