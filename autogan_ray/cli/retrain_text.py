@@ -121,7 +121,10 @@ def print_comparison(folder: Path, measure: Measure, results: Sequence[Mapping[s
     _print_group("searched", metric, [row for row in rows if row["source"] == "retrain"])
     recipes = {row["recipe"] for row in rows}
     stored = [row for row in read_rows(folder, "evaluations") if row["recipe"] in recipes]
-    _print_group("random genotypes", metric, [row for row in stored if row["source"] == "random"])
+    drawn = [row for row in stored if row["source"] == "random"]
+    raced = [row for row in drawn if row["chosen_by"] == "race"]
+    _print_group("random genotypes", metric, [row for row in drawn if row not in raced])
+    _print_group("random genotypes that won a race", metric, raced)
     others = [row for row in stored if row["source"] in ("published", "user")]
     for name in dict.fromkeys(row["name"] for row in others):
         _print_group(name, metric, [row for row in others if row["name"] == name])

@@ -128,7 +128,7 @@ class Retraining:
     def points(self) -> Iterator[dict[str, Any]]:
         """Trains, and yields after each evaluation its point of the curve: a row of the table ``curves``, its number
         as ``evaluation``, and whether it ``diverged``, which ends the training."""
-        self.fid_untrained  # noqa: B018  scored before the first step
+        self.score_untrained()
         while not self.diverged and self.loop.run(self.score):
             yield self.curve[-1]
 
@@ -147,9 +147,9 @@ class Retraining:
             for number, point in enumerate(self.loop.curve, start=1)
         ]
 
-    @property
-    def fid_untrained(self) -> float | None:
-        """The score of the generator before its first step; None where it is not finite."""
+    def score_untrained(self) -> float | None:
+        """Returns the score of the generator before its first step, which is found before that step, once; None where
+        it is not finite."""
         if not self._untrained:
             self._untrained["fid"] = self.score(self.loop.ema.network)
         return self._untrained["fid"]
@@ -172,7 +172,7 @@ class Retraining:
         generator = self._ready_to_score(self.loop.ema.network)
         return {
             "row": self._row(generator),
-            "fid_untrained": self.fid_untrained,
+            "fid_untrained": self.score_untrained(),
             "curve": self.curve,
             "wall_s": self.loop.spent_s,
         }

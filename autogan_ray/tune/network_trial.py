@@ -82,7 +82,7 @@ class _Network:
     def run(self) -> None:
         retraining, race = self._retraining, self._job.stage == "race"
         if not self._again:
-            retraining.fid_untrained  # noqa: B018  scored, and its picture kept, before the first step
+            retraining.score_untrained()
             self._keep_grid(0)
         for point in retraining.points():
             self._keep_grid(point["evaluation"])
