@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -34,7 +34,7 @@ class Progress:
     def __init__(self, plan: Plan) -> None:
         from autogan_ray.metrics.extractors.registry import metric_label
 
-        self._tune, self._slots = plan.study.tune, plan.slots
+        self._tune, self._standing = plan.study.tune, Standing(plan.study.tune, plan.slots)
         self._metric = metric_label(plan.study.metrics.extractor)
         self._start = time.time()
 
@@ -42,20 +42,22 @@ class Progress:
         if event["kind"] == "note":
             click.echo((_ERASED if sys.stdout.isatty() else "") + f"warning: {event['text']}")
             return
-        logs = list(event["logs"])
+        self._standing.update([event["trial"]] if self._standing.begun else event["logs"])
+        if event["kind"] == "start":
+            return
         if not sys.stdout.isatty():
-            echo(fitted(self._parts(event, logs), None))
+            echo(fitted(self._parts(event), None))
             return
         columns = shutil.get_terminal_size().columns
-        click.echo(_ERASED + printable(fitted(self._parts(event, logs), columns)))
-        click.echo(bar(self._tune, logs)[:columns], nl=False)
+        click.echo(_ERASED + printable(fitted(self._parts(event), columns)))
+        click.echo(self._standing.bar()[:columns], nl=False)
 
-    def _parts(self, event: dict[str, Any], logs: Sequence[TrialLog]) -> list[Part]:
+    def _parts(self, event: dict[str, Any]) -> list[Part]:
         log: TrialLog = event["trial"]
         lead = f"[{clock(time.time() - self._start)}] {log.trial_id}"
         if event["kind"] == "end":
-            done = f"{len(ended(logs))}/{self._tune.num_trials} trials done"
-            return [(0, f"{lead} {event['status']:<10}"), (0, f" {done}"), *self._so_far(logs, ", ")]
+            done = f"{self._standing.ended}/{self._tune.num_trials} trials done"
+            return [(0, f"{lead} {event['status']:<10}"), (0, f" {done}"), *self._so_far(", ")]
         record, config = event["record"], log.about["config"]
         entropies = f"{number(record['entropy_g'], '.2f')}/{number(record['entropy_d'], '.2f')}"
         return [
@@ -65,27 +67,19 @@ class Progress:
             (5, f" (supernet {number(record['fid_supernet'])})"),
             (6, f"  {config['space']} {relaxation_label(config)}"),
             (4, f" entropy {entropies}"),
-            *self._so_far(logs, "  "),
+            *self._so_far("  "),
         ]
 
-    def _so_far(self, logs: Sequence[TrialLog], separator: str) -> list[Part]:
+    def _so_far(self, separator: str) -> list[Part]:
         """The best score, what is left, and what was spent."""
-        from autogan_ray.results.rows import best_trial
-
-        best = best_trial(logs)
-        parts = [
-            (
-                0,
-                separator
-                + (f"best {best.best['fid']:.4g} ({best.trial_id})" if best and best.best else "no score yet"),
-            )
-        ]
-        left_s = seconds_left(self._tune, logs, self._slots)
+        standing = self._standing
+        best = "no score yet" if standing.best is None else f"best {standing.best[0]:.4g} ({standing.best[2]})"
+        parts = [(0, separator + best)]
+        left_s = standing.seconds_left()
         if left_s:
             parts.append((1, f", about {clock(left_s)} left"))
         if self._tune.gpus_per_trial:
-            spent_s = sum(log.records[-1]["wall_s"] for log in logs if log.records)
-            parts.append((2, f", {spent_s * self._tune.gpus_per_trial / 3600:.3g} GPU hours"))
+            parts.append((2, f", {standing.spent_s * self._tune.gpus_per_trial / 3600:.3g} GPU hours"))
         return parts
 
 
@@ -107,49 +101,89 @@ def fitted(parts: Sequence[Part], columns: int | None) -> str:
     return "".join(text for _, text in kept)
 
 
-def bar(tune: TuneConfig, logs: Sequence[TrialLog]) -> str:
-    """Returns how far a study is, by the evaluations that are done and those that are expected to come."""
-    done = sum(len(log.evaluations) for log in logs)
-    share = done / max(done + sum(evaluations_left(tune, logs)), 1)
-    full = round(_BAR * share)
-    running = sum(log.state == "running" for log in logs)
-    return (
-        f"[{'#' * full}{'-' * (_BAR - full)}] {share:.0%}  {len(ended(logs))}/{tune.num_trials} trials, "
-        f"{running} running"
-    )
-
-
-def ended(logs: Sequence[TrialLog]) -> list[TrialLog]:
-    """Returns the trials that have come to their end; one that was interrupted goes on in a later run."""
-    from autogan_ray.results.trial_log import ENDED
-
-    return [log for log in logs if log.state in ENDED - {"interrupted"}]
-
-
-def evaluations_left(tune: TuneConfig, logs: Sequence[TrialLog]) -> list[float]:
-    """Returns how many evaluations are expected of each trial that runs or is still to come; with ASHA not all."""
-    from autogan_ray.study.cost import expected_evaluations
-
-    done = {log.trial_id for log in ended(logs)}
-    running = [expected_evaluations(tune, len(log.evaluations)) for log in logs if log.trial_id not in done]
-    return running + [expected_evaluations(tune, 0)] * max(0, tune.num_trials - len(logs))
-
-
-def seconds_left(tune: TuneConfig, logs: Sequence[TrialLog], slots: int) -> float | None:
-    """Returns how long a study is expected to go on, by what an evaluation took so far.
-
-    Trials differ in cost: one that runs is taken to go on at its own pace, and one to come at the mean pace.
+class Standing:
+    """How far a study is. It is kept up to date trial by trial, as a study may have thousands of trials.
 
     Args:
         slots: number of trials side by side.
-
-    Returns None while nothing is measured, and where nothing is left.
     """
-    pace = {log.trial_id: log.records[-1]["wall_s"] / len(log.evaluations) for log in logs if log.records}
-    if not pace:
-        return None
-    mean, done = sum(pace.values()) / len(pace), {log.trial_id for log in ended(logs)}
-    own = [pace.get(log.trial_id, mean) for log in logs if log.trial_id not in done]
-    left = evaluations_left(tune, logs)
-    each = [count * (own[index] if index < len(own) else mean) for index, count in enumerate(left)]
-    return max(sum(each) / slots, *each) if each else None
+
+    def __init__(self, tune: TuneConfig, slots: int) -> None:
+        self._tune, self._slots = tune, slots
+        self._known: dict[str, tuple[int, float]] = {}  # trial -> its evaluations, and the seconds that they took
+        self._live: dict[str, TrialLog] = {}
+        self._evaluations, self._paces, self._with_pace = 0, 0.0, 0
+        self.spent_s = 0.0
+        self.best: tuple[float, int, str] | None = None
+        """The best score, minus the number of its trial's evaluations (of equal trials the longer one), its trial."""
+
+    @property
+    def begun(self) -> bool:
+        return bool(self._known)
+
+    @property
+    def ended(self) -> int:
+        """Number of trials that have come to their end; one that was interrupted goes on in a later run."""
+        return len(self._known) - len(self._live)
+
+    def update(self, logs: Iterable[TrialLog]) -> None:
+        """Takes notice of trials that are new, or of which something is new."""
+        from autogan_ray.results.trial_log import ENDED
+
+        for log in logs:
+            count, spent_s = len(log.evaluations), log.records[-1]["wall_s"] if log.evaluations else 0.0
+            old_count, old_s = self._known.get(log.trial_id, (0, 0.0))
+            self._known[log.trial_id] = count, spent_s
+            self._evaluations += count - old_count
+            self.spent_s += spent_s - old_s
+            self._paces += spent_s / max(count, 1) - old_s / max(old_count, 1)
+            self._with_pace += (count > 0) - (old_count > 0)
+            if log.best is not None:
+                scored = (log.best["fid"], -count, log.trial_id)
+                self.best = scored if self.best is None else min(scored, self.best)
+            self._live.pop(log.trial_id, None)
+            if log.state not in ENDED - {"interrupted"}:
+                self._live[log.trial_id] = log
+
+    def bar(self) -> str:
+        """Returns the share of the evaluations that are done among these and those that are expected to come."""
+        done = self._evaluations
+        share = done / max(done + sum(self._left()) + self._to_come() * self._each_to_come(), 1)
+        full = round(_BAR * share)
+        running = sum(log.state == "running" for log in self._live.values())
+        return (
+            f"[{'#' * full}{'-' * (_BAR - full)}] {share:.0%}  {self.ended}/{self._tune.num_trials} trials, "
+            f"{running} running"
+        )
+
+    def _left(self) -> list[float]:
+        """The evaluations that are expected of each trial that has not ended; with ASHA not all."""
+        from autogan_ray.study.cost import expected_evaluations
+
+        return [expected_evaluations(self._tune, len(log.evaluations)) for log in self._live.values()]
+
+    def _to_come(self) -> int:
+        """Number of trials that nothing is known of yet."""
+        return max(0, self._tune.num_trials - len(self._known))
+
+    def _each_to_come(self) -> float:
+        from autogan_ray.study.cost import expected_evaluations
+
+        return expected_evaluations(self._tune, 0)
+
+    def seconds_left(self) -> float | None:
+        """Returns how long the study is expected to go on, by what an evaluation took so far.
+
+        Trials differ in cost: one that runs is taken to go on at its own pace, and one to come at the mean pace.
+
+        Returns None while nothing is measured, and where nothing is left.
+        """
+        if not self._with_pace:
+            return None
+        mean = self._paces / self._with_pace
+        each = []
+        for left, (count, spent_s) in zip(self._left(), map(self._known.__getitem__, self._live), strict=True):
+            each.append(left * (spent_s / count if count else mean))
+        to_come_s = self._each_to_come() * mean if self._to_come() else 0.0
+        total = sum(each) + self._to_come() * to_come_s
+        return max(total / self._slots, to_come_s, *each) if each or self._to_come() else None

@@ -367,6 +367,8 @@ def _print_summary(folder: Path, gpus: int) -> bool:
     if best is None or best.best is None:
         echo("no trial has a score; the table trials has their errors")
         return False
+    best = logs.whole(best.trial_id)
+    assert best.best is not None
     echo(f"\nbest: trial {best.trial_id}, {decidedness(best.best['decisions'])}")
     echo(draw(Genotype.from_dict(best.best["genotype"])))
     config, planned = best.about["config"], int(own["max_evaluations"])

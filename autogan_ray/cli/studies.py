@@ -147,18 +147,19 @@ def _show_trial(results: Path, trial: str, as_json: bool) -> None:
     from autogan_ray.study.study_file import read_spaces
 
     study = load_study(results)
-    logs = {log.trial_id: log for log in TrialLogs(results)}
+    logs = TrialLogs(results)
+    known = [log.trial_id for log in logs]
     if trial == "best":
         trial = str(study.best["trial_id"])
-    if trial_meant(trial) not in logs:
-        unknown = f"no trial {trial!r} in {results}; {nearest(trial, ['best', *logs])}"
+    if trial_meant(trial) not in known:
+        unknown = f"no trial {trial!r} in {results}; {nearest(trial, ['best', *known])}"
         if not is_id(trial):
             raise ResultsError(unknown)
         try:
             return _show_genotype(results, trial, as_json)
         except NotFoundError as error:
             raise ResultsError(f"{unknown}; {error}") from error
-    log = logs[trial := trial_meant(trial)]
+    log = logs.whole(trial := trial_meant(trial))
     if as_json:
         echo(json.dumps({"trial": log.about, "status": log.status, "evaluations": log.records}, indent=2))
         return

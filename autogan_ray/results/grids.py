@@ -7,9 +7,9 @@ the first step; the first trial alone has it), ``retrain/…/grids/000016.000.pn
 from __future__ import annotations
 
 import io
+import math
 import re
 import shutil
-from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -79,24 +79,32 @@ def grids_of(folder: Path) -> dict[float, Path]:
     return dict(sorted((float(file.stem), file) for file in files))
 
 
-def forget_grids(study: Path, logs: Iterable[TrialLog], keep: int, ended: frozenset[str]) -> None:
-    """Removes the pictures of trials that ended and are not among the best ``keep``.
+class GridsKept:
+    """Keeps the pictures of the trials that run, and of the best that have ended; removes all others.
 
     Those of the first trial's untrained generator stay, as they stand for all.
 
     Args:
-        ended: the states of trials that ended.
+        keep: how many of the trials that have ended keep theirs.
     """
-    logs = list(logs)
-    scored = sorted((log.best["fid"], log.trial_id) for log in logs if log.best is not None)
-    kept = {trial_id for _, trial_id in scored[:keep]}
-    for log in logs:
-        folder = study / FOLDER / log.trial_id
-        if log.state not in ended or log.trial_id in kept or not folder.is_dir():
-            continue
-        untrained = folder / grid_file(study, log.trial_id, 0).name
+
+    def __init__(self, study: Path, keep: int) -> None:
+        self._study, self._keep = study, keep
+        self._best: list[tuple[float, str]] = []
+
+    def ended(self, log: TrialLog) -> None:
+        """Takes notice of a trial that has ended, in this run or in an earlier one."""
+        score = math.inf if log.best is None else log.best["fid"]
+        known = {trial_id: fid for fid, trial_id in self._best} | {log.trial_id: score}
+        self._best = sorted((fid, trial_id) for trial_id, fid in known.items())
+        while len(self._best) > self._keep or (self._best and self._best[-1][0] == math.inf):
+            self._remove(self._best.pop()[1])
+
+    def _remove(self, trial_id: str) -> None:
+        folder = self._study / FOLDER / trial_id
+        untrained = grid_file(self._study, trial_id, 0)
         for file in grids_of(folder).values():
             if file != untrained:
                 file.unlink(missing_ok=True)
-        if not any(folder.iterdir()):
+        if folder.is_dir() and not any(folder.iterdir()):
             shutil.rmtree(folder, ignore_errors=True)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -135,26 +136,46 @@ def decision_rows(study_id: str, logs: Iterable[TrialLog]) -> list[Row]:
     return rows
 
 
-def genotype_rows(study_id: str, logs: Iterable[TrialLog], kept: dict[str, Row]) -> list[Row]:
-    """Returns one row per genotype that was scored, with where it was first seen and in how many trials.
+@dataclass
+class Sighting:
+    """Where a genotype was first scored, and in how many trials it was."""
+
+    first_trial_id: str
+    first_evaluation: int
+    n_trials: int = 0
+
+
+def sightings(logs: Iterable[TrialLog]) -> dict[str, Sighting]:
+    """Returns the genotypes that were scored, by their ids in the order of trials and evaluations."""
+    found: dict[str, Sighting] = {}
+    for log in logs:
+        names = {record["genotype_id"]: record["evaluation"] for record in reversed(log.records)}
+        for name in sorted(names, key=names.__getitem__):
+            found.setdefault(name, Sighting(log.trial_id, names[name])).n_trials += 1
+    return found
+
+
+def genotype_rows(
+    study_id: str, logs: Iterable[TrialLog], seen: Mapping[str, Sighting], kept: dict[str, Row]
+) -> list[Row]:
+    """Returns one row for each genotype that was first scored in one of these trials.
 
     Args:
+        seen: from :func:`sightings`.
         kept: genotype id -> the columns that depend on the genotype alone. The function fills it and reads it at the
             next call, as drawing a genotype takes longest.
     """
-    rows: dict[str, Row] = {}
-    seen_in: dict[str, set[str]] = {}
+    rows = []
     for log in logs:
         for record in log.records:
             name = record["genotype_id"]
-            seen_in.setdefault(name, set()).add(log.trial_id)
-            if name in rows:
+            sighting = seen[name]
+            if (sighting.first_trial_id, sighting.first_evaluation) != (log.trial_id, record["evaluation"]):
                 continue
             if name not in kept:
                 kept[name] = _described(record)
-            first = {"first_trial_id": log.trial_id, "first_evaluation": record["evaluation"]}
-            rows[name] = kept[name] | {"study_id": study_id} | first
-    return [row | {"n_trials": len(seen_in[name])} for name, row in rows.items()]
+            rows.append(kept[name] | {"study_id": study_id} | asdict(sighting))
+    return rows
 
 
 def _described(record: dict[str, Any]) -> Row:

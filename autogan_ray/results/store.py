@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import io
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -60,13 +61,34 @@ def arrow_rows(name: str, rows: Sequence[Row], more: Sequence[Column] = ()) -> p
 
 
 def write_arrow(folder: Path, name: str, rows: pa.Table, provenance: Mapping[str, str] | None = None) -> Path:
-    """Writes what :func:`arrow_rows` returned, in one piece or concatenated; keys are not checked again."""
-    arrow = rows.replace_schema_metadata({_VERSION: str(SCHEMA_VERSION), **(provenance or {})})
+    """Writes what :func:`arrow_rows` returned; keys are not checked again."""
+    with row_groups(folder, name, rows.schema, provenance) as add:
+        add(rows)
+    return table_file(folder, name)
+
+
+@contextmanager
+def row_groups(
+    folder: Path, name: str, schema: pa.Schema, provenance: Mapping[str, str] | None = None
+) -> Iterator[Callable[[pa.Table], int]]:
+    """Replaces ``folder/name.parquet`` when the block ends, group by group, so that few rows are held in memory.
+
+    Gives a function that adds rows of this schema as a row group of their own; it returns the number of row groups
+    that it added, none where there are no rows.
+    """
     folder.mkdir(parents=True, exist_ok=True)
-    target = table_file(folder, name)
-    with replacing(target) as handle:
-        pq.write_table(arrow, handle, write_page_checksum=True)
-    return target
+    told = schema.with_metadata({_VERSION: str(SCHEMA_VERSION), **(provenance or {})})
+    with (
+        replacing(table_file(folder, name)) as handle,
+        pq.ParquetWriter(handle, told, write_page_checksum=True) as writer,
+    ):
+
+        def add(rows: pa.Table) -> int:
+            if len(rows):
+                writer.write_table(rows.replace_schema_metadata(told.metadata), row_group_size=len(rows))
+            return int(len(rows) > 0)
+
+        yield add
 
 
 def _columns(table: Table, rows: Sequence[Row]) -> dict[str, list[Any]]:

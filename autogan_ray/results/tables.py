@@ -2,32 +2,51 @@
 
 from __future__ import annotations
 
-import operator
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 from autogan_ray.results.retrained import RETRAINED_TABLES, mend_retrained, write_retrained
-from autogan_ray.results.rows import Row, decision_rows, genotype_rows, history_rows, study_row, sweep_of, trial_rows
-from autogan_ray.results.schemas import TABLES, swept_columns
-from autogan_ray.results.store import arrow_rows, is_lost, table_file, write_arrow, write_table
-from autogan_ray.results.trial_log import TrialLog, TrialLogs
+from autogan_ray.results.rows import (
+    Row,
+    Sighting,
+    decision_rows,
+    genotype_rows,
+    history_rows,
+    sightings,
+    study_row,
+    sweep_of,
+    trial_rows,
+)
+from autogan_ray.results.schemas import TABLES, Column, swept_columns
+from autogan_ray.results.store import arrow_rows, is_lost, row_groups, table_file, write_table
+from autogan_ray.results.trial_log import ENDED, TrialLog, TrialLogs
 
-Builder = Callable[[str, Iterable[TrialLog]], list[Row]]
-
-_OF_RECORDS: Mapping[str, Builder] = {"history": history_rows, "decisions": decision_rows}
-"""Tables with by far the most rows; those of a trial depend on its records alone."""
+OF_TRIALS = ("history", "decisions", "genotypes", "trials")
+"""Tables that hold rows of each trial, in the order in which their files are replaced: a reader that comes in between
+finds each genotype that a trial names."""
+BLOCK = 64
+"""Trials whose rows make a row group of each of these tables."""
 
 
 class Tables:
-    """Rebuilds the tables of a study folder; the rows of a trial are kept in memory until it has other records."""
+    """Builds the tables of a study folder, again and again while the study runs.
+
+    Trials come in blocks of :data:`BLOCK`, by their numbers. Rows of a block whose trials have all ended do not change
+    any more, if all blocks before it have ended too: they are taken from the file that is replaced, and nothing of them
+    is kept in memory. (The number of trials that came upon a genotype may still grow.)
+    """
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._kept: dict[tuple[str, str], tuple[list[Row], pa.Table]] = {}
-        self._genotypes: dict[str, Row] = {}
+        self._closed = 0  # blocks at the head of the files whose rows are final
+        self._groups = dict.fromkeys(OF_TRIALS, 0)  # their row groups; a block without rows has none
+        self._drawn: dict[str, Row] = {}
 
     def write(self, about: Mapping[str, Any], logs: TrialLogs) -> None:
         """Replaces all tables.
@@ -35,34 +54,75 @@ class Tables:
         Args:
             about: the content of ``study.json``.
         """
-        folder, listed, study_id = self._folder, list(logs), about["study_id"]
-        provenance = provenance_of(about)
-        rows = {
-            # Before the trials, whose rows name them: a reader may come in between.
-            "genotypes": genotype_rows(study_id, listed, self._genotypes),
-            "trials": trial_rows(about, listed, folder),
-            "studies": [study_row(about, listed)],
-        }
-        for name in _OF_RECORDS:
-            write_arrow(folder, name, self._of_records(name, study_id, listed), provenance)
-        more = {"trials": swept_columns(sweep_of(about))}
-        for name, listed_rows in rows.items():
-            write_table(folder, name, listed_rows, provenance, more.get(name, ()))
+        folder, provenance = self._folder, provenance_of(about)
+        listed = sorted(logs, key=lambda log: log.number)
+        try:
+            self._write_trials(about, logs, listed)
+        except Exception:
+            if not self._closed:
+                raise
+            self._closed = 0  # somebody has removed or altered a file: every row comes from the logs again
+            self._write_trials(about, logs, listed)
+        write_table(folder, "studies", [study_row(about, listed)], provenance)
         missing = [name for name in RETRAINED_TABLES if not table_file(folder, name).exists()]
-        write_retrained(folder, study_id, missing, provenance)
+        write_retrained(folder, about["study_id"], missing, provenance)
 
-    def _of_records(self, name: str, study_id: str, logs: Iterable[TrialLog]) -> pa.Table:
-        parts = [TABLES[name].schema.empty_table()]
-        for log in logs:
-            records = log.records
-            before, part = self._kept.get((name, log.trial_id), ([], None))
-            # A record that arrives again is another object, and a record is never altered.
-            same = len(before) == len(records) and all(map(operator.is_, before, records))
-            if part is None or not same:
-                part = arrow_rows(name, _OF_RECORDS[name](study_id, [log]))
-                self._kept[name, log.trial_id] = records, part
-            parts.append(part)
-        return pa.concat_tables(parts)
+    def _write_trials(self, about: Mapping[str, Any], logs: TrialLogs, listed: Sequence[TrialLog]) -> None:
+        blocks = [listed[start : start + BLOCK] for start in range(0, len(listed), BLOCK)]
+        final = len(list(takewhile(_is_final, blocks)))
+        closed = self._closed if self._closed <= final else 0
+        seen, swept = sightings(listed), swept_columns(sweep_of(about))
+        groups = dict.fromkeys(OF_TRIALS, 0)
+        with ExitStack() as files:
+            add = {  # the file that is opened last is the first that is replaced
+                name: files.enter_context(row_groups(self._folder, name, _schema(name, swept), provenance_of(about)))
+                for name in reversed(OF_TRIALS)
+            }
+
+            def add_block(block: Sequence[TrialLog]) -> None:
+                whole = [logs.whole(log.trial_id) for log in block]
+                for name, rows in self._rows(about, whole, seen).items():
+                    groups[name] += add[name](arrow_rows(name, rows, swept if name == "trials" else ()))
+
+            for name in OF_TRIALS if closed else ():
+                with pq.ParquetFile(table_file(self._folder, name), page_checksum_verification=True) as before:
+                    for group in range(self._groups[name]):
+                        groups[name] += add[name](_counted_anew(before.read_row_group(group), seen))
+            for block in blocks[closed:final]:
+                add_block(block)
+                self._drawn.clear()
+            groups_closed = dict(groups)
+            for block in blocks[final:]:
+                add_block(block)
+        self._closed, self._groups = final, groups_closed
+
+    def _rows(
+        self, about: Mapping[str, Any], block: Sequence[TrialLog], seen: Mapping[str, Sighting]
+    ) -> dict[str, list[Row]]:
+        study_id = about["study_id"]
+        return {
+            "history": history_rows(study_id, block),
+            "decisions": decision_rows(study_id, block),
+            "genotypes": genotype_rows(study_id, block, seen, self._drawn),
+            "trials": trial_rows(about, block, self._folder),
+        }
+
+
+def _is_final(block: Sequence[TrialLog]) -> bool:
+    return len(block) == BLOCK and all(log.state in ENDED for log in block)
+
+
+def _schema(name: str, swept: Sequence[Column]) -> pa.Schema:
+    return TABLES[name].with_columns(swept if name == "trials" else ()).schema
+
+
+def _counted_anew(rows: pa.Table, seen: Mapping[str, Sighting]) -> pa.Table:
+    """The rows of a closed block; of genotypes with the number of trials that it is now."""
+    if "n_trials" not in rows.schema.names:
+        return rows
+    place, ids = rows.schema.get_field_index("n_trials"), rows["genotype_id"].to_pylist()
+    counts = pa.array([seen[name].n_trials for name in ids], rows.schema.field(place).type)
+    return rows.set_column(place, rows.schema.field(place), counts)
 
 
 def provenance_of(about: Mapping[str, Any]) -> dict[str, str]:

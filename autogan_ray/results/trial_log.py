@@ -26,6 +26,8 @@ FOLDER = "trials"
 FINISHED = frozenset({"complete", "pruned", "diverged"})
 """Trials that ended in another way, an error included, go on when a study is resumed."""
 ENDED = FINISHED | {"error", "interrupted"}
+DETAILS = ("decisions", "genotype")
+"""What takes nine tenths of a record, and is not kept in memory of a trial that has finished."""
 
 
 def name_of(number: int) -> str:
@@ -53,6 +55,8 @@ class TrialLog:
     """Number of the last line of the file."""
     order: float = 0
     """The highest order of a line."""
+    details: bool = True
+    """Whether the records have their details."""
 
     def apply(self, line: Mapping[str, Any]) -> None:
         self.order = max(self.order, line.get("order", 0))
@@ -66,6 +70,16 @@ class TrialLog:
                 self.evaluations[number] = line["record"]
         else:
             self.status = self.status | dict(line)
+
+    def holds(self, record: Mapping[str, Any]) -> bool:
+        """Whether the log has this very record, whole or without its details."""
+        known = self.evaluations.get(record["evaluation"])
+        return known is not None and known in (record, _without_details(record))
+
+    def forget_details(self) -> None:
+        """Leaves the details of all records to the log's file."""
+        self.evaluations = {number: _without_details(record) for number, record in self.evaluations.items()}
+        self.details = False
 
     @property
     def number(self) -> int:
@@ -112,6 +126,10 @@ class TrialLog:
     def faults(self) -> list[str]:
         """Everything that is wrong with the log, in words; empty for a whole log."""
         return [*self.damage, self.shortfall] if self.shortfall else self.damage
+
+
+def _without_details(record: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in record.items() if key not in DETAILS}
 
 
 def lines_of(study_folder: Path, trial_id: str) -> Lines:
@@ -172,6 +190,8 @@ def read_log(study_folder: Path, trial_id: str) -> TrialLog:
 class TrialLogs:
     """The logs of all trials of a study folder, in memory and on disk at once; files of other names are ignored.
 
+    Of a trial that has finished, :data:`DETAILS` stay on disk alone (:meth:`whole`): a study may have thousands.
+
     Args:
         names: pattern of the trials' ids.
     """
@@ -184,6 +204,8 @@ class TrialLogs:
             if not re.fullmatch(names, file.stem, re.ASCII):
                 continue
             self._logs[file.stem] = log = read_log(study_folder, file.stem)
+            if log.state in FINISHED:
+                log.forget_details()
             self._order = max(self._order, log.order)
 
     def __iter__(self) -> Iterator[TrialLog]:
@@ -204,7 +226,14 @@ class TrialLogs:
         self._order = line["order"]
         log.last_line += 1
         log.apply(line)
+        if kind == "status" and log.details and log.state in FINISHED:
+            log.forget_details()
         return log
+
+    def whole(self, trial_id: str) -> TrialLog:
+        """Returns the log with all details of its records."""
+        log = self.get(trial_id)
+        return log if log.details else read_log(self._study, trial_id)
 
     def replace(self, trial_id: str, lines: Iterable[Mapping[str, Any]]) -> TrialLog:
         """Writes the trial's file anew with these lines. The file as it was is kept beside it, under another name."""
@@ -218,6 +247,8 @@ class TrialLogs:
     def in_order(self) -> list[tuple[str, dict[str, Any]]]:
         """The lines of all logs, read again from their files, as (trial, line) in the order in which they came.
 
+        Records come without their details.
+
         Lines of earlier versions say no order: they come first, by the time of the evaluations that they stand behind.
         """
         listed = []
@@ -227,5 +258,7 @@ class TrialLogs:
                 seconds = line.get("record", line).get("timestamp") or line.get("started_at") or seconds
                 ordered = "order" in line
                 when = line["order"] if ordered else seconds
+                if "record" in line:
+                    line["record"] = _without_details(line["record"])
                 listed.append(((ordered, when, log.trial_id, place), log.trial_id, line))
         return [(name, line) for _, name, line in sorted(listed, key=lambda entry: entry[0])]

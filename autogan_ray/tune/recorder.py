@@ -14,7 +14,7 @@ from ray.tune import Callback
 from ray.tune.experiment import Trial
 
 from autogan_ray.base.machine import oom_kills
-from autogan_ray.results.grids import forget_grids, grid_file, write_grid
+from autogan_ray.results.grids import GridsKept, grid_file, write_grid
 from autogan_ray.results.paths import is_uri, path_for_table
 from autogan_ray.results.tables import Tables
 from autogan_ray.results.trial_log import ENDED, FINISHED, TrialLog, TrialLogs
@@ -57,6 +57,10 @@ class Recorder(Callback):
         self._planned, self._stopped, self._listener = planned, stopped, listener
         self.logs, self._tables = TrialLogs(folder), Tables(folder)
         self._text = TextLogs(folder, planned)
+        self._kept = GridsKept(folder, grids)
+        for log in self.logs:
+            if log.state in ENDED:
+                self._kept.ended(log)
         self._next_write = 0.0
         self._alike, self._oom_kills = Alike(), oom_kills()
 
@@ -71,6 +75,7 @@ class Recorder(Callback):
         if log.state == "error":
             status |= {"error_type": None, "error_message": None}
         self._add(log.trial_id, "status", **status)
+        self._notify(kind="start", trial=log)
         self._write()
 
     def on_trial_result(
@@ -82,7 +87,8 @@ class Recorder(Callback):
             self._fail(log, failure)
             return
         records = json.loads(result["records"])
-        stopped_at = self._stopped().get(log.trial_id)
+        # Only of a trial that was started again: in a large study this takes time.
+        stopped_at = self._stopped().get(log.trial_id) if log.status.get("starts", 1) > 1 else None
         if stopped_at is not None and records[-1]["evaluation"] > stopped_at:
             # Its process died in the moment of ASHA's decision, and was started again. Ray's other parts hear of the
             # report by this very dictionary.
@@ -90,7 +96,7 @@ class Recorder(Callback):
             result |= {key: records[-1][key] for key in ("evaluation", "fid")} | {"records": json.dumps(records)}
         grids = {int(name): b64decode(text) for name, text in json.loads(result.get("grids", "{}")).items()}
         for record in records:
-            if log.evaluations.get(record["evaluation"]) == record:
+            if log.holds(record):
                 continue
             self._add(log.trial_id, "evaluation", record=record)
             self._notify(kind="evaluation", trial=log, record=record, png=grids.get(record["evaluation"]))
@@ -213,8 +219,7 @@ class Recorder(Callback):
         self._add(log.trial_id, "status", status=status, evaluations=len(log.evaluations), **more)
         if status in FINISHED:
             self._alike.ended_well()
-        if self._grids:
-            forget_grids(self._folder, self.logs, self._grids, ENDED)
+        self._kept.ended(log)
         self._notify(kind="end", trial=log, status=status)
         self._write()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pickle
+import random
 import sys
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ from typing import Any
 import pytest
 
 from autogan_ray.cli import progress
-from autogan_ray.cli.progress import Progress, bar, evaluations_left, fitted, seconds_left
+from autogan_ray.cli.progress import Progress, Standing, fitted
 from autogan_ray.cli.run import resolve_study
 from autogan_ray.config.sections import TuneConfig
 from autogan_ray.results.trial_log import TrialLogs, name_of
@@ -82,10 +83,11 @@ def test_what_matters_least_goes_first_and_what_matters_stays() -> None:
     assert fitted(parts, 3) == "lead"
 
 
-def test_gpu_hours_are_told_where_trials_have_gpus(tmp_path: Path) -> None:
+def test_gpu_hours_are_told_where_trials_have_gpus(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     plan = make_plan(resolve_study("smoke", 2, gpus_per_trial=0.5), tmp_path, 2, cpus=2)
     logs = logs_of(tmp_path, ("running", [3600.0]), ("pruned", [7200.0]))
-    assert ", 1.5 GPU hours" in fitted(Progress(plan)._parts(told(logs), list(logs)), None)
+    Progress(plan)(told(logs))
+    assert ", 1.5 GPU hours" in capsys.readouterr().out
 
 
 def test_evaluations_to_come_are_those_that_asha_is_expected_to_leave() -> None:
@@ -98,12 +100,37 @@ def test_evaluations_to_come_are_those_that_asha_is_expected_to_leave() -> None:
 
 def test_the_time_left_is_by_each_trials_own_pace_and_the_slots(tmp_path: Path) -> None:
     tune = TuneConfig(num_trials=3, max_evaluations=4, scheduler="none")
-    logs = list(logs_of(tmp_path, ("complete", [1.0, 2.0, 3.0, 4.0]), ("running", [3.0, 6.0])))
-    assert evaluations_left(tune, logs) == [2, 4]
-    stopped = list(logs_of(tmp_path / "stopped", ("interrupted", [3.0, 6.0])))  # it goes on in a later run
-    assert evaluations_left(tune, stopped) == [2, 4, 4] and " 0/3 trials" in bar(tune, stopped)
-    assert seconds_left(tune, logs, slots=1) == 2 * 3.0 + 4 * 2.0
-    assert seconds_left(tune, logs, slots=2) == 8.0  # the longest of them
-    assert seconds_left(tune, [], slots=1) is None
-    done = list(logs_of(tmp_path / "done", *[("complete", [1.0, 2.0, 3.0, 4.0])] * 3))
-    assert seconds_left(tune, done, slots=1) is None and bar(tune, done).startswith(f"[{'#' * 30}] 100%  3/3 trials")
+
+    def standing(place: str, *trials: tuple[str, list[float]], slots: int = 1) -> Standing:
+        found = Standing(tune, slots)
+        found.update(logs_of(tmp_path / place, *trials))
+        return found
+
+    complete = ("complete", [1.0, 2.0, 3.0, 4.0])
+    one, two = (standing("a", complete, ("running", [3.0, 6.0]), slots=slots) for slots in (1, 2))
+    assert one.seconds_left() == 2 * 3.0 + 4 * 2.0
+    assert two.seconds_left() == 8.0  # the longest of them
+    stopped = standing("stopped", ("interrupted", [3.0, 6.0]))  # it goes on in a later run
+    assert stopped.seconds_left() == 10 * 3.0 and " 0/3 trials" in stopped.bar()
+    assert Standing(tune, 1).seconds_left() is None
+    done = standing("done", *[complete] * 3)
+    assert done.seconds_left() is None and done.bar().startswith(f"[{'#' * 30}] 100%  3/3 trials")
+
+
+def test_what_is_told_of_one_trial_at_a_time_is_what_is_told_of_all_at_once(tmp_path: Path) -> None:
+    tune, logs = TuneConfig(num_trials=5, max_evaluations=4), TrialLogs(tmp_path)
+    followed, rng = Standing(tune, 2), random.Random(0)
+    for step in range(60):
+        name = name_of(rng.randrange(4))
+        count = len(logs.get(name).evaluations)
+        if rng.random() < 0.3 or count == 4:
+            logs.add(name, "status", status=rng.choice(["running", "complete", "pruned", "error", "interrupted"]))
+        else:
+            score = {"evaluation": count + 1, "wall_s": float(count + rng.random()), "fid": rng.random()}
+            logs.add(name, "evaluation", record=RECORD | score)
+        followed.update([logs.get(name)])
+        at_once = Standing(tune, 2)
+        at_once.update(logs)
+        assert followed.bar() == at_once.bar() and followed.ended == at_once.ended, step
+        assert followed.seconds_left() == pytest.approx(at_once.seconds_left())
+        assert followed.spent_s == pytest.approx(at_once.spent_s) and followed.best == at_once.best

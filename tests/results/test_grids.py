@@ -10,10 +10,10 @@ import pytest
 from PIL import Image
 
 from autogan_ray.results.grids import (
+    GridsKept,
     curve_grid_file,
     decode_grid,
     encode_grid,
-    forget_grids,
     grid_file,
     grids_of,
     write_grid,
@@ -56,7 +56,10 @@ def test_the_best_trials_and_those_that_run_keep_their_pictures(tmp_path: Path) 
     for log in logs:
         for evaluation in (0, 1):
             write_grid(grid_file(tmp_path, log.trial_id, evaluation), b"png")
-    forget_grids(tmp_path, logs, 2, ENDED)
+    kept = GridsKept(tmp_path, 2)
+    for log in logs:
+        if log.state in ENDED:
+            kept.ended(log)
     left = {folder.name: list(grids_of(folder)) for folder in (tmp_path / "grids").iterdir()}
     # The untrained generator's picture stands for all trials; a study makes it of its first trial alone.
     assert left == {"t0000": [0], "t0001": [0, 1], "t0002": [0, 1], "t0003": [0, 1], "t0004": [0]}

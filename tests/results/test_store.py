@@ -130,14 +130,13 @@ def _no_space(*args: Any) -> None:
     raise OSError("no space left on device")
 
 
-def _interrupted(table: pa.Table, handle: Any, **settings: Any) -> None:
-    handle.write(b"PAR1")
+def _interrupted(writer: Any, table: pa.Table, **settings: Any) -> None:
     raise KeyboardInterrupt
 
 
 @pytest.mark.parametrize(
     ("owner", "name", "broken"),
-    [(pq, "write_table", _interrupted), (os, "fsync", _no_space), (os, "replace", _no_space)],
+    [(pq.ParquetWriter, "write_table", _interrupted), (os, "fsync", _no_space), (os, "replace", _no_space)],
 )
 def test_a_failing_write_leaves_the_old_table_and_no_temporary_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, owner: Any, name: str, broken: Callable[..., None]

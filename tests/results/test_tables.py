@@ -1,20 +1,22 @@
-"""A study's tables while it runs: what is kept of earlier writings never shows, and is not built again."""
+"""A study's tables while it runs: what is final is not built again, and never shows that."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import pyarrow.parquet as pq
 import pytest
 
 from autogan_ray.results import tables
+from autogan_ray.results.rows import trial_rows
 from autogan_ray.results.schemas import TABLES
 from autogan_ray.results.study_tables import read_table
 from autogan_ray.results.tables import Tables, mend_tables, write_tables
-from autogan_ray.results.trial_log import TrialLogs
+from autogan_ray.results.trial_log import TrialLog, TrialLogs
 from autogan_ray.spaces.load import load_space
 
 ABOUT = {
@@ -46,52 +48,69 @@ def tell(logs: TrialLogs, trial: int, evaluation: int, fid: float, attempt: int 
 
 
 @pytest.fixture
-def built(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str, int]]:
-    """(table, trial, evaluations) of all that is built from records."""
-    found: list[tuple[str, str, int]] = []
+def described(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The trials of which rows were made from records, in blocks of two trials."""
+    found: list[str] = []
 
-    def counted(name: str, build: Callable[..., Any]) -> Callable[..., Any]:
-        def watched(study_id: str, logs: Sequence[Any]) -> Any:
-            found.extend((name, log.trial_id, len(log.records)) for log in logs)
-            return build(study_id, logs)
+    def watched(about: dict[str, Any], logs: Sequence[TrialLog], folder: Path) -> Any:
+        assert all(log.details for log in logs)
+        found.extend(log.trial_id for log in logs)
+        return trial_rows(about, logs, folder)
 
-        return watched
-
-    builders = {name: counted(name, build) for name, build in tables._OF_RECORDS.items()}
-    monkeypatch.setattr(tables, "_OF_RECORDS", builders)
+    monkeypatch.setattr(tables, "trial_rows", watched)
+    monkeypatch.setattr(tables, "BLOCK", 2)
     return found
 
 
-def test_tables_of_a_running_study_are_those_that_are_built_from_nothing(
-    tmp_path: Path, built: list[tuple[str, str, int]]
-) -> None:
+def test_tables_of_a_running_study_are_those_that_are_built_from_nothing(tmp_path: Path, described: list[str]) -> None:
+    """Three trials go on and end in turn; what is done is not built again."""
     logs, running = TrialLogs(tmp_path / "running"), Tables(tmp_path / "running")
 
-    def written(*changed: tuple[str, int]) -> pd.DataFrame:
-        built.clear()
+    def written(*changed: str) -> dict[str, pd.DataFrame]:
+        described.clear()
         running.write(ABOUT, logs)
-        assert built == [(name, trial, count) for name in ("history", "decisions") for trial, count in changed]
-        write_tables(tmp_path / "anew", ABOUT, logs)
-        for name in TABLES:
-            one, other = (pd.read_parquet(tmp_path / place / f"{name}.parquet") for place in ("running", "anew"))
-            pd.testing.assert_frame_equal(one, other)
-        return pd.read_parquet(tmp_path / "running" / "history.parquet")
+        assert described == list(changed)
+        write_tables(tmp_path / "anew", ABOUT, TrialLogs(tmp_path / "running"))
+        here = {name: pd.read_parquet(tmp_path / "running" / f"{name}.parquet") for name in TABLES}
+        for name, frame in here.items():
+            pd.testing.assert_frame_equal(frame, pd.read_parquet(tmp_path / "anew" / f"{name}.parquet"))
+        return here
 
-    assert written().empty
+    assert written()["history"].empty
     tell(logs, 0, 1, 90.0)
-    assert written(("t0000", 1))["fid"].tolist() == [90.0]
-    assert written()["fid"].tolist() == [90.0]
+    assert written("t0000")["history"]["fid"].tolist() == [90.0]
     tell(logs, 1, 1, 70.0)
     tell(logs, 1, 2, 60.0)
-    assert written(("t0001", 2))["fid"].tolist() == [90.0, 70.0, 60.0]
-    tell(logs, 1, 2, 50.0, attempt=1)  # repeated work of a resumed trial: as many records as before
-    assert written(("t0001", 2))["fid"].tolist() == [90.0, 70.0, 50.0]
-    tell(logs, 0, 2, 80.0)
+    assert written("t0000", "t0001")["history"]["fid"].tolist() == [90.0, 70.0, 60.0]
+    tell(logs, 1, 2, 50.0, attempt=1)  # repeated work of a resumed trial
+    tell(logs, 2, 1, 70.0)  # the genotype of another trial
     logs.add("t0000", "status", status="pruned")
-    assert written(("t0000", 2))["fid"].tolist() == [90.0, 80.0, 70.0, 50.0]
-    assert pd.read_parquet(tmp_path / "running" / "trials.parquet")["status"].tolist() == ["pruned", "pending"]
-    decisions = pd.read_parquet(tmp_path / "running" / "decisions.parquet")
-    assert len(decisions) == 4 * len(SPACE.random(32, 0).choices)
+    found = written("t0000", "t0001", "t0002")
+    assert found["history"]["fid"].tolist() == [90.0, 70.0, 50.0, 70.0]
+    assert found["trials"]["status"].tolist() == ["pruned", "pending", "pending"]
+    assert found["genotypes"]["n_trials"].tolist() == [1, 2, 1]
+    logs.add("t0001", "status", status="complete")
+    assert len(written("t0000", "t0001", "t0002")["decisions"]) == 4 * len(SPACE.random(32, 0).choices)
+    tell(logs, 2, 2, 50.0)  # the genotype of a trial whose rows are final
+    found = written("t0002")
+    assert found["genotypes"]["n_trials"].tolist() == [1, 2, 2]
+    (tmp_path / "running" / "history.parquet").unlink()
+    written("t0000", "t0001", "t0002")
+    assert pq.ParquetFile(tmp_path / "running" / "decisions.parquet").num_row_groups == 2
+    logs.add("t0001", "status", status="running")  # a trial that ended is begun again
+    written("t0000", "t0001", "t0002")
+
+
+def test_of_trials_that_have_finished_the_details_stay_on_disk(tmp_path: Path) -> None:
+    logs = TrialLogs(tmp_path)
+    tell(logs, 0, 1, 90.0)
+    whole = logs.get("t0000").records[0]
+    logs.add("t0000", "status", status="pruned")
+    for known in (logs, TrialLogs(tmp_path)):  # in the run, and in a later one
+        log = known.get("t0000")
+        assert "decisions" not in log.records[0] and log.best is not None and log.best["fid"] == 90.0
+        assert known.whole("t0000").records == [whole]
+        assert log.holds(whole) and not log.holds(whole | {"fid": 91.0}) and not log.holds(whole | {"evaluation": 2})
 
 
 def test_tables_that_are_missing_or_damaged_are_built_again_and_whole_ones_left(tmp_path: Path) -> None:

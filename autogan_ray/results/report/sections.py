@@ -418,7 +418,8 @@ def effort_part(source: Source) -> Section:
 def _symptoms(source: Source) -> Iterator[str]:
     """Yields what ails the trials, each symptom once with the trials that show it."""
     told: dict[str, list[str]] = {}
-    for log in TrialLogs(source.folder):
+    logs = TrialLogs(source.folder)
+    for log in map(logs.whole, [log.trial_id for log in logs]):
         config = log.about.get("config", {})
         space = source.spaces.get(config.get("space"))
         if not log.records or space is None:

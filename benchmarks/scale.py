@@ -1,0 +1,179 @@
+"""How the driver of a study copes with thousands of trials: its time, its memory, its tables.
+
+The driver, Ray, ASHA, Optuna, logs and tables are the real ones, on eight declared GPUs in a cluster on this machine.
+Only the trials are stand-ins: each sends the reports of a recorded one, whose scores are changed at random and whose
+genotypes are drawn anew, as fast as the driver takes them::
+
+    autogan-ray run digits --out results/whole --set tune.scheduler=none
+    python benchmarks/scale.py results/whole/digits --trials 100 1000 5000 --out results/scale
+
+Every size is a study of its own in a process of its own. A study of which all trials but one have ended is then
+resumed, and timed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import os
+import random
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from base64 import b64encode
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+from unittest.mock import patch
+
+Records = Sequence[Mapping[str, Any]]
+
+GPUS = 8
+SPREAD = 0.3
+"""Standard deviation of the factor, on the log scale, by which a trial's scores differ from the recorded ones."""
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What a study of stand-ins took.
+
+    ``wall_s`` is of the run alone, from the moment that Ray stands; ``driver_cpu_s`` are the driver's processor seconds
+    in it. ``memory_mib`` is what the driver grew by, ``tables_s`` the time of the last writing of all tables, and
+    ``resume_s`` of a resumption with one trial left, from the command's start to its end.
+    """
+
+    trials: int
+    evaluations: int
+    wall_s: float
+    driver_cpu_s: float
+    memory_mib: float
+    tables_s: float
+    tables_mib: float
+    disk_mib: float
+    resume_s: float = math.nan
+
+
+def recorded(study: Path) -> dict[str, list[Records]]:
+    """Returns space -> the records of its whole trials."""
+    from autogan_ray.results.trial_log import TrialLogs
+
+    whole: dict[str, list[Records]] = {}
+    for log in TrialLogs(study):
+        if log.state == "complete":
+            whole.setdefault(log.about["config"]["space"], []).append(log.records)
+    return whole
+
+
+def stand_in(curves: Mapping[str, Sequence[Records]], picture: bytes) -> Callable[[dict[str, Any], Any], None]:
+    """Returns a function trainable that sends the reports of a recorded trial of the space that was proposed.
+
+    Args:
+        curves: as :func:`recorded` returns them.
+        picture: a PNG that is sent with each report, as trials do.
+    """
+
+    def replay(config: dict[str, Any], inputs: Any) -> None:
+        from ray import tune
+
+        from autogan_ray.spaces.space import SearchSpace
+        from autogan_ray.training.checkpoint import save_state
+
+        rng = random.Random(config["number"])
+        known = curves.get(json.loads(config["trial"])["space"]) or next(iter(curves.values()))
+        records, factor = rng.choice(known), math.exp(rng.gauss(0, SPREAD))
+        space = SearchSpace.from_dict(inputs.spaces[records[0]["genotype"]["space"]])
+        for record in records:
+            genotype = space.random(inputs.measure.data.image_size, rng.getrandbits(32))
+            sent = dict(record) | {"fid": record["fid"] * factor, "timestamp": time.time(), "attempt": 0}
+            sent |= {"genotype": genotype.to_dict(), "genotype_id": genotype.genotype_id}
+            metrics = {key: sent[key] for key in ("fid", "evaluation", "diverged", "kimg")}
+            metrics |= {"records": json.dumps([sent]), "lines": "[]"}
+            metrics["grids"] = json.dumps({record["evaluation"]: b64encode(picture).decode("ascii")})
+            if record["evaluation"] not in (1, len(records)):
+                tune.report(metrics)
+                continue
+            with tempfile.TemporaryDirectory() as folder:
+                save_state(Path(folder), {"loop": {}, "records": json.dumps([sent]), "spent_s": 0.0, "attempt": 0})
+                tune.report(metrics, checkpoint=tune.Checkpoint.from_directory(folder))
+
+    return replay
+
+
+def run(history: Path, trials: int, out: Path) -> Cost:
+    """Runs a study of stand-ins in this process."""
+    os.environ.update(_environment())
+    import psutil
+    from click.testing import CliRunner
+    from ray.cluster_utils import Cluster
+
+    from autogan_ray.cli.main import main as command
+    from autogan_ray.results.tables import Tables
+    from autogan_ray.tune import runner, trainable
+
+    me, spent = psutil.Process(), {"tables_s": 0.0}
+    replay = stand_in(recorded(history), (history / "reals.png").read_bytes())
+
+    def timed_tables(tables: Tables, *given: Any) -> None:
+        before = time.monotonic()
+        written(tables, *given)
+        spent["tables_s"] = time.monotonic() - before
+
+    def measured(*given: Any) -> Any:
+        before = time.monotonic(), time.process_time(), me.memory_info().rss
+        outcome = fit(*given)
+        spent["wall_s"] = time.monotonic() - before[0]
+        spent["driver_cpu_s"] = time.process_time() - before[1]
+        spent["memory_mib"] = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 - before[2]) / 2**20
+        return outcome
+
+    written, fit = Tables.write, runner.run_study
+    cluster = Cluster(
+        initialize_head=True, head_node_args={"num_cpus": GPUS, "num_gpus": GPUS, "include_dashboard": False}
+    )
+    typed = ["run", "digits", "--trials", str(trials), "--gpus", str(GPUS), "--address", cluster.address]
+    with (
+        patch.object(trainable, "run_trial", replay),
+        patch.object(runner, "_reused", lambda plan: True),  # or each trial costs the imports of a new process
+        patch.object(Tables, "write", timed_tables),
+        patch.object(runner, "run_study", measured),
+    ):
+        ended = CliRunner().invoke(command, [*typed, "--out", str(out)])
+    cluster.shutdown()
+    if ended.exit_code:
+        raise SystemExit(f"{ended.output}\n{ended.exception!r}")
+    folder = out / "digits"
+    size = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
+    tables = sum(file.stat().st_size for file in folder.glob("*.parquet"))
+    evaluations = json.loads((folder / "study.json").read_text())["evaluations"]
+    return Cost(trials, evaluations, **spent, tables_mib=tables / 2**20, disk_mib=size / 2**20)
+
+
+def _environment() -> dict[str, str]:
+    from autogan_ray.tune.cluster import ENVIRONMENT
+
+    return {**ENVIRONMENT, "OMP_NUM_THREADS": "1"}
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("history", type=Path, help="folder of a digits study whose trials ran to their end")
+    parser.add_argument("--trials", type=int, nargs="+", default=[100, 1000])
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--here", action="store_true", help=argparse.SUPPRESS)
+    asked = parser.parse_args()
+    if asked.here:
+        print(json.dumps(asdict(run(asked.history, asked.trials[0], asked.out))))
+        return 0
+    for trials in asked.trials:
+        typed = [sys.executable, __file__, str(asked.history), "--trials", str(trials), "--here"]
+        done = subprocess.run([*typed, "--out", str(asked.out / str(trials))], stdout=subprocess.PIPE, text=True)
+        print(done.stdout)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
