@@ -62,9 +62,10 @@ def recorded(study: Path) -> dict[str, list[Records]]:
     from autogan_ray.results.trial_log import TrialLogs
 
     whole: dict[str, list[Records]] = {}
-    for log in TrialLogs(study):
+    logs = TrialLogs(study)
+    for log in logs:
         if log.state == "complete":
-            whole.setdefault(log.about["config"]["space"], []).append(log.records)
+            whole.setdefault(log.about["config"]["space"], []).append(logs.whole(log.trial_id).records)
     return whole
 
 

@@ -36,6 +36,8 @@ class NetworkProgress:
         if event["kind"] == "note":
             click.echo(f"  warning: {event['text']}")
             return
+        if event["kind"] == "start":
+            return
         log: TrialLog = event["trial"]
         label, kimg = self._labels[log.trial_id], self._kimg[log.trial_id]
         if event["kind"] == "evaluation":

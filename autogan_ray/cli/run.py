@@ -222,10 +222,16 @@ def _unfinished_trials(plan: Plan) -> list[str]:
 
 
 def _mend_tables(folder: Path, about: dict[str, Any]) -> None:
-    from autogan_ray.results.tables import mend_tables
+    """Records what this call sets otherwise than the last one, and builds tables again that are missing or damaged."""
+    from autogan_ray.results.tables import mend_tables, write_tables
     from autogan_ray.results.trial_log import TrialLogs
+    from autogan_ray.study.study_file import read_about, write_about
 
-    lost = mend_tables(folder, about, TrialLogs(folder))
+    logs = TrialLogs(folder)
+    if about != read_about(folder):
+        write_about(folder, about)
+        write_tables(folder, about, logs)
+    lost = mend_tables(folder, about, logs)
     if lost:
         echo(f"built again from the trials' logs, as they were missing or damaged: {', '.join(lost)}")
 

@@ -11,6 +11,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
+from autogan_ray.base.errors import ConfigError
 from autogan_ray.config.sections import TuneConfig
 from autogan_ray.config.study import StudyConfig
 from autogan_ray.results.trial_log import TrialLog
@@ -31,6 +32,18 @@ def race_study(study: StudyConfig) -> StudyConfig:
     evaluations = max(recipe.evaluations, math.ceil(1 / race.grace - 1e-9))
     scored = recipe.model_copy(update={"evaluations": evaluations, "ema_unbiased": True})
     return study.model_copy(update={"retrain": scored})
+
+
+def check_length(study: StudyConfig) -> None:
+    """Raises ConfigError for a recipe that has fewer steps of D than a race has evaluations."""
+    recipe, evaluations = study.retrain, race_study(study).retrain.evaluations
+    steps = math.ceil(recipe.kimg * 1000 / recipe.batch_size)
+    if steps < evaluations:
+        raise ConfigError(
+            f"--race: retrain.kimg = {recipe.kimg:g} with retrain.batch_size = {recipe.batch_size} is {steps} "
+            f"step{'s' * (steps > 1)} of D, and a race scores its candidates {evaluations} times; give at least "
+            f"--kimg {evaluations * recipe.batch_size / 1000:g}"
+        )
 
 
 def race_tune(study: StudyConfig, candidates: int) -> TuneConfig:

@@ -5,7 +5,6 @@ All jobs of a call have the same budget, data and metric, so that their scores c
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -16,9 +15,10 @@ from autogan_ray.config.study import StudyConfig
 from autogan_ray.results.genotypes import find_genotype
 from autogan_ray.results.retrained import RETRAINED
 from autogan_ray.results.study import Study
+from autogan_ray.results.study_tables import configuration
 from autogan_ray.results.trial_log import trial_meant
 from autogan_ray.retraining.job import Job
-from autogan_ray.retraining.race import SEED, as_candidate
+from autogan_ray.retraining.race import SEED, as_candidate, check_length
 from autogan_ray.spaces.genotype import Genotype
 from autogan_ray.spaces.load import load_space, space_of
 from autogan_ray.spaces.published import is_published
@@ -62,7 +62,7 @@ def wanted_jobs(
     if trial is not None:
         for row in _trials(study, trial, top):
             genotype = _genotype_of(study, row["genotype_id"])
-            model, by = json.loads(row["config_json"])["model"], "score" if trial == BEST else "user"
+            model, by = _model_of(row), "score" if trial == BEST else "user"
             name, id_ = f"trial {row['trial_id']}", row["trial_id"]
             jobs += [maker.job("retrain", name, genotype, seed, by, id_, model) for seed in numbers]
     for name in genotypes:
@@ -85,8 +85,9 @@ def race_candidates(
         count: number of candidates of each group.
         genotypes: of which ``random`` and ``random:8`` take part; others are no candidates.
 
-    Raises as :func:`wanted_jobs`, and ConfigError for a single trial.
+    Raises as :func:`wanted_jobs`, and ConfigError for a single trial, or a recipe that is too short for a race.
     """
+    check_length(config)
     if trial not in (None, BEST):
         raise ConfigError(f"--trial {trial}: one network is no race; leave --race out, or take --trial best")
     jobs = [] if trial is None else wanted_jobs(
@@ -141,7 +142,7 @@ def _jobs_named(maker: _JobMaker, study: Study, name: str, seeds: Iterable[int])
         space = read_space(folder, genotype.space)
         return [maker.job("user", id_, genotype, seed, "user", space=space) for seed in seeds]
     trial_id = own["first_trial_id"].iloc[0]
-    model = json.loads(study.trials.set_index("trial_id").loc[trial_id, "config_json"])["model"]
+    model = _model_of(study.trials.set_index("trial_id", drop=False).loc[trial_id])
     return [maker.job("retrain", f"trial {trial_id}", genotype, seed, "user", trial_id, model) for seed in seeds]
 
 
@@ -154,9 +155,7 @@ class _JobMaker:
         self.image_size = int(study.studies["image_size"].iloc[0])
         scored = study.trials[study.trials["fid_best"].notna()]
         self._best = study.best if len(scored) else None
-        self._model = (
-            config.model.model_dump() if self._best is None else json.loads(self._best["config_json"])["model"]
-        )
+        self._model = config.model.model_dump() if self._best is None else _model_of(self._best)
 
         rows = study.evaluations
         raced = rows[rows["stage"] == "race"]
@@ -220,6 +219,15 @@ def _trials(study: Study, trial: str, top: int) -> list[Any]:
     if top > 1:
         raise ConfigError(f"--top {top} with --trial {trial}: that is one trial; leave one of the options out")
     return [rows.iloc[0]]
+
+
+def _model_of(trial: Any) -> dict[str, Any]:
+    """The settings ``[model]`` of a row of the table ``trials``. Raises ResultsError for a row without them."""
+    where = f"trial {trial['trial_id']}"
+    model = configuration(trial["config_json"], where).get("model")
+    if model is None:
+        raise ResultsError(f"{where}, config_json: it has no section 'model'")
+    return dict(model)
 
 
 def _genotype_of(study: Study, genotype_id: str) -> Genotype:

@@ -183,7 +183,7 @@ def check_folder(
     wanted, config_json = study.tune.num_trials, json.dumps(study.to_dict(), sort_keys=True)
     if before["tune"].get("num_trials", wanted) < wanted:  # the study has run the first of them
         before["tune"]["num_trials"] = wanted
-        about |= {"num_trials": wanted, "status": "interrupted", "config_json": config_json}
+        about |= {"num_trials": wanted, "status": "interrupted"}
     changed = differences(before, _deciding(study.to_dict()))
     if changed:
         listed = "\n  ".join(changed)
@@ -191,9 +191,8 @@ def check_folder(
             f"{folder} holds a study with another configuration, which stays as it is:\n  {listed}\n"
             "choose another --name, or resume with the settings it had"
         )
-    now = {"name": study.name, "dataset": study.data.source}
-    if any(about.get(key, value) != value for key, value in now.items()):  # renamed, or the images were moved
-        about |= now | {"config_json": config_json}
+    # The study may have been renamed, its images moved, or a setting changed that decides nothing.
+    about |= {"name": study.name, "dataset": study.data.source, "config_json": config_json}
     _check_spaces_unchanged(about, folder, spaces or {})
     if not resume:
         raise AlreadyThereError(

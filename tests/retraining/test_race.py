@@ -9,11 +9,12 @@ import pytest
 
 from autogan_ray.base.errors import ConfigError
 from autogan_ray.config.search_length import rung_evaluations
-from autogan_ray.config.study import load_study_config
+from autogan_ray.config.study import StudyConfig, load_study_config
 from autogan_ray.results.trial_log import TrialLog
 from autogan_ray.retraining.job import Job
 from autogan_ray.retraining.race import (
     as_candidate,
+    check_length,
     expected_trainings,
     groups_of,
     race_study,
@@ -91,3 +92,12 @@ def test_how_many_random_genotypes_are_asked_for() -> None:
     for wrong in ("random:", "random:0", "random:x", "random:-1", "random:99999"):
         with pytest.raises(ConfigError, match="write a number from 1 to 9999"):
             random_count(wrong)
+
+
+def test_a_recipe_with_fewer_steps_than_evaluations_is_no_race() -> None:
+    def study(kimg: float) -> StudyConfig:
+        return load_study_config("digits", {"retrain.kimg": kimg, "retrain.batch_size": 16, "retrain.evaluations": 4})
+
+    check_length(study(0.128))
+    with pytest.raises(ConfigError, match=r"is 7 steps of D, .* 8 times; give at least --kimg 0\.128"):
+        check_length(study(0.112))

@@ -142,7 +142,8 @@ def test_a_failed_trial_is_printed_with_its_reason_and_run_again_by_resume(tmp_p
     later = pd.read_parquet(folder / "trials.parquet")
     assert later["status"].tolist() == ["complete"] and later["restarts"].tolist() == [1]
     assert later["error_message"].isna().all()
-    assert "complete already" in run(*once, "--resume", cwd=tmp_path).stdout
+    assert "complete already" in run(*once[:-1], "tune.max_failures=5", "--resume", cwd=tmp_path).stdout
+    assert ag.load_study(folder).config["tune"]["max_failures"] == 5  # it decides nothing, and is recorded
 
 
 def interrupted_at_the_first_report(
