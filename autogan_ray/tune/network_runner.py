@@ -74,6 +74,9 @@ def run_networks(
         recorder.note(text)
     recorder.record_ends()
     waiting = [job for job in jobs if not recorder.is_finished(job)]
+    for job in waiting:
+        if faults := recorder.logs.get(job.evaluation_id).faults:
+            recorder.note(f"{job.label}: its log is damaged ({'; '.join(faults)}), and it is trained again")
     if waiting:
         experiment = f"{storage}/{EXPERIMENT}"
         searcher = GivenNetworks([_given(job, recorder, folder, experiment) for job in waiting])
