@@ -11,8 +11,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from autogan_ray.config.score_and_cost import SCORE, cost_in
 from autogan_ray.results.decidedness import decidedness
 from autogan_ray.results.drawing import draw
+from autogan_ray.results.front import column_of, on_front
 from autogan_ray.results.paths import path_for_table
 from autogan_ray.results.schemas import TABLES, TIME, swept_columns
 from autogan_ray.results.trial_log import TrialLog
@@ -53,7 +55,20 @@ def trial_rows(about: Mapping[str, Any], logs: Iterable[TrialLog], folder: Path)
         folder: of the study, which paths are made relative to.
     """
     sweep = sweep_of(about)
-    return [_trial_row(about, log, folder) | _swept_values(sweep, log) for log in logs]
+    rows = [_trial_row(about, log, folder) | _swept_values(sweep, log) for log in logs]
+    _mark_front(rows, cost_in(json.loads(about.get("config_json") or "{}")))
+    return rows
+
+
+def _mark_front(rows: Iterable[Row], cost: str | None) -> None:
+    """Says of each trial with a score whether it is on the front of score and cost, where the study has a cost."""
+    if cost is None:
+        return
+    columns = [column_of(SCORE), cost]
+    scored = [row for row in rows if all(row[column] is not None for column in columns)]
+    best = on_front([[row[column] for column in columns] for row in scored])
+    for row, among in zip(scored, best, strict=True):
+        row["on_front"] = among
 
 
 def _swept_values(sweep: Mapping[str, Mapping[str, Any]], log: TrialLog) -> Row:
