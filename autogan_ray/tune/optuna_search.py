@@ -333,7 +333,8 @@ class _Generations(optuna.samplers.NSGAIISampler):
         return [trial for trial in ended if self.get_trial_generation(study, trial) == generation]
 
     def get_parent_population(self, study: optuna.Study, generation: int) -> list[FrozenTrial]:
-        return self.select_parent(study, generation) if generation else []
+        parents = self.select_parent(study, generation) if generation else []
+        return parents if len(parents) > 1 else []  # of too few, as the others still run: draws at random
 
 
 def _sampler(study: StudyConfig, seed: int) -> optuna.samplers.BaseSampler:
