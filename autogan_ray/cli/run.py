@@ -363,7 +363,7 @@ def _print_summary(folder: Path, gpus: int) -> bool:
     logs = TrialLogs(folder)
     study = load_study(folder)
     own = study.studies.iloc[0]
-    echo(trial_table(study.trials, str(own["metric"]), int(own["grace_evaluations"]), study.cost))
+    echo(trial_table(study.trials, str(own["metric"]), int(own["grace_evaluations"]), study.second_objective))
     _print_failures(logs)
     best = best_trial(logs)
     if best is None or best.best is None:
@@ -377,7 +377,7 @@ def _print_summary(folder: Path, gpus: int) -> bool:
         echo(f"warning: {symptom}")
     echo(f"\ntables in {folder}; go on with")
     trials = json.dumps(str(folder / "trials.parquet"), ensure_ascii=False)
-    which = ["--front"] if study.cost else []
+    which = ["--front"] if study.second_objective else []
     echo("  " + commands.command("retrain", folder, *which, *(["--gpus", str(gpus)] if gpus else [])))
     echo("  " + commands.command("report", folder))
     echo("  " + commands.command("show", folder, best.trial_id))

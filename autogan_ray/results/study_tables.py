@@ -87,8 +87,8 @@ class StudyTables:
         return configuration(text, f"study {str(self.folder)!r}")
 
     @property
-    def cost(self) -> str | None:
-        """The objective beside the score, a column of ``trials``; None where the score is the only one."""
+    def second_objective(self) -> str | None:
+        """The cost that is an objective beside the score, a column of ``trials``; None where there is none."""
         text = self._own("config_json")
         return cost_in(configuration(text if isinstance(text, str) else None, f"study {str(self.folder)!r}"))
 

@@ -236,7 +236,7 @@ def _trials(study: Study, trial: str, top: int) -> list[Any]:
 
 
 def _front(study: Study, scored: pd.DataFrame, top: int) -> list[Any]:
-    if study.cost is None:
+    if study.second_objective is None:
         raise ConfigError(
             f"--front: study {str(study.folder)!r} has one objective, its score, and so no front; take --trial best "
             "--top K, or run a study with --set tune.objectives=fid,macs_g"

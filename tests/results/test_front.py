@@ -51,10 +51,10 @@ def test_the_front_is_of_best_scores_and_the_cost_of_their_genotypes(tmp_path: P
     trials = tables(tmp_path, {"tune": {"objectives": ["fid", "macs_g"]}})
     assert [None if pd.isna(one) else bool(one) for one in trials["on_front"]] == [True, True, False, None, None]
     study = load_study(tmp_path)
-    assert study.cost == "macs_g" and study.pareto()["trial_id"].tolist() == ["t0000", "t0001"]
+    assert study.second_objective == "macs_g" and study.pareto()["trial_id"].tolist() == ["t0000", "t0001"]
     assert study.studies["best_trial_id"].iloc[0] == "t0000"
 
 
 @pytest.mark.parametrize("config", [{}, {"tune": {"objectives": ["fid"]}}])
 def test_a_study_of_one_objective_has_no_front(tmp_path: Path, config: dict[str, object]) -> None:
-    assert tables(tmp_path, config)["on_front"].isna().all() and load_study(tmp_path).cost is None
+    assert tables(tmp_path, config)["on_front"].isna().all() and load_study(tmp_path).second_objective is None

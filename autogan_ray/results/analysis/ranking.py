@@ -101,7 +101,7 @@ def pareto(study: StudyTables, *columns: str) -> pd.DataFrame:
     Raises ResultsError for an unknown column.
     """
     trials = study.trials
-    names = [column_of(name) for name in columns or (SCORE, study.cost or "macs_g")]
+    names = [column_of(name) for name in columns or (SCORE, study.second_objective or "macs_g")]
     for name in names:
         if name not in trials.columns:
             raise ResultsError(f"{name!r}: the table trials has no such column; {nearest(name, trials.columns)}")

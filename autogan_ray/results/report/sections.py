@@ -369,10 +369,11 @@ def _use(source: Source) -> Iterator[Markup]:
 
 
 def pareto_part(source: Source) -> Section | None:
-    cost = source.study.cost or "macs_g"
+    second = source.study.second_objective
+    cost = second or "macs_g"
     if source.study.trials.dropna(subset=["fid_best", cost]).empty:
         return None
-    own = ", on_front: the study's objectives" if source.study.cost else " (multiply-accumulates of G for one image)"
+    own = ", on_front: the study's objectives" if second else " (multiply-accumulates of G for one image)"
     section = Section(
         "cost",
         "Score against cost",
@@ -383,10 +384,9 @@ def pareto_part(source: Source) -> Section | None:
     section.numbers["front"] = front["trial_id"].tolist()
     axes = figures.plot_pareto(source.study, cost)
     section.body.append(figure(axes, anchor(source, "pareto"), f"Best score of each trial against {cost}"))
-    section.body.append(
-        table(front[list(dict.fromkeys(["trial_id", "fid_best", cost, "macs_g", "params_g", "space"]))])
-    )
-    if source.study.cost:
+    columns = dict.fromkeys(["trial_id", "fid_best", cost, "macs_g", "params_g", "space"])
+    section.body.append(table(front[list(columns)]))
+    if second:
         section.body.append(paragraph("This command retrains all of them:"))
         section.body.append(code(_retrain_command(source, "--front", "--seeds", "3")))
     return section
