@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 @click.option("--recipe", help="Published training settings: see the verb recipes; or a file.")
 @click.option("--trial", help="'best', or a trial's id or number (default best, unless --genotype is given).")
 @click.option("--top", type=options.Count(min=1), default=1, show_default=True, help="With best: so many trials.")
+@click.option("--front", is_flag=True, help="All trials that none beats in score and cost (of two objectives).")
 @click.option("--genotype", "genotypes", multiple=True, help="A shipped name, a file, an id, or 'random'; repeatable.")
 @click.option("--seeds", type=options.Count(min=1), default=1, show_default=True, help="Runs of each genotype.")
 @click.option("--kimg", type=options.Number(min=0, min_open=True), help="Length of training.")
@@ -48,6 +49,7 @@ def retrain(
     recipe: str | None,
     trial: str | None,
     top: int,
+    front: bool,
     genotypes: Sequence[str],
     seeds: int,
     kimg: float | None,
@@ -67,9 +69,12 @@ def retrain(
     from autogan_ray.results.retrained import RETRAINED
     from autogan_ray.results.study import load_study
     from autogan_ray.retraining.training import check_networks
+    from autogan_ray.retraining.wanted import FRONT
 
     if study is None:
         results = options.study_folder(results)
+    if front and trial:
+        raise ConfigError(f"--front with --trial {trial}: both say which trials; leave one of the options out")
     if finalists and not race:
         raise ConfigError(f"--finalists {finalists} without a race; give --race N as well")
     share = _share(gpus, gpus_per_network, address)
@@ -80,6 +85,7 @@ def retrain(
         check_free(results / RETRAINED)
         stored = load_study(results)
         config = _with_resources(_with_recipe(stored.config, recipe, kimg, discriminator, overrides), share)
+        trial = FRONT if front else trial
         wanted = _wanted(stored, config, trial, top, genotypes, seeds, race, finalists or 1)
         wanted.check_new(resume)
         measure = begun or _prepare(config, gpus, stored)

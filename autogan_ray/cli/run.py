@@ -311,6 +311,7 @@ def _header(plan: Plan, data: str, dashboard: str | None) -> str:
 
     study, tune = plan.study, plan.study.tune
     share = f", {tune.gpus_per_trial:g} GPU each" if plan.gpus else ", CPU only"
+    pruning = f"pruned by {tune.prune_by}" if tune.scheduler == "asha" else "none pruned"
     lines = [
         f"study      {study.name}: {tune.num_trials} trials of up to {tune.max_evaluations} evaluations, "
         f"{study.search.kimg:g} kimg each",
@@ -318,6 +319,7 @@ def _header(plan: Plan, data: str, dashboard: str | None) -> str:
         f"data       {data}",
         f"metric     {metric_label(study.metrics.extractor)}, {study.metrics.n_fake_search} fakes an evaluation, "
         f"of the {study.metrics.rank_by} network",
+        *([f"objectives {', '.join(tune.objectives)}: {tune.searcher}, {pruning}"] if tune.cost else []),
         f"resources  {plan.gpus} GPUs, {plan.slots} trials side by side{share}",
         f"folder     {plan.folder}",
     ]
@@ -367,7 +369,7 @@ def _print_summary(folder: Path, gpus: int) -> bool:
     logs = TrialLogs(folder)
     study = load_study(folder)
     own = study.studies.iloc[0]
-    echo(trial_table(study.trials, str(own["metric"]), int(own["grace_evaluations"])))
+    echo(trial_table(study.trials, str(own["metric"]), int(own["grace_evaluations"]), study.second_objective))
     _print_failures(logs)
     best = best_trial(logs)
     if best is None or best.best is None:
@@ -383,7 +385,8 @@ def _print_summary(folder: Path, gpus: int) -> bool:
         echo(f"warning: {symptom}")
     echo(f"\ntables in {folder}; go on with")
     trials = json.dumps(str(folder / "trials.parquet"), ensure_ascii=False)
-    echo("  " + commands.command("retrain", folder, *(["--gpus", str(gpus)] if gpus else [])))
+    which = ["--front"] if study.second_objective else []
+    echo("  " + commands.command("retrain", folder, *which, *(["--gpus", str(gpus)] if gpus else [])))
     echo("  " + commands.command("report", folder))
     echo("  " + commands.command("show", folder, best.trial_id))
     echo("  " + commands.python(f"import pandas as pd; print(pd.read_parquet({trials}))"))

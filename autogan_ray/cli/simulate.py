@@ -71,6 +71,7 @@ def simulate(
     from autogan_ray.results.search_curves import pooled, read_recording
 
     recordings = [read_recording(path if path.is_file() else options.study_folder(path)) for path in history]
+    _check_pruned_by_score(recordings)
     curves, last = pooled(recordings, last)
     slots = slots or recordings[0].slots
     grid = _grid(last, graces, factors, recordings)
@@ -104,6 +105,16 @@ def simulate(
         echo(_reason(row, may_lose) + "\n  " + " ".join(f"--set {setting}" for setting in advice))
     else:
         echo(f"warning: nothing can be concluded from {len(curves)} curves; it takes {FEWEST_CURVES} at least")
+
+
+def _check_pruned_by_score(recordings: Sequence[Recording]) -> None:
+    """Raises ResultsError for a study that does not stop trials by their scores alone, as the replay does."""
+    for recording in recordings:
+        if recording.asha is not None and recording.pruned_by != "fid":
+            raise ResultsError(
+                f"{recording.file}: trials of this study were stopped by tune.prune_by = {recording.pruned_by!r}, and "
+                "what is replayed is stopping by scores alone; give a study with tune.prune_by = 'fid'"
+            )
 
 
 def _grid(

@@ -96,7 +96,7 @@ def _show_study(results: Path, as_json: bool) -> None:
         echo(f"data {data}")
     trials = study.trials
     if len(trials):
-        echo(trial_table(trials, metric, int(study.studies["grace_evaluations"].iloc[0])))
+        echo(trial_table(trials, metric, int(study.studies["grace_evaluations"].iloc[0]), study.second_objective))
         echo("")
         with suppress(ResultsError):  # no configuration was recorded
             for line in _effort(study):

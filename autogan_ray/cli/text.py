@@ -65,12 +65,13 @@ def relaxation_label(config: Mapping[str, Any]) -> str:
     return search.get("relaxation") or (f"one path ({search['method']})" if "method" in search else "-")
 
 
-def trial_table(trials: pd.DataFrame, metric: str, grace: int) -> str:
+def trial_table(trials: pd.DataFrame, metric: str, grace: int, cost: str | None = None) -> str:
     """All trials, best first, with their best evaluation, and whether its genotype is decided.
 
     Args:
         trials: the study's table of this name.
         grace: the evaluation of the first rung, at which all trials can be compared.
+        cost: the column of the second objective, which is shown with a mark on the front; None where there is none.
     """
     from autogan_ray.results.study_tables import configuration
 
@@ -79,6 +80,7 @@ def trial_table(trials: pd.DataFrame, metric: str, grace: int) -> str:
         row = {name: None if value != value else value for name, value in row.items()}
         config, scored = configuration(row["config_json"], f"trial {row['trial_id']}"), row["fid_best"] is not None
         decided = {None: "-", True: "UNDECIDED", False: "decided"}[row["undecided"]]
+        beside = [] if cost is None else [number(row[cost], ",.0f"), "front" if row["on_front"] else "-"]
         rows.append(
             (
                 row["trial_id"],
@@ -88,12 +90,14 @@ def trial_table(trials: pd.DataFrame, metric: str, grace: int) -> str:
                 number(row["fid_best"]),
                 f"{number(row['fid_best_evaluation'], '.0f')}/{row['evaluations']}" if scored else "-",
                 number(row["fid_first_rung"]),
+                *beside,
                 row["genotype_id"] or "-",
                 decided,
             )
         )
-    titles = ("trial", "status", "space", "relaxation", metric, "at/of", f"at {grace}", "genotype", "decisions")
-    return table(titles, rows)
+    titles = ["trial", "status", "space", "relaxation", metric, "at/of", f"at {grace}"]
+    titles += [] if cost is None else [cost, "front"]
+    return table([*titles, "genotype", "decisions"], rows)
 
 
 def evaluation_table(rows: Sequence[dict[str, Any]], metric: str) -> str:

@@ -24,6 +24,7 @@ from pydantic import (
 from autogan_ray.base.errors import nearest
 from autogan_ray.base.value import Value
 from autogan_ray.config.methods import METHODS
+from autogan_ray.config.score_and_cost import Objectives
 from autogan_ray.config.training import Beta, GameConfig, Rate, Schedule, WeightsConfig
 
 OWN = "own"
@@ -313,12 +314,18 @@ class TuneConfig(Value):
     """Searches, each with settings of its own."""
     max_evaluations: PositiveInt = 10
     """Evaluations of a trial that runs to its end, spread evenly over its kimg."""
-    searcher: Literal["tpe", "random"] = "tpe"
-    """Who proposes settings: Optuna's TPE, or random draws."""
+    objectives: Objectives = ("fid",)
+    """What is to be low: ``fid``, by which trials are ranked, and at most one cost of the derived networks beside it,
+    such as ``macs_g``."""
+    searcher: Literal["tpe", "nsga2", "random"] = "tpe"
+    """Who proposes settings: Optuna's TPE; with two objectives also its NSGA-II; or random draws."""
     startup_trials: PositiveInt = 10
-    """Random proposals before TPE models anything."""
+    """Random proposals before TPE models anything; the size of a generation of NSGA-II, the first of which is
+    random."""
     scheduler: Literal["asha", "none"] = "asha"
     """Who stops poor trials early."""
+    prune_by: Literal["fid", "front"] = "fid"
+    """How ASHA ranks the trials at a rung: by score, or by how many fronts of both objectives lie before theirs."""
     grace_evaluations: PositiveInt | None = None
     """Evaluations before ASHA may stop a trial; None takes max_evaluations / 8, rounded up."""
     reduction_factor: Annotated[float, Field(gt=1)] = 3.0
@@ -336,12 +343,33 @@ class TuneConfig(Value):
     checkpoints: Annotated[int, Field(ge=1)] = 2
     """Newest checkpoints kept of each trial."""
 
+    @model_validator(mode="after")
+    def _two_objectives_where_they_are_weighed(self) -> Self:
+        weighed = {"searcher": self.searcher == "nsga2", "prune_by": self.prune_by == "front"}
+        for key, weighs in weighed.items():
+            if weighs and self.cost is None:
+                raise ValueError(
+                    f'{key} = "{getattr(self, key)}" with objectives = {list(self.objectives)}: it weighs a score '
+                    f'against a cost; set objectives = ["fid", "macs_g"], or leave {key} out'
+                )
+        if self.searcher == "nsga2" and self.startup_trials < 2:
+            raise ValueError(
+                f'startup_trials = {self.startup_trials} with searcher = "nsga2": it is the size of a generation, and '
+                "a proposal has two parents; set it to 2 or more"
+            )
+        return self
+
     @field_validator("gpus_per_trial")
     @classmethod
     def _whole_above_one(cls, value: float) -> float:
         if value > 1 and value != int(value):
             raise ValueError(f"a share of one GPU (such as 0.5) or a whole number; the nearest is {round(value)}")
         return value
+
+    @property
+    def cost(self) -> str | None:
+        """The objective beside the score; None where the score is the only one."""
+        return self.objectives[1] if len(self.objectives) > 1 else None
 
     @property
     def trial_threads(self) -> int:

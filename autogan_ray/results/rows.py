@@ -12,8 +12,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from autogan_ray.config.score_and_cost import SCORE, cost_in
 from autogan_ray.results.decidedness import decidedness
 from autogan_ray.results.drawing import draw
+from autogan_ray.results.front import on_front
 from autogan_ray.results.paths import path_for_table
 from autogan_ray.results.schemas import TABLES, TIME, swept_columns
 from autogan_ray.results.trial_log import TrialLog
@@ -46,15 +48,36 @@ def sweep_of(about: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     return dict(json.loads(about.get("config_json") or "{}").get("sweep", {}))
 
 
-def trial_rows(about: Mapping[str, Any], logs: Iterable[TrialLog], folder: Path) -> list[Row]:
+def trial_rows(about: Mapping[str, Any], logs: Iterable[TrialLog], folder: Path, front: Front) -> list[Row]:
     """Returns one row per trial, scored or not, with the columns of what the study sweeps (:func:`swept_columns`).
 
     Args:
         about: the content of ``study.json``.
         folder: of the study, which paths are made relative to.
+        front: of all trials of the study, from :func:`front_of`.
     """
     sweep = sweep_of(about)
-    return [_trial_row(about, log, folder) | _swept_values(sweep, log) for log in logs]
+    return [
+        _trial_row(about, log, folder) | _swept_values(sweep, log) | {"on_front": front.get(log.trial_id)}
+        for log in logs
+    ]
+
+
+Front = Mapping[str, bool]
+"""Trial with a score -> whether it is on the front of score and cost; empty where the study has no cost."""
+
+
+def front_of(about: Mapping[str, Any], logs: Iterable[TrialLog]) -> Front:
+    """Returns which trials of a study are on its front.
+
+    Args:
+        about: the content of ``study.json``.
+    """
+    cost = cost_in(json.loads(about.get("config_json") or "{}"))
+    if cost is None:
+        return {}
+    best = {log.trial_id: log.best for log in logs if log.best is not None and log.best.get(cost) is not None}
+    return dict(zip(best, on_front([(record[SCORE], record[cost]) for record in best.values()]), strict=True))
 
 
 def _swept_values(sweep: Mapping[str, Mapping[str, Any]], log: TrialLog) -> Row:

@@ -217,6 +217,13 @@ _TRIALS = _table(
     ),
     Column("evaluations_saved", INT, "evaluations that ASHA spared by stopping the trial; 0 where it did not"),
     Column("undecided", BOOL, "whether the decisions behind genotype_id are near uniform: it is noise, not a finding"),
+    Column(
+        "on_front",
+        BOOL,
+        "whether no other trial of the study has both a lower fid_best and a lower cost (the second of "
+        "tune.objectives), or one of both as low and the other lower; null without a score, and in studies of one "
+        "objective",
+    ),
 )
 """Each setting that the study sweeps has a further column, named by its key: :func:`swept_columns`."""
 

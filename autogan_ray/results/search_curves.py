@@ -90,13 +90,22 @@ class Recording:
         return (int(grace), float(factor)) if self._own("scheduler") == "asha" and grace and factor else None
 
     @property
+    def pruned_by(self) -> str:
+        """By what ASHA ranked the trials of the study at its rungs: ``fid`` where the study does not say it."""
+        return str(self._tune.get("prune_by", "fid"))
+
+    @property
     def slots(self) -> int:
         """Trials that ran side by side: as many as its GPUs held; without GPUs what the study allowed, else 2."""
-        tune = configuration(self._own("config_json"), str(self.file.parent / "studies.parquet")).get("tune", {})
+        tune = self._tune
         gpus = int(self._own("gpus") or 0)
         fit = int(gpus / (tune.get("gpus_per_trial") or 1.0) + 1e-9) if gpus else _USUAL_SLOTS
         allowed = tune.get("max_concurrent")
         return max(1, fit if allowed is None else min(fit, allowed) if gpus else allowed)
+
+    @property
+    def _tune(self) -> dict[str, Any]:
+        return dict(configuration(self._own("config_json"), str(self.file.parent / "studies.parquet")).get("tune", {}))
 
     def _own(self, column: str) -> Any:
         value = self.study.get(column)

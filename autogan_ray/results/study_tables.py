@@ -11,6 +11,7 @@ import pandas as pd
 from autogan_ray.base.errors import ResultsError, nearest
 from autogan_ray.base.reading import parse_object
 from autogan_ray.base.value import Value
+from autogan_ray.config.score_and_cost import cost_in
 from autogan_ray.config.study import StudyConfig
 from autogan_ray.results.lock import is_held
 from autogan_ray.results.paths import path_from_table
@@ -84,6 +85,12 @@ class StudyTables:
         if not isinstance(text, str):
             raise ResultsError(f"study {str(self.folder)!r} has no configuration in config_json")
         return configuration(text, f"study {str(self.folder)!r}")
+
+    @property
+    def second_objective(self) -> str | None:
+        """The cost that is an objective beside the score, a column of ``trials``; None where there is none."""
+        text = self._own("config_json")
+        return cost_in(configuration(text if isinstance(text, str) else None, f"study {str(self.folder)!r}"))
 
     def path(self, path: str) -> str:
         """Returns where a path of these tables leads: ``ag.load_generator(study.path(row["checkpoint_path"]))``.

@@ -13,9 +13,11 @@ import pyarrow.parquet as pq
 
 from autogan_ray.results.retrained import RETRAINED_TABLES, mend_retrained, write_retrained
 from autogan_ray.results.rows import (
+    Front,
     Row,
     Sighting,
     decision_rows,
+    front_of,
     genotype_rows,
     history_rows,
     sightings,
@@ -39,7 +41,8 @@ class Tables:
 
     Trials come in blocks of :data:`BLOCK`, by their numbers. Rows of a block whose trials have all ended do not change
     any more, if all blocks before it have ended too: they are taken from the file that is replaced, and nothing of them
-    is kept in memory. (The number of trials that came upon a genotype may still grow.)
+    is kept in memory. (What may still change is the number of trials that came upon a genotype, and who is on the front
+    of score and cost.)
     """
 
     def __init__(self, folder: Path) -> None:
@@ -71,7 +74,7 @@ class Tables:
         blocks = [listed[start : start + BLOCK] for start in range(0, len(listed), BLOCK)]
         final = len(list(takewhile(_is_final, blocks)))
         closed = self._closed if self._closed <= final else 0
-        seen, swept = sightings(listed), swept_columns(sweep_of(about))
+        seen, front, swept = sightings(listed), front_of(about, listed), swept_columns(sweep_of(about))
         groups = dict.fromkeys(OF_TRIALS, 0)
         with ExitStack() as files:
             add = {  # the file that is opened last is the first that is replaced
@@ -81,13 +84,13 @@ class Tables:
 
             def add_block(block: Sequence[TrialLog]) -> None:
                 whole = [logs.whole(log.trial_id) for log in block]
-                for name, rows in self._rows(about, whole, seen).items():
+                for name, rows in self._rows(about, whole, seen, front).items():
                     groups[name] += add[name](arrow_rows(name, rows, swept if name == "trials" else ()))
 
             for name in OF_TRIALS if closed else ():
                 with pq.ParquetFile(table_file(self._folder, name), page_checksum_verification=True) as before:
                     for group in range(self._groups[name]):
-                        groups[name] += add[name](_counted_anew(before.read_row_group(group), seen))
+                        groups[name] += add[name](_up_to_date(before.read_row_group(group), seen, front))
             for block in blocks[closed:final]:
                 add_block(block)
                 self._drawn.clear()
@@ -97,14 +100,14 @@ class Tables:
         self._closed, self._groups = final, groups_closed
 
     def _rows(
-        self, about: Mapping[str, Any], block: Sequence[TrialLog], seen: Mapping[str, Sighting]
+        self, about: Mapping[str, Any], block: Sequence[TrialLog], seen: Mapping[str, Sighting], front: Front
     ) -> dict[str, list[Row]]:
         study_id = about["study_id"]
         return {
             "history": history_rows(study_id, block),
             "decisions": decision_rows(study_id, block),
             "genotypes": genotype_rows(study_id, block, seen, self._drawn),
-            "trials": trial_rows(about, block, self._folder),
+            "trials": trial_rows(about, block, self._folder, front),
         }
 
 
@@ -116,13 +119,19 @@ def _schema(name: str, swept: Sequence[Column]) -> pa.Schema:
     return TABLES[name].with_columns(swept if name == "trials" else ()).schema
 
 
-def _counted_anew(rows: pa.Table, seen: Mapping[str, Sighting]) -> pa.Table:
-    """The rows of a closed block; of genotypes with the number of trials that it is now."""
-    if "n_trials" not in rows.schema.names:
-        return rows
-    place, ids = rows.schema.get_field_index("n_trials"), rows["genotype_id"].to_pylist()
-    counts = pa.array([seen[name].n_trials for name in ids], rows.schema.field(place).type)
-    return rows.set_column(place, rows.schema.field(place), counts)
+def _up_to_date(rows: pa.Table, seen: Mapping[str, Sighting], front: Front) -> pa.Table:
+    """The rows of a closed block, with what other trials have changed of them."""
+    if "n_trials" in rows.schema.names:
+        return _with_column(rows, "n_trials", [seen[name].n_trials for name in rows["genotype_id"].to_pylist()])
+    if "on_front" in rows.schema.names:
+        return _with_column(rows, "on_front", [front.get(name) for name in rows["trial_id"].to_pylist()])
+    return rows
+
+
+def _with_column(rows: pa.Table, name: str, values: Sequence[Any]) -> pa.Table:
+    place = rows.schema.get_field_index(name)
+    field = rows.schema.field(place)
+    return rows.set_column(place, field, pa.array(values, field.type))
 
 
 def provenance_of(about: Mapping[str, Any]) -> dict[str, str]:

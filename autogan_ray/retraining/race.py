@@ -53,6 +53,7 @@ def race_tune(study: StudyConfig, candidates: int) -> TuneConfig:
         update={
             "num_trials": candidates,
             "scheduler": "asha",
+            "prune_by": "fid",
             "max_evaluations": evaluations,
             "grace_evaluations": max(1, round(evaluations * race.grace)),
             "reduction_factor": race.reduction_factor,

@@ -1,4 +1,5 @@
-"""Which networks a call of ``retrain`` asks for: the best of a study, random genotypes, published and a user's own.
+"""Which networks a call of ``retrain`` asks for: the best of a study or its front, random genotypes, published and a
+user's own.
 
 All jobs of a call have the same budget, data and metric, so that their scores can be compared.
 """
@@ -8,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from autogan_ray.base.errors import ConfigError, GenotypeError, NotFoundError, ResultsError, nearest
 from autogan_ray.config.study import StudyConfig
@@ -25,8 +26,12 @@ from autogan_ray.spaces.published import is_published
 from autogan_ray.spaces.space import SearchSpace
 from autogan_ray.study.study_file import read_space, read_spaces
 
+if TYPE_CHECKING:
+    import pandas as pd
+
 RANDOM = "random"
 BEST = "best"
+FRONT = "front"
 
 
 def wanted_jobs(
@@ -43,7 +48,8 @@ def wanted_jobs(
 
     Args:
         study: where the results belong, and whose trials are retrained.
-        trial: ``best``, or a trial's id or number; None where only ``genotypes`` are wanted.
+        trial: ``best``, or a trial's id or number; ``front`` for all trials that none beats in score and cost; None
+            where only ``genotypes`` are wanted.
         top: with ``best``, the number of trials to retrain, from the best downwards.
         genotypes: shipped names, files, ids of this study (or RESULTS:ID of another), or ``random``: a random genotype
             for each seed, drawn from the space of the best trial, or from the study's space where nothing was searched;
@@ -54,7 +60,7 @@ def wanted_jobs(
 
     Raises:
         ResultsError: the study has no scored trial, or no such trial, or its file is damaged.
-        ConfigError: ``top`` is above 1 and ``trial`` is a single trial.
+        ConfigError: ``top`` is above 1 and ``trial`` is a single trial or the front, or the study has no front.
         GenotypeError, NotFoundError: a genotype that does not exist or does not fit its space or the study's images.
     """
     maker, numbers = _JobMaker(study, config), range(first_seed, first_seed + seeds)
@@ -62,7 +68,7 @@ def wanted_jobs(
     if trial is not None:
         for row in _trials(study, trial, top):
             genotype = _genotype_of(study, row["genotype_id"])
-            model, by = _model_of(row), "score" if trial == BEST else "user"
+            model, by = _model_of(row), "score" if trial in (BEST, FRONT) else "user"
             name, id_ = f"trial {row['trial_id']}", row["trial_id"]
             jobs += [maker.job("retrain", name, genotype, seed, by, id_, model) for seed in numbers]
     for name in genotypes:
@@ -81,18 +87,23 @@ def race_candidates(
     random ones.
 
     Args:
-        trial: ``best``; None where nothing searched is raced.
+        trial: ``best``; ``front`` takes the best of the front; None where nothing searched is raced.
         count: number of candidates of each group.
         genotypes: of which ``random`` and ``random:8`` take part; others are no candidates.
 
     Raises as :func:`wanted_jobs`, and ConfigError for a single trial, or a recipe that is too short for a race.
     """
     check_length(config)
-    if trial not in (None, BEST):
+    if trial not in (None, BEST, FRONT):
         raise ConfigError(f"--trial {trial}: one network is no race; leave --race out, or take --trial best")
+    top = 1 if trial == FRONT else count
     jobs = [] if trial is None else wanted_jobs(
-        study, trial=trial, top=count, genotypes=(), seeds=1, config=config, first_seed=SEED
-    )  # fmt: skip
+        study, trial=trial, top=top, genotypes=(), seeds=1, config=config, first_seed=SEED
+    )[:count]  # fmt: skip
+    if trial == FRONT and len(jobs) == 1:
+        raise ConfigError(
+            f"--race {count} with --front: one genotype is on the front, which is no race; leave --race out"
+        )
     candidates = [as_candidate(job, "searched") for job in jobs]
     maker = _JobMaker(study, config)
     for name in genotypes:
@@ -205,13 +216,15 @@ class _JobMaker:
 
 
 def _trials(study: Study, trial: str, top: int) -> list[Any]:
-    """Rows of the table ``trials``: the ``top`` best, or the trial of that id."""
+    """Rows of the table ``trials``, the best first: the ``top`` best, the front, or the trial of that id."""
     trials = study.trials
     scored = trials[trials["fid_best"].notna()].sort_values("fid_best", kind="stable")
     if scored.empty:
         raise ResultsError(f"study {str(study.folder)!r} has no scored trial yet; name a network by --genotype")
     if trial == BEST:
         return [row for _, row in scored.head(top).iterrows()]
+    if trial == FRONT:
+        return _front(study, scored, top)
     rows = scored[scored["trial_id"] == trial_meant(trial)]
     if rows.empty:
         hint = nearest(trial, [BEST, *scored["trial_id"]])
@@ -228,6 +241,17 @@ def _model_of(trial: Any) -> dict[str, Any]:
     if model is None:
         raise ResultsError(f"{where}, config_json: it has no section 'model'")
     return dict(model)
+
+
+def _front(study: Study, scored: pd.DataFrame, top: int) -> list[Any]:
+    if study.second_objective is None:
+        raise ConfigError(
+            f"--front: study {str(study.folder)!r} has one objective, its score, and so no front; take --trial best "
+            "--top K, or run a study with --set tune.objectives=fid,macs_g"
+        )
+    if top > 1:
+        raise ConfigError(f"--top {top} with --front: the front says how many; leave one of the options out")
+    return [row for _, row in scored[scored["on_front"].eq(True)].iterrows()]
 
 
 def _genotype_of(study: Study, genotype_id: str) -> Genotype:

@@ -20,6 +20,7 @@ from autogan_ray.base.errors import ResultsError
 from autogan_ray.base.files import replace_text
 from autogan_ray.config.sections import TuneConfig
 from autogan_ray.config.study import StudyConfig
+from autogan_ray.results.front import front_ranks
 from autogan_ray.results.trial_log import FINISHED
 from autogan_ray.tune.failures import FAILURE
 from autogan_ray.tune.optuna_search import METRIC, TIME, records_of
@@ -38,16 +39,21 @@ def asha_arguments(tune: TuneConfig) -> dict[str, Any]:
     }
 
 
+Entry = float | tuple[float, float]
+"""What a rung keeps of a trial."""
+
+
 @dataclass(frozen=True)
 class Rungs:
     """What ASHA remembers.
 
     Args:
-        entered: rung -> trial -> its reward there, which is its FID with the sign turned.
+        entered: rung -> trial -> its reward there, which is its FID with the sign turned; its FID and its cost where
+            trials are ranked by the front of both.
         stopped: trial that was stopped early -> evaluation at which it was.
     """
 
-    entered: Mapping[float, Mapping[str, float]] = field(default_factory=dict)
+    entered: Mapping[float, Mapping[str, Entry]] = field(default_factory=dict)
     stopped: Mapping[str, int] = field(default_factory=dict)
 
 
@@ -62,6 +68,8 @@ class ResumableASHA(ASHAScheduler):
 
     A diverged trial is stopped and enters no rung: its penalty would loosen the cutoff for the other trials.
 
+    With ``prune_by = "front"`` the rungs are Ray's, and who goes past one is decided here (:func:`goes_past`).
+
     Args:
         file: where the rungs are kept, replaced in one step after each decision; None keeps them nowhere.
 
@@ -72,6 +80,7 @@ class ResumableASHA(ASHAScheduler):
         tune = study.tune
         super().__init__(**asha_arguments(tune))
         self._file, self._last = file, tune.max_evaluations
+        self._cost, self._factor = tune.cost if tune.prune_by == "front" else None, tune.reduction_factor
         self._stopped: dict[str, int] = {}
         self._saved = ""
         if file is not None:
@@ -81,8 +90,8 @@ class ResumableASHA(ASHAScheduler):
                 entered.update(kept.entered.get(rung, {}))
 
     @property
-    def _ray_rungs(self) -> list[tuple[float, dict[str, float]]]:
-        """Ray's own rungs: (evaluation, trial -> reward), where the reward is the FID with its sign turned.
+    def _ray_rungs(self) -> list[tuple[float, dict[str, Any]]]:
+        """Ray's own rungs, the highest first: (evaluation, trial -> what :class:`Rungs` says of it).
 
         Empty where this version of Ray keeps them in another way.
         """
@@ -112,10 +121,23 @@ class ResumableASHA(ASHAScheduler):
         stopped_at = self._stopped.get(known.trial_id)
         if record.get("diverged") or (stopped_at is not None and record[TIME] >= stopped_at):
             return TrialScheduler.STOP
-        decision = str(super().on_trial_result(tune_controller, known, record))
+        if self._cost is None:
+            decision = str(super().on_trial_result(tune_controller, known, record))
+        else:
+            decision = self._decide_by_front(known.trial_id, record[TIME], (record[METRIC], record[self._cost]))
         if decision == TrialScheduler.STOP and record[TIME] < self._last:
             self._stopped[known.trial_id] = record[TIME]
         return decision
+
+    def _decide_by_front(self, name: str, evaluation: int, point: tuple[float, float]) -> str:
+        """As Ray decides: a trial enters the highest rung that is open to it, and one at an evaluation."""
+        if evaluation >= self._last:
+            return TrialScheduler.STOP
+        for rung, entered in self._ray_rungs:
+            if evaluation >= rung and name not in entered:
+                entered[name] = point
+                return TrialScheduler.CONTINUE if goes_past(entered, name, self._factor) else TrialScheduler.STOP
+        return TrialScheduler.CONTINUE
 
     def replay(self, lines: Iterable[tuple[str, Mapping[str, Any]]]) -> None:
         """Goes through the lines of all trials' logs in their order, as if what they tell happened again.
@@ -153,7 +175,9 @@ class ResumableASHA(ASHAScheduler):
         if _without_score(result) or known.trial_id in self._stopped:
             self._forget(known.trial_id)
             return
-        super().on_trial_complete(tune_controller, known, result)
+        if self._cost is None:
+            super().on_trial_complete(tune_controller, known, result)
+        self._forget(known.trial_id)
         self._save()
 
     def on_trial_remove(self, tune_controller: Any, trial: Trial) -> None:
@@ -167,6 +191,19 @@ class ResumableASHA(ASHAScheduler):
         self._saved = text
 
 
+def goes_past(entered: Mapping[str, tuple[float, float]], name: str, factor: float) -> bool:
+    """Returns whether a trial is among the best 1 / ``factor`` of a rung, rounded up.
+
+    Trials are in the order of how many fronts lie before theirs, those of one front in the order of their scores.
+
+    Args:
+        entered: trial -> score and cost, lower being better, of all that came to the rung, this one included.
+    """
+    ranks = dict(zip(entered, front_ranks(list(entered.values())), strict=True))
+    order = sorted(entered, key=lambda one: (ranks[one], entered[one][0]))
+    return order.index(name) * factor < len(order)
+
+
 def _without_score(result: dict[str, Any]) -> bool:
     """Returns whether a report tells that the trial diverged or failed."""
     return bool(result.get("diverged")) or FAILURE in result
@@ -177,7 +214,7 @@ def _by_study_id(trial: Trial) -> Any:
     return SimpleNamespace(trial_id=trial.config["trial_id"])
 
 
-def _text(entered: Mapping[float, Mapping[str, float]], stopped: Mapping[str, int]) -> str:
+def _text(entered: Mapping[float, Mapping[str, Entry]], stopped: Mapping[str, int]) -> str:
     return json.dumps({"rungs": list(entered.items()), "stopped": stopped})
 
 
@@ -191,13 +228,20 @@ def stopped_trials(file: Path) -> dict[str, int]:
     return dict(read_rungs(file).stopped)
 
 
+def _entry(value: Any) -> Entry:
+    if isinstance(value, list):
+        score, cost = value
+        return float(score), float(cost)
+    return float(value)
+
+
 def read_rungs(file: Path) -> Rungs:
     """The content of the rungs' file; empty rungs where there is none. Raises ResultsError for a damaged file."""
     if not file.exists():
         return Rungs()
     try:
         saved = json.loads(file.read_bytes())
-        entered = {float(rung): {str(k): float(v) for k, v in trials.items()} for rung, trials in saved["rungs"]}
+        entered = {float(rung): {str(k): _entry(v) for k, v in trials.items()} for rung, trials in saved["rungs"]}
         stopped = saved["stopped"]
         if isinstance(stopped, list):  # earlier versions did not say where: at the highest rung that the trial entered
             stopped = {name: max((rung for rung in entered if name in entered[rung]), default=0) for name in stopped}

@@ -18,7 +18,7 @@ from autogan_ray.base.errors import ResultsError
 from autogan_ray.config.study import StudyConfig
 from autogan_ray.results.trial_log import FINISHED, TrialLogs, name_of
 from autogan_ray.tune.asha import ResumableASHA, Rungs, read_rungs, write_rungs
-from autogan_ray.tune.optuna_search import OptunaSearch
+from autogan_ray.tune.optuna_search import OptunaSearch, told_of
 
 Lines = Sequence[tuple[str, Mapping[str, Any]]]
 
@@ -52,7 +52,7 @@ def _cut_logs(trials: Sequence[FrozenTrial], logs: TrialLogs) -> list[str]:
     """Names the logs that lack more evaluations than the one that Optuna may hear of first: their ends are lost."""
     done = []
     for trial in trials:
-        name, told = name_of(trial.number), max(trial.intermediate_values, default=0)
+        name, told = name_of(trial.number), max(told_of(trial), default=0)
         last = max(logs.get(name).evaluations, default=0)
         if told > last + 1:
             done.append(f"{name}: its log ends at evaluation {last} of {told}; the trial goes on from there")
@@ -133,16 +133,17 @@ def _difference_of_trials(
         theirs = kept[number]
         if (theirs.params, theirs.distributions) != (ours.params, ours.distributions):
             return f"{name} is not in it with the settings that it has"
-        last = max(ours.intermediate_values, default=0)
-        for step, value in ours.intermediate_values.items():
-            if theirs.intermediate_values.get(step, value if step == last else None) != value:
+        told, kept_of = told_of(ours), told_of(theirs)
+        last = max(told, default=0)
+        for step, value in told.items():
+            if kept_of.get(step, value if step == last else None) != value:
                 return f"{name} is not in it as it was scored at evaluation {step}"
-        ahead = [step for step in theirs.intermediate_values if step not in ours.intermediate_values]
+        ahead = [step for step in kept_of if step not in told]
         ended = logs.get(name).state in FINISHED
         if any(ended or step <= last for step in ahead):
             return f"{name} has evaluations in it that it has not"
         if ended and theirs.state.is_finished() and theirs.state != ours.state:
             return f"{name} ended in it as {theirs.state.name.lower()}"
-        if theirs.state == ours.state == TrialState.COMPLETE and theirs.value != ours.value:
+        if theirs.state == ours.state == TrialState.COMPLETE and theirs.values != ours.values:
             return f"{name} has another best score in it"
     return None

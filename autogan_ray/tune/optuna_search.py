@@ -13,10 +13,11 @@ from pathlib import Path
 from typing import Any
 
 import optuna
-from optuna.trial import TrialState
+from optuna.trial import FrozenTrial, TrialState
 from ray.tune.experiment import Trial
 from ray.tune.search import Searcher
 
+from autogan_ray.base.errors import ResultsError
 from autogan_ray.config.study import StudyConfig
 from autogan_ray.config.sweep import Domain
 from autogan_ray.results.trial_log import FINISHED, TrialLog, name_of
@@ -89,12 +90,31 @@ def _proposed_in(sweep: Mapping[str, Domain], config: Mapping[str, Any]) -> dict
 
 @dataclass
 class _ReportedTrial:
-    """Optuna's trial, with what was reported of it so far."""
+    """Optuna's trial, with what was reported of it so far.
+
+    Args:
+        best: values of the objectives at the evaluation of the best score.
+    """
 
     trial: optuna.Trial
     last_evaluation: int = 0
-    best_score: float = math.inf
+    best: Sequence[float] = (math.inf,)
     ended: bool = False
+
+
+_AT = "evaluation "
+"""With the number of an evaluation, the name of a user attribute that holds the values of two objectives there."""
+STOPPED_AT = "stopped at evaluation"
+"""The user attribute of a trial that ASHA stopped, where there are two objectives."""
+
+
+def told_of(trial: FrozenTrial) -> dict[int, Any]:
+    """Returns what Optuna was told of a trial on its way: evaluation -> the score, or a list of score and cost.
+
+    Optuna takes no intermediate values where there are two objectives; user attributes hold them there.
+    """
+    pairs = {int(key.removeprefix(_AT)): pair for key, pair in trial.user_attrs.items() if key.startswith(_AT)}
+    return trial.intermediate_values | pairs
 
 
 class OptunaSearch(Searcher):
@@ -107,6 +127,12 @@ class OptunaSearch(Searcher):
 
     A trial that diverged has failed for Optuna, whatever its scores were before. A trial that ended with an error stays
     failed, even if it is run again with success.
+
+    With two objectives Optuna is told of a trial's best score and of the cost of the genotype that has it. Optuna takes
+    no intermediate values there: a pruned trial would have no values at all, TPE would take it for worse than all
+    others, and NSGA-II would not see it. So a trial that ASHA stopped is complete, with the attribute
+    :data:`STOPPED_AT`. What it tells was measured, and its best score could only have fallen had it run on: it counts
+    for no more than it is.
 
     The journal is a cache: its content follows from the trials' logs (:mod:`autogan_ray.tune.caches`).
 
@@ -124,14 +150,20 @@ class OptunaSearch(Searcher):
         super().__init__(metric=METRIC, mode="min")
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         self._study, self._waiting, self._next = study, list(unfinished), first
+        self._objectives = study.tune.objectives
         self._reported: dict[str, _ReportedTrial] = {}
         storage = optuna.storages.InMemoryStorage() if journal is None else open_journal(journal)
         # The study may have been renamed since it began.
         begun_as = [known.study_name for known in storage.get_all_studies()]
         self._optuna = optuna.create_study(
-            storage=storage, study_name=begun_as[0] if begun_as else study.name, direction="minimize",
-            load_if_exists=True,
+            storage=storage, study_name=begun_as[0] if begun_as else study.name,
+            directions=["minimize"] * len(self._objectives), load_if_exists=True,
         )  # fmt: skip
+        if len(self._optuna.directions) != len(self._objectives):
+            raise ResultsError(
+                f"{journal} is of a study of {len(self._optuna.directions)} objectives, this one has "
+                f"{list(self._objectives)}; go on with --resume, which builds it from the trials' logs"
+            )
 
     def suggest(self, trial_id: str) -> dict[str, Any]:
         if self._waiting:
@@ -170,23 +202,29 @@ class OptunaSearch(Searcher):
         if number >= len(stored):
             return _ReportedTrial(self._optuna.ask())
         before = stored[number]
-        values = before.intermediate_values
-        best = min(values.values(), default=math.inf)
+        told = told_of(before)
+        values = [told[step] if self._two else [told[step]] for step in sorted(told)]
+        best = min(values, key=operator.itemgetter(0), default=(math.inf,))
         trial = optuna.trial.Trial(self._optuna, before._trial_id)
-        return _ReportedTrial(trial, max(values, default=0), best, before.state.is_finished())
+        return _ReportedTrial(trial, max(told, default=0), best, before.state.is_finished())
 
     def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
         reported = self._reported.get(trial_id)
         if reported is None or reported.ended:
             return
         for record in records_of(result):
-            value, step = record.get(METRIC), record[TIME]
-            if record.get("diverged") or not isinstance(value, int | float) or not math.isfinite(value):
+            found, step = [record.get(name) for name in self._objectives], record[TIME]
+            values = [one for one in found if isinstance(one, int | float) and math.isfinite(one)]
+            if record.get("diverged") or values != found:
                 continue
             if step > reported.last_evaluation:  # a resumed trial may repeat an evaluation
-                reported.trial.report(value, step)
+                if self._two:
+                    reported.trial.set_user_attr(f"{_AT}{step}", values)
+                else:
+                    reported.trial.report(values[0], step)
                 reported.last_evaluation = step
-            reported.best_score = min(value, reported.best_score)
+            if values[0] < reported.best[0]:
+                reported.best = values
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
         reported = self._reported.get(trial_id)
@@ -199,13 +237,16 @@ class OptunaSearch(Searcher):
         error = error or bool(last.get("diverged")) or FAILURE in last
         self.on_trial_result(trial_id, {} if error else last)
         reported.ended = True
-        if error or not math.isfinite(reported.best_score):
+        whole = reported.last_evaluation >= self._study.tune.max_evaluations
+        if error or not math.isfinite(reported.best[0]):
             state = TrialState.FAIL
-        elif reported.last_evaluation >= self._study.tune.max_evaluations:
+        elif whole or self._two:
             state = TrialState.COMPLETE
         else:
             state = TrialState.PRUNED  # Optuna then uses the values reported so far
-        self._optuna.tell(reported.trial, reported.best_score if state == TrialState.COMPLETE else None, state=state)
+        if state == TrialState.COMPLETE and not whole:
+            reported.trial.set_user_attr(STOPPED_AT, reported.last_evaluation)
+        self._optuna.tell(reported.trial, reported.best if state == TrialState.COMPLETE else None, state=state)
 
     def report_ends(self, logs: Iterable[TrialLog]) -> None:
         """Reports the finished trials that are still running for Optuna, as a run ended before Ray reported them."""
@@ -248,7 +289,11 @@ class OptunaSearch(Searcher):
         )
 
     @property
-    def trials(self) -> list[optuna.trial.FrozenTrial]:
+    def _two(self) -> bool:
+        return len(self._objectives) > 1
+
+    @property
+    def trials(self) -> list[FrozenTrial]:
         """All trials that Optuna knows, by their numbers."""
         return self._optuna.get_trials(deepcopy=False)
 
@@ -272,10 +317,33 @@ def trial_name(study: str, trial: Trial) -> str:
     return f"{study}-{trial.config['trial_id']}"
 
 
+class _Generations(optuna.samplers.NSGAIISampler):
+    """NSGA-II (Deb et al. 2002), whose generations follow from the numbers of trials and from nothing else.
+
+    Optuna's own writes a trial's generation, and the parents of each generation, into its storage as trials end: there
+    a journal that is built again, or a trial that ends late, would have other parents.
+    """
+
+    def get_trial_generation(self, study: optuna.Study, trial: FrozenTrial) -> int:
+        assert self.population_size is not None
+        return trial.number // self.population_size
+
+    def get_population(self, study: optuna.Study, generation: int) -> list[FrozenTrial]:
+        ended = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+        return [trial for trial in ended if self.get_trial_generation(study, trial) == generation]
+
+    def get_parent_population(self, study: optuna.Study, generation: int) -> list[FrozenTrial]:
+        parents = self.select_parent(study, generation) if generation else []
+        return parents if len(parents) > 1 else []  # of too few, as the others still run: draws at random
+
+
 def _sampler(study: StudyConfig, seed: int) -> optuna.samplers.BaseSampler:
+    startup = study.tune.startup_trials
     if study.tune.searcher == "random":
         return optuna.samplers.RandomSampler(seed=seed)
+    if study.tune.searcher == "nsga2":
+        return _Generations(seed=seed, population_size=startup)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
         # constant_liar: running trials count as poor, so that trials that run side by side get different proposals.
-        return optuna.samplers.TPESampler(seed=seed, n_startup_trials=study.tune.startup_trials, constant_liar=True)
+        return optuna.samplers.TPESampler(seed=seed, n_startup_trials=startup, constant_liar=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 from autogan_ray.cli.run import resolve_study
@@ -21,11 +22,15 @@ SPACE = load_space("autogan/fixed")
 
 
 def finished_study(
-    folder: Path, command: str = "autogan-ray run smoke", status: str = "complete", space: SearchSpace = SPACE
+    folder: Path,
+    command: str = "autogan-ray run smoke",
+    status: str = "complete",
+    space: SearchSpace = SPACE,
+    settings: Sequence[str] = (),
 ) -> list[Genotype]:
-    """A study ``smoke`` of two trials, the second better; returns their genotypes."""
+    """A study ``smoke`` of two trials, the second better and costlier; returns their genotypes."""
     folder.mkdir(parents=True)
-    config = resolve_study("smoke", 0).to_dict()
+    config = resolve_study("smoke", 0, overrides=settings).to_dict()
     about = {
         "study_id": "smoke-1",
         "name": "smoke",
@@ -55,6 +60,7 @@ def finished_study(
             "entropy_d": None,
             "diverged": False,
             "kimg": 0.2,
+            "macs_g": 1000 * (number + 1),
             "eval_s": 1.0,
             "wall_s": 1.0,
             "peak_mem_mib": 10.0,

@@ -199,3 +199,12 @@ def test_a_gap_in_a_curve_is_named() -> None:
     ]
     write_table(folder, "history", rows)
     assert "evaluation 3 of trial t0001 is missing" in refused(str(folder))
+
+
+def test_a_study_whose_trials_were_stopped_by_the_front_is_refused() -> None:
+    tune = {"objectives": ["fid", "macs_g"], "prune_by": "front"}
+    config = {"config_json": json.dumps({"name": "a", "tune": tune}), "grace_evaluations": 2, "reduction_factor": 3.0}
+    study("a", whole(), **config, scheduler="asha")
+    assert "by tune.prune_by = 'front', and what is replayed is stopping by scores" in refused("results/a", *QUICK)
+    study("b", whole(), **config)
+    assert ask("results/b", *QUICK).exit_code == 0, "of a study in which nothing was stopped the setting did nothing"

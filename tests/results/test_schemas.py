@@ -42,7 +42,7 @@ COLUMNS: dict[str, list[tuple[str, pa.DataType]]] = {
         *[("macs_g", N), ("macs_d", N), ("entropy_g_last", F), ("entropy_d_last", F), ("started_at", T)],
         *[("wall_s", F), ("gpu_s", F), ("eval_s", F), ("peak_mem_mib", F), ("node", S), ("device", S)],
         *[("error_type", S), ("error_message", S), ("checkpoint_path", S), ("fid_first_rung", F)],
-        *[("evaluations_saved", N), ("undecided", B)],
+        *[("evaluations_saved", N), ("undecided", B), ("on_front", B)],
     ],
     "history": [
         *[("study_id", S), ("trial_id", S), ("evaluation", N), ("attempt", N), ("kimg", F), ("step_g", N)],

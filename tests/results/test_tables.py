@@ -37,6 +37,7 @@ def tell(logs: TrialLogs, trial: int, evaluation: int, fid: float, attempt: int 
         "eval_s": 1.0,
         "wall_s": 2.0 * evaluation,
         "peak_mem_mib": 10.0,
+        "macs_g": 1.0,
         "timestamp": 1000.0 + evaluation,
         "genotype": genotype.to_dict(),
         "genotype_id": genotype.genotype_id,
@@ -52,10 +53,10 @@ def described(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The trials of which rows were made from records, in blocks of two trials."""
     found: list[str] = []
 
-    def watched(about: dict[str, Any], logs: Sequence[TrialLog], folder: Path) -> Any:
+    def watched(about: dict[str, Any], logs: Sequence[TrialLog], *others: Any) -> Any:
         assert all(log.details for log in logs)
         found.extend(log.trial_id for log in logs)
-        return trial_rows(about, logs, folder)
+        return trial_rows(about, logs, *others)
 
     monkeypatch.setattr(tables, "trial_rows", watched)
     monkeypatch.setattr(tables, "BLOCK", 2)
@@ -65,12 +66,13 @@ def described(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 def test_tables_of_a_running_study_are_those_that_are_built_from_nothing(tmp_path: Path, described: list[str]) -> None:
     """Three trials go on and end in turn; what is done is not built again."""
     logs, running = TrialLogs(tmp_path / "running"), Tables(tmp_path / "running")
+    about = ABOUT | {"config_json": json.dumps({"tune": {"objectives": ["fid", "macs_g"]}})}
 
     def written(*changed: str) -> dict[str, pd.DataFrame]:
         described.clear()
-        running.write(ABOUT, logs)
+        running.write(about, logs)
         assert described == list(changed)
-        write_tables(tmp_path / "anew", ABOUT, TrialLogs(tmp_path / "running"))
+        write_tables(tmp_path / "anew", about, TrialLogs(tmp_path / "running"))
         here = {name: pd.read_parquet(tmp_path / "running" / f"{name}.parquet") for name in TABLES}
         for name, frame in here.items():
             pd.testing.assert_frame_equal(frame, pd.read_parquet(tmp_path / "anew" / f"{name}.parquet"))
@@ -94,6 +96,9 @@ def test_tables_of_a_running_study_are_those_that_are_built_from_nothing(tmp_pat
     tell(logs, 2, 2, 50.0)  # the genotype of a trial whose rows are final
     found = written("t0002")
     assert found["genotypes"]["n_trials"].tolist() == [1, 2, 2]
+    assert found["trials"]["on_front"].tolist() == [False, True, True]  # of equal points none beats the other
+    tell(logs, 2, 3, 40.0)
+    assert written("t0002")["trials"]["on_front"].tolist() == [False, False, True]
     (tmp_path / "running" / "history.parquet").unlink()
     written("t0000", "t0001", "t0002")
     assert pq.ParquetFile(tmp_path / "running" / "decisions.parquet").num_row_groups == 2

@@ -51,6 +51,12 @@ def test_a_race_is_scored_often_enough_for_its_first_rung(evaluations: int, want
     assert raced.retrain.kimg == job(0).study.retrain.kimg  # the recipe is otherwise the study's
 
 
+def test_a_race_stops_candidates_by_their_scores_also_where_the_search_weighed_costs() -> None:
+    two = {"tune.objectives": "fid,macs_g", "tune.prune_by": "front", "tune.scheduler": "none"}
+    tune = race_tune(race_study(load_study_config("digits", two)), 6)
+    assert (tune.scheduler, tune.prune_by) == ("asha", "fid")
+
+
 def test_candidates_never_share_an_id_or_a_recipe_with_trainings_to_the_end() -> None:
     for unbiased in (False, True):  # the recipe may have that average itself, and eight evaluations
         final = job(0, ema_unbiased=unbiased, evaluations=8)

@@ -13,7 +13,7 @@ from ray.tune.schedulers import TrialScheduler
 
 from autogan_ray.base.errors import ResultsError
 from autogan_ray.config.study import load_study_config
-from autogan_ray.tune.asha import ResumableASHA, stopped_trials
+from autogan_ray.tune.asha import ResumableASHA, goes_past, read_rungs, stopped_trials
 
 RAYS = itertools.count()
 """Ray's ids: a trial has another in each run."""
@@ -98,3 +98,32 @@ def test_rungs_of_earlier_versions_are_read(tmp_path: Path) -> None:
     file = tmp_path / "rungs.json"
     file.write_text('{"rungs": [[9, {}], [3, {"b": -5.0}], [1, {"a": -1.0, "b": -2.0}]], "stopped": ["a", "b"]}')
     assert stopped_trials(file) == {"a": 1, "b": 3}
+
+
+def test_of_a_rung_the_best_fronts_go_on_and_within_one_the_lower_scores(tmp_path: Path) -> None:
+    points = {"a": (9.0, 1.0), "b": (5.0, 5.0), "c": (1.0, 9.0), "d": (9.0, 9.0), "e": (6.0, 6.0), "f": (2.0, 9.5)}
+    # The front is c, b, a; without it f, e; then d. Of six a third are two, half are three, all but one are five.
+    for factor, going in ((3.0, "cb"), (2.0, "cba"), (1.25, "cbafe")):
+        assert {name for name in points if goes_past(points, name, factor)} == set(going)
+    assert goes_past({"a": (9.0, 9.0)}, "a", 4.0), "the first has nobody to be compared with"
+
+
+def test_with_pruning_by_the_front_a_cheap_trial_goes_on_and_all_is_kept_over_a_crash(tmp_path: Path) -> None:
+    file = tmp_path / "rungs.json"
+    two = {"tune.objectives": "fid,macs_g", "tune.prune_by": "front", "tune.reduction_factor": 1.5}
+    study = load_study_config("smoke", {"tune.max_evaluations": 9, "tune.grace_evaluations": 3} | two)
+    told: list[str] = []
+    for name, fid, cost in (("a", 10.0, 50), ("b", 5.0, 90), ("c", 20.0, 20), ("d", 30.0, 60), ("e", 1.0, 10)):
+        asha = ResumableASHA(study, file)  # each report to a process of its own
+        trial: Any = SimpleNamespace(trial_id=f"rays-{name}", config={"trial_id": name})
+        asha.on_trial_add(None, trial)
+        assert asha.on_trial_result(None, trial, {"evaluation": 2, "fid": fid, "macs_g": cost}) == "CONTINUE"
+        told.append(asha.on_trial_result(None, trial, {"evaluation": 3, "fid": fid, "macs_g": cost}))
+    # c scores worse than both before it, and is third of a front of three: of three two go on. d is on no front.
+    assert told == ["CONTINUE", "CONTINUE", "STOP", "STOP", "CONTINUE"]
+    assert stopped_trials(file) == {"c": 3, "d": 3}
+    assert read_rungs(file).entered[3.0] == {"a": (10, 50), "b": (5, 90), "c": (20, 20), "d": (30, 60), "e": (1, 10)}
+    late: Any = SimpleNamespace(trial_id="rays", config={"trial_id": "e"})
+    assert asha.on_trial_result(None, late, {"evaluation": 9, "fid": 0.5, "macs_g": 10}) == "STOP"
+    asha.on_trial_complete(None, late, {"evaluation": 9, "fid": 0.5, "macs_g": 10, "diverged": False})
+    assert stopped_trials(file) == {"c": 3, "d": 3}, "it has come to its end"

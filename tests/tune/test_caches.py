@@ -12,16 +12,22 @@ from typing import Any
 import pytest
 from optuna.trial import FrozenTrial
 
+from autogan_ray.base.errors import ResultsError
 from autogan_ray.config.study import StudyConfig, load_study_config
 from autogan_ray.results.trial_log import TrialLogs, name_of
 from autogan_ray.tune.asha import ResumableASHA, read_rungs
 from autogan_ray.tune.caches import restore_caches
-from autogan_ray.tune.optuna_search import OptunaSearch
+from autogan_ray.tune.optuna_search import OptunaSearch, told_of
+
+TWO = {"tune.objectives": "fid,macs_g"}
 
 
-@pytest.fixture(params=["tpe", "random"])
+@pytest.fixture(
+    params=[("tpe", {}), ("random", {}), ("tpe", TWO), ("nsga2", TWO), ("nsga2", TWO | {"tune.prune_by": "front"})]
+)
 def study(request: pytest.FixtureRequest) -> StudyConfig:
-    changes = {"tune.searcher": request.param, "tune.startup_trials": 2, "tune.max_evaluations": 9}
+    searcher, objectives = request.param
+    changes = {"tune.searcher": searcher, "tune.startup_trials": 2, "tune.max_evaluations": 9} | objectives
     return load_study_config("digits", changes | {"tune.grace_evaluations": 1})
 
 
@@ -45,7 +51,8 @@ def run_side_by_side(study: StudyConfig, folder: Path, ends: int = 8) -> None:
         trial = draw.choice(running)
         name = trial.config["trial_id"]
         number = len(logs.get(name).evaluations) + 1
-        record = {"evaluation": number, "attempt": 0, "fid": draw.uniform(1, 9) / number, "diverged": False}
+        fid, cost = draw.uniform(1, 9) / number, 1000 + (number * 7 + trial.config["number"]) % 5
+        record = {"evaluation": number, "attempt": 0, "fid": fid, "diverged": False, "macs_g": cost}
         decision = asha.on_trial_result(None, trial, record)
         if decision != "STOP":
             search.on_trial_result(trial.trial_id, record)
@@ -60,7 +67,7 @@ def run_side_by_side(study: StudyConfig, folder: Path, ends: int = 8) -> None:
 
 
 def known(trials: list[FrozenTrial]) -> list[Any]:
-    return [(one.number, one.state, one.value, one.params, one.intermediate_values) for one in trials]
+    return [(one.number, one.state, one.values, one.params, told_of(one)) for one in trials]
 
 
 def gone(file: Path) -> None:
@@ -125,7 +132,7 @@ def test_a_report_that_the_logs_have_not_is_no_damage(study: StudyConfig, tmp_pa
     run_side_by_side(study, tmp_path)
     journal, rungs, logs = tmp_path / "optuna.journal", tmp_path / "rungs.json", TrialLogs(tmp_path)
     log = next(log for log in logs if log.state == "pending")
-    record = {"evaluation": len(log.evaluations) + 1, "fid": 1.0, "diverged": False}
+    record = {"evaluation": len(log.evaluations) + 1, "fid": 1.0, "diverged": False, "macs_g": 1}
     search, asha = OptunaSearch(study, journal), ResumableASHA(study, rungs)
     trial: Any = SimpleNamespace(trial_id="rays", config={"trial_id": log.trial_id})
     asha.on_trial_add(None, trial)
@@ -152,3 +159,13 @@ def test_the_rungs_of_a_log_that_has_lost_an_evaluation_hold_no_later_score(stud
     assert all(name not in entered for entered in replayed.rungs.entered.values())
     assert restore_caches(study, tmp_path / "optuna.journal", rungs, logs) == []
     assert name_of(0) in read_rungs(rungs).entered[1.0]
+
+
+def test_a_journal_of_one_objective_is_built_again_for_two(tmp_path: Path) -> None:
+    one, two = (load_study_config("digits", {"tune.max_evaluations": 9} | more) for more in ({}, TWO))
+    run_side_by_side(one, tmp_path)
+    journal = tmp_path / "optuna.journal"
+    with pytest.raises(ResultsError, match=r"1 objectives, this one has \['fid', 'macs_g'\]; go on with --resume"):
+        OptunaSearch(two, journal)
+    restore_caches(two, journal, tmp_path / "rungs.json", TrialLogs(tmp_path))
+    assert {len(trial.values) for trial in OptunaSearch(two, journal).trials if trial.values} == {2}

@@ -126,7 +126,8 @@ def test_a_race_whose_driver_and_worker_are_killed_ends_as_the_undisturbed_one(
         pd.testing.assert_frame_equal(read(raced), read(folder), check_exact=True)
     restarts = [log.status["starts"] for log in TrialLogs(folder / "retrain", ".+")]
     assert sum(starts > 1 for starts in restarts) >= 2, restarts
-    winner = next(file for file in (folder / "retrain" / "trials").glob("*-race-*.jsonl") if "complete" in file.read_text())
+    candidates = (folder / "retrain" / "trials").glob("*-race-*.jsonl")
+    winner = next(file for file in candidates if "complete" in file.read_text())
     winner.write_bytes(winner.read_bytes().replace(b'"evaluation":3', b'"evaluation":4', 1))
     told = run(*typed[len(ALONE) + len(command()) :], cwd=tmp_path).stdout
     assert "warning: " in told and "its log is damaged (" in told and "and it is trained again" in told

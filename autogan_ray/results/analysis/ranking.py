@@ -8,7 +8,9 @@ import numpy as np
 import pandas as pd
 
 from autogan_ray.base.errors import ResultsError, nearest
+from autogan_ray.config.score_and_cost import SCORE
 from autogan_ray.results.analysis.intervals import Interval, kendall_tau
+from autogan_ray.results.front import column_of, on_front
 
 if TYPE_CHECKING:
     from autogan_ray.results.study_tables import StudyTables
@@ -93,21 +95,19 @@ def pareto(study: StudyTables, *columns: str) -> pd.DataFrame:
     """Returns the trials that no other trial beats in all of these columns of ``trials``, lower being better.
 
     Args:
-        columns: such as ``fid_best`` and ``macs_g``, which are taken where none is given; ``fid`` means ``fid_best``.
+        columns: such as ``fid_best`` and ``macs_g``; ``fid`` means ``fid_best``. Where none is given they are the
+            study's two objectives, and of a study of one ``fid_best`` and ``macs_g``.
 
     Raises ResultsError for an unknown column.
     """
     trials = study.trials
-    names = ["fid_best" if name == "fid" else name for name in columns or ("fid_best", "macs_g")]
+    names = [column_of(name) for name in columns or (SCORE, study.second_objective or "macs_g")]
     for name in names:
         if name not in trials.columns:
             raise ResultsError(f"{name!r}: the table trials has no such column; {nearest(name, trials.columns)}")
     trials = trials.dropna(subset=names)
-    values = trials[names].to_numpy(dtype=float)
-    beaten = [
-        bool(((values <= own).all(axis=1) & (values < own).any(axis=1)).any()) for own in values
-    ]  # by one that is nowhere worse and somewhere better
-    return trials[~np.array(beaten, dtype=bool)].sort_values(names, ignore_index=True)
+    best = np.array(on_front(trials[names].to_numpy(dtype=float)), dtype=bool)
+    return trials[best].sort_values(names, ignore_index=True)
 
 
 class Savings(NamedTuple):

@@ -342,7 +342,7 @@ def plot_rank_correlation(study: StudyTables, score: str = "fid_best", axes: Axe
 
 
 def plot_pareto(study: StudyTables, cost: str = "macs_g", axes: Axes | None = None) -> Axes:
-    """Draws each trial's best score against a cost of its generator, and the front that no trial beats."""
+    """Draws each trial's best score against a cost of its networks, and the front that no trial beats."""
     trials = study.trials.dropna(subset=["fid_best", cost])
     front = pareto(study, "fid_best", cost).sort_values(cost)
     with styled():

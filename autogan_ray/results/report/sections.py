@@ -369,21 +369,26 @@ def _use(source: Source) -> Iterator[Markup]:
 
 
 def pareto_part(source: Source) -> Section | None:
-    if source.study.trials.dropna(subset=["fid_best", "macs_g"]).empty:
+    second = source.study.second_objective
+    cost = second or "macs_g"
+    if source.study.trials.dropna(subset=["fid_best", cost]).empty:
         return None
+    own = ", on_front: the study's objectives" if second else " (multiply-accumulates of G for one image)"
     section = Section(
         "cost",
         "Score against cost",
         "Trials on the line are beaten by no other in both score and cost.",
-        "trials: fid_best, macs_g (multiply-accumulates of G for one image).",
+        f"trials: fid_best, {cost}{own}.",
     )
-    front = ranking.pareto(source.study, "fid_best", "macs_g")
+    front = ranking.pareto(source.study, "fid_best", cost)
     section.numbers["front"] = front["trial_id"].tolist()
-    axes = figures.plot_pareto(source.study)
-    section.body.append(
-        figure(axes, anchor(source, "pareto"), "Best score of each trial against MACs of its generator")
-    )
-    section.body.append(table(front[["trial_id", "fid_best", "macs_g", "params_g", "space"]]))
+    axes = figures.plot_pareto(source.study, cost)
+    section.body.append(figure(axes, anchor(source, "pareto"), f"Best score of each trial against {cost}"))
+    columns = dict.fromkeys(["trial_id", "fid_best", cost, "macs_g", "params_g", "space"])
+    section.body.append(table(front[list(columns)]))
+    if second:
+        section.body.append(paragraph("This command retrains all of them:"))
+        section.body.append(code(_retrain_command(source, "--front", "--seeds", "3")))
     return section
 
 
