@@ -69,13 +69,14 @@ def recorded(study: Path) -> dict[str, list[Records]]:
     return whole
 
 
-def stand_in(curves: Mapping[str, Sequence[Records]], picture: bytes) -> Callable[[dict[str, Any], Any], None]:
+def stand_in(curves: Path, picture: bytes) -> Callable[[dict[str, Any], Any], None]:
     """Returns a function trainable that sends the reports of a recorded trial of the space that was proposed.
 
     Args:
-        curves: as :func:`recorded` returns them.
+        curves: file of what :func:`recorded` returns. (In the function itself, Ray would read it at each trial's start.)
         picture: a PNG that is sent with each report, as trials do.
     """
+    known: dict[str, list[Records]] = {}
 
     def replay(config: dict[str, Any], inputs: Any) -> None:
         from ray import tune
@@ -83,9 +84,11 @@ def stand_in(curves: Mapping[str, Sequence[Records]], picture: bytes) -> Callabl
         from autogan_ray.spaces.space import SearchSpace
         from autogan_ray.training.checkpoint import save_state
 
+        if not known:
+            known.update(json.loads(curves.read_text()))
         rng = random.Random(config["number"])
-        known = curves.get(json.loads(config["trial"])["space"]) or next(iter(curves.values()))
-        records, factor = rng.choice(known), math.exp(rng.gauss(0, SPREAD))
+        candidates = known.get(json.loads(config["trial"])["space"]) or next(iter(known.values()))
+        records, factor = rng.choice(candidates), math.exp(rng.gauss(0, SPREAD))
         space = SearchSpace.from_dict(inputs.spaces[records[0]["genotype"]["space"]])
         for record in records:
             genotype = space.random(inputs.measure.data.image_size, rng.getrandbits(32))
@@ -104,8 +107,12 @@ def stand_in(curves: Mapping[str, Sequence[Records]], picture: bytes) -> Callabl
     return replay
 
 
-def run(history: Path, trials: int, out: Path) -> Cost:
-    """Runs a study of stand-ins in this process."""
+def run(history: Path, trials: int, out: Path, overrides: Sequence[str] = ()) -> Cost:
+    """Runs a study of stand-ins in this process.
+
+    Args:
+        overrides: settings, as ``--set`` of ``autogan-ray run`` takes them.
+    """
     os.environ.update(_environment())
     import psutil
     from click.testing import CliRunner
@@ -116,7 +123,10 @@ def run(history: Path, trials: int, out: Path) -> Cost:
     from autogan_ray.tune import runner, trainable
 
     me, spent = psutil.Process(), {"tables_s": 0.0}
-    replay = stand_in(recorded(history), (history / "reals.png").read_bytes())
+    out.mkdir(parents=True)
+    curves = out.resolve() / "curves.json"
+    curves.write_text(json.dumps(recorded(history)))
+    replay = stand_in(curves, (history / "reals.png").read_bytes())
 
     def timed_tables(tables: Tables, *given: Any) -> None:
         before = time.monotonic()
@@ -135,7 +145,8 @@ def run(history: Path, trials: int, out: Path) -> Cost:
     cluster = Cluster(
         initialize_head=True, head_node_args={"num_cpus": GPUS, "num_gpus": GPUS, "include_dashboard": False}
     )
-    typed = ["run", "digits", "--trials", str(trials), "--gpus", str(GPUS), "--address", cluster.address]
+    changes = [word for override in overrides for word in ("--set", override)]
+    typed = ["run", "digits", *changes, "--trials", str(trials), "--gpus", str(GPUS), "--address", cluster.address]
     with (
         patch.object(trainable, "run_trial", replay),
         patch.object(runner, "_reused", lambda plan: True),  # or each trial costs the imports of a new process
@@ -163,14 +174,16 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("history", type=Path, help="folder of a digits study whose trials ran to their end")
     parser.add_argument("--trials", type=int, nargs="+", default=[100, 1000])
+    parser.add_argument("--set", metavar="KEY=VALUE", dest="overrides", action="append", default=[], help="as in run")
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--here", action="store_true", help=argparse.SUPPRESS)
     asked = parser.parse_args()
     if asked.here:
-        print(json.dumps(asdict(run(asked.history, asked.trials[0], asked.out))))
+        print(json.dumps(asdict(run(asked.history, asked.trials[0], asked.out, asked.overrides))))
         return 0
     for trials in asked.trials:
         typed = [sys.executable, __file__, str(asked.history), "--trials", str(trials), "--here"]
+        typed += [word for override in asked.overrides for word in ("--set", override)]
         done = subprocess.run([*typed, "--out", str(asked.out / str(trials))], stdout=subprocess.PIPE, text=True)
         print(done.stdout)
     return 0

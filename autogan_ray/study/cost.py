@@ -7,6 +7,7 @@ import math
 import statistics
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from autogan_ray.base.machine import cpu_name
@@ -51,6 +52,7 @@ class Times:
     device: str
 
 
+@cache  # the console asks at each event
 def going_past(trials: float, factor: float) -> float:
     """Returns how many of so many trials are expected to go past a rung of asynchronous successive halving.
 
