@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import ray
 from ray import tune
 from ray.tune.experiment import Trial
 from ray.tune.schedulers import FIFOScheduler
@@ -104,9 +105,7 @@ def _tuner(
 ) -> tune.Tuner:
     """Tune for jobs that are to be trained."""
     config = jobs[0].study
-    inputs = NetworkInputs(config.name, {job.evaluation_id: job for job in jobs}, measure)
-    resources = {"cpu": config.tune.cpus_per_trial, "gpu": config.tune.gpus_per_trial}
-    function: Any = tune.with_resources(tune.with_parameters(run_network, inputs=inputs), resources)
+    function = _function(config, NetworkInputs(config.name, {job.evaluation_id: job for job in jobs}, measure))
     reused = config.tune.gpus_per_trial == 0
     logging.getLogger("ray.tune").setLevel(logging.CRITICAL)
     return tune.Tuner(
@@ -130,6 +129,17 @@ def _tuner(
             verbose=0,
         ),
     )
+
+
+def _function(config: StudyConfig, inputs: NetworkInputs) -> Any:
+    """Tune's function for a network, with its resources: a worker of Ray Train for each GPU where there are several."""
+    cpus, gpus = config.tune.cpus_per_trial, config.tune.gpus_per_trial
+    if gpus <= 1:
+        return tune.with_resources(tune.with_parameters(run_network, inputs=inputs), {"cpu": cpus, "gpu": gpus})
+    from autogan_ray.tune.network_workers import TRIAL, Workers, run_network_on_several
+
+    workers = Workers(config.name, ray.put(inputs), int(gpus), cpus / gpus)
+    return tune.with_resources(tune.with_parameters(run_network_on_several, workers=workers), TRIAL)
 
 
 def _given(job: Job, recorder: NetworkRecorder, folder: Path, experiment: str) -> dict[str, Any]:
