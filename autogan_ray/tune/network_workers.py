@@ -11,7 +11,7 @@
 The trial reports to the driver what the first worker put into the mailbox, checkpoint and all: for the driver it is a
 trial like one that trains by itself. Ray Train keeps no checkpoints and starts nothing again. Where a worker dies, it
 ends the others, the trial fails, and Ray Tune starts it again from its last checkpoint. Where Ray Tune stops the trial,
-or the driver ends, Ray ends what the trial started.
+as ASHA does, the trial ends its workers before it ends, as the next trial waits for their GPUs.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from __future__ import annotations
 import os
 import tempfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
@@ -32,6 +32,7 @@ from ray import tune
 from ray.exceptions import RayActorError
 from ray.train import FailureConfig, RunConfig, ScalingConfig
 from ray.train.torch import TorchConfig, TorchTrainer, get_device
+from ray.util.placement_group import PlacementGroup, get_current_placement_group, remove_placement_group
 from ray.util.queue import Empty, Queue
 from torch import distributed
 
@@ -47,9 +48,16 @@ TRIAL = {"cpu": 0.0, "gpu": 0.0, "memory": 1.0}
 POLL_S = 1.0
 """How long the trial waits at a time for a report, before it looks whether the workers still run."""
 
+UNWIND_S = 60.0
+"""How long an end may take: some seconds, as Ray Train asks its workers every two seconds how they do."""
+
 PATIENCE_S = 7 * 24 * 3600
 """How long workers wait for each other: the first scores meanwhile, with Inception on processors for hours. That a
 worker has died is noticed by Ray Train."""
+
+
+_ENDED = threading.Event()
+"""Whether the trial of this process has come to its end."""
 
 
 @dataclass(frozen=True)
@@ -80,17 +88,49 @@ def run_network_on_several(config: dict[str, Any], workers: Workers) -> None:
         mailbox = Queue(maxsize=1, actor_options={"num_cpus": 0})
         given = {"config": config, "own": tune.get_checkpoint(), "inputs": workers.inputs, "mailbox": mailbox}
         fit = _Fit(_trainer(workers, given, folder))
-        for metrics, files in _reports(mailbox, fit):
-            if FAILURE in metrics:
-                tune.report(metrics)
-                return
-            with tempfile.TemporaryDirectory() as content:
-                for name, data in files.items():
-                    file = Path(content, name)
-                    file.parent.mkdir(parents=True, exist_ok=True)
-                    file.write_bytes(data)
-                tune.report(metrics, checkpoint=tune.Checkpoint.from_directory(content))
-        fit.check()
+        group: PlacementGroup | None = None
+        try:
+            for message in _messages(mailbox, fit):
+                if isinstance(message, PlacementGroup):
+                    group = message
+                elif FAILURE in message.metrics:
+                    tune.report(message.metrics)
+                    return
+                else:
+                    _pass_on(message)
+            fit.check()
+        finally:
+            if group is not None and fit.running:
+                remove_placement_group(group)  # which ends the workers, and frees their GPUs
+            fit.wait()
+            _ENDED.set()
+
+
+def wait_for_workers() -> None:
+    """Returns when all that this process started for its trial has ended, or does not end."""
+    _ENDED.wait(UNWIND_S)
+
+
+@dataclass(frozen=True)
+class _Report:
+    """What the first worker reports, or the worker that failed.
+
+    Args:
+        files: those of the checkpoint, by their names.
+    """
+
+    metrics: dict[str, Any]
+    files: Mapping[str, bytes]
+
+
+def _pass_on(report: _Report) -> None:
+    """Reports to Tune; where Tune stops the trial, SystemExit is raised here."""
+    with tempfile.TemporaryDirectory() as folder:
+        for name, content in report.files.items():
+            file = Path(folder, name)
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_bytes(content)
+        tune.report(report.metrics, checkpoint=tune.Checkpoint.from_directory(folder))
 
 
 def _trainer(workers: Workers, given: dict[str, Any], folder: str) -> TorchTrainer:
@@ -139,6 +179,10 @@ class _Fit:
     def running(self) -> bool:
         return self._thread.is_alive()
 
+    def wait(self) -> None:
+        """Returns when Ray Train has ended the workers, or does not end."""
+        self._thread.join(UNWIND_S)
+
     def check(self) -> None:
         """Raises ProcessDied where the workers did not come to their end.
 
@@ -156,8 +200,8 @@ def _cause(failure: Exception) -> BaseException:
     return getattr(failure, "health_check_failure", None) or failure
 
 
-def _reports(mailbox: Queue, fit: _Fit) -> Iterator[tuple[dict[str, Any], dict[str, bytes]]]:
-    """Yields what the workers report until they have ended: metrics, and the checkpoint's files by their names."""
+def _messages(mailbox: Queue, fit: _Fit) -> Iterator[PlacementGroup | _Report]:
+    """Yields what the workers tell until they have ended: where they are, once, and reports."""
     while fit.running or not mailbox.empty():
         with suppress(Empty):
             yield mailbox.get(timeout=POLL_S)
@@ -172,8 +216,10 @@ def _work(given: dict[str, Any]) -> None:
 
         def report(metrics: dict[str, Any]) -> None:
             files = [file for file in Path(folder).rglob("*") if file.is_file()]
-            mailbox.put((metrics, {str(file.relative_to(folder)): file.read_bytes() for file in files}))
+            mailbox.put(_Report(metrics, {str(file.relative_to(folder)): file.read_bytes() for file in files}))
 
+        if processes.first:
+            mailbox.put(get_current_placement_group())
         try:
             device, label = assigned_device()
             if device.type == "cuda":
@@ -189,5 +235,5 @@ def _work(given: dict[str, Any]) -> None:
         except ProcessLost:
             raise  # Ray Train knows of which it is
         except Exception as error:
-            mailbox.put((failure_report(error, voice, LESS_MEMORY), {}))
+            mailbox.put(_Report(failure_report(error, voice, LESS_MEMORY), {}))
             raise
