@@ -64,6 +64,14 @@ class Processes:
         found: Any = box[0]
         return found
 
+    def each(self, value: Result) -> list[Result]:
+        """Returns the values of all processes, in the order of their ranks."""
+        values: list[Any] = [value] * self.count
+        if self.count > 1:
+            with _all_reached():
+                distributed.all_gather_object(values, value)
+        return values
+
     def mean(self, value: float | None) -> float | None:
         """Returns the mean of a number over all processes; None where it is None, which it is in all or in none."""
         if self.count == 1 or value is None:

@@ -55,9 +55,8 @@ PATIENCE_S = 7 * 24 * 3600
 """How long workers wait for each other: the first scores meanwhile, with Inception on processors for hours. That a
 worker has died is noticed by Ray Train."""
 
-
-_ENDED = threading.Event()
-"""Whether the trial of this process has come to its end."""
+_RUNS = threading.Lock()
+"""Held while the trial of this process runs."""
 
 
 @dataclass(frozen=True)
@@ -84,7 +83,7 @@ def run_network_on_several(config: dict[str, Any], workers: Workers) -> None:
         config: what ``GivenNetworks`` gave.
     """
     voice = TrialVoice(workers.name, config["trial_id"])
-    with failures_reported(voice, LESS_MEMORY), voice.heard(), tempfile.TemporaryDirectory() as folder:
+    with _RUNS, failures_reported(voice, LESS_MEMORY), voice.heard(), tempfile.TemporaryDirectory() as folder:
         mailbox = Queue(maxsize=1, actor_options={"num_cpus": 0})
         given = {"config": config, "own": tune.get_checkpoint(), "inputs": workers.inputs, "mailbox": mailbox}
         fit = _Fit(_trainer(workers, given, folder))
@@ -93,44 +92,32 @@ def run_network_on_several(config: dict[str, Any], workers: Workers) -> None:
             for message in _messages(mailbox, fit):
                 if isinstance(message, PlacementGroup):
                     group = message
-                elif FAILURE in message.metrics:
-                    tune.report(message.metrics)
+                elif FAILURE in message[0]:
+                    tune.report(message[0])
                     return
                 else:
-                    _pass_on(message)
+                    _pass_on(*message)
             fit.check()
         finally:
             if group is not None and fit.running:
                 remove_placement_group(group)  # which ends the workers, and frees their GPUs
             fit.wait()
-            _ENDED.set()
 
 
 def wait_for_workers() -> None:
     """Returns when all that this process started for its trial has ended, or does not end."""
-    _ENDED.wait(UNWIND_S)
+    if _RUNS.acquire(timeout=UNWIND_S):
+        _RUNS.release()
 
 
-@dataclass(frozen=True)
-class _Report:
-    """What the first worker reports, or the worker that failed.
-
-    Args:
-        files: those of the checkpoint, by their names.
-    """
-
-    metrics: dict[str, Any]
-    files: Mapping[str, bytes]
-
-
-def _pass_on(report: _Report) -> None:
+def _pass_on(metrics: dict[str, Any], files: Mapping[str, bytes]) -> None:
     """Reports to Tune; where Tune stops the trial, SystemExit is raised here."""
     with tempfile.TemporaryDirectory() as folder:
-        for name, content in report.files.items():
+        for name, content in files.items():
             file = Path(folder, name)
             file.parent.mkdir(parents=True, exist_ok=True)
             file.write_bytes(content)
-        tune.report(report.metrics, checkpoint=tune.Checkpoint.from_directory(folder))
+        tune.report(metrics, checkpoint=tune.Checkpoint.from_directory(folder))
 
 
 def _trainer(workers: Workers, given: dict[str, Any], folder: str) -> TorchTrainer:
@@ -200,8 +187,12 @@ def _cause(failure: Exception) -> BaseException:
     return getattr(failure, "health_check_failure", None) or failure
 
 
-def _messages(mailbox: Queue, fit: _Fit) -> Iterator[PlacementGroup | _Report]:
-    """Yields what the workers tell until they have ended: where they are, once, and reports."""
+def _messages(mailbox: Queue, fit: _Fit) -> Iterator[PlacementGroup | tuple[dict[str, Any], dict[str, bytes]]]:
+    """Yields what the workers tell until they have ended: where they are, once, and reports.
+
+    A report is metrics, and a checkpoint's files by their names: nothing for which the mailbox's process would have to
+    import torch.
+    """
     while fit.running or not mailbox.empty():
         with suppress(Empty):
             yield mailbox.get(timeout=POLL_S)
@@ -216,7 +207,7 @@ def _work(given: dict[str, Any]) -> None:
 
         def report(metrics: dict[str, Any]) -> None:
             files = [file for file in Path(folder).rglob("*") if file.is_file()]
-            mailbox.put(_Report(metrics, {str(file.relative_to(folder)): file.read_bytes() for file in files}))
+            mailbox.put((metrics, {str(file.relative_to(folder)): file.read_bytes() for file in files}))
 
         if processes.first:
             mailbox.put(get_current_placement_group())
@@ -224,9 +215,7 @@ def _work(given: dict[str, Any]) -> None:
             device, label = assigned_device()
             if device.type == "cuda":
                 device = get_device()  # with its number: a worker sees those of all workers on its node
-            places = [""] * processes.count
-            distributed.all_gather_object(places, place_text(label))
-            for place in places:
+            for place in processes.each(place_text(label)):
                 voice.say(place)
             inputs = ray.get(given["inputs"])
             job = inputs.jobs[config["trial_id"]]
@@ -235,5 +224,5 @@ def _work(given: dict[str, Any]) -> None:
         except ProcessLost:
             raise  # Ray Train knows of which it is
         except Exception as error:
-            mailbox.put(_Report(failure_report(error, voice, LESS_MEMORY), {}))
+            mailbox.put((failure_report(error, voice, LESS_MEMORY), {}))
             raise

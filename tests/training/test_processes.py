@@ -57,7 +57,7 @@ CHANGED = {"flip": True, "augment": "color,translation,cutout", "clip_grad_norm"
 CASES = {
     "hinge and batch norm": Case("dcgan", "dcgan"),
     "relativistic with penalties, clipped, augmented": Case("dcgan", "dcgan", settings=PENALISED | CHANGED),
-    "a derived genotype": Case("autogan", "autogan", settings={"schedule": "linear"}),
+    "a derived genotype": Case("autogan", "autogan", settings={"schedule": "linear"}, steps=20),
     "batch norm in D, differentiated twice": Case("autogan", "adversarialnas", settings=PENALISED, steps=6),
     "noise of its own": Case("stylegan2", "dcgan", settings={"objective": "non_saturating"}, steps=10),
     "classes": Case("biggan", "biggan", 10, steps=10),
