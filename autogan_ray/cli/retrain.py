@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 @click.option("--finalists", type=options.Count(min=1), help="Of each race, so many go on (default 1).")
 @click.option("--discriminator", type=click.Choice(["derived", "fixed"]), help="fixed: the published protocol.")
 @options.gpus
-@click.option("--gpus-per-network", type=options.Number(min=0, min_open=True), help="Share of a GPU (default 1).")
+@click.option("--gpus-per-network", type=options.Number(min=0, min_open=True), help="Part of a GPU, or several (1).")
 @click.option("--storage", help="Path or URI for checkpoints that all nodes can reach.")
 @click.option("--address", help="Address of a running Ray cluster, such as auto.")
 @options.settings("Change a retrain.* or race.* setting, or where files lie.")
@@ -85,6 +85,7 @@ def retrain(
         check_free(results / RETRAINED)
         stored = load_study(results)
         config = _with_resources(_with_recipe(stored.config, recipe, kimg, discriminator, overrides), share)
+        _check_divisible(config, share)
         trial = FRONT if front else trial
         wanted = _wanted(stored, config, trial, top, genotypes, seeds, race, finalists or 1)
         wanted.check_new(resume)
@@ -109,7 +110,7 @@ def _is_own(override: str) -> bool:
 
 
 def _share(gpus: int, asked: float | None, address: str | None) -> float:
-    """GPUs of each network. Raises ConfigError where no network would ever start, or no Ray."""
+    """GPUs of each network, a part of one or a whole number. Raises ConfigError where none, or no Ray, can start."""
     from autogan_ray.study.plan import gpu_shortage
     from autogan_ray.tune.cluster import check_address, check_start
 
@@ -119,9 +120,13 @@ def _share(gpus: int, asked: float | None, address: str | None) -> float:
         raise ConfigError(shortage)
     if asked and gpus == 0:
         raise ConfigError(f"--gpus-per-network {asked:g} without GPUs; give --gpus N as well")
-    if asked and asked > 1:
+    if asked and asked > 1 and asked != int(asked):
         raise ConfigError(
-            f"--gpus-per-network {asked:g}: a network trains on one GPU or on a part of it; give 1 or less"
+            f"--gpus-per-network {asked:g}: a network trains on a part of one GPU or on whole ones; give {round(asked)}"
+        )
+    if asked and asked > gpus:
+        raise ConfigError(
+            f"--gpus-per-network {asked:g} is more than --gpus {gpus}; a network would never start: give {gpus} or less"
         )
     return (asked or 1.0) if gpus else 0.0
 
@@ -131,7 +136,28 @@ def _with_resources(config: StudyConfig, share: float) -> StudyConfig:
     changes: dict[str, Any] = {"gpus_per_trial": share, "max_concurrent": None}
     if not share:
         changes |= {"cpus_per_trial": 1.0, "threads": 1}
+    elif share > 1:  # each of its processes has the processors and threads of a network on one GPU
+        changes |= {"cpus_per_trial": config.tune.cpus_per_trial * share, "threads": config.tune.trial_threads}
     return config.model_copy(update={"tune": config.tune.model_copy(update=changes)})
+
+
+def _check_divisible(config: StudyConfig, share: float) -> None:
+    """Raises ConfigError for a recipe that several processes, one for each GPU of a network, cannot train by."""
+    count, recipe = int(share), config.retrain
+    if count <= 1:
+        return
+    for name in ("batch_size", "batch_size_g"):
+        size = getattr(recipe, name)
+        if size is not None and size % count:
+            around = [near for near in (size - size % count, size - size % count + count) if near]
+            raise ConfigError(
+                f"retrain.{name} = {size} with --gpus-per-network {count}: each GPU takes an equal part of a batch; "
+                f"give {' or '.join(map(str, around))}"
+            )
+    if config.compute.compile:
+        raise ConfigError(
+            f"compute.compile = true with --gpus-per-network {count}: compiled networks train on one GPU each; give 1"
+        )
 
 
 @dataclass(frozen=True)
@@ -303,7 +329,9 @@ def _run(jobs: Sequence[Job], measure: Measure, plan: Plan, options: Options) ->
     from autogan_ray.tune.network_runner import run_networks
 
     kimg, slots = plan.study.retrain.kimg, min(plan.slots, len(jobs))
-    click.echo(f"retraining {len(jobs)} networks, {kimg:g} kimg each, {slots} side by side")
+    gpus = int(plan.study.tune.gpus_per_trial)
+    on = f", on {gpus} GPUs each" if gpus > 1 else ""
+    click.echo(f"retraining {len(jobs)} networks, {kimg:g} kimg each, {slots} side by side{on}")
     return run_networks(jobs, measure, plan.folder, options, slots, NetworkProgress(jobs))
 
 

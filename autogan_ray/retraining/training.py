@@ -20,6 +20,7 @@ from autogan_ray.metrics.measure import Measure
 from autogan_ray.metrics.scores import final_scores
 from autogan_ray.nets.cost.count import genotype_cost
 from autogan_ray.nets.gan import Discriminator, Generator, Latents
+from autogan_ray.nets.processes import ALONE, Processes
 from autogan_ray.nets.shape import Shape
 from autogan_ray.results.retrained import GENERATOR, GENOTYPE
 from autogan_ray.retraining.generator_file import save_generator
@@ -101,10 +102,12 @@ class Retraining:
 
     Args:
         measure: data, extractor and real statistics, by which the networks are trained and scored.
+        processes: that train them together, each with a ``Retraining`` of its own, whose ``points()`` all of them go
+            through; the first alone scores, and calls ``finish()``.
     """
 
-    def __init__(self, job: Job, measure: Measure) -> None:
-        self.job, self.measure = job, measure
+    def __init__(self, job: Job, measure: Measure, processes: Processes = ALONE) -> None:
+        self.job, self.measure, self._processes = job, measure, processes
         metrics, device = job.study.metrics, torch.device(job.device)
         self.shape = shape_of(job, measure.data)
         self.latents = Latents(self.shape.latent_dim, self.shape.class_shares)
@@ -114,7 +117,9 @@ class Retraining:
             for n_fake in (metrics.n_fake_search, metrics.n_fake_final)
         )
         recipe, compute = job.study.retrain, job.study.compute
-        self.loop = TrainLoop(lambda: networks_of(job, self.shape), recipe, measure.data, job.seed, device, compute)
+        self.loop = TrainLoop(
+            lambda: networks_of(job, self.shape), recipe, measure.data, job.seed, device, compute, processes
+        )
         self.shown: Tensor | None = None
         """Images of the latest score, uint8 [N, C, H, W]; None where they were not finite."""
         self._untrained: dict[str, float | None] = {}
@@ -151,7 +156,7 @@ class Retraining:
         """Returns the score of the generator before its first step, which is found before that step, once; None where
         it is not finite."""
         if not self._untrained:
-            self._untrained["fid"] = self.score(self.loop.ema.network)
+            self._untrained["fid"] = self._processes.told(lambda: self.score(self.loop.ema.network))
         return self._untrained["fid"]
 
     def state_dict(self) -> dict[str, Any]:

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from autogan_ray.config.training import GameConfig
+from autogan_ray.nets.processes import ALONE, Processes
 from autogan_ray.training.augmentation import augmentation, mirrored
 from autogan_ray.training.objectives.base import Objective
 from autogan_ray.training.objectives.registry import objective_named
@@ -105,9 +106,11 @@ class Game:
     Args:
         config: section ``[search]`` or ``[retrain]``.
         total_steps: of D in the whole run.
+        processes: that play it together.
     """
 
-    def __init__(self, config: GameConfig, total_steps: int) -> None:
+    def __init__(self, config: GameConfig, total_steps: int, processes: Processes = ALONE) -> None:
+        self._processes = processes
         self._objective, self._flip, self._augmentations = (
             objective_named(config.objective),
             config.flip,
@@ -124,7 +127,7 @@ class Game:
             step_d: steps that D has made.
             rng: the step's random stream, from which augmentations are drawn.
         """
-        seen = augmentation(self._augmentations, rng) if self._augmentations else None
+        seen = augmentation(self._augmentations, rng, self._processes) if self._augmentations else None
         return Losses(self._objective, self._penalty(step_d), seen)
 
     def _penalty(self, step_d: int) -> float:
@@ -134,7 +137,7 @@ class Game:
 
     def shown(self, real: Tensor, rng: torch.Generator) -> Tensor:
         """Returns real images [B, C, H, W] as the run shows them: half of them mirrored with ``flip``."""
-        return mirrored(real, rng) if self._flip else real
+        return mirrored(real, rng, self._processes) if self._flip else real
 
 
 HINGE = Losses(objective_named("hinge"))

@@ -16,6 +16,7 @@ from autogan_ray.base.json_lines import finite
 from autogan_ray.config.sections import ComputeConfig, RetrainConfig
 from autogan_ray.nets.compute import compile_forward, configured
 from autogan_ray.nets.gan import Discriminator, Generator
+from autogan_ray.nets.processes import ALONE, Processes, divide
 from autogan_ray.nets.upload import uploaded
 from autogan_ray.training.data import ImageData
 from autogan_ray.training.game import Game, Network
@@ -35,6 +36,7 @@ class TrainLoop:
         seed: of initial weights, batches and z.
         device: on which to train.
         compute: how networks are computed; None takes the defaults.
+        processes: that train the networks together, each with a loop of its own; their number divides the batch sizes.
     """
 
     def __init__(
@@ -45,7 +47,9 @@ class TrainLoop:
         seed: int,
         device: torch.device | str = "cpu",
         compute: ComputeConfig | None = None,
+        processes: Processes = ALONE,
     ) -> None:
+        self._processes = processes
         self.config, self.data, self.seed, self.device = config, data, seed, torch.device(device)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(stream_seed(seed, "initial weights"))
@@ -58,12 +62,15 @@ class TrainLoop:
         self.ema = Ema(self.generator, config.decay(per_step_g), config.ema_unbiased)
         if compute.compile:
             compile_forward(self.generator, self.discriminator)
-        clip = config.clip_grad_norm
-        self._adam_g = adam([*self.generator.parameters()], config.lr_g, config.betas, clip_grad_norm=clip)
-        self._adam_d = adam([*self.discriminator.parameters()], config.lr_d, config.betas, clip_grad_norm=clip)
+        self._adam_g, self._adam_d = (
+            adam([*network.parameters()], lr, config.betas, clip_grad_norm=config.clip_grad_norm, processes=processes)
+            for network, lr in ((self.generator, config.lr_g), (self.discriminator, config.lr_d))
+        )
+        for network in (self.generator, self.discriminator):
+            divide(network, processes)  # after the average has its copy, which one process evaluates
         self._stream = BatchStream(np.arange(len(data)), config.batch_size, stream_seed(seed, "batches"))
         self.total_steps = max(config.evaluations, math.ceil(config.kimg * 1000 / config.batch_size))
-        self._game = Game(config, self.total_steps)
+        self._game = Game(config, self.total_steps, processes)
         self._means = RunningMeans()
         self.step_d = self.evaluation = self.attempt = 0
         self.spent_s = 0.0
@@ -83,7 +90,7 @@ class TrainLoop:
     def run(self, score: Callable[[nn.Module], float | None]) -> bool:
         """Trains up to the next evaluation, scores the averaged weights and keeps them where they are the best so far.
 
-        Returns False, and does nothing, where all evaluations are done.
+        Returns False, and does nothing, where all evaluations are done. Of several processes the first alone scores.
         """
         if self.evaluation >= self.config.evaluations:
             return False
@@ -93,7 +100,7 @@ class TrainLoop:
             self.step()
         speed = (self.images_shown - shown) / max(time.perf_counter() - start, 1e-9)
         self.evaluation += 1
-        fid = score(self.ema.network)
+        fid = self._processes.told(lambda: score(self.ema.network))
         self.spent_s += time.perf_counter() - start
         self.curve.append(
             {
@@ -101,7 +108,7 @@ class TrainLoop:
                 "attempt": self.attempt,
                 "timestamp": time.time(),
                 "fid": fid,
-                **{name: finite(self._means.mean(name)) for name in ("loss_g", "loss_d", "d_real", "d_fake")},
+                **{name: finite(self._mean(name)) for name in ("loss_g", "loss_d", "d_real", "d_fake")},
                 "images_per_s": speed,
                 "wall_s": self.spent_s,
                 "peak_mem_mib": peak_memory_mib(self.device),
@@ -112,6 +119,9 @@ class TrainLoop:
             self.best = {"fid": fid, "ema": copy.deepcopy(self.ema.state_dict()), "kimg": self.kimg}
         return True
 
+    def _mean(self, name: str) -> float | None:
+        return self._processes.mean(self._means.mean(name))
+
     def step(self) -> None:
         """Makes one step of D and, at every n-th step, one step of G."""
         if not self.generator.stochastic:
@@ -120,19 +130,19 @@ class TrainLoop:
             self._step()
 
     def _step(self) -> None:
-        config, latents = self.config, self.generator.latents
+        config, latents, own = self.config, self.generator.latents, self._processes.own
         set_rates(config, self._adam_g, self._adam_d, self.step_d / self.total_steps)
         rng = stream(self.seed, "step", self.images_shown)
-        indices = self._stream.indices_at(self.images_shown)
+        indices = own(self._stream.indices_at(self.images_shown))
         real = self._game.shown(self._feed.batch(indices), rng)
-        z = uploaded(latents.draw(config.batch_size, rng), self.device)
+        z = uploaded(own(latents.draw(config.batch_size, rng)), self.device)
         losses = self._game.losses(self.step_d, rng)
         d = discriminator_step(self.generator, self._with_classes(z, indices), self._adam_d, real, z, losses)
         self._means.add(loss_d=d.loss, d_real=d.real, d_fake=d.fake)
         self.step_d += 1
         if self.step_d % config.d_steps_per_g_step == 0:
             on_real = losses.scores_of_real(self._with_classes(z[:0], indices), real)
-            z = uploaded(latents.draw(config.batch_size_g or config.batch_size, rng), self.device)
+            z = uploaded(own(latents.draw(config.batch_size_g or config.batch_size, rng)), self.device)
             judged, constant = self._with_classes(z), [self.discriminator]
             self._means.add(loss_g=generator_step(self.generator, judged, self._adam_g, z, constant, losses, on_real))
             self.ema.update()

@@ -18,6 +18,7 @@ from torch.autograd.graph import increment_version
 from torch.nn.utils import clip_grad_norm_
 from torch.optim import Adam, Optimizer
 
+from autogan_ray.nets.processes import ALONE, Processes
 from autogan_ray.nets.relaxation import Selection
 from autogan_ray.training.game import HINGE, DiscriminatorLoss, Losses, Network
 
@@ -95,14 +96,18 @@ def adam(
     betas: tuple[float, float],
     weight_decay: float = 0.0,
     clip_grad_norm: float | None = None,
+    processes: Processes = ALONE,
 ) -> Adam:
     """Returns Adam with one kernel for all weights.
 
     Args:
         clip_grad_norm: the largest norm of the gradient of all parameters together; before each step a longer gradient
             is scaled down to it. None leaves gradients as they are.
+        processes: that step together, by the mean of their gradients.
     """
     optimizer = Adam(parameters, lr=lr, betas=betas, weight_decay=weight_decay, fused=True)
+    if processes.count > 1:
+        optimizer.register_step_pre_hook(lambda *_: processes.average(parameters))
     if clip_grad_norm is not None:
         largest = clip_grad_norm
 

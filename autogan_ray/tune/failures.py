@@ -30,6 +30,11 @@ FAILURE = "failure"
 ALIKE = 3
 """So many trials that fail alike, one after the other, end a study: the next would fail as well."""
 
+
+class ProcessDied(RayError):
+    """A process of a trial that is not the trial's own has died; the message is what Ray said of its actor."""
+
+
 _DIED = "ray.exceptions.ActorDiedError"
 _NODE = "ray.exceptions.NodeDiedError"
 _MEMORY = "ray.exceptions.OutOfMemoryError"
@@ -82,8 +87,12 @@ def failures_reported(voice: TrialVoice, memory_settings: Sequence[str]) -> Iter
     except RayError:
         raise
     except Exception as error:
-        report = {FAILURE: json.dumps(asdict(failure_of(error, memory_settings))), "lines": json.dumps(voice.take())}
-        tune.report(report)
+        tune.report(failure_report(error, voice, memory_settings))
+
+
+def failure_report(error: BaseException, voice: TrialVoice, memory_settings: Sequence[str]) -> dict[str, str]:
+    """Returns the report that tells the driver of an error, with the trial's last lines."""
+    return {FAILURE: json.dumps(asdict(failure_of(error, memory_settings))), "lines": json.dumps(voice.take())}
 
 
 def reported_failure(result: dict[str, Any]) -> Failure | None:
@@ -97,7 +106,7 @@ def failure_of_process(error_file: str | None, killed_for_memory: bool) -> Failu
     Args:
         killed_for_memory: the system has ended a process of this machine, as memory ran out.
     """
-    text = failure_text(error_file)
+    text = failure_text(error_file).rpartition(f"{ProcessDied.__name__}: ")[2]
     if raised := re.match(r"(?:.*\n)?  File [^\n]*\n(?:[ \t][^\n]*\n)*(?P<last>\S.*)", text, re.DOTALL):
         kind, _, message = raised["last"].partition(": ")
         return Failure(kind.strip(), message.strip(), traceback=text)

@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import ray
 from ray import tune
 from ray.tune.experiment import Trial
 from ray.tune.schedulers import FIFOScheduler
@@ -107,13 +108,9 @@ def _tuner(
 ) -> tune.Tuner:
     """Tune for jobs that are to be trained."""
     config = jobs[0].study
-    inputs = NetworkInputs(config.name, {job.evaluation_id: job for job in jobs}, measure)
-    resources = {"cpu": config.tune.cpus_per_trial, "gpu": config.tune.gpus_per_trial}
-    function: Any = tune.with_resources(tune.with_parameters(run_network, inputs=inputs), resources)
-    reused = config.tune.gpus_per_trial == 0
     logging.getLogger("ray.tune").setLevel(logging.CRITICAL)
     return tune.Tuner(
-        named_trainable(function, config.name, reused=reused),
+        _trainable(config, NetworkInputs(config.name, {job.evaluation_id: job for job in jobs}, measure)),
         tune_config=tune.TuneConfig(
             num_samples=len(jobs),
             search_alg=searcher,
@@ -121,7 +118,7 @@ def _tuner(
             max_concurrent_trials=slots,
             trial_dirname_creator=trial_folder_name,
             trial_name_creator=partial(trial_name, config.name),
-            reuse_actors=reused,
+            reuse_actors=_reused(config),
         ),
         run_config=tune.RunConfig(
             name=EXPERIMENT,
@@ -133,6 +130,25 @@ def _tuner(
             verbose=0,
         ),
     )
+
+
+def _trainable(config: StudyConfig, inputs: NetworkInputs) -> Any:
+    """How Tune trains a network, with its resources: by a worker of Ray Train for each GPU where there are several."""
+    cpus, gpus = config.tune.cpus_per_trial, config.tune.gpus_per_trial
+    if gpus <= 1:
+        function: Any = tune.with_parameters(run_network, inputs=inputs)
+        function = tune.with_resources(function, {"cpu": cpus, "gpu": gpus})
+        return named_trainable(function, config.name, _reused(config))
+    from autogan_ray.tune.network_workers import TRIAL, Workers, run_network_on_several, wait_for_workers
+
+    workers = Workers(config.name, ray.put(inputs), int(gpus), cpus / gpus)
+    function = tune.with_resources(tune.with_parameters(run_network_on_several, workers=workers), TRIAL)
+    return named_trainable(function, config.name, _reused(config), at_the_end=wait_for_workers)
+
+
+def _reused(config: StudyConfig) -> bool:
+    """Whether a process serves several networks."""
+    return config.tune.gpus_per_trial == 0
 
 
 def _given(job: Job, recorder: NetworkRecorder, folder: Path, experiment: str) -> dict[str, Any]:

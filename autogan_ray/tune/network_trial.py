@@ -6,16 +6,19 @@ import json
 import os
 import tempfile
 from base64 import b64encode
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import ray
+import torch
 from ray import tune
 
 from autogan_ray.metrics.diverged import DIVERGED_FID
 from autogan_ray.metrics.measure import Measure
+from autogan_ray.nets.processes import ALONE, Processes
 from autogan_ray.results.grids import encode_grid
 from autogan_ray.retraining.job import Job
 from autogan_ray.retraining.training import Retraining
@@ -55,32 +58,62 @@ def run_network(config: dict[str, Any], inputs: NetworkInputs) -> None:
     """
     voice = TrialVoice(inputs.name, config["trial_id"])
     with failures_reported(voice, LESS_MEMORY), voice.heard(), tempfile.TemporaryDirectory() as folder:
-        _Network(config, inputs, voice, Path(folder)).run()
+        device, label = assigned_device()
+        voice.say(place_text(label))
+
+        def report(metrics: dict[str, Any]) -> None:
+            tune.report(metrics, checkpoint=tune.Checkpoint.from_directory(folder))
+
+        saved = partial(saved_state, tune.get_checkpoint(), config["checkpoints"], voice)
+        job = inputs.jobs[config["trial_id"]]
+        NetworkTraining(job, inputs.measure, saved, device, voice, Path(folder), report).run()
 
 
-class _Network:
+def place_text(label: str) -> str:
+    """Returns where this process runs, on a device of that name."""
+    return f"runs on node {ray.util.get_node_ip_address()}, process {os.getpid()}, {label}"
+
+
+class NetworkTraining:
     """Runs a retraining and reports its points to the driver; as a trial of a search does its evaluations.
 
     A checkpoint holds all points so far. A process that is started again sends them again, and the driver keeps one of
     each evaluation.
+
+    Args:
+        saved: returns the state to go on from, None where there is none; called in the first process alone.
+        folder: for what a report's checkpoint holds.
+        report: sends metrics to the driver with the folder's content; called in the first process alone.
+        processes: that train the network together, each with an object of this class.
     """
 
-    def __init__(self, config: dict[str, Any], inputs: NetworkInputs, voice: TrialVoice, folder: Path) -> None:
-        device, label = assigned_device()
-        voice.say(f"runs on node {ray.util.get_node_ip_address()}, process {os.getpid()}, {label}")
-        job = inputs.jobs[config["trial_id"]]
+    def __init__(
+        self,
+        job: Job,
+        measure: Measure,
+        saved: Callable[[], dict[str, Any] | None],
+        device: torch.device,
+        voice: TrialVoice,
+        folder: Path,
+        report: Callable[[dict[str, Any]], None],
+        processes: Processes = ALONE,
+    ) -> None:
         reset_process(job.seed, device, job.study.tune.trial_threads)
-        self._job, self._voice, self._folder = job, voice, folder
-        self._retraining = Retraining(replace(job, folder=folder / FILES, device=str(device)), inputs.measure)
+        self._job, self._voice, self._folder, self._report, self._processes = job, voice, folder, report, processes
+        self._retraining = Retraining(replace(job, folder=folder / FILES, device=str(device)), measure, processes)
         self._grids: dict[int, str] = {}
-        saved = saved_state(tune.get_checkpoint(), config["checkpoints"], voice)
-        self._again = saved is not None
-        if saved is not None:
-            self._retraining.load_state_dict(saved)
+        state = processes.told(saved)
+        self._again = state is not None
+        if state is not None:
+            self._retraining.load_state_dict(state)
             voice.say(f"goes on from the checkpoint of evaluation {len(self._retraining.curve)}")
 
     def run(self) -> None:
         retraining, race = self._retraining, self._job.stage == "race"
+        if not self._processes.first:
+            for _ in retraining.points():
+                pass
+            return
         if not self._again:
             retraining.score_untrained()
             self._keep_grid(0)
@@ -115,4 +148,4 @@ class _Network:
             "result": json.dumps(result),
         }
         self._grids = {}
-        tune.report(metrics, checkpoint=tune.Checkpoint.from_directory(str(self._folder)))
+        self._report(metrics)

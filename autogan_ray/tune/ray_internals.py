@@ -230,7 +230,9 @@ def trials_in_cluster_processes() -> Iterator[None]:
         yield
 
 
-def named_trainable(function: Callable[..., Any], study: str, reused: bool) -> Any:
+def named_trainable(
+    function: Callable[..., Any], study: str, reused: bool, at_the_end: Callable[[], None] | None = None
+) -> Any:
     """Returns Tune's class for a function whose actors bear the names of study and trial in Ray's dashboard.
 
     Ray asks an actor for its name once, when the actor starts: one that serves several trials bears the first's.
@@ -238,6 +240,7 @@ def named_trainable(function: Callable[..., Any], study: str, reused: bool) -> A
     Args:
         function: a function trainable, with its resources.
         reused: whether an actor serves several trials.
+        at_the_end: called in the actor when Tune stops its trial; the actor ends when this returns.
     """
     if not usable(WRAP):
         return function
@@ -247,7 +250,15 @@ def named_trainable(function: Callable[..., Any], study: str, reused: bool) -> A
         return f"{study} {self.config['trial_id']}{later}"
 
     base = WRAP.place.wrap_function(function)
-    return type(f"{study} trial", (base,), {"__repr__": name, "__module__": __name__})
+
+    def cleanup(self: Any) -> None:
+        try:
+            base.cleanup(self)
+        finally:
+            if at_the_end is not None:
+                at_the_end()
+
+    return type(f"{study} trial", (base,), {"__repr__": name, "cleanup": cleanup, "__module__": __name__})
 
 
 @contextmanager

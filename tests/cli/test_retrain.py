@@ -136,6 +136,30 @@ def test_a_mistake_is_named_and_leaves_no_folder(
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize(
+    ("message", "arguments"),
+    [
+        ("on a part of one GPU or on whole ones; give 2", ["--gpus", "4", "--gpus-per-network", "1.5"]),
+        ("3 is more than --gpus 2; a network would never start: give 2", ["--gpus", "2", "--gpus-per-network", "3"]),
+        ("batch_size = 16 with --gpus-per-network 3", ["--gpus", "3", "--gpus-per-network", "3"]),
+        ("takes an equal part of a batch; give 15 or 18", ["--gpus", "3", "--gpus-per-network", "3"]),
+        ("batch_size_g = 2 with", ["--gpus", "3", "--gpus-per-network", "3", "--set", "retrain.batch_size=3",
+                                   "--set", "retrain.batch_size_g=2"]),
+        ("of a batch; give 3", ["--gpus", "3", "--gpus-per-network", "3", "--set", "retrain.batch_size=2"]),
+        ("compiled networks train on one GPU", ["--gpus", "2", "--gpus-per-network", "2",
+                                                "--set", "compute.compile=true", "--set", "search.relaxation=gumbel"]),
+    ],
+)  # fmt: skip
+def test_gpus_that_a_network_cannot_share_are_named_before_ray_starts(
+    message: str, arguments: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("autogan_ray.study.plan.gpu_shortage", lambda gpus: None)
+    found = ask("retrain", "new", "--study", "smoke", "--genotype", "dcgan", *arguments)
+    assert found.exit_code == 2 and message in found.output, (found.output, found.exception)
+    assert not list(tmp_path.iterdir())
+
+
 def test_a_genotype_file_of_another_space_or_with_a_slip_is_refused(tmp_path: Path, retrained: Path) -> None:
     good = ag.load_genotype("autogan-a").to_dict()
     for change, message in [

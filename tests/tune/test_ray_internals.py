@@ -21,6 +21,7 @@ from ray.tune.execution.experiment_state import _ExperimentCheckpointManager
 from ray.tune.execution.tune_controller import TuneController
 from ray.tune.experiment import Trial
 from ray.tune.registry import is_function_trainable
+from ray.tune.trainable.function_trainable import FunctionTrainable
 
 from autogan_ray.base import signals
 from autogan_ray.cli.main import main
@@ -167,6 +168,20 @@ def test_an_actor_bears_the_names_of_study_and_trial(reused: bool, name: str) ->
     actor = cloudpickle.loads(cloudpickle.dumps(named)).__new__(named)
     actor.config = {"trial_id": "t0003"}
     assert repr(actor) == name
+
+
+def test_an_actor_that_tune_stops_ends_what_its_trial_started_and_then_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[str] = []
+
+    def cleanup(self: Any) -> None:
+        told.append("ray")
+        raise KeyError
+
+    monkeypatch.setattr(FunctionTrainable, "cleanup", cleanup)
+    named = named_trainable(one_trial, "digits", reused=False, at_the_end=lambda: told.append("ours"))
+    with pytest.raises(KeyError):
+        named.cleanup(named.__new__(named))
+    assert told == ["ray", "ours"]
 
 
 def test_each_task_of_an_actor_bears_the_name_of_the_trial_that_it_serves(monkeypatch: pytest.MonkeyPatch) -> None:

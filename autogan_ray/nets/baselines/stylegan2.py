@@ -24,6 +24,7 @@ from torch.nn import functional
 
 from autogan_ray.nets.baselines._rules import check_settings
 from autogan_ray.nets.ops import upsample
+from autogan_ray.nets.processes import ALONE
 from autogan_ray.spaces.sizes import generator_cells
 
 EPSILON = 1e-8
@@ -81,7 +82,10 @@ class StyleLayer(nn.Module):
 
     The noise is one number a pixel, the same for all channels, from torch's global generator; its learned strength
     starts at 0. The factor sqrt(2) after the activation undoes its halving of the second moment.
+    ``processes``: those that train the network; each draws the noise of the whole batch.
     """
+
+    processes = ALONE
 
     def __init__(self, c_in: int, c_out: int, w_dim: int, up: bool) -> None:
         super().__init__()
@@ -92,7 +96,8 @@ class StyleLayer(nn.Module):
 
     def forward(self, x: Tensor, w: Tensor) -> Tensor:
         y = self.conv(self.up(x), w)
-        noise = torch.randn(len(y), 1, *y.shape[2:], device=y.device, dtype=y.dtype)
+        drawn = torch.randn(self.processes.count * len(y), 1, *y.shape[2:], device=y.device, dtype=y.dtype)
+        noise = self.processes.own(drawn)
         return functional.leaky_relu(y + self.strength * noise + self.bias, 0.2) * math.sqrt(2)
 
 
