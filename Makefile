@@ -25,7 +25,7 @@ lint: install
 
 # A file a process, in as many as there are processors, four at most: each holds about 1 GB.
 test: lint
-	$(BIN)/python -m pytest -n logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder
+	$(BIN)/python -m pytest -n logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder --durations=30 --durations-min=10
 
 # What only a GPU can answer, in ten minutes: OUT is the folder of the results, CIFAR a Parquet file (docs/gpu.md).
 OUT ?= results/gpu
