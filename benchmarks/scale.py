@@ -73,7 +73,8 @@ def stand_in(curves: Path, picture: bytes) -> Callable[[dict[str, Any], Any], No
     """Returns a function trainable that sends the reports of a recorded trial of the space that was proposed.
 
     Args:
-        curves: file of what :func:`recorded` returns. (In the function itself, Ray would read it at each trial's start.)
+        curves: file of what :func:`recorded` returns. (As part of the function, Ray would read it at each trial's
+            start.)
         picture: a PNG that is sent with each report, as trials do.
     """
     known: dict[str, list[Records]] = {}
