@@ -7,8 +7,7 @@ genotypes are drawn anew, as fast as the driver takes them::
     autogan-ray run digits --out results/whole --set tune.scheduler=none
     python benchmarks/scale.py results/whole/digits --trials 100 1000 5000 --out results/scale
 
-Every size is a study of its own in a process of its own. A study of which all trials but one have ended is then
-resumed, and timed.
+Every size is a study of its own in a process of its own, which is then resumed with one trial more.
 """
 
 from __future__ import annotations
@@ -26,6 +25,7 @@ import time
 from base64 import b64encode
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -42,8 +42,8 @@ class Cost:
     """What a study of stand-ins took.
 
     ``wall_s`` is of the run alone, from the moment that Ray stands; ``driver_cpu_s`` are the driver's processor seconds
-    in it. ``memory_mib`` is what the driver grew by, ``tables_s`` the time of the last writing of all tables, and
-    ``resume_s`` of a resumption with one trial left, from the command's start to its end.
+    in it. ``memory_mib`` is what the driver grew by at most, ``tables_s`` the time of the last writing of all tables,
+    and ``resume_s`` of ``--resume`` with one trial more, in a cluster that is there, from its start to its end.
     """
 
     trials: int
@@ -54,7 +54,7 @@ class Cost:
     tables_s: float
     tables_mib: float
     disk_mib: float
-    resume_s: float = math.nan
+    resume_s: float
 
 
 def recorded(study: Path) -> dict[str, list[Records]]:
@@ -147,28 +147,57 @@ def run(history: Path, trials: int, out: Path, overrides: Sequence[str] = ()) ->
         initialize_head=True, head_node_args={"num_cpus": GPUS, "num_gpus": GPUS, "include_dashboard": False}
     )
     changes = [word for override in overrides for word in ("--set", override)]
-    typed = ["run", "digits", *changes, "--trials", str(trials), "--gpus", str(GPUS), "--address", cluster.address]
+    typed = ["run", "digits", *changes, "--gpus", str(GPUS), "--address", cluster.address, "--out", str(out)]
     with (
         patch.object(trainable, "run_trial", replay),
         patch.object(runner, "_reused", lambda plan: True),  # or each trial costs the imports of a new process
         patch.object(Tables, "write", timed_tables),
         patch.object(runner, "run_study", measured),
     ):
-        ended = CliRunner().invoke(command, [*typed, "--out", str(out)])
+        ended = [CliRunner().invoke(command, [*typed, "--trials", str(trials)])]
+        first, size = dict(spent), sizes(out / "digits")
+        before = time.monotonic()
+        ended.append(CliRunner().invoke(command, [*typed, "--trials", str(trials + 1), "--resume"]))
+        first["resume_s"] = time.monotonic() - before
     cluster.shutdown()
-    if ended.exit_code:
-        raise SystemExit(f"{ended.output}\n{ended.exception!r}")
-    folder = out / "digits"
-    size = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
-    tables = sum(file.stat().st_size for file in folder.glob("*.parquet"))
-    evaluations = json.loads((folder / "study.json").read_text())["evaluations"]
-    return Cost(trials, evaluations, **spent, tables_mib=tables / 2**20, disk_mib=size / 2**20)
+    for one in ended:
+        if one.exit_code:
+            raise SystemExit(f"{one.output}\n{one.exception!r}")
+    return Cost(trials=trials, **size, **first)
+
+
+def sizes(study: Path) -> dict[str, Any]:
+    """Returns what a study of stand-ins came to: fields of :class:`Cost`."""
+    everything = [file for file in study.rglob("*") if file.is_file()]
+    tables = [file for file in everything if file.suffix == ".parquet"]
+    return {
+        "evaluations": json.loads((study / "study.json").read_text())["evaluations"],
+        "tables_mib": sum(file.stat().st_size for file in tables) / 2**20,
+        "disk_mib": sum(file.stat().st_size for file in everything) / 2**20,
+    }
 
 
 def _environment() -> dict[str, str]:
     from autogan_ray.tune.cluster import ENVIRONMENT
 
     return {**ENVIRONMENT, "OMP_NUM_THREADS": "1"}
+
+
+def text(costs: Sequence[Cost]) -> str:
+    """Returns a row for each study, and by which power of the number of trials each cost grew from one to the next."""
+    rows = [["trials", "trials/s", "driver ms/trial", "KiB/trial", "tables s", "disk KiB/trial", "resume s"]]
+    for cost in costs:
+        per = [1e3 * cost.driver_cpu_s, 1024 * cost.memory_mib, cost.tables_s, 1024 * cost.disk_mib]
+        shown = [cost.trials / cost.wall_s, per[0] / cost.trials, per[1] / cost.trials, per[2], per[3] / cost.trials]
+        rows.append([str(cost.trials), *(f"{value:.3g}" for value in [*shown, cost.resume_s])])
+    for one, other in pairwise(costs):
+        grown = [
+            math.log(getattr(other, name) / getattr(one, name)) / math.log(other.trials / one.trials)
+            for name in ("wall_s", "driver_cpu_s", "memory_mib", "tables_s", "disk_mib", "resume_s")
+        ]
+        rows.append([f"{one.trials}-{other.trials}", *(f"^{power:.2f}" for power in grown)])
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return "\n".join("  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)) for row in rows)
 
 
 def main() -> int:
@@ -182,11 +211,16 @@ def main() -> int:
     if asked.here:
         print(json.dumps(asdict(run(asked.history, asked.trials[0], asked.out, asked.overrides))))
         return 0
+    costs: list[Cost] = []
     for trials in asked.trials:
         typed = [sys.executable, __file__, str(asked.history), "--trials", str(trials), "--here"]
         typed += [word for override in asked.overrides for word in ("--set", override)]
         done = subprocess.run([*typed, "--out", str(asked.out / str(trials))], stdout=subprocess.PIPE, text=True)
-        print(done.stdout)
+        if done.returncode:
+            return done.returncode
+        costs.append(Cost(**json.loads(done.stdout.splitlines()[-1])))
+    (asked.out / "scale.json").write_text(json.dumps([asdict(cost) for cost in costs], indent=2) + "\n")
+    print(text(costs))
     return 0
 
 
