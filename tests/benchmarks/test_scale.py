@@ -26,7 +26,8 @@ def test_a_stand_in_sends_what_a_trial_would_with_other_scores_and_genotypes(
         for evaluation in (1, 2, 3):
             genotype = SPACE.random(8, evaluation)
             record = {"evaluation": evaluation, "fid": 10.0 * (number + 1), "diverged": False, "kimg": 1.0}
-            record |= {"attempt": 2} | {"genotype": genotype.to_dict(), "genotype_id": genotype.genotype_id, "decisions": {}}
+            record |= {"attempt": 2, "decisions": {}}
+            record |= {"genotype": genotype.to_dict(), "genotype_id": genotype.genotype_id}
             logs.add(f"t{number:04d}", "evaluation", record=record)
         logs.add(f"t{number:04d}", "status", status=status)
     found = scale.recorded(tmp_path)
