@@ -87,8 +87,8 @@ class Recorder(Callback):
             self._fail(log, failure)
             return
         records = json.loads(result["records"])
-        # Only of a trial that was started again: in a large study this takes time.
-        stopped_at = self._stopped().get(log.trial_id) if log.status.get("starts", 1) > 1 else None
+        # A trial that goes on from a checkpoint sends what that holds at once; of others it need not be asked.
+        stopped_at = self._stopped().get(log.trial_id) if len(records) > 1 else None
         if stopped_at is not None and records[-1]["evaluation"] > stopped_at:
             # Its process died in the moment of ASHA's decision, and was started again. Ray's other parts hear of the
             # report by this very dictionary.

@@ -245,7 +245,6 @@ def test_a_trial_that_was_stopped_when_its_process_died_has_no_later_evaluation(
     records = [{"evaluation": number, "attempt": 0, "fid": 9.0 - number, "diverged": False} for number in (1, 2)]
     result = {"evaluation": 2, "fid": 7.0, "records": json.dumps(records)}
     recorder.on_trial_start(0, [], trial())
-    recorder.on_trial_start(0, [], trial())  # after the death of its process
     recorder.on_trial_result(0, [], trial(), result)
     assert recorder.logs.get("t0000").records == records[:1]
     # By this dictionary Optuna hears of the report.
