@@ -19,8 +19,10 @@ def command(*arguments: str) -> list[str]:
     return [sys.executable, "-m", "autogan_ray", *arguments]
 
 
-def run(*arguments: str, cwd: Path, check: bool = True) -> subprocess.CompletedProcess[str]:
-    found = subprocess.run(command(*arguments), cwd=cwd, capture_output=True, text=True, timeout=280, env=os.environ)
+def run(*arguments: str, cwd: Path, check: bool = True, timeout: int = 280) -> subprocess.CompletedProcess[str]:
+    found = subprocess.run(
+        command(*arguments), cwd=cwd, capture_output=True, text=True, timeout=timeout, env=os.environ
+    )
     assert not check or found.returncode == 0, found.stdout[-3000:] + found.stderr[-3000:]
     return found
 

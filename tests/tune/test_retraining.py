@@ -145,6 +145,7 @@ cluster.shutdown()
 """
 
 
+@pytest.mark.timeout(600)  # each network has a process of its own
 def test_a_race_runs_on_both_nodes_of_a_cluster(smoke: Path, tmp_path: Path) -> None:
     folder = shutil.copytree(smoke, tmp_path / "smoke")
     head = subprocess.Popen(
@@ -156,7 +157,7 @@ def test_a_race_runs_on_both_nodes_of_a_cluster(smoke: Path, tmp_path: Path) -> 
         asked = ["--gpus", "2", "--address", address]
         refused = run("retrain", "smoke", *RACE, *asked, cwd=tmp_path, check=False)
         asked += ["--storage", str(tmp_path / "storage")]
-        found = run("retrain", "smoke", *RACE, *asked, cwd=tmp_path, check=False)
+        found = run("retrain", "smoke", *RACE, *asked, cwd=tmp_path, check=False, timeout=500)
         head.stdin.write("\n")
     assert refused.returncode == 2 and "has 2 nodes" in refused.stderr and "--storage /shared" in refused.stderr
     assert found.returncode == 0, found.stdout + found.stderr

@@ -28,7 +28,7 @@ from autogan_ray.metrics.evaluation import Evaluator, Protocol
 from autogan_ray.metrics.features import Extractor
 from autogan_ray.metrics.measure import prepare
 from autogan_ray.results.schemas import TABLES
-from autogan_ray.results.trial_log import TrialLogs
+from autogan_ray.results.trial_log import TrialLogs, read_log
 from autogan_ray.search.loop import SearchLoop
 from autogan_ray.spaces.load import load_space
 from autogan_ray.training.data import load_data
@@ -82,7 +82,7 @@ def test_a_study_leaves_tables_that_agree(smoke: Path) -> None:
 def test_a_trial_in_a_process_that_ran_others_equals_a_search_without_ray(smoke: Path) -> None:
     logs = list(TrialLogs(smoke))
     assert len(logs) == 3 and len({record["pid"] for log in logs for record in log.records}) == 1
-    study, last = ag.load_study(smoke), logs[-1]
+    study, last = ag.load_study(smoke), read_log(smoke, "t0002")
     config = StudyConfig.parse(study.config, "study", ConfigError)
     measure = prepare(config.data, config.metrics)
     protocol = Protocol.of(config, config.metrics.n_fake_search)
