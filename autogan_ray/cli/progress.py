@@ -36,7 +36,7 @@ class Progress:
 
         self._tune, self._standing = plan.study.tune, Standing(plan.study.tune, plan.slots)
         self._metric = metric_label(plan.study.metrics.extractor)
-        self._start = time.time()
+        self._start = time.monotonic()
 
     def __call__(self, event: dict[str, Any]) -> None:
         if event["kind"] == "note":
@@ -54,7 +54,7 @@ class Progress:
 
     def _parts(self, event: dict[str, Any]) -> list[Part]:
         log: TrialLog = event["trial"]
-        lead = f"[{clock(time.time() - self._start)}] {log.trial_id}"
+        lead = f"[{clock(time.monotonic() - self._start)}] {log.trial_id}"
         if event["kind"] == "end":
             done = f"{self._standing.ended}/{self._tune.num_trials} trials done"
             return [(0, f"{lead} {event['status']:<10}"), (0, f" {done}"), *self._so_far(", ")]

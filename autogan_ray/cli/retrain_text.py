@@ -30,7 +30,7 @@ class NetworkProgress:
         self._labels = {job.evaluation_id: job.label for job in jobs}
         self._folders = {job.evaluation_id: job.folder for job in jobs}
         self._kimg = {job.evaluation_id: job.study.retrain.kimg for job in jobs}
-        self._start = time.time()
+        self._start = time.monotonic()
 
     def __call__(self, event: dict[str, Any]) -> None:
         if event["kind"] == "note":
@@ -42,7 +42,7 @@ class NetworkProgress:
         label, kimg = self._labels[log.trial_id], self._kimg[log.trial_id]
         if event["kind"] == "evaluation":
             record = event["record"]
-            lead = f"  [{clock(time.time() - self._start)}] {label}"
+            lead = f"  [{clock(time.monotonic() - self._start)}] {label}"
             click.echo(f"{lead}, {record['kimg']:.4g} of {kimg:g} kimg: {number(record['fid'])}")
         else:
             click.echo(f"  {label}: {self._end(log, event['status'])}")

@@ -88,7 +88,7 @@ def _is_fresh(file: Path) -> bool:
             return holder["pid"] != os.getpid()
         return False
     with suppress(OSError):
-        return time.time() - file.stat().st_mtime < STALE_S
+        return abs(time.time() - file.stat().st_mtime) < STALE_S  # a clock may have been set back
     return False
 
 

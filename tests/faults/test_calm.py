@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pandas as pd
@@ -137,17 +138,45 @@ SearchLoop.evaluate = diverges
     assert states == [TrialState.COMPLETE, *[TrialState.FAIL] * 3]
 
 
-def test_a_trial_that_is_killed_for_memory_says_so_and_what_to_do(tmp_path: Path) -> None:
-    found = run(
-        tmp_path,
-        """
-import time
-time.sleep(60)
-""",
-        *("--trials", "1", "--set", "tune.max_failures=0"),
-        RAY_memory_usage_threshold="0.01", RAY_memory_monitor_refresh_ms="200",
-    )  # fmt: skip
+ONE = ("--trials", "1", "--set", "tune.max_failures=0")
+
+
+@pytest.fixture
+def little_memory() -> Iterator[Path]:
+    """A control group of processes that have 64 MiB together; tests are skipped where none can be made."""
+    root = Path("/sys/fs/cgroup")
+    group = (root / "memory" if (root / "memory").is_dir() else root) / f"autogan_ray_{os.getpid()}"
+    limits = [group / name for name in ("memory.limit_in_bytes", "memory.max")]
+    try:
+        group.mkdir()
+        next(limit for limit in limits if limit.exists()).write_text(str(2**26))
+    except (OSError, StopIteration):
+        pytest.skip("no control group of memory can be made here")
+    yield group
+    group.rmdir()
+
+
+def test_a_trial_that_the_kernel_or_ray_kills_for_memory_says_so_and_what_to_do(
+    little_memory: Path, tmp_path: Path
+) -> None:
+    by_kernel, by_ray = tmp_path / "kernel", tmp_path / "ray"
+    by_kernel.mkdir()
+    by_ray.mkdir()
+    body = f"""
+import os
+with open({str(little_memory / "cgroup.procs")!r}, "w") as group:
+    group.write(str(os.getpid()))
+taken = bytearray(os.urandom(2**20) * 256)
+"""
+    found = run(by_kernel, body, *ONE)
+    assert_killed_for_memory(by_kernel, found)
+    body = "import time\ntime.sleep(60)"
+    found = run(by_ray, body, *ONE, RAY_memory_usage_threshold="0.01", RAY_memory_monitor_refresh_ms="200")
+    assert_killed_for_memory(by_ray, found)
+
+
+def assert_killed_for_memory(cwd: Path, found: subprocess.CompletedProcess[str]) -> None:
     assert found.returncode == 1, found.stdout + found.stderr
-    (trial,) = trials_of(tmp_path).itertuples()
+    (trial,) = trials_of(cwd).itertuples()
     assert trial.status == "error" and trial.error_type == "ray.exceptions.OutOfMemoryError", trial.error_message
     assert "killed as memory ran out; run fewer side by side (tune.max_concurrent)" in found.stdout

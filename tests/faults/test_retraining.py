@@ -1,9 +1,10 @@
-"""A retraining whose newest checkpoint is torn goes on from the one before, and says so."""
+"""A retraining beside which another is begun, and whose newest checkpoint is torn as it is killed."""
 
 from __future__ import annotations
 
 import os
 import shutil
+import signal
 import subprocess
 from pathlib import Path
 
@@ -19,7 +20,7 @@ pytestmark = [pytest.mark.ray, pytest.mark.faults, pytest.mark.timeout(600)]
 RETRAINING = ["retrain", "smoke", "--set", "retrain.evaluations=6", "--set", "retrain.kimg=0.6"]
 
 
-def test_a_torn_checkpoint_of_a_retraining_costs_no_more_than_the_way_from_the_one_before(
+def test_a_second_retraining_is_refused_and_a_torn_checkpoint_costs_no_more_than_the_way_from_the_one_before(
     smoke: Path, tmp_path: Path
 ) -> None:
     whole, killed = (tmp_path / name for name in ("whole", "killed"))
@@ -31,9 +32,14 @@ def test_a_torn_checkpoint_of_a_retraining_costs_no_more_than_the_way_from_the_o
     )
     assert process.stdout is not None
     for line in process.stdout:
+        if ", 0.1 of 0.6 kimg" in line:
+            process.send_signal(signal.SIGSTOP)  # or it might end before the other has begun
+            second = run(*RETRAINING, "--resume", cwd=killed, check=False)
+            process.send_signal(signal.SIGCONT)
         if ", 0.4 of 0.6 kimg" in line:
             process.kill()
     process.wait(timeout=60)
+    assert second.returncode == 2 and f"process {process.pid} on host" in second.stderr, second.stderr
     (log,) = TrialLogs(killed / "smoke" / "retrain", NETWORK_IDS)
     newest = killed / "smoke" / "retrain" / log.status["checkpoint_path"] / "state.pt"
     newest.write_bytes(newest.read_bytes()[:-100])

@@ -80,6 +80,7 @@ def test_run_and_retrain_are_refused_before_any_work(
         ({"host": socket.gethostname(), "pid": 1}, 9999, True),
         ({"host": "elsewhere", "pid": 1}, 5, True),
         ({"host": "elsewhere", "pid": 1}, 9999, False),
+        ({"host": "elsewhere", "pid": 1}, -86400, False),  # a clock was set back since
         ({}, 9999, False),
     ],
 )

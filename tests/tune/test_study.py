@@ -72,7 +72,7 @@ def test_a_study_leaves_tables_that_agree(smoke: Path) -> None:
     for name in trials["trial_id"]:
         assert (smoke / "trials" / f"{name}.log").read_text().count(" evaluation ") >= 1
         assert list((smoke / "tensorboard" / name).glob("events.out.tfevents.*"))
-    assert own["data_read"].startswith("digits: 600 images of 8x8 px, grey, 10 classes (0 ")
+    assert own["data_read"].startswith("digits: 600 images of 8x8 px, grey, 10 classes (0: ")
     assert own["data_read"].endswith("; 600 taken of 1,797") and own["data_read"] in ask("show", str(smoke)).output
     assert trials["lr_g"].nunique() == 3 and trials["device"].eq("cpu").all()
     for row in trials.itertuples():

@@ -25,7 +25,7 @@ def test_the_first_level_of_folders_gives_classes_with_their_names(tmp_path: Pat
     data = load(tmp_path)
     assert data.images.shape == (3, 3, 16, 16)
     assert data.labels is not None and data.labels.tolist() == [0, 0, 1] and data.class_names == ("a", "b")
-    assert "2 classes (a 2, b 1)" in data.described()
+    assert "2 classes (a: 2, b: 1)" in data.described()
     (tmp_path / "loose.png").write_bytes(encoded(picture(9)))
     assert load(tmp_path).labels is None and "1 of them lie beside the folders" in load(tmp_path).described()
 
