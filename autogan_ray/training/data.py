@@ -106,7 +106,7 @@ class ImageData:
         if len(sizes) == 1:
             return f"1 class ({self.class_names[0]})"
         if len(sizes) <= _FEW:
-            named = ", ".join(f"{name} {size:,}" for name, size in zip(self.class_names, sizes, strict=True))
+            named = ", ".join(f"{name}: {size:,}" for name, size in zip(self.class_names, sizes, strict=True))
             return f"{len(sizes)} classes ({named})"
         return f"{len(sizes)} classes of {sizes.min():,} to {sizes.max():,} images"
 

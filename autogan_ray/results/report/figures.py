@@ -258,20 +258,24 @@ def plot_parallel(study: StudyTables, at: str = "first_rung", axes: Axes | None 
 
 
 def _scaled(values: pd.Series, log: bool) -> tuple[np.ndarray, list[tuple[float, str]]]:
-    """Returns the places of values on an axis from 0 to 1, NaN where there is none, and (place, text) of its ticks."""
+    """Returns the places of values on an axis from 0 to 1, and (place, text) of its ticks.
+
+    A value that is not there, as the temperature of a trial whose relaxation has none, gets a place of its own below.
+    """
     if not pd.api.types.is_numeric_dtype(values) or pd.api.types.is_bool_dtype(values):
         names = sorted(values.dropna().astype(str).unique())
         heights = {name: (index + 0.5) / len(names) for index, name in enumerate(names)}
-        return values.astype(str).map(heights).to_numpy(dtype=float), [(y, name) for name, y in heights.items()]
-    numbers = values.to_numpy(dtype=float)
-    if np.isnan(numbers).all():
-        return numbers, []
-    shown = np.log(numbers) if log else numbers
-    low, high = np.nanmin(shown), np.nanmax(shown)
-    width = high - low or 1.0
-    ends = [(0.0, low), (1.0, high)] if high > low else [(0.5, low)]
-    places = (shown - low) / width if high > low else np.where(np.isnan(shown), np.nan, 0.5)
-    return places, [(place, f"{np.exp(value) if log else value:.3g}") for place, value in ends]
+        places = values.astype(str).map(heights).to_numpy(dtype=float)
+        ticks = [(y, name.replace("/", "/\n")) for name, y in heights.items()]
+    else:
+        numbers = values.to_numpy(dtype=float)
+        shown = np.log(numbers) if log else numbers
+        low, high = (np.nanmin(shown), np.nanmax(shown)) if values.notna().any() else (np.nan, np.nan)
+        places = (shown - low) / (high - low) if high > low else np.where(np.isnan(shown), np.nan, 0.5)
+        ends = [(0.0, low), (1.0, high)] if high > low else [(0.5, low)]
+        ticks = [(y, f"{np.exp(end) if log else end:.3g}") for y, end in ends if not np.isnan(end)]
+    absent = np.isnan(places)
+    return np.where(absent, -0.15, places), [*ticks, *([(-0.15, "not set")] if absent.any() else [])]
 
 
 def plot_operations(
