@@ -69,6 +69,7 @@ class Tables:
         write_table(folder, "studies", [study_row(about, listed)], provenance)
         missing = [name for name in RETRAINED_TABLES if not table_file(folder, name).exists()]
         write_retrained(folder, about["study_id"], missing, provenance)
+        pa.default_memory_pool().release_unused()  # or it keeps what the largest table took
 
     def _write_trials(self, about: Mapping[str, Any], logs: TrialLogs, listed: Sequence[TrialLog]) -> None:
         blocks = [listed[start : start + BLOCK] for start in range(0, len(listed), BLOCK)]

@@ -20,8 +20,12 @@ from autogan_ray.results.tables import Tables
 from autogan_ray.results.trial_log import ENDED, FINISHED, TrialLog, TrialLogs
 from autogan_ray.study.study_file import read_about, write_about
 from autogan_ray.tune.failures import Alike, Failure, failure_of_process, reported_failure
+from autogan_ray.tune.ray_internals import forget_reports
 from autogan_ray.tune.text_logs import TextLogs
 from autogan_ray.tune.trial_voice import URGENT
+
+TEXTS = ("records", "grids", "lines")
+"""Keys of a report under which much stands, as text."""
 
 Event = dict[str, Any]
 Listener = Callable[[Event], None]
@@ -121,6 +125,7 @@ class Recorder(Callback):
             shutil.rmtree(old.parent, ignore_errors=True)
 
     def on_trial_complete(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
+        forget_reports(trial, TEXTS)
         log = self._log_of(trial)
         if log.state == "error":  # it was reported, and has ended with it
             return
@@ -154,6 +159,7 @@ class Recorder(Callback):
         )
 
     def on_trial_error(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
+        forget_reports(trial, TEXTS)
         log, failure = self._log_of(trial), self._failure_of_process(trial)
         ended = self._ended_as(log, self._stopped())
         if ended:  # its process died after its end, and before Ray had acted on that

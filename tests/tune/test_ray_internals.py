@@ -17,6 +17,8 @@ from ray import cloudpickle
 from ray._private.parameter import RayParams
 from ray.air.execution._internal.actor_manager import RayActorManager
 from ray.exceptions import RayActorError
+from ray.train._internal.session import _TrainingResult
+from ray.tune import Checkpoint
 from ray.tune.execution.experiment_state import _ExperimentCheckpointManager
 from ray.tune.execution.tune_controller import TuneController
 from ray.tune.experiment import Trial
@@ -42,6 +44,7 @@ from autogan_ray.tune.ray_internals import (
     Internal,
     any_agent_port,
     changed_internals,
+    forget_reports,
     imports_frozen,
     interruptible_start,
     kill_monitor,
@@ -94,6 +97,22 @@ def test_the_death_of_a_process_between_two_trials_is_handled_once(monkeypatch: 
             TuneController._trial_task_failure(loop, trial, error)  # type: ignore[arg-type]
     assert heard == [(handed, death), (running, death), (handed, slip)]
     assert loop._resetting_trials == {other}
+
+
+def test_of_a_trial_that_has_ended_ray_keeps_no_texts_of_its_reports(tmp_path: Path) -> None:
+    trial = Trial("search", stub=True)
+    report = {"fid": 3.0, "records": "long", "training_iteration": 2}
+    trial.update_last_result(dict(report))
+    for _ in range(2):
+        kept = _TrainingResult(checkpoint=Checkpoint(str(tmp_path)), metrics=dict(report))
+        trial.run_metadata.checkpoint_manager.register_checkpoint(kept)
+    assert trial.get_json_state()[1].count("long") == 1  # as text; those of checkpoints are pickled
+    forget_reports(trial, ["records", "grids"])
+    assert trial.last_result["fid"] == 3.0 and "records" not in trial.last_result
+    manager = trial.run_metadata.checkpoint_manager
+    for kept in (*manager._checkpoint_results, manager.latest_checkpoint_result):
+        assert kept.metrics == {"fid": 3.0, "training_iteration": 2}
+    assert "long" not in trial.get_json_state()[1]
 
 
 def test_rays_own_state_is_written_only_at_the_end(monkeypatch: pytest.MonkeyPatch) -> None:

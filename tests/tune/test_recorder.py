@@ -32,7 +32,11 @@ def recorder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Recorder:
 
 def trial(**more: Any) -> Any:
     config = {"number": 0, "trial_id": "t0000", "trial": TrialConfig().model_dump_json()}
-    return SimpleNamespace(**{"config": config, "trial_id": "rays", "error_file": None} | more)
+    kept = SimpleNamespace(
+        last_result={}, checkpoint_manager=SimpleNamespace(_checkpoint_results=[]), invalidate_cache=lambda: None
+    )
+    given = {"config": config, "trial_id": "rays", "error_file": None, "run_metadata": kept}
+    return SimpleNamespace(**given | more)
 
 
 def test_a_trial_that_is_run_again_after_an_error_has_no_error(recorder: Recorder) -> None:
