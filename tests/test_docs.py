@@ -57,16 +57,19 @@ def commands() -> list[tuple[str, str]]:
     return sorted({(page, found.group(0).strip()) for page, line in lines if (found := call.match(line))})
 
 
-@pytest.mark.parametrize(("page", "command"), commands())
-def test_every_command_of_the_docs_has_a_verb_and_options_that_there_are(page: str, command: str) -> None:
+def words_of(command: str) -> list[str]:
+    """Verb and arguments of a command of the docs."""
     scripts = {"python studies/run_study.py": "autogan-ray run", "python studies/retrain.py": "autogan-ray retrain"}
     for script, verb in scripts.items():
         command = command.replace(script, verb)
-    words = shlex.split(command.removeprefix("entrypoint: ").replace("[best|3|ID]", "best"), comments=True)
-    if len(words) == 1 or words[1].startswith("-"):
-        return
-    found = verbs()[words[1]]
-    found.make_parser(click.Context(found)).parse_args(words[2:])
+    return shlex.split(command.removeprefix("entrypoint: ").replace("[best|3|ID]", "best"), comments=True)[1:]
+
+
+@pytest.mark.parametrize(("page", "command"), commands())
+def test_every_command_of_the_docs_has_a_verb_and_options_that_there_are(page: str, command: str) -> None:
+    verb, *words = words_of(command)
+    found = verbs()[verb]
+    found.make_parser(click.Context(found)).parse_args(words)
 
 
 def test_cluster_files_are_what_their_readers_want() -> None:

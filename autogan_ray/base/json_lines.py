@@ -34,11 +34,13 @@ class Lines:
         records: the whole records in their order.
         damage: what is wrong with the file, in words; empty where it is whole or has only torn lines.
         last: number of the last line, damaged lines at the end counted; what is appended has the next number.
+        checked: whether all lines have a checksum; those of earlier versions have none.
     """
 
     records: list[dict[str, Any]] = field(default_factory=list)
     damage: list[str] = field(default_factory=list)
     last: int = 0
+    checked: bool = True
 
 
 def append_line(path: Path, record: Mapping[str, Any], number: int) -> None:
@@ -108,7 +110,7 @@ def read_lines(path: Path) -> Lines:
         if number is None:  # of an earlier version, where nothing tells a torn line from a damaged one
             if doubtful:
                 found.damage.append(f"{_named(doubtful)} not readable")
-            number = found.last + 1
+            number, found.checked = found.last + 1, False
         else:
             checked = True
             lost = number - found.last - 1

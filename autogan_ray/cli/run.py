@@ -380,8 +380,8 @@ def _print_summary(folder: Path, gpus: int) -> bool:
     echo(f"\nbest: trial {best.trial_id}, {decidedness(best.best['decisions'])}")
     echo(draw(Genotype.from_dict(best.best["genotype"])))
     config, planned = best.about["config"], int(own["max_evaluations"])
-    space, objective = read_spaces(folder).get(config["space"]), config.get("search", {}).get("objective", "hinge")
-    for symptom in symptoms(best.records, planned, space, objective) if space is not None else ():
+    space = read_spaces(folder).get(config["space"])
+    for symptom in symptoms(best.records, planned, space, config) if space is not None else ():
         echo(f"warning: {symptom}")
     echo(f"\ntables in {folder}; go on with")
     trials = json.dumps(str(folder / "trials.parquet"), ensure_ascii=False)

@@ -174,11 +174,15 @@ def _show_trial(results: Path, trial: str, as_json: bool) -> None:
     echo(table(titles, rows))
     planned = int(study.studies["max_evaluations"].iloc[0])
     if log.records:
+        if not log.about:
+            raise ResultsError(
+                f"{results}: the settings of trial {trial} are lost; the study's command with --resume mends its log"
+            )
         config = log.about["config"]
-        space, objective = read_spaces(results).get(config["space"]), config.get("search", {}).get("objective", "hinge")
+        space = read_spaces(results).get(config["space"])
         if space is None:
             raise ResultsError(f"{results}: study.json has no space {config['space']!r}, which trial {trial} searched")
-        for symptom in symptoms(log.records, planned, space, objective):
+        for symptom in symptoms(log.records, planned, space, config):
             echo(f"warning: {symptom}")
     if log.best is not None:
         echo(f"\nbest at evaluation {log.best['evaluation']}, {decidedness(log.best['decisions'])}")

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+from autogan_ray.base.errors import ResultsError
+from autogan_ray.base.reading import reading
 from autogan_ray.results.rows import Row, row_of
 from autogan_ray.results.schemas import SINCE_SCHEMA_2
-from autogan_ray.results.store import is_lost, table_file, write_table
+from autogan_ray.results.store import arrow_rows, is_lost, table_file, write_table
 from autogan_ray.results.trial_log import FOLDER, TrialLog, TrialLogs
 
 RESULT = "result.json"
@@ -19,6 +21,7 @@ GENOTYPE = "genotype.json"
 GENERATOR = "generator.safetensors"
 NETWORK_IDS = r"(retrain|random|published|user)-.+"
 """Pattern of the ids of retrainings: source, genotype, recipe and seed."""
+_TRAINED_AGAIN = "; without it the network is trained again"
 
 
 def read_result(folder: Path) -> dict[str, Any] | None:
@@ -61,18 +64,23 @@ def log_file(study: Path, evaluation_id: str) -> Path:
     return study / RETRAINED / FOLDER / f"{evaluation_id}.jsonl"
 
 
-def read_networks(study: Path) -> list[dict[str, Any]]:
-    """Returns the result of each retraining of a study, in the order in which they ended.
+def _networks(study: Path) -> Iterator[tuple[str, Path, dict[str, Any]]]:
+    """Yields id, file and result of each retraining of a study.
 
     Of candidates of a race, and of trainings that are not finished, it is made from their logs: without a row where
     there is no score yet, or where the score will be that of the finished network.
     """
-    folders = [file.parent for file in (study / RETRAINED).glob(f"*/{RESULT}")]
-    results = {folder.name: result for folder in folders if (result := read_result(folder)) is not None}
+    finished = set()
+    for file in (study / RETRAINED).glob(f"*/{RESULT}"):
+        if (result := read_result(file.parent)) is not None:
+            finished.add(name := file.parent.name)
+            yield name, file, result
     for log in TrialLogs(study / RETRAINED, NETWORK_IDS):
-        if log.about and log.trial_id not in results:
-            results[log.trial_id] = _result_so_far(log)
-    return sorted(results.values(), key=lambda result: (result["at"], result["row"]["evaluation_id"]))
+        if log.about and log.trial_id not in finished:
+            file = log_file(study, log.trial_id)
+            with reading(file, ResultsError, _TRAINED_AGAIN):
+                result = _result_so_far(log)
+            yield log.trial_id, file, result
 
 
 def _result_so_far(log: TrialLog) -> dict[str, Any]:
@@ -89,11 +97,21 @@ def _result_so_far(log: TrialLog) -> dict[str, Any]:
 def write_retrained(
     study: Path, study_id: str, names: Iterable[str], provenance: Mapping[str, str] | None = None
 ) -> None:
-    """Writes some of the tables ``evaluations`` and ``curves`` from what all retrainings left."""
-    results = read_networks(study)
+    """Writes some of the tables ``evaluations`` and ``curves`` from what all retrainings left, in their order.
+
+    Raises ResultsError for a file of a retraining that is damaged.
+    """
+    names, found = list(names), []
+    for evaluation_id, file, result in _networks(study):
+        with reading(file, ResultsError, _TRAINED_AGAIN):
+            assert result["row"]["evaluation_id"] == evaluation_id, "it is of another retraining"
+            rows = {name: _ROWS[name](result, study_id) for name in names}
+            for name in names:
+                arrow_rows(name, rows[name])  # as a table will have them
+            found.append((float(result["at"]), evaluation_id, rows))
+    found.sort(key=lambda one: one[:2])
     for name in names:
-        rows = [row for result in results for row in _ROWS[name](result, study_id)]
-        write_table(study, name, rows, provenance)
+        write_table(study, name, [row for *_, rows in found for row in rows[name]], provenance)
 
 
 def mend_retrained(study: Path, study_id: str) -> list[str]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 from autogan_ray.results.decidedness import ENTROPY_LIMIT
@@ -25,18 +26,21 @@ ONE_SIDED = 2 / 3
 _NUMBER = re.compile(r"-?\d[\d.,]*(e[+-]?\d+)?")
 
 
-def symptoms(records: Sequence[Record], planned: int, space: SearchSpace, objective: str = "hinge") -> list[str]:
+def symptoms(
+    records: Sequence[Record], planned: int, space: SearchSpace, config: Mapping[str, Any] = MappingProxyType({})
+) -> list[str]:
     """Returns sentences on what the latest evaluation of a trial shows; none where nothing is known to be wrong.
 
     Args:
         records: of one trial, in order; those without a score (it diverged) are left to its status.
         planned: evaluations of a trial that runs to its end.
         space: the trial's, which knows what its decisions' choices mean.
-        objective: the trial's ``search.objective``.
+        config: of the trial; that of an earlier version, which had one objective, does not name it.
     """
     if not records or records[-1]["diverged"]:
         return []
     last = records[-1]
+    objective = config.get("search", {}).get("objective", "hinge")
     saturated = _saturated(last) if objective == "hinge" else ()
     now = [*saturated, *_vanished(last), *_one_sided(last, space)]
     return [*now, *_gap(records), *_collapse(records), *_too_slow(records, planned)]

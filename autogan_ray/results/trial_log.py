@@ -53,6 +53,8 @@ class TrialLog:
     """What is wrong with the log's file, in words."""
     last_line: int = 0
     """Number of the last line of the file."""
+    checked: bool = True
+    """Whether checksums say of each line that it is as it was written; an earlier version wrote none."""
     order: float = 0
     """The highest order of a line."""
     details: bool = True
@@ -158,6 +160,8 @@ def _misshapen(line: Mapping[str, Any]) -> str | None:
         known = value.get(key)
         if key in value and (not isinstance(known, types) or isinstance(known, bool) != (types is bool)):
             return f"{key} = {str(known)[:40]!r}"
+        if isinstance(known, float) and not math.isfinite(known):
+            return f"{key} = {str(known)[:40]!r}"
     return None
 
 
@@ -183,7 +187,7 @@ def read_log(study_folder: Path, trial_id: str) -> TrialLog:
     log, lines = TrialLog(trial_id), lines_of(study_folder, trial_id)
     for line in lines.records:
         log.apply(line)
-    log.damage, log.last_line = lines.damage, lines.last
+    log.damage, log.last_line, log.checked = lines.damage, lines.last, lines.checked
     return log
 
 

@@ -14,7 +14,10 @@ from pathlib import Path
 from typing import Any
 
 from autogan_ray.base.errors import ResultsError
+from autogan_ray.base.reading import reason
 from autogan_ray.results.paths import path_for_table
+from autogan_ray.results.rows import decision_rows, genotype_rows, history_rows, sightings, trial_rows
+from autogan_ray.results.store import arrow_rows
 from autogan_ray.results.trial_log import FINISHED, FOLDER, TrialLog, TrialLogs, lines_of
 from autogan_ray.tune.resume import checkpoints_of, checkpoints_there, state_of, trials_with_checkpoints
 
@@ -38,16 +41,37 @@ def mend_logs(logs: TrialLogs, folder: Path, experiment: str, planned: int) -> l
             faults = ["its log is empty"]
         if log.state == "complete" and not faults and len(log.evaluations) < planned:
             faults = [f"{planned - len(log.evaluations)} of {planned} evaluations are lost"]
+        if not faults and not log.checked and (fault := _unusable(logs.whole(log.trial_id), folder)):
+            log, faults = TrialLog(log.trial_id), [fault]
         if faults:
             done.append(_mend(logs, log, faults, folder, experiment, planned))
     return sorted(done)
+
+
+def _unusable(log: TrialLog, folder: Path) -> str | None:
+    """Returns why the lines of a log, of which no checksum says that they are whole, make no rows of tables."""
+    if not log.about:
+        return None
+    try:
+        tables = {
+            "history": history_rows("", [log]),
+            "decisions": decision_rows("", [log]),
+            "genotypes": genotype_rows("", [log], sightings([log]), {}),
+            "trials": trial_rows({"study_id": "", "grace_evaluations": 1, "max_evaluations": 1}, [log], folder, {}),
+        }
+        for name, rows in tables.items():
+            arrow_rows(name, rows)
+    except Exception as error:
+        return f"what its log holds is no trial ({reason(error)})"
+    return None
 
 
 def _mend(logs: TrialLogs, log: TrialLog, faults: Sequence[str], folder: Path, experiment: str, planned: int) -> str:
     """Writes a log anew, with what checkpoints hold of it; returns what was found and done, in words."""
     name, was, doubtful = log.trial_id, log.state, bool(log.damage)
     sources = list(dict.fromkeys([*checkpoints_there(name, experiment), *checkpoints_of(log, folder, experiment)]))
-    state, lines, taken = _fullest(sources), lines_of(folder, name).records, []
+    state, taken = _fullest(sources), []
+    lines = lines_of(folder, name).records if log.last_line else []
     if state is not None and not log.about and state.get("config", "{}") != "{}":
         begin = {"kind": "trial", "number": log.number, "config": json.loads(state["config"])}
         lines = [begin | _order_at(lines, 0), *lines]

@@ -214,7 +214,7 @@ def forget_reports(trial: Trial, keys: Iterable[str]) -> None:
     """
     if not usable(REPORTS, REPORTS_OF_CHECKPOINTS):
         return
-    metadata = trial.run_metadata
+    metadata: Any = trial.run_metadata
     kept = [result.metrics for result in metadata.checkpoint_manager._checkpoint_results]
     for report in (metadata.last_result, *kept):
         for key in keys:

@@ -74,8 +74,7 @@ class TextLogs:
         with suppress(Exception):  # a symptom is a hint: no study ends for want of one
             self._spaces = read_spaces(self._folder) if self._spaces is None else self._spaces
             config = log.about["config"]
-            objective = config.get("search", {}).get("objective", "hinge")
-            for symptom in symptoms(log.records, self._planned, self._spaces[config["space"]], objective):
+            for symptom in symptoms(log.records, self._planned, self._spaces[config["space"]], config):
                 known = (log.trial_id, kind_of(symptom))
                 if known not in self._told:
                     self._told.add(known)

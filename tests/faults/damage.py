@@ -28,21 +28,28 @@ from click.testing import CliRunner
 import autogan_ray as ag
 from autogan_ray.base.errors import UserError
 from autogan_ray.cli.main import main
+from autogan_ray.cli.run import resolve_study
 from autogan_ray.config.recipe import load_recipe
 from autogan_ray.config.sections import DataConfig
 from autogan_ray.config.study import StudyConfig, load_study_config
 from autogan_ray.config.toml import to_toml
 from autogan_ray.results.grids import encode_grid, grid_file, write_grid
-from autogan_ray.results.retrained import GENERATOR, GENOTYPE
+from autogan_ray.results.lock import HOLDER, check_free
+from autogan_ray.results.retrained import GENERATOR, GENOTYPE, NETWORK_IDS, RESULT, RETRAINED, log_file
 from autogan_ray.results.schemas import TABLES
 from autogan_ray.results.search_curves import read_recording
 from autogan_ray.results.store import table_file
 from autogan_ray.results.study import load_study
-from autogan_ray.study.study_file import STUDY_FILE, check_folder, read_spaces
+from autogan_ray.results.tables import write_tables
+from autogan_ray.results.trial_log import TrialLogs
+from autogan_ray.study.study_file import STUDY_FILE, check_folder, read_about, read_spaces
 from autogan_ray.training.data import load_data
+from autogan_ray.tune.caches import restore_caches
+from autogan_ray.tune.mending import mend_logs
 from tests.cli.studies import finished_study, retrained
 from tests.results.made_studies import SPACES, made_study
 from tests.training.images.pictures import table as picture_table
+from tests.tune.test_caches import run_side_by_side
 
 LONGEST_S = 5.0
 """Of processor time, so that a busy machine looks like no hang."""
@@ -58,6 +65,11 @@ ODD_JSON = (
     *("1" * 400, "0.5", '"x"', '{"a": 1}', DEEP, "1" + "0" * 18, "-9223372036854775809"),
 )
 ODD_TOML = ("-1", "0", "1e400", "nan", '""', "[]", "{}", "9" * 5000, "0x" + "f" * 5000, "true", '"x"', DEEP, "[[1]]")
+OPTIONS = (
+    *("seed=3", "tune.num_trials=4", "tune.objectives=fid,macs_g", "tune.time_budget=1h", "search.relaxation=gumbel"),
+    *("data.source=digits", "data.limit=100", "optim.lr_g=0.001", "sweep.optim.lr_g={loguniform=[1e-4,1e-2]}"),
+    *('tracking=["tensorboard"]', "results.grids=3", "retrain.channels_g=8", "model.latent_dim=8", "race.factor=3"),
+)
 
 
 @dataclass(frozen=True)
@@ -105,6 +117,26 @@ def subjects(folder: Path) -> list[Subject]:
     images = folder / "images.parquet"
     picture_table(images, labels=[("cat", "dog", "Äpfel")[index % 3] for index in range(24)])
 
+    options = folder / "options.txt"
+    options.write_text("\n".join(OPTIONS))
+    logged, cached = folder / "logged", folder / "cached"
+    finished_study(logged)
+    about_logged = read_about(logged)
+    network_log = _retrained_logs(logged)
+    cached_study = load_study_config("digits", {"tune.max_evaluations": 9, "tune.grace_evaluations": 1})
+    cached.mkdir()
+    run_side_by_side(cached_study, cached)
+    holder = folder / HOLDER
+    holder.write_text(json.dumps({"host": "elsewhere", "pid": 5, "since": 1.7e9}))
+
+    def resumed(_: Path) -> None:
+        logs = TrialLogs(logged)
+        mend_logs(logs, logged, str(logged / "tune"), 1)
+        write_tables(logged, about_logged, logs)
+
+    def caches(_: Path) -> None:
+        restore_caches(cached_study, cached / "optuna.journal", cached / "rungs.json", TrialLogs(cached))
+
     def tables(file: Path) -> None:
         study = load_study(file.parent)
         for name in TABLES:
@@ -143,9 +175,35 @@ def subjects(folder: Path) -> list[Subject]:
         Subject("study", study, load_study_config),
         Subject("recipe", recipe, load_recipe),
         Subject("images", images, lambda file: load_data(DataConfig(source=f"parquet:{file}"))),
+        Subject("options", options, lambda file: resolve_study("smoke", 0, overrides=_lines(file))),
+        Subject("log of a trial", logged / "trials" / "t0000.jsonl", resumed),
+        Subject("log shown", logged / "trials" / "t0001.jsonl", lambda _: asked("show", logged, "t0001")),
+        Subject("log of a retraining", network_log, resumed),
+        Subject("result of a retraining", logged / RETRAINED / "random-1-s0" / RESULT, resumed),
+        Subject("journal", cached / "optuna.journal", caches),
+        Subject("rungs", cached / "rungs.json", caches),
+        Subject("holder of a lock", holder, lambda file: check_free(file.parent)),
         Subject("picture of a report", grid_file(smoke, "t0001", 1), lambda file: asked("report", smoke)),
     ]
     return found
+
+
+def _lines(file: Path) -> list[str]:
+    return file.read_text(encoding="utf-8", errors="replace").splitlines()
+
+
+def _retrained_logs(study: Path) -> Path:
+    """A finished retraining and one on its way, as their process leaves them; returns the log of the second."""
+    row = {"source": "random", "name": "random 0", "stage": "final", "seed": 0, "fid": 9.0, "timestamp": 5.0}
+    point = {"evaluation": 1, "kimg": 1.0, "fid": 20.0, "wall_s": 1.0, "n_fake": 9, "timestamp": 4.0}
+    done = study / RETRAINED / "random-1-s0" / RESULT
+    done.parent.mkdir(parents=True)
+    result = {"row": row | {"evaluation_id": "random-1-s0"}, "fid_untrained": 50.0, "curve": [point]}
+    done.write_text(json.dumps(result))
+    logs, name = TrialLogs(study / RETRAINED, NETWORK_IDS), "random-2-s0"
+    logs.add(name, "trial", number=0, config={"row": row | {"evaluation_id": name, "stage": "race"}})
+    logs.add(name, "evaluation", record=point | {"attempt": 0, "diverged": False})
+    return log_file(study, name)
 
 
 def damaged(content: bytes, file: Path, rng: random.Random) -> bytes:
@@ -153,7 +211,9 @@ def damaged(content: bytes, file: Path, rng: random.Random) -> bytes:
     if rng.random() < 0.6:
         if file.suffix == ".json":
             return _json_damage(content, rng)
-        if file.suffix == ".toml":
+        if file.suffix in (".jsonl", ".journal"):
+            return _line_damage(content, rng)
+        if file.suffix in (".toml", ".txt"):
             return _toml_damage(content, rng)
         if file.suffix == ".safetensors":
             return _header_damage(content, rng)
@@ -205,6 +265,22 @@ def _json_damage(content: bytes, rng: random.Random) -> bytes:
     else:
         parent[at[-1]] = mark
     return json.dumps(value).replace(f'"{mark}"', rng.choice(ODD_JSON)).encode()
+
+
+def _line_damage(content: bytes, rng: random.Random) -> bytes:
+    """One line of JSON less, twice, elsewhere, or damaged."""
+    lines = content.splitlines()
+    if rng.random() < 0.5:  # as an earlier version wrote it: nothing but the form of a line tells that it is damaged
+        values = [json.loads(line) for line in lines]
+        lines = [json.dumps({k: v for k, v in value.items() if k not in ("line", "crc")}).encode() for value in values]
+    at, kind = rng.randrange(len(lines)), rng.randrange(5)
+    if kind == 0:
+        del lines[at]
+    elif kind == 1:
+        lines.insert(rng.randrange(len(lines)), lines[at])
+    else:
+        lines[at] = _json_damage(lines[at], rng).replace(b"\n", b" ")
+    return b"\n".join([*lines, b""])
 
 
 def _toml_damage(content: bytes, rng: random.Random) -> bytes:

@@ -62,7 +62,8 @@ def test_a_healthy_search_has_no_symptom() -> None:
 def test_only_the_hinge_loss_has_margins_to_saturate_at() -> None:
     sure = [record(2), record(3, d_real=9.0, d_fake=-9.0)]
     assert "D is saturated" in symptoms(sure, 9, SPACE)[0]
-    assert symptoms(sure, 9, SPACE, "relativistic") == symptoms(sure, 9, SPACE, "non_saturating") == []
+    for objective in ("relativistic", "non_saturating"):
+        assert symptoms(sure, 9, SPACE, {"search": {"objective": objective}}) == []
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
+from autogan_ray.base.errors import ResultsError
 from autogan_ray.results import tables
 from autogan_ray.results.rows import trial_rows
 from autogan_ray.results.schemas import TABLES
@@ -175,6 +176,23 @@ def test_a_checkpoint_that_an_earlier_version_logged_is_relative_in_the_table(tm
     write_tables(tmp_path, ABOUT, logs)
     found = pd.read_parquet(tmp_path / "trials.parquet")["checkpoint_path"].tolist()
     assert found == ["tune/t/c", "tune/t/c", "/elsewhere/tune/t/c", "s3://bucket/t/c"]
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        {"evaluation_id": "e1", "fid": 3.0},
+        {"evaluation_id": "e0", "fid": "low"},
+        {"evaluation_id": "e0", "timestamp": "then"},
+        {"fid": 3.0},
+    ],
+)
+def test_a_result_that_is_no_retraining_s_is_refused_by_its_name(row: dict[str, Any], tmp_path: Path) -> None:
+    (tmp_path / "retrain" / "e0").mkdir(parents=True)
+    file = tmp_path / "retrain" / "e0" / "result.json"
+    file.write_text(json.dumps({"row": row}))
+    with pytest.raises(ResultsError, match=rf"{file} is damaged .*; without it the network is trained again"):
+        write_tables(tmp_path, ABOUT, TrialLogs(tmp_path))
 
 
 def test_evaluations_are_built_again_from_what_was_retrained(tmp_path: Path) -> None:

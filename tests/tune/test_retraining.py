@@ -148,6 +148,7 @@ cluster.shutdown()
 @pytest.mark.timeout(600)  # each network has a process of its own
 def test_a_race_runs_on_both_nodes_of_a_cluster(smoke: Path, tmp_path: Path) -> None:
     folder = shutil.copytree(smoke, tmp_path / "smoke")
+    race = ["--race", "2", "--genotype", "random:2", "--seeds", "1", "--set", "retrain.kimg=0.256"]
     head = subprocess.Popen(
         [sys.executable, "-c", NODES], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=os.environ
     )
@@ -155,9 +156,9 @@ def test_a_race_runs_on_both_nodes_of_a_cluster(smoke: Path, tmp_path: Path) -> 
         assert head.stdout is not None and head.stdin is not None
         address = next(line for line in head.stdout if line.startswith("address ")).split()[1]
         asked = ["--gpus", "2", "--address", address]
-        refused = run("retrain", "smoke", *RACE, *asked, cwd=tmp_path, check=False)
+        refused = run("retrain", "smoke", *race, *asked, cwd=tmp_path, check=False)
         asked += ["--storage", str(tmp_path / "storage")]
-        found = run("retrain", "smoke", *RACE, *asked, cwd=tmp_path, check=False, timeout=500)
+        found = run("retrain", "smoke", *race, *asked, cwd=tmp_path, check=False, timeout=500)
         head.stdin.write("\n")
     assert refused.returncode == 2 and "has 2 nodes" in refused.stderr and "--storage /shared" in refused.stderr
     assert found.returncode == 0, found.stdout + found.stderr
@@ -165,9 +166,9 @@ def test_a_race_runs_on_both_nodes_of_a_cluster(smoke: Path, tmp_path: Path) -> 
     texts = [file.read_text() for file in (folder / "retrain" / "trials").glob("*.log")]
     lines = [line for text in texts for line in text.splitlines() if "runs on node" in line]
     # Two at a time, each with a whole GPU, and all with the first GPU of their node: so both nodes trained.
-    assert {line.rsplit(", ", 1)[1] for line in lines} == {"gpu:0 (on cpu)"} and len(lines) >= 12
+    assert {line.rsplit(", ", 1)[1] for line in lines} == {"gpu:0 (on cpu)"} and len(lines) >= 5
     rows = scores(folder)
-    assert (rows["stage"] == "final").sum() == 6 and rows["fid"].fillna(rows["fid_race"]).notna().all()
+    assert (rows["stage"] == "final").sum() == 2 and rows["fid"].fillna(rows["fid_race"]).notna().all()
     assert not any((tmp_path / "storage").glob("*/*/*/checkpoint_*")), "checkpoints of finished networks are left"
 
 

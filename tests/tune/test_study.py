@@ -33,6 +33,7 @@ from autogan_ray.search.loop import SearchLoop
 from autogan_ray.spaces.load import load_space
 from autogan_ray.training.data import load_data
 from autogan_ray.tune.journal import open_journal
+from tests.test_docs import commands, words_of
 from tests.training.images import pictures
 
 from .conftest import ROOT, ask, command, run
@@ -408,12 +409,19 @@ def test_studies_that_share_a_storage_stay_apart_and_the_same_seed_gives_the_sam
     assert again.returncode == 2 and "knows nothing of" in again.stderr
 
 
+@pytest.fixture(scope="module")
+def retrained(smoke: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder whose ``results/digits`` is a finished study with a retrained network."""
+    place = tmp_path_factory.mktemp("retrained")
+    shutil.copytree(smoke, place / "results" / "digits")
+    run("retrain", "results/digits", cwd=place)
+    return place
+
+
 def test_every_python_block_of_the_readme_runs(
-    smoke: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    retrained: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    shutil.copytree(smoke, tmp_path / "results" / "digits")
-    run("retrain", "results/digits", cwd=tmp_path)
-    monkeypatch.chdir(tmp_path)
+    monkeypatch.chdir(retrained)
     blocks = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), flags=re.S)
     assert len(blocks) >= 2
     for block in blocks:
@@ -422,3 +430,30 @@ def test_every_python_block_of_the_readme_runs(
     assert capsys.readouterr().out
     with Image.open("digits.png") as saved:
         assert saved.width > 8 * 8  # a row of eight digits
+
+
+def test_every_command_of_the_docs_that_looks_or_plans_runs(retrained: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Studies are planned (``--dry-run``) where no GPU, cluster or further package is asked for; none are retrained."""
+    monkeypatch.chdir(retrained)
+    monkeypatch.setattr("autogan_ray.study.cost._timed", lambda *_: "not timed here")
+    for name in ("mine", "smoke", "whole"):
+        Path("results", name).symlink_to("digits")
+    for number in range(60):
+        folder = Path("data", "birds", ("robin", "wren")[number % 2])
+        folder.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (40, 40), (number, 4 * number, 90)).save(folder / f"{number}.png")
+    (network,) = (file.parent for file in Path("results/digits/retrain").glob("*/generator.safetensors"))
+    asked, failed = 0, []
+    for page, line in commands():
+        verb, *words = words_of(line)
+        elsewhere = {"--gpus", "--address", "metrics.extractor=efficientnet-lite0"} & set(words)
+        if verb == "retrain" or (verb == "run" and elsewhere):
+            continue
+        words = [word.replace("/data/", f"{retrained}/data/").replace("FOLDER", network.name) for word in words]
+        if words[:1] == [network.name]:
+            words[0] = str(network)
+        found = ask(verb, *words, *(["--dry-run"] if verb == "run" and "--dry-run" not in words else []))
+        asked += 1
+        if found.exit_code != 0 and not (verb == "doctor" and found.exit_code == 1):  # it may have found something
+            failed.append(f"{page}: {line}\n{found.output[-1000:]}")
+    assert not failed and asked > 30, "\n".join(failed)

@@ -429,8 +429,7 @@ def _symptoms(source: Source) -> Iterator[str]:
         space = source.spaces.get(config.get("space"))
         if not log.records or space is None:
             continue
-        objective = config.get("search", {}).get("objective", "hinge")
-        for line in symptoms(log.records, int(source.about["max_evaluations"]), space, objective):
+        for line in symptoms(log.records, int(source.about["max_evaluations"]), space, config):
             told.setdefault(kind_of(line), []).append(f"{log.trial_id}: {line}")
     for lines in told.values():
         names = ", ".join(line.partition(":")[0] for line in lines[1:6])
