@@ -144,6 +144,8 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path, required=True)
     asked = parser.parse_args()
+    for signum, usual in {signal.SIGINT: signal.default_int_handler, signal.SIGHUP: signal.SIG_DFL}.items():
+        signal.signal(signum, usual)  # behind nohup or a shell's & they are ignored, and the study would inherit that
     peace, fire = (Soak(asked.out / name, asked.trials, asked.seed) for name in ("peace", "fire"))
     if peace.rest() != 0:
         print(f"the undisturbed study failed; see {peace.folder / 'log.txt'}")

@@ -82,7 +82,8 @@ class ResumableASHA(ASHAScheduler):
         self._file, self._last = file, tune.max_evaluations
         self._cost, self._factor = tune.cost if tune.prune_by == "front" else None, tune.reduction_factor
         self._stopped: dict[str, int] = {}
-        self._saved = ""
+        self._places: dict[str, int] = {}  # Ray's id of a trial -> its place among all
+        self._saved = 0
         if file is not None:
             kept = read_rungs(file)
             self._stopped.update(kept.stopped)
@@ -102,7 +103,16 @@ class ResumableASHA(ASHAScheduler):
             self._trial_info.pop(trial_id, None)
 
     def on_trial_add(self, tune_controller: Any, trial: Trial) -> None:
+        self._places[trial.trial_id] = len(self._places)
         super().on_trial_add(tune_controller, _by_study_id(trial))
+
+    def choose_trial_to_run(self, tune_controller: Any) -> Trial | None:
+        """Returns the first trial that waits, as Ray does, which looks through all that there ever were each time."""
+        live = tune_controller.get_live_trials()
+        waiting = [trial for trial in live if trial.status in (Trial.PENDING, Trial.PAUSED)]
+        return min(
+            waiting, key=lambda trial: (trial.status == Trial.PAUSED, self._places[trial.trial_id]), default=None
+        )
 
     def on_trial_result(self, tune_controller: Any, trial: Trial, result: dict[str, Any]) -> str:
         if FAILURE in result:
@@ -184,11 +194,11 @@ class ResumableASHA(ASHAScheduler):
         self._forget(_by_study_id(trial).trial_id)
 
     def _save(self) -> None:
-        text = _text(dict(self._ray_rungs), self._stopped)
-        if self._file is None or text == self._saved:  # most evaluations lie between two rungs
+        entries = sum(len(entered) for _, entered in self._ray_rungs) + len(self._stopped)
+        if self._file is None or entries == self._saved:  # most evaluations lie between two rungs; no entry changes
             return
-        replace_text(self._file, text)
-        self._saved = text
+        replace_text(self._file, _text(dict(self._ray_rungs), self._stopped))
+        self._saved = entries
 
 
 def goes_past(entered: Mapping[str, tuple[float, float]], name: str, factor: float) -> bool:

@@ -17,8 +17,8 @@ from autogan_ray.retraining.generator_file import generator_file
 from tests.cli.studies import retrained
 from tests.faults.damage import DEEP, ROOT
 
-DAMAGES = 1000
-"""About a minute of a processor; ``python -m tests.faults.damage 20000`` tries more."""
+DAMAGES = 5000
+"""Two to five minutes of a processor; ``python -m tests.faults.damage 20000 SEED`` tries others."""
 
 
 @pytest.mark.slow

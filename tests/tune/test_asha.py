@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import itertools
 import json
+import random
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from ray.tune.schedulers import TrialScheduler
+from ray.tune.experiment import Trial
+from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 
 from autogan_ray.base.errors import ResultsError
 from autogan_ray.config.study import load_study_config
@@ -47,6 +49,24 @@ def test_rungs_and_decisions_are_the_same_after_a_crash(tmp_path: Path) -> None:
     assert report(after, "a", 1, 10.0) == TrialScheduler.CONTINUE  # told again, as it went on from before
     assert fids(after) == fids(before)
     assert stopped_trials(file) == {"b": 1} and stopped_trials(tmp_path / "none") == {}
+
+
+def test_the_first_trial_that_waits_is_run_next_as_in_rays_own_schedulers(tmp_path: Path) -> None:
+    asha, draw = keeper(tmp_path / "rungs.json"), random.Random(0)
+    states = [Trial.PENDING, Trial.PAUSED, Trial.RUNNING, Trial.TERMINATED]
+    for _ in range(200):
+        asha._places.clear()
+        trials: list[Any] = []
+        for number in range(draw.randrange(6)):
+            config = {"trial_id": f"t{number:04d}"}
+            trials.append(SimpleNamespace(trial_id=f"rays-{next(RAYS)}", config=config, status=draw.choice(states)))
+            asha.on_trial_add(None, trials[-1])
+        live = {id(trial): trial for trial in trials if trial.status != Trial.TERMINATED}.values()
+        controller: Any = SimpleNamespace(
+            get_trials=lambda found=trials: found,
+            get_live_trials=lambda found=live: draw.sample(list(found), len(found)),  # a set has no order
+        )
+        assert asha.choose_trial_to_run(controller) is FIFOScheduler().choose_trial_to_run(controller)
 
 
 def test_a_trial_that_was_stopped_enters_no_further_rung_and_a_damaged_file_is_named(tmp_path: Path) -> None:
