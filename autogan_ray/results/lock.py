@@ -21,6 +21,7 @@ from typing import Any
 
 from autogan_ray.base.errors import ResultsError
 from autogan_ray.base.files import replace_text
+from autogan_ray.base.reading import read_object
 
 HOLDER = ".driver.json"
 """Who holds the lock of the folder."""
@@ -94,9 +95,8 @@ def _is_fresh(file: Path) -> bool:
 
 def _holder(folder: Path) -> dict[str, Any]:
     """What the file says; empty where it is missing or torn."""
-    with suppress(OSError, ValueError):
-        found = json.loads((folder / HOLDER).read_text(encoding="utf-8"))
-        return found if isinstance(found, dict) else {}
+    with suppress(OSError, ResultsError):
+        return read_object(folder / HOLDER, ResultsError)
     return {}
 
 

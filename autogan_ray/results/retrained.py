@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
 from autogan_ray.base.errors import ResultsError
-from autogan_ray.base.reading import reading
+from autogan_ray.base.reading import read_object, reading
 from autogan_ray.results.rows import Row, row_of
 from autogan_ray.results.schemas import SINCE_SCHEMA_2
 from autogan_ray.results.store import arrow_rows, is_lost, table_file, write_table
@@ -27,10 +26,10 @@ _TRAINED_AGAIN = "; without it the network is trained again"
 def read_result(folder: Path) -> dict[str, Any] | None:
     """Returns what a finished retraining left in its folder; None where it is not finished or its file is damaged."""
     try:
-        result = json.loads((folder / RESULT).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        result = read_object(folder / RESULT, ResultsError)
+    except (OSError, ResultsError):
         return None
-    if not isinstance(result, dict) or not isinstance(result.get("row"), dict):
+    if not isinstance(result.get("row"), dict):
         return None
     return result | {"at": result["row"].get("timestamp", 0.0), "scored": True}
 

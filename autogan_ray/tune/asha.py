@@ -18,6 +18,7 @@ from ray.tune.schedulers import ASHAScheduler, TrialScheduler
 
 from autogan_ray.base.errors import ResultsError
 from autogan_ray.base.files import replace_text
+from autogan_ray.base.reading import reading
 from autogan_ray.config.sections import TuneConfig
 from autogan_ray.config.study import StudyConfig
 from autogan_ray.results.front import front_ranks
@@ -249,14 +250,10 @@ def read_rungs(file: Path) -> Rungs:
     """The content of the rungs' file; empty rungs where there is none. Raises ResultsError for a damaged file."""
     if not file.exists():
         return Rungs()
-    try:
+    with reading(file, ResultsError, "; go on with --resume, which builds it from the trials' logs"):
         saved = json.loads(file.read_bytes())
         entered = {float(rung): {str(k): _entry(v) for k, v in trials.items()} for rung, trials in saved["rungs"]}
         stopped = saved["stopped"]
         if isinstance(stopped, list):  # earlier versions did not say where: at the highest rung that the trial entered
             stopped = {name: max((rung for rung in entered if name in entered[rung]), default=0) for name in stopped}
         return Rungs(entered, {str(name): int(evaluation) for name, evaluation in stopped.items()})
-    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
-        raise ResultsError(
-            f"{file} is damaged ({error!r}); go on with --resume, which builds it from the trials' logs"
-        ) from error

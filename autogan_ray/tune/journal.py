@@ -35,7 +35,7 @@ def _cut_torn_line(file: Path) -> None:
     for number, line in enumerate(lines[:-1], start=1):
         try:
             json.loads(line)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             if number < len(lines) - 1 or lines[-1]:
                 raise ResultsError(
                     f"{file}: line {number} is damaged ({error}); go on with --resume, which builds it from the "
