@@ -42,7 +42,7 @@ class Cost:
     """What a study of stand-ins took.
 
     ``wall_s`` is of the run alone, from the moment that Ray stands; ``driver_cpu_s`` are the driver's processor seconds
-    in it. ``memory_mib`` is what the driver grew by at most, ``tables_s`` the time of the last writing of all tables,
+    in it. ``memory_mib`` is what the driver grew by at most, ``tables_s`` the time of all writings of tables,
     and ``resume_s`` of ``--resume`` with one trial more, in a cluster that is there, from its start to its end.
     """
 

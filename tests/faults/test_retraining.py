@@ -31,15 +31,17 @@ def test_a_second_retraining_is_refused_and_a_torn_checkpoint_costs_no_more_than
         command(*RETRAINING), cwd=killed, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=os.environ
     )
     assert process.stdout is not None
+    second = None
     for line in process.stdout:
-        if ", 0.1 of 0.6 kimg" in line:
+        if second is None and " of 0.6 kimg: " in line:
             process.send_signal(signal.SIGSTOP)  # or it might end before the other has begun
             second = run(*RETRAINING, "--resume", cwd=killed, check=False)
             process.send_signal(signal.SIGCONT)
         if ", 0.4 of 0.6 kimg" in line:
             process.kill()
     process.wait(timeout=60)
-    assert second.returncode == 2 and f"process {process.pid} on host" in second.stderr, second.stderr
+    assert second is not None and second.returncode == 2, second
+    assert f"process {process.pid} on host" in second.stderr
     (log,) = TrialLogs(killed / "smoke" / "retrain", NETWORK_IDS)
     newest = killed / "smoke" / "retrain" / log.status["checkpoint_path"] / "state.pt"
     newest.write_bytes(newest.read_bytes()[:-100])
