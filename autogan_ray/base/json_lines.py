@@ -147,7 +147,8 @@ def _record(line: bytes) -> dict[str, Any] | None:
     if not isinstance(record, dict):  # part of a torn line can be another JSON value
         return None
     # A line that has a number and no checksum, or the other way round, is damaged.
-    return record if (found is not None) == isinstance(record.get("line"), int) else None
+    whole = "line" not in record if found is None else isinstance(record.get("line"), int)
+    return record if whole else None
 
 
 def _not_finite(value: Any, place: str) -> Iterator[str]:

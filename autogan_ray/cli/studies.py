@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterable, Iterator
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from autogan_ray.base.errors import ConfigError, NotFoundError, ResultsError, nearest
+from autogan_ray.base.reading import reading
 from autogan_ray.cli import commands, options
 from autogan_ray.cli.text import duration, echo, evaluation_table, number, table, trial_table
 
@@ -137,14 +138,9 @@ def _effort(study: Study) -> Iterator[str]:
 
 def _show_trial(results: Path, trial: str, as_json: bool) -> None:
     """Prints settings, curve, warnings and best genotype of one trial, or a genotype; ResultsError for neither."""
-    from autogan_ray.results.decidedness import decidedness
-    from autogan_ray.results.drawing import draw
     from autogan_ray.results.genotypes import is_id
     from autogan_ray.results.study import load_study
-    from autogan_ray.results.symptoms import symptoms
-    from autogan_ray.results.trial_log import TrialLogs, trial_meant
-    from autogan_ray.spaces.genotype import Genotype
-    from autogan_ray.study.study_file import read_spaces
+    from autogan_ray.results.trial_log import FOLDER, TrialLogs, trial_meant
 
     study = load_study(results)
     logs = TrialLogs(results)
@@ -163,6 +159,20 @@ def _show_trial(results: Path, trial: str, as_json: bool) -> None:
     if as_json:
         echo(json.dumps({"trial": log.about, "status": log.status, "evaluations": log.records}, indent=2))
         return
+    # Checksums say of a log that it is as it was written; an earlier version wrote none.
+    place = results / FOLDER / f"{trial}.jsonl"
+    with nullcontext() if log.checked else reading(place, ResultsError, "; the study's command with --resume mends it"):
+        _print_trial(results, study, log)
+
+
+def _print_trial(results: Path, study: Study, log: TrialLog) -> None:
+    from autogan_ray.results.decidedness import decidedness
+    from autogan_ray.results.drawing import draw
+    from autogan_ray.results.symptoms import symptoms
+    from autogan_ray.spaces.genotype import Genotype
+    from autogan_ray.study.study_file import read_spaces
+
+    trial = log.trial_id
     echo(f"trial {trial}: {log.state}")
     for line in [*_damage([log]), *_urgent(results, trial)]:
         echo(line)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext, suppress
 from pathlib import Path
 
 import pandas as pd
@@ -425,11 +426,12 @@ def _symptoms(source: Source) -> Iterator[str]:
     told: dict[str, list[str]] = {}
     logs = TrialLogs(source.folder)
     for log in map(logs.whole, [log.trial_id for log in logs]):
-        config = log.about.get("config", {})
-        space = source.spaces.get(config.get("space"))
-        if not log.records or space is None:
-            continue
-        for line in symptoms(log.records, int(source.about["max_evaluations"]), space, config):
+        config, found = log.about.get("config", {}), list[str]()
+        with nullcontext() if log.checked else suppress(Exception):  # no checksum says what an earlier version wrote
+            space = source.spaces.get(config.get("space"))
+            if log.records and space is not None:
+                found = symptoms(log.records, int(source.about["max_evaluations"]), space, config)
+        for line in found:
             told.setdefault(kind_of(line), []).append(f"{log.trial_id}: {line}")
     for lines in told.values():
         names = ", ".join(line.partition(":")[0] for line in lines[1:6])
