@@ -156,9 +156,10 @@ def _misshapen(line: Mapping[str, Any]) -> str | None:
         return "evaluation without record"
     if missing := [key for key in _NEEDED[kind] if key not in value]:
         return f"{kind} without {', '.join(missing)}"
-    for key, types in _FORMS[kind].items():
-        known = value.get(key)
-        if key in value and (not isinstance(known, types) or isinstance(known, bool) != (types is bool)):
+    forms = [(value, key, types) for key, types in _FORMS[kind].items()]
+    for where, key, types in [*forms, (line, "order", _NUMBER)]:
+        known = where.get(key)
+        if key in where and (not isinstance(known, types) or isinstance(known, bool) != (types is bool)):
             return f"{key} = {str(known)[:40]!r}"
         if isinstance(known, float) and not math.isfinite(known):
             return f"{key} = {str(known)[:40]!r}"
@@ -172,8 +173,8 @@ _NEEDED: Mapping[str, Sequence[str]] = {
     "evaluation": ["evaluation", "attempt", "fid", "diverged"],
 }
 _FORMS: Mapping[str, Mapping[str, Any]] = {
-    "trial": {"number": int, "config": dict, "order": _NUMBER},
-    "status": {"status": str, "checkpoint_path": str, "starts": int, "evaluations": int, "order": _NUMBER},
+    "trial": {"number": int, "config": dict},
+    "status": {"status": str, "checkpoint_path": str, "starts": int, "evaluations": int},
     "evaluation": {
         **{"evaluation": int, "attempt": int, "fid": (*_NUMBER, NoneType), "diverged": bool, "timestamp": _NUMBER},
         **{"genotype": dict, "decisions": dict},
