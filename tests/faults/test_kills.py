@@ -85,24 +85,32 @@ def test_a_driver_that_is_killed_as_ray_starts_leaves_neither_process_nor_lock(s
 
 
 SET_BACK = """
-import time
-before, began = time.time, time.monotonic()
-time.time = lambda: before() - (86400 if time.monotonic() - began > {after} else 0)
+import os, time
+before = time.time
+time.time = lambda: before() - (86400 if os.path.exists({flag!r}) else 0)
 """
 
 
 def test_a_clock_that_is_set_back_by_a_day_changes_neither_history_nor_durations(smoke: Path, tmp_path: Path) -> None:
-    (tmp_path / "clock").mkdir()
-    (tmp_path / "clock" / "sitecustomize.py").write_text(SET_BACK.format(after=8))
+    flag, changed = tmp_path / "back", tmp_path / "clock"
+    changed.mkdir()
+    (changed / "sitecustomize.py").write_text(SET_BACK.format(flag=str(flag)))
     study = ["run", "smoke", "--set", "tune.max_concurrent=1", "--resume"]
-    for trials in ("2", "3"):  # in each of Ray's processes, too; the second time while the files are those of tomorrow
-        done = subprocess.run(
+    for trials in ("2", "3"):  # in each of Ray's processes, too; the second time the files are those of tomorrow
+        process = subprocess.Popen(
             command(*study, "--trials", trials),
-            cwd=tmp_path, capture_output=True, text=True, timeout=200,
-            env={**os.environ, "PYTHONPATH": str(tmp_path / "clock")},
+            cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+            env={**os.environ, "PYTHONPATH": str(changed)},
         )  # fmt: skip
-        assert done.returncode == 0, done.stdout + done.stderr
-        assert "[-" not in done.stdout and "about -" not in done.stdout
+        out = []
+        with process:
+            assert process.stdout is not None
+            for line in process.stdout:
+                out.append(line)
+                if "t0000 evaluation 1" in line:
+                    flag.touch()
+        assert process.returncode == 0, out
+        assert not any("[-" in line or "about -" in line for line in out)
     folder = tmp_path / "results" / "smoke"
     both = [history(one).drop(columns="study_id") for one in (smoke, folder)]  # a study keeps the id it began with
     pd.testing.assert_frame_equal(*both, check_exact=True)
