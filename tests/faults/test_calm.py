@@ -156,23 +156,20 @@ def little_memory() -> Iterator[Path]:
     group.rmdir()
 
 
-def test_a_trial_that_the_kernel_or_ray_kills_for_memory_says_so_and_what_to_do(
-    little_memory: Path, tmp_path: Path
-) -> None:
-    by_kernel, by_ray = tmp_path / "kernel", tmp_path / "ray"
-    by_kernel.mkdir()
-    by_ray.mkdir()
+def test_a_trial_that_ray_kills_for_memory_says_so_and_what_to_do(tmp_path: Path) -> None:
+    body = "import time\ntime.sleep(60)"
+    found = run(tmp_path, body, *ONE, RAY_memory_usage_threshold="0.01", RAY_memory_monitor_refresh_ms="200")
+    assert_killed_for_memory(tmp_path, found)
+
+
+def test_a_trial_that_the_kernel_kills_for_memory_says_so_and_what_to_do(little_memory: Path, tmp_path: Path) -> None:
     body = f"""
 import os
 with open({str(little_memory / "cgroup.procs")!r}, "w") as group:
     group.write(str(os.getpid()))
 taken = bytearray(os.urandom(2**20) * 256)
 """
-    found = run(by_kernel, body, *ONE)
-    assert_killed_for_memory(by_kernel, found)
-    body = "import time\ntime.sleep(60)"
-    found = run(by_ray, body, *ONE, RAY_memory_usage_threshold="0.01", RAY_memory_monitor_refresh_ms="200")
-    assert_killed_for_memory(by_ray, found)
+    assert_killed_for_memory(tmp_path, run(tmp_path, body, *ONE))
 
 
 def assert_killed_for_memory(cwd: Path, found: subprocess.CompletedProcess[str]) -> None:
