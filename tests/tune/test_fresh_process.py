@@ -41,6 +41,7 @@ def test_garbage_collection_skips_imported_objects_and_still_takes_those_of_a_tr
         ring.append(ring)
         del ring
         freeze_imports()  # the next trial
-        assert frozen > 10_000 and gc.get_freeze_count() == frozen and gc.collect() > 0
+        # Frozen objects still die when nobody refers to them any more, so fewer may be left.
+        assert 10_000 < gc.get_freeze_count() <= frozen and gc.collect() > 0
     finally:
         gc.unfreeze()
