@@ -368,8 +368,8 @@ def _print_summary(folder: Path, gpus: int) -> bool:
 
     logs = TrialLogs(folder)
     study = load_study(folder)
-    own = study.studies.iloc[0]
-    echo(trial_table(study.trials, str(own["metric"]), int(own["grace_evaluations"]), study.second_objective))
+    metric = str(study.studies["metric"].iloc[0])
+    echo(trial_table(study.trials, metric, study.integer("grace_evaluations"), study.second_objective))
     _print_failures(logs)
     best = best_trial(logs)
     if best is None or best.best is None:
@@ -379,7 +379,7 @@ def _print_summary(folder: Path, gpus: int) -> bool:
     assert best.best is not None
     echo(f"\nbest: trial {best.trial_id}, {decidedness(best.best['decisions'])}")
     echo(draw(Genotype.from_dict(best.best["genotype"])))
-    config, planned = best.about["config"], int(own["max_evaluations"])
+    config, planned = best.about["config"], study.integer("max_evaluations")
     space = read_spaces(folder).get(config["space"])
     for symptom in symptoms(best.records, planned, space, config) if space is not None else ():
         echo(f"warning: {symptom}")

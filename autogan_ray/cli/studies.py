@@ -97,7 +97,7 @@ def _show_study(results: Path, as_json: bool) -> None:
         echo(f"data {data}")
     trials = study.trials
     if len(trials):
-        echo(trial_table(trials, metric, int(study.studies["grace_evaluations"].iloc[0]), study.second_objective))
+        echo(trial_table(trials, metric, study.integer("grace_evaluations"), study.second_objective))
         echo("")
         with suppress(ResultsError):  # no configuration was recorded
             for line in _effort(study):
@@ -182,7 +182,7 @@ def _print_trial(results: Path, study: Study, log: TrialLog) -> None:
     titles = ("evaluation", "kimg", f"{metric} derived", "supernet", "entropy G", "entropy D", "genotype")
     rows = [[r[c] if isinstance(r[c], str) else number(r[c]) for c in columns] for r in log.records]
     echo(table(titles, rows))
-    planned = int(study.studies["max_evaluations"].iloc[0])
+    planned = study.integer("max_evaluations")
     if log.records:
         if not log.about:
             raise ResultsError(

@@ -20,7 +20,7 @@ from autogan_ray.results.schemas import SCHEMA_VERSION, TABLES, Column, Table
 
 Row = Mapping[str, Any]
 _VERSION = "schema_version"
-_BUILT_AGAIN = "; the study's command with --resume builds it again"
+BUILT_AGAIN = "the study's command with --resume builds it again"
 
 
 class LostTable(ResultsError):
@@ -174,7 +174,7 @@ def load_file(file: Path, name: str) -> pa.Table:
         raise LostTable(f"{str(file.parent)!r} has no {file.name}; is the study just starting?") from error
     except OSError as error:
         raise ResultsError(f"{file} cannot be read: {error.strerror}") from error
-    with reading(file, LostTable, _BUILT_AGAIN):
+    with reading(file, LostTable, f"; {BUILT_AGAIN}"):
         table = pq.ParquetFile(io.BytesIO(data), page_checksum_verification=True).read()
         table.validate(full=True)  # offsets and texts, which Arrow takes from the file as they are
         version = _metadata(table).get(_VERSION, "")
@@ -183,7 +183,7 @@ def load_file(file: Path, name: str) -> pa.Table:
     if int(version) > SCHEMA_VERSION:
         raise ResultsError(f"{file} has schema {version}; this autogan-ray reads up to {SCHEMA_VERSION}: update it")
     schema = TABLES[name].schema
-    with reading(file, LostTable, _BUILT_AGAIN):
+    with reading(file, LostTable, f"; {BUILT_AGAIN}"):
         if absent := [key for key in TABLES[name].key if key not in table.schema.names]:
             raise ResultsError(f"{file} is no table {name!r}: it has no {' and no '.join(absent)}")
         if table.schema.names[: len(schema)] != schema.names:
@@ -195,13 +195,13 @@ def load_file(file: Path, name: str) -> pa.Table:
 def _check_values(file: Path, table: pa.Table, schema: pa.Schema) -> None:
     """Raises LostTable for a column of another type than its schema's, and for a null in a key."""
     if len(set(table.schema.names)) < len(table.schema):
-        raise LostTable(f"{file} has a column twice{_BUILT_AGAIN}")
+        raise LostTable(f"{file} has a column twice; {BUILT_AGAIN}")
     for field in schema:
         column = table[field.name]
         if column.type != field.type and not pa.types.is_null(column.type):
-            raise LostTable(f"{file}: column {field.name!r} holds {column.type}, not {field.type}{_BUILT_AGAIN}")
+            raise LostTable(f"{file}: column {field.name!r} holds {column.type}, not {field.type}; {BUILT_AGAIN}")
         if column.null_count and not field.nullable:
-            raise LostTable(f"{file}: column {field.name!r} names rows and is null in one{_BUILT_AGAIN}")
+            raise LostTable(f"{file}: column {field.name!r} names rows and is null in one; {BUILT_AGAIN}")
 
 
 def _with_new_columns(table: pa.Table, schema: pa.Schema) -> pa.Table:

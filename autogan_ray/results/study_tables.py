@@ -16,7 +16,7 @@ from autogan_ray.config.study import StudyConfig
 from autogan_ray.results.lock import is_held
 from autogan_ray.results.paths import path_from_table
 from autogan_ray.results.schemas import SINCE_SCHEMA_2, TABLES
-from autogan_ray.results.store import load_table, table_file
+from autogan_ray.results.store import BUILT_AGAIN, load_table, table_file
 
 _SECTIONS = tuple(
     name
@@ -100,6 +100,16 @@ class StudyTables:
         if not isinstance(path, str):
             raise ResultsError(f"study {str(self.folder)!r}: no path is recorded there, but {path!r}")
         return path_from_table(self.folder, path)
+
+    def integer(self, column: str) -> int:
+        """Returns a whole number of the table ``studies`` that every study has, such as its ``max_evaluations``.
+
+        Raises ResultsError where it is null, which nothing but damage makes it.
+        """
+        number = self._own(column)
+        if pd.isna(number):
+            raise ResultsError(f"{table_file(self.folder, 'studies')}: {column} is null; {BUILT_AGAIN}")
+        return int(number)
 
     def _own(self, column: str) -> Any:
         studies = self.studies

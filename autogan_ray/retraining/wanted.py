@@ -163,7 +163,7 @@ class _JobMaker:
     def __init__(self, study: Study, config: StudyConfig) -> None:
         self._study, self._config = study, config
         self._spaces = read_spaces(study.folder)
-        self.image_size = int(study.studies["image_size"].iloc[0])
+        self.image_size = study.integer("image_size")
         scored = study.trials[study.trials["fid_best"].notna()]
         self._best = study.best if len(scored) else None
         self._model = config.model.model_dump() if self._best is None else _model_of(self._best)

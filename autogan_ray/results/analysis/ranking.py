@@ -69,7 +69,7 @@ def raced(evaluations: pd.DataFrame, source: str) -> pd.DataFrame:
 def network_names(rows: pd.DataFrame) -> pd.Series:
     """Returns the name of the network of each retraining: random genotypes are one, and a trial of which several
     genotypes were retrained is several, each with its genotype's id."""
-    names = rows["name"].where(rows["source"] != "random", "random genotypes")
+    names = rows["name"].fillna("unnamed").where(rows["source"] != "random", "random genotypes")
     if rows.empty:
         return names
     several = rows.groupby(names)["genotype_id"].transform("nunique") > 1

@@ -28,16 +28,12 @@ if TYPE_CHECKING:
     from autogan_ray.results.study_tables import StudyTables
 
 
-def rungs(about: pd.Series) -> list[int]:
-    """Returns the evaluations at which ASHA decides in a study; none where it stops nothing.
-
-    Args:
-        about: the row of ``studies``.
-    """
-    if about["scheduler"] != "asha":
+def rungs(study: StudyTables) -> list[int]:
+    """Returns the evaluations at which ASHA decides in a study; none where it stops nothing."""
+    if study.studies["scheduler"].iloc[0] != "asha":
         return []
-    grace, last = int(about["grace_evaluations"]), int(about["max_evaluations"])
-    return rung_evaluations(grace, float(about["reduction_factor"]), last)
+    factor = float(study.studies["reduction_factor"].iloc[0])
+    return rung_evaluations(study.integer("grace_evaluations"), factor, study.integer("max_evaluations"))
 
 
 def plot_history(study: StudyTables, axes: Axes | None = None) -> Axes:
@@ -65,13 +61,13 @@ def plot_history(study: StudyTables, axes: Axes | None = None) -> Axes:
         if len(led):
             label = f"best: {about['best_trial_id']}"
             axes.plot(led["evaluation"], led["fid"], color=INK, linewidth=2.2, label=label)
-        for rung in rungs(about):
+        for rung in rungs(study):
             axes.axvline(rung, color=INK, linewidth=0.8, linestyle=":")
         if pd.notna(about["fid_untrained"]):
             axes.axhline(about["fid_untrained"], color=INK, linewidth=0.8, linestyle="-.", label="untrained")
         _floor(axes, about)
         axes.set(yscale="log", xlabel="evaluation (dotted: where ASHA decides)", ylabel=str(about["metric"]))
-        axes.set_xlim(0.5, int(about["max_evaluations"]) + 0.5)
+        axes.set_xlim(0.5, study.integer("max_evaluations") + 0.5)
         _whole_numbers(axes)
         _plain_log(axes.yaxis)
         legend_above(axes)
@@ -171,7 +167,7 @@ def plot_compare(study: StudyTables, by: str, at: str = "first_rung", axes: Axes
 
 
 def _place_in_words(study: StudyTables, at: str) -> str:
-    grace = int(study.studies["grace_evaluations"].iloc[0])
+    grace = study.integer("grace_evaluations")
     return {"first_rung": f"at the first rung (evaluation {grace})", "best": "best", "last": "last"}[at]
 
 

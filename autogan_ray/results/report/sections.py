@@ -430,7 +430,7 @@ def _symptoms(source: Source) -> Iterator[str]:
         with nullcontext() if log.checked else suppress(Exception):  # no checksum says what an earlier version wrote
             space = source.spaces.get(config.get("space"))
             if log.records and space is not None:
-                found = symptoms(log.records, int(source.about["max_evaluations"]), space, config)
+                found = symptoms(log.records, source.study.integer("max_evaluations"), space, config)
         for line in found:
             told.setdefault(kind_of(line), []).append(f"{log.trial_id}: {line}")
     for lines in told.values():
