@@ -207,8 +207,8 @@ def check_logs(folder: Path, about: Mapping[str, Any]) -> None:
     Args:
         about: the content of ``study.json``.
     """
-    if any(log.about for log in TrialLogs(folder)):
-        return
+    if any(log.about or log.status or log.evaluations for log in TrialLogs(folder)):
+        return  # what a log has lost is mended
     traces = [*folder.glob("grids/t*"), *folder.glob("tune/t*-*/checkpoint_*"), *folder.glob("rungs.json")]
     if about.get("evaluations") or traces:
         raise ResultsError(

@@ -174,6 +174,13 @@ def test_a_study_of_an_earlier_version_goes_on_and_is_mended_too(study: Path, fi
     assert_same(study, five)
 
 
+def test_settings_that_every_log_has_lost_are_taken_from_the_checkpoints(study: Path, five: Path) -> None:
+    for name in ("t0000", "t0001", "t0002"):
+        flip(log_of(study, name), r'"kind":"trial"')
+    assert goes_on(study).count("its settings taken from its checkpoint") == 3
+    assert_same(study, five)
+
+
 def emptied(folder: Path) -> None:
     for file in folder.glob("*.jsonl"):
         file.write_bytes(b"")
