@@ -1,10 +1,11 @@
-"""What ``run`` prints while a study runs: a line for each event, and on a terminal a bar below the lines."""
+"""What ``run`` and ``retrain`` print while they run: a line for each event, and on a terminal a bar below the lines."""
 
 from __future__ import annotations
 
 import shutil
 import sys
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -24,25 +25,27 @@ _ERASED = "\r\x1b[K"
 _BAR = 30
 
 
-class Progress:
-    """Prints a line for each event of the recorder; picklable, as Ray copies its callbacks.
+class Console(ABC):
+    """Prints a line for each event of a recorder; picklable, as Ray copies its callbacks.
 
     A file gets whole lines. On a terminal, lines that are too long for it lose their least important parts, so that an
     event takes one line.
+
+    Args:
+        tune: number of trials, and how many evaluations are to be expected of them.
+        slots: number of trials side by side.
+        trials: what the trials are called.
     """
 
-    def __init__(self, plan: Plan) -> None:
-        from autogan_ray.metrics.extractors.registry import metric_label
-
-        self._tune, self._standing = plan.study.tune, Standing(plan.study.tune, plan.slots)
-        self._metric = metric_label(plan.study.metrics.extractor)
+    def __init__(self, tune: TuneConfig, slots: int, trials: str = "trials") -> None:
+        self._tune, self._standing = tune, Standing(tune, slots, trials)
         self._start = time.monotonic()
 
     def __call__(self, event: dict[str, Any]) -> None:
         if event["kind"] == "note":
             click.echo((_ERASED if sys.stdout.isatty() else "") + f"warning: {event['text']}")
             return
-        self._standing.update([event["trial"]] if self._standing.begun else event["logs"])
+        self._standing.update([event["trial"]] if self._standing.begun else self._logs(event))
         if event["kind"] == "start":
             return
         if not sys.stdout.isatty():
@@ -52,9 +55,45 @@ class Progress:
         click.echo(_ERASED + printable(fitted(self._parts(event), columns)))
         click.echo(self._standing.bar()[:columns], nl=False)
 
+    def end(self) -> None:
+        """Ends the line of the bar, where there is one."""
+        if sys.stdout.isatty():
+            click.echo("")
+
+    def _logs(self, event: dict[str, Any]) -> Iterable[TrialLog]:
+        """The logs of the trials that are told of, as far as there are any."""
+        logs: Iterable[TrialLog] = event["logs"]
+        return logs
+
+    @abstractmethod
+    def _parts(self, event: dict[str, Any]) -> list[Part]:
+        """The line of an event."""
+
+    def _clock(self) -> str:
+        return f"[{clock(time.monotonic() - self._start)}]"
+
+    def _left_and_spent(self) -> list[Part]:
+        """What is left, and what was spent."""
+        parts, left_s = list[Part](), self._standing.seconds_left()
+        if left_s:
+            parts.append((1, f", about {clock(left_s)} left"))
+        if self._tune.gpus_per_trial:
+            parts.append((2, f", {self._standing.spent_s * self._tune.gpus_per_trial / 3600:.3g} GPU hours"))
+        return parts
+
+
+class Progress(Console):
+    """Prints what happens in a study."""
+
+    def __init__(self, plan: Plan) -> None:
+        from autogan_ray.metrics.extractors.registry import metric_label
+
+        super().__init__(plan.study.tune, plan.slots)
+        self._metric = metric_label(plan.study.metrics.extractor)
+
     def _parts(self, event: dict[str, Any]) -> list[Part]:
         log: TrialLog = event["trial"]
-        lead = f"[{clock(time.monotonic() - self._start)}] {log.trial_id}"
+        lead = f"{self._clock()} {log.trial_id}"
         if event["kind"] == "end":
             done = f"{self._standing.ended}/{self._tune.num_trials} trials done"
             return [(0, f"{lead} {event['status']:<10}"), (0, f" {done}"), *self._so_far(", ")]
@@ -72,15 +111,9 @@ class Progress:
 
     def _so_far(self, separator: str) -> list[Part]:
         """The best score, what is left, and what was spent."""
-        standing = self._standing
-        best = "no score yet" if standing.best is None else f"best {standing.best[0]:.4g} ({standing.best[2]})"
-        parts = [(0, separator + best)]
-        left_s = standing.seconds_left()
-        if left_s:
-            parts.append((1, f", about {clock(left_s)} left"))
-        if self._tune.gpus_per_trial:
-            parts.append((2, f", {standing.spent_s * self._tune.gpus_per_trial / 3600:.3g} GPU hours"))
-        return parts
+        best = self._standing.best
+        told = "no score yet" if best is None else f"best {best[0]:.4g} ({best[2]})"
+        return [(0, separator + told), *self._left_and_spent()]
 
 
 def fitted(parts: Sequence[Part], columns: int | None) -> str:
@@ -106,10 +139,11 @@ class Standing:
 
     Args:
         slots: number of trials side by side.
+        trials: what they are called.
     """
 
-    def __init__(self, tune: TuneConfig, slots: int) -> None:
-        self._tune, self._slots = tune, slots
+    def __init__(self, tune: TuneConfig, slots: int, trials: str = "trials") -> None:
+        self._tune, self._slots, self._trials = tune, slots, trials
         self._known: dict[str, tuple[int, float]] = {}  # trial -> its evaluations, and the seconds that they took
         self._live: dict[str, TrialLog] = {}
         self._evaluations, self._paces, self._with_pace = 0, 0.0, 0
@@ -146,14 +180,16 @@ class Standing:
                 self._live[log.trial_id] = log
 
     def bar(self) -> str:
-        """Returns the share of the evaluations that are done among these and those that are expected to come."""
+        """Returns the share of the evaluations that are done among these and those that are expected to come, and for
+        how long it is expected to go on."""
         done = self._evaluations
         share = done / max(done + sum(self._left()) + self._to_come() * self._each_to_come(), 1)
         full = round(_BAR * share)
         running = sum(log.state == "running" for log in self._live.values())
+        left_s = self.seconds_left()
         return (
-            f"[{'#' * full}{'-' * (_BAR - full)}] {share:.0%}  {self.ended}/{self._tune.num_trials} trials, "
-            f"{running} running"
+            f"[{'#' * full}{'-' * (_BAR - full)}] {share:.0%}  {self.ended}/{self._tune.num_trials} {self._trials}, "
+            f"{running} running" + (f", {clock(left_s)} left" if left_s else "")
         )
 
     def _left(self) -> list[float]:

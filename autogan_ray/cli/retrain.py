@@ -332,7 +332,11 @@ def _run(jobs: Sequence[Job], measure: Measure, plan: Plan, options: Options) ->
     gpus = int(plan.study.tune.gpus_per_trial)
     on = f", on {gpus} GPUs each" if gpus > 1 else ""
     click.echo(f"retraining {len(jobs)} networks, {kimg:g} kimg each, {slots} side by side{on}")
-    return run_networks(jobs, measure, plan.folder, options, slots, NetworkProgress(jobs))
+    progress = NetworkProgress(jobs, slots)
+    try:
+        return run_networks(jobs, measure, plan.folder, options, slots, progress)
+    finally:
+        progress.end()
 
 
 def _race(wanted: _Wanted, measure: Measure, plan: Plan, options: Options) -> list[Job]:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import math
-import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,9 +12,11 @@ import click
 
 from autogan_ray.base.errors import ResultsError
 from autogan_ray.cli import commands
-from autogan_ray.cli.text import clock, evaluation_table, number, table
+from autogan_ray.cli.progress import Console, Part
+from autogan_ray.cli.text import evaluation_table, number, table
 
 if TYPE_CHECKING:
+    from autogan_ray.config.sections import TuneConfig
     from autogan_ray.config.study import StudyConfig
     from autogan_ray.metrics.measure import Measure
     from autogan_ray.results.study import Study
@@ -23,29 +24,35 @@ if TYPE_CHECKING:
     from autogan_ray.retraining.job import Job
 
 
-class NetworkProgress:
-    """Prints a line for each point of a curve and for each end; picklable, as Ray copies its callbacks."""
+class NetworkProgress(Console):
+    """Prints a line for each point of a curve and for each end.
 
-    def __init__(self, jobs: Sequence[Job]) -> None:
-        self._labels = {job.evaluation_id: job.label for job in jobs}
-        self._folders = {job.evaluation_id: job.folder for job in jobs}
-        self._kimg = {job.evaluation_id: job.study.retrain.kimg for job in jobs}
-        self._start = time.monotonic()
+    Args:
+        jobs: all of one stage.
+        slots: number of networks side by side.
+    """
 
-    def __call__(self, event: dict[str, Any]) -> None:
-        if event["kind"] == "note":
-            click.echo(f"  warning: {event['text']}")
-            return
-        if event["kind"] == "start":
-            return
+    def __init__(self, jobs: Sequence[Job], slots: int) -> None:
+        super().__init__(_as_tune(jobs), slots, "networks")
+        self._jobs = {job.evaluation_id: job for job in jobs}
+
+    def _logs(self, event: dict[str, Any]) -> Iterable[TrialLog]:
+        return [log for log in event["logs"] if log.trial_id in self._jobs]  # the folder holds those of earlier calls
+
+    def _parts(self, event: dict[str, Any]) -> list[Part]:
         log: TrialLog = event["trial"]
-        label, kimg = self._labels[log.trial_id], self._kimg[log.trial_id]
-        if event["kind"] == "evaluation":
-            record = event["record"]
-            lead = f"  [{clock(time.monotonic() - self._start)}] {label}"
-            click.echo(f"{lead}, {record['kimg']:.4g} of {kimg:g} kimg: {number(record['fid'])}")
-        else:
-            click.echo(f"  {label}: {self._end(log, event['status'])}")
+        job = self._jobs[log.trial_id]
+        lead = [
+            (0, f"  {self._clock()} {job.name}"),
+            (4, f" (genotype {job.genotype.genotype_id})"),
+            (0, f", seed {job.seed}"),
+        ]
+        if event["kind"] == "end":
+            done = f", {self._standing.ended}/{self._tune.num_trials} networks done"
+            return [*lead, (0, f": {self._end(log, event['status'])}"), (3, done), *self._left_and_spent()]
+        record, kimg = event["record"], job.study.retrain.kimg
+        scored = f", {record['kimg']:.4g} of {kimg:g} kimg: {number(record['fid'])}"
+        return [*lead, (0, scored), *self._left_and_spent()]
 
     def _end(self, log: TrialLog, status: str) -> str:
         from autogan_ray.results.retrained import read_result
@@ -53,12 +60,21 @@ class NetworkProgress:
 
         if status == "error":
             return f"FAILED, {log.status['error_type']}: {log.status['error_message']}"
-        if status in FINISHED and (result := read_result(self._folders[log.trial_id])):
+        if status in FINISHED and (result := read_result(self._jobs[log.trial_id].folder)):
             ended = ", diverged; its best evaluation before is kept" if status == "diverged" else ""
             return number(result["row"]["fid"]) + ended
         best = None if log.best is None else log.best["fid"]
         ended = {"pruned": "stopped by ASHA", "complete": "ran to its end", "diverged": "diverged"}.get(status, status)
         return f"{ended}, best score {number(best)}"
+
+
+def _as_tune(jobs: Sequence[Job]) -> TuneConfig:
+    """How many evaluations are to be expected of the networks; the groups of a race are taken together."""
+    from autogan_ray.retraining.race import race_tune
+
+    study = jobs[0].study
+    tune = race_tune(study, len(jobs))
+    return tune if jobs[0].stage == "race" else tune.model_copy(update={"scheduler": "none"})
 
 
 def cost_before(study: Study, config: StudyConfig, candidates: Sequence[Job], finals: int) -> str:

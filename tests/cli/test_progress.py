@@ -13,9 +13,16 @@ import pytest
 
 from autogan_ray.cli import progress
 from autogan_ray.cli.progress import Progress, Standing, fitted
+from autogan_ray.cli.retrain_text import NetworkProgress
 from autogan_ray.cli.run import resolve_study
+from autogan_ray.cli.text import clock
 from autogan_ray.config.sections import TuneConfig
+from autogan_ray.config.study import load_study_config
+from autogan_ray.results.retrained import NETWORK_IDS
 from autogan_ray.results.trial_log import TrialLogs, name_of
+from autogan_ray.retraining.job import Job
+from autogan_ray.retraining.race import as_candidate, race_tune
+from autogan_ray.spaces.load import load_space
 from autogan_ray.study.cost import expected_evaluations, expected_share
 from autogan_ray.study.plan import make_plan
 
@@ -74,7 +81,7 @@ def test_a_line_fits_the_terminal_and_a_bar_stands_below_it(
     show(told(logs_of(tmp_path, ("running", [10.0, 20.0]))))
     line, below = capsys.readouterr().out.replace("\r", "").replace("\x1b[K", "").split("\n")
     assert len(line) <= columns and kept in line and "t0000 evaluation 2:" in line
-    assert below == "[##########--------------------] 33%  0/2 trials, 1 running"[:columns]
+    assert below == "[##########--------------------] 33%  0/2 trials, 1 running, 0:30 left"[:columns]
 
 
 def test_what_matters_least_goes_first_and_what_matters_stays() -> None:
@@ -134,3 +141,47 @@ def test_what_is_told_of_one_trial_at_a_time_is_what_is_told_of_all_at_once(tmp_
         assert followed.bar() == at_once.bar() and followed.ended == at_once.ended, step
         assert followed.seconds_left() == pytest.approx(at_once.seconds_left())
         assert followed.spent_s == pytest.approx(at_once.spent_s) and followed.best == at_once.best
+
+
+def network(draw: int) -> Job:
+    space, study = load_space("adversarialnas"), load_study_config("digits")
+    return Job("random", f"random {draw}", space.random(8, draw), space, 0, None, {}, study, Path("absent"))
+
+
+@pytest.mark.parametrize("columns", [None, 80])
+def test_a_race_says_how_far_it_is_and_how_long_it_goes_on(
+    columns: int | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(progress.shutil, "get_terminal_size", lambda: os.terminal_size((columns or 1, 24)))
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: columns is not None)
+    jobs = [as_candidate(network(draw), "random") for draw in range(3)]
+    logs = TrialLogs(tmp_path, NETWORK_IDS)
+    logs.add(jobs[0].evaluation_id, "status", status="running")
+    logs.add("random-of-another-call", "evaluation", record=RECORD | {"evaluation": 1, "wall_s": 1e6, "fid": 1.0})
+    show = pickle.loads(pickle.dumps(NetworkProgress(jobs, 2)))
+    for evaluation, fid in enumerate((90.0, 45.6789), start=1):
+        record = RECORD | {"evaluation": evaluation, "kimg": 2.0 * evaluation, "wall_s": 10.0 * evaluation, "fid": fid}
+        log = logs.add(jobs[0].evaluation_id, "evaluation", record=record)
+        show({"kind": "evaluation", "trial": log, "logs": logs, "record": record})
+    logs.add(jobs[0].evaluation_id, "status", status="pruned")
+    show({"kind": "end", "trial": log, "logs": logs, "status": "pruned"})
+    show.end()
+    # The two to come run side by side, each for as many evaluations of 10 s as ASHA is expected to leave it.
+    left = f"{clock(10 * expected_evaluations(race_tune(jobs[0].study, 3), 0))} left"
+    told = capsys.readouterr().out.replace("\r", "").replace("\x1b[K", "\n").splitlines()
+    _, scored, ended = lines = [line for line in told if line.startswith("  [0:00] random 0")]
+    assert ", seed 0, 4 of 16 kimg: 45.68" in scored and ": stopped by ASHA, best score 45.68" in ended
+    if columns is None:
+        assert told == lines and ended.endswith(f", 1/3 networks done, about {left}")
+    else:
+        assert told[-1].endswith(f"] 17%  1/3 networks, 0 running, {left}") and max(map(len, told)) <= columns
+
+
+def test_trainings_to_the_end_are_expected_to_come_to_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    jobs, logs = [network(draw) for draw in range(2)], TrialLogs(tmp_path, NETWORK_IDS)
+    assert jobs[0].study.retrain.evaluations == 4
+    logs.add(jobs[1].evaluation_id, "status", status="running")
+    record = RECORD | {"evaluation": 1, "kimg": 4.0, "wall_s": 10.0, "fid": 3.0}
+    log = logs.add(jobs[1].evaluation_id, "evaluation", record=record)
+    NetworkProgress(jobs, 1)({"kind": "evaluation", "trial": log, "logs": logs, "record": record})
+    assert capsys.readouterr().out.endswith(", seed 0, 4 of 16 kimg: 3, about 1:10 left\n")
