@@ -14,6 +14,7 @@ from __future__ import annotations
 import math
 import re
 import shutil
+import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -63,7 +64,7 @@ class TrialLog:
     def apply(self, line: Mapping[str, Any]) -> None:
         self.order = max(self.order, line.get("order", 0))
         if line["kind"] == "trial":
-            self.about = dict(line)
+            self.about = _interned(dict(line))
         elif line["kind"] == "evaluation":
             number = line["record"]["evaluation"]
             known = self.evaluations.get(number)
@@ -80,7 +81,7 @@ class TrialLog:
 
     def forget_details(self) -> None:
         """Leaves the details of all records to the log's file."""
-        self.evaluations = {number: _without_details(record) for number, record in self.evaluations.items()}
+        self.evaluations = {number: _interned(_without_details(record)) for number, record in self.evaluations.items()}
         self.details = False
 
     @property
@@ -128,6 +129,15 @@ class TrialLog:
     def faults(self) -> list[str]:
         """Everything that is wrong with the log, in words; empty for a whole log."""
         return [*self.damage, self.shortfall] if self.shortfall else self.damage
+
+
+def _interned(value: Any) -> Any:
+    """Returns an equal value whose names and texts are held once for all trials; JSON makes new ones for each."""
+    if isinstance(value, dict):
+        return {sys.intern(name): _interned(inner) for name, inner in value.items()}
+    if isinstance(value, list):
+        return [_interned(inner) for inner in value]
+    return sys.intern(value) if isinstance(value, str) else value
 
 
 def _without_details(record: Mapping[str, Any]) -> dict[str, Any]:

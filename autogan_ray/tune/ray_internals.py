@@ -208,7 +208,8 @@ def patched_control_loop() -> Iterator[None]:
 
 
 def forget_reports(trial: Trial, keys: Iterable[str]) -> None:
-    """Drops parts of the reports that Ray keeps of a trial that has ended: its last one, and those of its checkpoints.
+    """Drops what Ray keeps of a trial that has ended, and nobody asks for: parts of the last report and of those of its
+    checkpoints, and the least, highest, last and mean values of every number in all reports.
 
     Ray would hold them while the study runs, and write all of them at its end.
     """
@@ -219,6 +220,7 @@ def forget_reports(trial: Trial, keys: Iterable[str]) -> None:
     for report in (metadata.last_result, *kept):
         for key in keys:
             report.pop(key, None)
+    metadata.metric_analysis, metadata.metric_n_steps = {}, {}
     metadata.invalidate_cache()
 
 

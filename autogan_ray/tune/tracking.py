@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 from autogan_ray.base.signals import interrupted
@@ -144,7 +145,19 @@ def flat_settings(config: Mapping[str, Any], lead: str = "") -> dict[str, Any]:
 def _tensorboard(study: str) -> Any:
     from ray.tune.logger import TBXLoggerCallback
 
-    return TBXLoggerCallback()
+    class TensorBoard(TBXLoggerCallback):
+        def log_trial_end(self, trial: Any, failed: bool = False) -> None:
+            writer = self._trial_writer.get(trial)
+            files = list((writer.all_writers or {}).values()) if writer is not None else []
+            super().log_trial_end(trial, failed)
+            for file in files:
+                # tensorboardX keeps each file's writer until the process ends, to close it once more then.
+                file.event_writer = _CLOSED
+
+    return TensorBoard()
+
+
+_CLOSED = SimpleNamespace(close=lambda: None)
 
 
 def _mlflow(study: str) -> Any:

@@ -112,7 +112,7 @@ def test_of_a_trial_that_has_ended_ray_keeps_no_texts_of_its_reports(tmp_path: P
     manager = trial.run_metadata.checkpoint_manager
     for kept in (*manager._checkpoint_results, manager.latest_checkpoint_result):
         assert kept.metrics == {"fid": 3.0, "training_iteration": 2}
-    assert "long" not in trial.get_json_state()[1]
+    assert "long" not in trial.get_json_state()[1] and '"metric_analysis": {}' in trial.get_json_state()[1]
 
 
 def test_rays_own_state_is_written_only_at_the_end(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import logging
 import pickle
 import struct
 import sys
+import weakref
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
@@ -14,6 +16,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from tensorboardX.event_file_writer import EventFileWriter
 from tensorboardX.proto.event_pb2 import Event
 
 from autogan_ray.config.study import TrialConfig
@@ -61,6 +64,21 @@ def test_tensorboard_gets_each_trials_numbers_in_a_folder_of_its_own(tmp_path: P
     found = {(tag, step): value for tag, step, value in scalars(tmp_path / "tensorboard" / "t0003")}
     assert found["ray/tune/fid", 1] == 9.0 and found["ray/tune/fid", 2] == 8.0
     assert found["ray/tune/temperature", 2] == 2.0 and ("ray/tune/diverged", 1) not in found
+
+
+def test_of_a_trial_that_has_ended_no_file_of_tensorboard_is_kept(tmp_path: Path) -> None:
+    tracker, opened = Tracking("digits", tmp_path, ["tensorboard"]), list[weakref.ref[EventFileWriter]]()
+    for number in range(3):
+        log = trial_log(tmp_path, f"t000{number}")
+        told(tracker, log, evaluation=1, fid=9.0)
+        assert tracker._loggers is not None
+        (writer,) = tracker._loggers["tensorboard"]._trial_writer.values()
+        opened.append(weakref.ref(writer.file_writer.event_writer))
+        tracker({"kind": "end", "trial": log, "status": "pruned"})
+        del writer
+    gc.collect()
+    assert [file() for file in opened] == [None] * 3
+    assert all(list(scalars(tmp_path / "tensorboard" / f"t000{number}")) for number in range(3))
 
 
 def test_numbers_and_settings_are_plain() -> None:
