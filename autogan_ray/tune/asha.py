@@ -6,7 +6,6 @@ of the rungs is a cache: it follows from the trials' logs (:mod:`autogan_ray.tun
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,7 +16,7 @@ from ray.tune.experiment import Trial
 from ray.tune.schedulers import ASHAScheduler, TrialScheduler
 
 from autogan_ray.base.errors import ResultsError
-from autogan_ray.base.files import replace_text
+from autogan_ray.base.json_lines import append_line, read_lines, replace_lines
 from autogan_ray.base.reading import reading
 from autogan_ray.config.sections import TuneConfig
 from autogan_ray.config.study import StudyConfig
@@ -72,7 +71,8 @@ class ResumableASHA(ASHAScheduler):
     With ``prune_by = "front"`` the rungs are Ray's, and who goes past one is decided here (:func:`goes_past`).
 
     Args:
-        file: where the rungs are kept, replaced in one step after each decision; None keeps them nowhere.
+        file: where the rungs are kept: it gains a line with each trial that enters a rung or is stopped. None keeps
+            them nowhere.
 
     Raises ResultsError for a damaged file.
     """
@@ -84,9 +84,10 @@ class ResumableASHA(ASHAScheduler):
         self._cost, self._factor = tune.cost if tune.prune_by == "front" else None, tune.reduction_factor
         self._stopped: dict[str, int] = {}
         self._places: dict[str, int] = {}  # Ray's id of a trial -> its place among all
-        self._saved = 0
+        self._saved: dict[str, dict[str, Any]] = {}  # trial that runs -> the last line of it
+        self._lines = 0
         if file is not None:
-            kept = read_rungs(file)
+            kept, self._lines = _read(file)
             self._stopped.update(kept.stopped)
             for rung, entered in self._ray_rungs:
                 entered.update(kept.entered.get(rung, {}))
@@ -100,6 +101,7 @@ class ResumableASHA(ASHAScheduler):
         return self._brackets[0]._rungs if usable(BRACKETS, RUNGS) else []
 
     def _forget(self, trial_id: str) -> None:
+        self._saved.pop(trial_id, None)
         if usable(BRACKET_OF_TRIAL):
             self._trial_info.pop(trial_id, None)
 
@@ -123,7 +125,7 @@ class ResumableASHA(ASHAScheduler):
             decision = self._decide(tune_controller, known, record)
             if decision == TrialScheduler.STOP:
                 break
-        self._save()
+        self._save(known.trial_id)
         return decision
 
     def _decide(self, tune_controller: Any, known: Any, record: dict[str, Any]) -> str:
@@ -188,18 +190,22 @@ class ResumableASHA(ASHAScheduler):
             return
         if self._cost is None:
             super().on_trial_complete(tune_controller, known, result)
+            self._save(known.trial_id)
         self._forget(known.trial_id)
-        self._save()
 
     def on_trial_remove(self, tune_controller: Any, trial: Trial) -> None:
         self._forget(_by_study_id(trial).trial_id)
 
-    def _save(self) -> None:
-        entries = sum(len(entered) for _, entered in self._ray_rungs) + len(self._stopped)
-        if self._file is None or entries == self._saved:  # most evaluations lie between two rungs; no entry changes
+    def _save(self, name: str) -> None:
+        line: dict[str, Any] = {"trial": name}
+        line["entered"] = [(rung, entered[name]) for rung, entered in self._ray_rungs if name in entered]
+        line["stopped"] = self._stopped.get(name)
+        nothing = not line["entered"] and line["stopped"] is None
+        if self._file is None or nothing or line == self._saved.get(name):
             return
-        replace_text(self._file, _text(dict(self._ray_rungs), self._stopped))
-        self._saved = entries
+        append_line(self._file, line, self._lines + 1)
+        self._lines += 1
+        self._saved[name] = line
 
 
 def goes_past(entered: Mapping[str, tuple[float, float]], name: str, factor: float) -> bool:
@@ -225,13 +231,9 @@ def _by_study_id(trial: Trial) -> Any:
     return SimpleNamespace(trial_id=trial.config["trial_id"])
 
 
-def _text(entered: Mapping[float, Mapping[str, Entry]], stopped: Mapping[str, int]) -> str:
-    return json.dumps({"rungs": list(entered.items()), "stopped": stopped})
-
-
 def write_rungs(file: Path, rungs: Rungs) -> None:
     """Replaces the rungs' file."""
-    replace_text(file, _text(rungs.entered, rungs.stopped))
+    replace_lines(file, [{"rungs": list(rungs.entered.items()), "stopped": rungs.stopped}])
 
 
 def stopped_trials(file: Path) -> dict[str, int]:
@@ -248,12 +250,33 @@ def _entry(value: Any) -> Entry:
 
 def read_rungs(file: Path) -> Rungs:
     """The content of the rungs' file; empty rungs where there is none. Raises ResultsError for a damaged file."""
+    return _read(file)[0]
+
+
+def _read(file: Path) -> tuple[Rungs, int]:
+    """The rungs, and the number of the last line of their file.
+
+    The first line may hold all rungs, which is all that earlier versions wrote. Each other line holds what there is of
+    one trial, and stands in place of an earlier one.
+    """
+    entered: dict[float, dict[str, Entry]] = {}
+    stopped: dict[str, int] = {}
     if not file.exists():
-        return Rungs()
+        return Rungs(), 0
     with reading(file, ResultsError, "; go on with --resume, which builds it from the trials' logs"):
-        saved = json.loads(file.read_bytes())
-        entered = {float(rung): {str(k): _entry(v) for k, v in trials.items()} for rung, trials in saved["rungs"]}
-        stopped = saved["stopped"]
-        if isinstance(stopped, list):  # earlier versions did not say where: at the highest rung that the trial entered
-            stopped = {name: max((rung for rung in entered if name in entered[rung]), default=0) for name in stopped}
-        return Rungs(entered, {str(name): int(evaluation) for name, evaluation in stopped.items()})
+        lines = read_lines(file)
+        if lines.damage or not lines.records:
+            raise ValueError("; ".join(lines.damage) or "no line is whole")
+        if "rungs" in lines.records[0]:
+            saved = lines.records.pop(0)
+            entered = {float(rung): {str(k): _entry(v) for k, v in trials.items()} for rung, trials in saved["rungs"]}
+            before = saved["stopped"]
+            if isinstance(before, list):  # earlier versions did not say where: at the highest rung that it entered
+                before = {name: max((rung for rung in entered if name in entered[rung]), default=0) for name in before}
+            stopped = {str(name): int(evaluation) for name, evaluation in before.items()}
+        for line in lines.records:
+            for rung, value in line["entered"]:
+                entered.setdefault(float(rung), {})[str(line["trial"])] = _entry(value)
+            if line["stopped"] is not None:
+                stopped[str(line["trial"])] = int(line["stopped"])
+    return Rungs(entered, stopped), lines.last

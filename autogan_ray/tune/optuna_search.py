@@ -164,6 +164,7 @@ class OptunaSearch(Searcher):
                 f"{journal} is of a study of {len(self._optuna.directions)} objectives, this one has "
                 f"{list(self._objectives)}; go on with --resume, which builds it from the trials' logs"
             )
+        self._count = len(self.trials)  # to ask for all of them at each proposal takes ever longer
 
     def suggest(self, trial_id: str) -> dict[str, Any]:
         if self._waiting:
@@ -196,12 +197,12 @@ class OptunaSearch(Searcher):
 
     def _reported_trial(self, number: int) -> _ReportedTrial:
         """Optuna's trial of this number: a new trial, or that of an earlier run with what was reported of it."""
-        stored = self.trials
-        for _ in range(len(stored), number):  # somebody removed the journal
+        for _ in range(self._count, number):  # somebody removed the journal
             self._optuna.add_trial(optuna.trial.create_trial(state=TrialState.FAIL))
-        if number >= len(stored):
+        known, self._count = self._count, max(self._count, number + 1)
+        if number >= known:
             return _ReportedTrial(self._optuna.ask())
-        before = stored[number]
+        before = self.trials[number]
         told = told_of(before)
         values = [told[step] if self._two else [told[step]] for step in sorted(told)]
         best = min(values, key=operator.itemgetter(0), default=(math.inf,))
@@ -247,6 +248,7 @@ class OptunaSearch(Searcher):
         if state == TrialState.COMPLETE and not whole:
             reported.trial.set_user_attr(STOPPED_AT, reported.last_evaluation)
         self._optuna.tell(reported.trial, reported.best if state == TrialState.COMPLETE else None, state=state)
+        del self._reported[trial_id]  # Optuna's trial holds a copy of all that its storage holds
 
     def report_ends(self, logs: Iterable[TrialLog]) -> None:
         """Reports the finished trials that are still running for Optuna, as a run ended before Ray reported them."""
@@ -268,7 +270,7 @@ class OptunaSearch(Searcher):
         configs = {int(name[1:]): line["config"] for name, line in lines if line["kind"] == "trial"}
         for name, line in lines:
             if line["kind"] == "trial":
-                for number in range(len(self.trials), int(name[1:]) + 1):
+                for number in range(self._count, int(name[1:]) + 1):
                     self._add(number, configs.get(number))
                 self._reported[name] = self._reported_trial(int(name[1:]))
             elif line["kind"] == "evaluation":
@@ -287,6 +289,7 @@ class OptunaSearch(Searcher):
         self._optuna.add_trial(
             optuna.trial.create_trial(state=TrialState.RUNNING, params=values, distributions=domains)
         )
+        self._count += 1
 
     @property
     def _two(self) -> bool:

@@ -66,6 +66,7 @@ class Recorder(Callback):
             if log.state in ENDED:
                 self._kept.ended(log)
         self._next_write = 0.0
+        self._ended_at: dict[str, int] = {}
         self._alike, self._oom_kills = Alike(), oom_kills()
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -98,6 +99,8 @@ class Recorder(Callback):
             # report by this very dictionary.
             records = [record for record in records if record["evaluation"] <= stopped_at]
             result |= {key: records[-1][key] for key in ("evaluation", "fid")} | {"records": json.dumps(records)}
+        if result.get("done"):  # ASHA ends the trial here, or it has come to its end
+            self._ended_at[log.trial_id] = records[-1]["evaluation"]
         grids = {int(name): b64decode(text) for name, text in json.loads(result.get("grids", "{}")).items()}
         for record in records:
             if log.holds(record):
@@ -130,7 +133,13 @@ class Recorder(Callback):
         if log.state == "error":  # it was reported, and has ended with it
             return
         # Ray does not tell a trial that ASHA stopped from a trial that the end of the study cut off.
-        self._end(log, self._ended_as(log, self._stopped()) or "interrupted")
+        self._end(log, self._ended_as(log, self._stopped_of(log)) or "interrupted")
+
+    def _stopped_of(self, log: TrialLog) -> Mapping[str, int]:
+        """Where a trial that has ended was stopped. The file of the rungs is read only where its last report was of an
+        earlier run."""
+        here = self._ended_at.pop(log.trial_id, None)
+        return self._stopped() if here is None else {log.trial_id: here}
 
     def record_ends(self) -> None:
         """Records the ends of trials that an earlier run reached and had no time to record."""
@@ -161,7 +170,7 @@ class Recorder(Callback):
     def on_trial_error(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
         forget_reports(trial, TEXTS)
         log, failure = self._log_of(trial), self._failure_of_process(trial)
-        ended = self._ended_as(log, self._stopped())
+        ended = self._ended_as(log, self._stopped_of(log))
         if ended:  # its process died after its end, and before Ray had acted on that
             self._end(log, ended)
             return

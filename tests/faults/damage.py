@@ -46,6 +46,7 @@ from autogan_ray.study.study_file import STUDY_FILE, check_folder, read_about, r
 from autogan_ray.training.data import load_data
 from autogan_ray.tune.caches import restore_caches
 from autogan_ray.tune.mending import mend_logs
+from autogan_ray.tune.runner import RUNGS
 from tests.cli.studies import finished_study, retrained
 from tests.results.made_studies import SPACES, made_study
 from tests.training.images.pictures import table as picture_table
@@ -135,7 +136,7 @@ def subjects(folder: Path) -> list[Subject]:
         write_tables(logged, about_logged, logs)
 
     def caches(_: Path) -> None:
-        restore_caches(cached_study, cached / "optuna.journal", cached / "rungs.json", TrialLogs(cached))
+        restore_caches(cached_study, cached / "optuna.journal", cached / RUNGS, TrialLogs(cached))
 
     def tables(file: Path) -> None:
         study = load_study(file.parent)
@@ -181,7 +182,7 @@ def subjects(folder: Path) -> list[Subject]:
         Subject("log of a retraining", network_log, resumed),
         Subject("result of a retraining", logged / RETRAINED / "random-1-s0" / RESULT, resumed),
         Subject("journal", cached / "optuna.journal", caches),
-        Subject("rungs", cached / "rungs.json", caches),
+        Subject("rungs", cached / RUNGS, caches),
         Subject("holder of a lock", holder, lambda file: check_free(file.parent)),
         Subject("picture of a report", grid_file(smoke, "t0001", 1), lambda file: asked("report", smoke)),
     ]
@@ -209,10 +210,10 @@ def _retrained_logs(study: Path) -> Path:
 def damaged(content: bytes, file: Path, rng: random.Random) -> bytes:
     """Returns the content with one damage of bytes, or of the structure of JSON, TOML and tables."""
     if rng.random() < 0.6:
+        if file.suffix in (".jsonl", ".journal") or file.name == RUNGS:
+            return _line_damage(content, rng)
         if file.suffix == ".json":
             return _json_damage(content, rng)
-        if file.suffix in (".jsonl", ".journal"):
-            return _line_damage(content, rng)
         if file.suffix in (".toml", ".txt"):
             return _toml_damage(content, rng)
         if file.suffix == ".safetensors":

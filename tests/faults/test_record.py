@@ -23,6 +23,7 @@ import torch
 from autogan_ray.base.errors import ResultsError
 from autogan_ray.results.trial_log import TrialLogs, read_log
 from autogan_ray.training.checkpoint import _HEADER, MAGIC, load_state
+from autogan_ray.tune.asha import Rungs, read_rungs, write_rungs
 from tests.tune.conftest import ask, run
 
 pytestmark = [pytest.mark.ray, pytest.mark.faults, pytest.mark.timeout(300)]
@@ -122,7 +123,9 @@ def test_a_trial_that_its_checkpoint_cannot_complete_is_run_again_and_the_user_s
     journal, rungs = study / "optuna.journal", study / "rungs.json"
     lines = journal.read_bytes().splitlines(keepends=True)
     journal.write_bytes(b"".join(lines[: len(lines) // 2]))
-    flip(rungs, r'.*"t0000": -\d\d')  # the last: the rung of the first evaluation
+    kept = read_rungs(rungs)
+    altered = {rung: {**trials, "t0000": -1.0} for rung, trials in kept.entered.items() if "t0000" in trials}
+    write_rungs(rungs, Rungs({**kept.entered, **altered}, kept.stopped))
     told = goes_on(study)
     assert re.search(r"warning: t0002: 1 line is lost .*; it is run again from its last checkpoint", told)
     assert re.search(r"warning: optuna.journal is built again from the trials' logs: t000\d .*in it", told)
@@ -152,8 +155,9 @@ def as_earlier_versions_wrote(study: Path) -> None:
             for key in ("line", "crc", "order", "evaluations"):
                 line.pop(key, None)
         file.write_text("".join(json.dumps(line, separators=(",", ":")) + "\n" for line in lines))
-    rungs = json.loads((study / "rungs.json").read_text())
-    (study / "rungs.json").write_text(json.dumps(rungs | {"stopped": list(rungs["stopped"])}))
+    rungs = read_rungs(study / "rungs.json")
+    as_before = {"rungs": list(rungs.entered.items()), "stopped": list(rungs.stopped)}
+    (study / "rungs.json").write_text(json.dumps(as_before))
     for file in study.glob("tune/*/checkpoint_*/state.pt"):
         state = load_state(file.parent)
         del state["config"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import random
+from itertools import pairwise
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -14,6 +15,7 @@ from ray.tune.experiment import Trial
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 
 from autogan_ray.base.errors import ResultsError
+from autogan_ray.base.json_lines import read_lines
 from autogan_ray.config.study import load_study_config
 from autogan_ray.tune.asha import ResumableASHA, goes_past, read_rungs, stopped_trials
 
@@ -118,6 +120,31 @@ def test_rungs_of_earlier_versions_are_read(tmp_path: Path) -> None:
     file = tmp_path / "rungs.json"
     file.write_text('{"rungs": [[9, {}], [3, {"b": -5.0}], [1, {"a": -1.0, "b": -2.0}]], "stopped": ["a", "b"]}')
     assert stopped_trials(file) == {"a": 1, "b": 3}
+    before, rungs = file.read_text(), keeper(file)
+    assert report(rungs, "c", 1, 0.5) == TrialScheduler.CONTINUE
+    assert fids(keeper(file)) == fids(rungs) == {9.0: {}, 3.0: {"b": 5.0}, 1.0: {"a": 1.0, "b": 2.0, "c": 0.5}}
+    assert file.read_text().startswith(before) and stopped_trials(file) == {"a": 1, "b": 3}
+
+
+def test_a_decision_adds_a_line_of_one_trial_however_many_stand_in_the_rungs(tmp_path: Path) -> None:
+    file, draw = tmp_path / "rungs.json", random.Random(0)
+    rungs, sizes = keeper(file), [0]
+    for number in range(200):
+        name, evaluation, fid = f"t{number:04d}", 0, draw.uniform(1, 100)
+        while evaluation < 9:
+            evaluation += 1
+            if report(rungs, name, evaluation, fid + draw.random()) == TrialScheduler.STOP:
+                break
+        rungs.on_trial_complete(None, SimpleNamespace(config={"trial_id": name}), {"evaluation": 9, "fid": fid})  # type: ignore[arg-type]
+        sizes.append(file.stat().st_size)
+    added = [after - before for before, after in pairwise(sizes)]
+    assert 60 < min(added) and max(added) < 500 and not rungs._saved
+    lines = read_lines(file)
+    assert lines.checked and not lines.damage and 200 <= len(lines.records) <= 3 * 200
+    assert fids(keeper(file)) == fids(rungs) and stopped_trials(file) == rungs.rungs.stopped
+    file.write_bytes(file.read_bytes().replace(b'"t0007"', b'"t0008"', 1))
+    with pytest.raises(ResultsError, match=r"rungs\.json is damaged"):
+        keeper(file)
 
 
 def test_of_a_rung_the_best_fronts_go_on_and_within_one_the_lower_scores(tmp_path: Path) -> None:

@@ -242,6 +242,20 @@ def test_trials_that_ended_before_the_driver_died_are_recorded_as_ended(recorder
     assert [log.state for log in TrialLogs(tmp_path)] == wanted
 
 
+@pytest.mark.parametrize(("done", "ended"), [(True, "pruned"), (False, "interrupted")])
+def test_a_trial_that_asha_stops_is_told_from_one_that_the_studys_end_cuts_off(
+    done: bool, ended: str, recorder: Recorder
+) -> None:
+    asked: list[bool] = []
+    recorder._stopped = lambda: asked.append(True) or {}  # type: ignore[func-returns-value]
+    record = {"evaluation": 1, "attempt": 0, "fid": 9.0, "diverged": False}
+    recorder.on_trial_start(0, [], trial())
+    recorder.on_trial_result(0, [], trial(), {"records": json.dumps([record]), "done": done})
+    recorder.on_trial_complete(0, [], trial())
+    # The rungs, which are long in a long study, are read for the sake of a trial that nothing else is known of.
+    assert recorder.logs.get("t0000").state == ended and asked == [True] * (not done)
+
+
 def test_a_trial_that_was_stopped_when_its_process_died_has_no_later_evaluation(
     recorder: Recorder, tmp_path: Path
 ) -> None:
