@@ -6,6 +6,7 @@ The format is safetensors: reading it executes no code.
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -59,7 +60,7 @@ def load_generator(file: str | Path) -> Generator:
     with reading(file, ResultsError):
         weights = load_file(str(file))
         genotype, space = Genotype.from_dict(header["genotype"]), SearchSpace.from_dict(header["space"], str(file))
-        shape = Shape(**header["shape"] | {"class_shares": tuple(header["shape"].get("class_shares", ()))})
+        shape = Shape(**header["shape"] | {"class_shares": _shares(header["shape"].get("class_shares", []))})
         with torch.device("meta"):  # takes no memory, whatever the header asks for
             outline = Generator(space, shape, genotype.choices)
         _check_weights(file, outline, weights)
@@ -67,6 +68,13 @@ def load_generator(file: str | Path) -> Generator:
         configured(generator, ComputeConfig(channels_last=False), generator.image_size)
         generator.load_state_dict(weights)
     return generator.eval()
+
+
+def _shares(values: list[float]) -> tuple[float, ...]:
+    """How often each class is drawn. Raises ValueError for what no class can be drawn by."""
+    if values and not (all(0 <= value < math.inf for value in values) and sum(values) > 0):
+        raise ValueError(f"class_shares = {values!r} are no shares of classes")
+    return tuple(values)
 
 
 def _check_weights(file: Path, outline: nn.Module, weights: Mapping[str, torch.Tensor]) -> None:

@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -50,14 +51,24 @@ def test_what_a_block_raises_over_a_file_is_our_error_and_our_own_errors_stay() 
         raise GenotypeError("own")
 
 
-def test_a_generator_s_header_that_asks_for_gigabytes_is_refused_before_memory_is_asked_for(tmp_path: Path) -> None:
-    file = generator_file(retrained(tmp_path))
+def with_shape(folder: Path, **changes: Any) -> Path:
+    """The file of a generator whose header says another shape."""
+    file = generator_file(retrained(folder))
     content = file.read_bytes()
     size = int.from_bytes(content[:8], "little")
     header = json.loads(content[8 : 8 + size])
-    shape = json.loads(header["__metadata__"]["shape"]) | {"channels_g": 100_000}
-    header["__metadata__"]["shape"] = json.dumps(shape)
+    header["__metadata__"]["shape"] = json.dumps(json.loads(header["__metadata__"]["shape"]) | changes)
     text = json.dumps(header).encode()
     file.write_bytes(len(text).to_bytes(8, "little") + text + content[8 + size :])
+    return file
+
+
+def test_a_generator_s_header_that_asks_for_gigabytes_is_refused_before_memory_is_asked_for(tmp_path: Path) -> None:
     with pytest.raises(ResultsError, match=r"is damaged: its header describes .* of shape .*100000.*, and it holds"):
-        ag.load_generator(file)
+        ag.load_generator(with_shape(tmp_path, channels_g=100_000))
+
+
+@pytest.mark.parametrize("shares", [["x"], [-1.0, 2.0], [0.0, 0.0], [float("nan")], {"a": 1}])
+def test_a_generator_s_header_with_classes_that_cannot_be_drawn_is_damaged(tmp_path: Path, shares: Any) -> None:
+    with pytest.raises(ResultsError, match=r"generator\.safetensors is damaged"):
+        ag.load_generator(with_shape(tmp_path, class_shares=shares))
