@@ -17,7 +17,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from autogan_ray.base.errors import ResultsError
+from autogan_ray.base.errors import GenotypeError, ResultsError
 from autogan_ray.base.reading import parse_object, reading
 from autogan_ray.config.sections import ComputeConfig
 from autogan_ray.nets.compute import configured
@@ -60,6 +60,10 @@ def load_generator(file: str | Path) -> Generator:
     with reading(file, ResultsError):
         weights = load_file(str(file))
         genotype, space = Genotype.from_dict(header["genotype"]), SearchSpace.from_dict(header["space"], str(file))
+        try:
+            space.check(genotype)
+        except GenotypeError as error:
+            raise ResultsError(f"{file} is damaged: {error}") from error
         shape = Shape(**header["shape"] | {"class_shares": _shares(header["shape"].get("class_shares", []))})
         with torch.device("meta"):  # takes no memory, whatever the header asks for
             outline = Generator(space, shape, genotype.choices)

@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -53,11 +54,15 @@ def test_what_a_block_raises_over_a_file_is_our_error_and_our_own_errors_stay() 
 
 def with_shape(folder: Path, **changes: Any) -> Path:
     """The file of a generator whose header says another shape."""
+    return with_header(folder, "shape", lambda text: json.dumps(json.loads(text) | changes))
+
+
+def with_header(folder: Path, key: str, change: Callable[[str], str]) -> Path:
     file = generator_file(retrained(folder))
     content = file.read_bytes()
     size = int.from_bytes(content[:8], "little")
     header = json.loads(content[8 : 8 + size])
-    header["__metadata__"]["shape"] = json.dumps(json.loads(header["__metadata__"]["shape"]) | changes)
+    header["__metadata__"][key] = change(header["__metadata__"][key])
     text = json.dumps(header).encode()
     file.write_bytes(len(text).to_bytes(8, "little") + text + content[8 + size :])
     return file
@@ -72,3 +77,14 @@ def test_a_generator_s_header_that_asks_for_gigabytes_is_refused_before_memory_i
 def test_a_generator_s_header_with_classes_that_cannot_be_drawn_is_damaged(tmp_path: Path, shares: Any) -> None:
     with pytest.raises(ResultsError, match=r"generator\.safetensors is damaged"):
         ag.load_generator(with_shape(tmp_path, class_shares=shares))
+
+
+@pytest.mark.parametrize("decision", ["g.cell1.norm", "g.cell1.up", "g.cell2.skip1"])
+def test_a_generator_s_header_with_a_choice_that_its_space_has_not_is_damaged(tmp_path: Path, decision: str) -> None:
+    def odd(text: str) -> str:
+        genotype = json.loads(text)
+        genotype["generator"][decision] = "odd"
+        return json.dumps(genotype)
+
+    with pytest.raises(ResultsError, match=rf"is damaged: .*{decision} = 'odd' is not a choice"):
+        ag.load_generator(with_header(tmp_path, "genotype", odd))

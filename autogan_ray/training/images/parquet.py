@@ -170,6 +170,11 @@ def _images(
                 name = f"{file}, row {row}"
                 yield name, _bytes_of(batch[int(row) - start].as_py(), column, name)
             start += len(batch)
+        if len(wanted) and start != first[group + 1]:
+            raise DataError(
+                f"{file} is damaged in row group {group}: it has {start - first[group]} rows, and its footer says "
+                f"{sizes[group]}"
+            )
 
 
 def _bytes_of(cell: Any, column: str, name: str) -> bytes:

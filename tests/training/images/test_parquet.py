@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ import pytest
 
 from autogan_ray.base.errors import DataError
 from autogan_ray.training.data import ImageData, load_data
+from autogan_ray.training.images.parquet import _images
 from tests.training.images.pictures import encoded, picture, table
 
 
@@ -141,6 +143,18 @@ def test_what_a_cell_can_get_wrong_is_named_with_file_and_row(tmp_path: Path, ce
     pd.DataFrame(cells).to_parquet(tmp_path / "a.parquet")
     with pytest.raises(DataError, match=message):
         load(tmp_path)
+
+
+def test_a_row_group_with_fewer_rows_than_its_footer_says_is_damaged(tmp_path: Path) -> None:
+    file = table(tmp_path / "a.parquet", [0, 1])
+    read, rows = pq.ParquetFile(file), np.arange(3)
+    lying: Any = SimpleNamespace(
+        num_row_groups=1,
+        metadata=SimpleNamespace(row_group=lambda group: SimpleNamespace(num_rows=3)),
+        iter_batches=read.iter_batches,
+    )
+    with pytest.raises(DataError, match=r"a\.parquet is damaged in row group 0: it has 2 rows, and its footer says 3"):
+        list(_images(file, lying, "image", rows, "parquet:x"))
 
 
 def test_a_file_that_is_no_parquet_or_damaged_within_is_named(tmp_path: Path) -> None:
