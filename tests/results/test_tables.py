@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -117,6 +118,26 @@ def test_of_trials_that_have_finished_the_details_stay_on_disk(tmp_path: Path) -
         assert "decisions" not in log.records[0] and log.best is not None and log.best["fid"] == 90.0
         assert known.whole("t0000").records == [whole]
         assert log.holds(whole) and not log.holds(whole | {"fid": 91.0}) and not log.holds(whole | {"evaluation": 2})
+
+
+@pytest.mark.parametrize("on", [True, False])
+def test_garbage_collection_rests_while_tables_are_built_and_is_then_as_it_was(
+    on: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[bool] = []
+
+    def fails(*given: Any) -> None:
+        seen.append(gc.isenabled())
+        raise OSError("full")
+
+    monkeypatch.setattr(Tables, "_write_trials", fails)
+    try:
+        (gc.enable if on else gc.disable)()
+        with pytest.raises(OSError, match="full"):
+            Tables(tmp_path).write({}, TrialLogs(tmp_path))
+        assert seen == [False] and gc.isenabled() == on
+    finally:
+        gc.enable()
 
 
 def test_tables_that_are_missing_or_damaged_are_built_again_and_whole_ones_left(tmp_path: Path) -> None:
