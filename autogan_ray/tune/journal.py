@@ -3,12 +3,28 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Container
 from pathlib import Path
 
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
+from optuna.trial import FrozenTrial, TrialState
 
 from autogan_ray.base.errors import ResultsError
+
+
+class _Journal(JournalStorage):
+    """Optuna's storage, of a study to which nobody adds trials that wait.
+
+    Optuna looks for one among all trials each time that it proposes, which takes ever longer.
+    """
+
+    def get_all_trials(
+        self, study_id: int, deepcopy: bool = True, states: Container[TrialState] | None = None
+    ) -> list[FrozenTrial]:
+        if states == (TrialState.WAITING,):
+            return []
+        return super().get_all_trials(study_id, deepcopy, states)
 
 
 def open_journal(file: Path) -> JournalStorage:
@@ -25,7 +41,7 @@ def open_journal(file: Path) -> JournalStorage:
         lock.unlink()
     if file.is_file():
         _cut_torn_line(file)
-    return JournalStorage(JournalFileBackend(str(file)))
+    return _Journal(JournalFileBackend(str(file)))
 
 
 def _cut_torn_line(file: Path) -> None:
