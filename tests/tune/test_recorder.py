@@ -247,7 +247,12 @@ def test_a_trial_that_asha_stops_is_told_from_one_that_the_studys_end_cuts_off(
     done: bool, ended: str, recorder: Recorder
 ) -> None:
     asked: list[bool] = []
-    recorder._stopped = lambda: asked.append(True) or {}  # type: ignore[func-returns-value]
+
+    def stopped() -> dict[str, int]:
+        asked.append(True)
+        return {}
+
+    recorder._stopped = stopped
     record = {"evaluation": 1, "attempt": 0, "fid": 9.0, "diverged": False}
     recorder.on_trial_start(0, [], trial())
     recorder.on_trial_result(0, [], trial(), {"records": json.dumps([record]), "done": done})
