@@ -147,8 +147,9 @@ def read_table(folder: Path, name: str) -> pd.DataFrame:
 
 
 def _hint(folder: Path) -> str:
-    """Names studies in the folder itself, else beside it, for the error message; empty where there are none."""
-    for place in (folder, folder.absolute().parent):
+    """Names studies in the folder itself, beside it or in ``results`` there; empty where there are none."""
+    parent = folder.absolute().parent
+    for place in (folder, parent, parent / "results"):
         names = [study.name for study in list_studies(place)]
         if names:
             return f"; in {str(place)!r} there are studies, {nearest(folder.name, names)}"

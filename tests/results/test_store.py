@@ -252,6 +252,13 @@ def test_a_folder_that_is_no_study_is_named_with_the_studies_near_it(tmp_path: P
     assert study_tables.list_studies(tmp_path) == expected
     with pytest.raises(ResultsError, match=r"digist' is not a study's folder.*did you mean 'digits'"):
         read_table(tmp_path / "digist", "trials")
+    study_at(tmp_path / "results" / "smoke")
+    with pytest.raises(ResultsError, match=r"results' there are studies, did you mean 'smoke'"):
+        read_table(tmp_path / "results" / "smok", "trials")
+    (tmp_path / "cwd").mkdir()
+    study_at(tmp_path / "cwd" / "results" / "smoke")
+    with pytest.raises(ResultsError, match=r"cwd/results' there are studies, did you mean 'smoke'"):
+        read_table(tmp_path / "cwd" / "smok", "trials")  # its name alone was typed
     with pytest.raises(ResultsError, match="known: cifar10, digits"):
         load_study(tmp_path)  # the folder of studies itself
     with pytest.raises(ResultsError, match=r"no studies\.parquet$"):
