@@ -34,6 +34,7 @@ def doctor(study: str | None, gpus: int, overrides: tuple[str, ...], out: Path) 
     from autogan_ray.study.plan import check_sizes, look_at_data, make_plan
     from autogan_ray.tune.cluster import check_start
     from autogan_ray.tune.ray_internals import changed_internals
+    from autogan_ray.tune.tracking import check_key
 
     config = resolve_study(study, gpus, overrides=overrides)
     plan = make_plan(config, out / config.name, gpus)
@@ -41,7 +42,7 @@ def doctor(study: str | None, gpus: int, overrides: tuple[str, ...], out: Path) 
     seen = _said(lambda: look_at_data(plan.study), problems)
     if seen is not None:
         _said(lambda: check_sizes(plan, seen.image_size), problems)
-    for check in (check_start, lambda: check_writable(plan.folder, "--out")):
+    for check in (check_start, lambda: check_key(config.tracking), lambda: check_writable(plan.folder, "--out")):
         _said(check, problems)
     free = shutil.disk_usage(_existing(plan.folder)).free / 2**30
     if free < _LITTLE_GIB:

@@ -155,11 +155,13 @@ def _checked_plan(config: StudyConfig, out: Path, gpus: int, address: str | None
     from autogan_ray.study.limits import check_limits
     from autogan_ray.study.plan import check_sizes, look_at_data, make_plan
     from autogan_ray.tune.cluster import check_address, check_start
+    from autogan_ray.tune.tracking import check_key
 
     if address is None:
         check_start()
     else:
         check_address(address)
+    check_key(config.tracking)
     plan = make_plan(config, out / config.name, gpus, cpus=None if address is None else 10**6)
     data = look_at_data(config)
     if data is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Sequence
 from importlib.util import find_spec
 from typing import Annotated
 
@@ -39,8 +40,10 @@ def missing_tracker(tracking: tuple[str, ...]) -> str | None:
     if not lacking:
         return None
     packages = " ".join(PACKAGES[name] for name in lacking)
-    kept = ",".join(name for name in tracking if name not in lacking) or NONE
-    return (
-        f"tracking: {', '.join(lacking)} asked for, and not installed: pip install {packages}; or go without: "
-        f"--set tracking={kept}"
-    )
+    asked = f"tracking: {', '.join(lacking)} asked for, and not installed"
+    return f"{asked}: pip install {packages}; {go_without(tracking, lacking)}"
+
+
+def go_without(tracking: Sequence[str], lacking: Collection[str]) -> str:
+    """Says how a study goes on without some of its trackers."""
+    return f"or go without: --set tracking={','.join(name for name in tracking if name not in lacking) or NONE}"

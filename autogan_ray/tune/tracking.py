@@ -8,11 +8,14 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+from autogan_ray.base.errors import ConfigError
 from autogan_ray.base.signals import interrupted
+from autogan_ray.config.tracking import go_without
 from autogan_ray.results.grids import decode_grid
 from autogan_ray.results.trial_log import TrialLog
 
@@ -166,6 +169,20 @@ def _mlflow(study: str) -> Any:
     logger = MLflowLoggerCallback(experiment_name=study)
     logger.setup()
     return logger
+
+
+def check_key(tracking: Sequence[str]) -> None:
+    """Raises ConfigError where Weights & Biases is to draw and lacks a key, by its callback's own rule.
+
+    No server is asked whether a key is right.
+    """
+    if "wandb" not in tracking or find_spec("wandb") is None:
+        return
+    try:
+        _wandb("")
+    except ValueError as error:
+        ways = "wandb login, or WANDB_API_KEY; or keep its runs on this machine: WANDB_MODE=offline"
+        raise ConfigError(f"tracking: wandb has no key: {ways}; {go_without(tracking, ['wandb'])}") from error
 
 
 def _wandb(study: str) -> Any:

@@ -8,6 +8,8 @@ import socket
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -382,6 +384,26 @@ def test_a_tracker_whose_package_is_not_there_is_refused_with_the_command_that_i
     assert_refused("pip install mlflow", "run", "smoke", "--set", "tracking=mlflow")
     assert not Path("results").exists()
     assert "tracking: mlflow" in CliRunner().invoke(main, ["doctor", "smoke", "--set", "tracking=mlflow"]).output
+
+
+def test_wandb_without_a_key_is_refused_with_three_ways_out(no_ray: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Callback:
+        def __init__(self, **_: Any) -> None: ...
+
+        def setup(self) -> None:
+            raise ValueError("No WandB API key found.")
+
+    ray_s: Any = SimpleNamespace(WandbLoggerCallback=Callback)
+    monkeypatch.setitem(sys.modules, "ray.air.integrations.wandb", ray_s)
+    for module in ("config", "tune"):  # as if its package were installed
+        monkeypatch.setattr(f"autogan_ray.{module}.tracking.find_spec", lambda _: object())
+    wandb = ("smoke", "--set", "tracking=tensorboard,wandb")
+    ways = "wandb has no key: wandb login, or WANDB_API_KEY; or keep its runs on this machine: WANDB_MODE=offline; "
+    assert_refused(ways + "or go without: --set tracking=tensorboard", "run", *wandb)
+    assert not Path("results").exists()
+    assert ways in CliRunner().invoke(main, ["doctor", *wandb]).output
+    monkeypatch.setattr(Callback, "setup", lambda self: None)  # wandb login has been here
+    assert CliRunner().invoke(main, ["run", *wandb, "--dry-run"]).exit_code == 0
 
 
 def test_the_smaller_budget_holds_and_is_named() -> None:
