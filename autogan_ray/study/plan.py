@@ -77,6 +77,7 @@ def make_plan(study: StudyConfig, folder: Path, gpus: int, cpus: int | None = No
         ConfigError, DataError, MetricError: a setting is right on no machine.
     """
     spaces = {name: load_space(name) for name in proposable_spaces(study)}
+    _check_names(spaces)
     # The size of the images is not known yet; with more pixels a space has no fewer decisions.
     check_proposals(study, [_remedies_fit_the_space(spaces, study.data.image_size or 32)])
     lacking = [
@@ -87,6 +88,18 @@ def make_plan(study: StudyConfig, folder: Path, gpus: int, cpus: int | None = No
     ]
     slots = slots_of(study, gpus, cpus or usable_cpus())
     return Plan(study, spaces, folder, gpus, slots, tuple(line for line in lacking if line))
+
+
+def _check_names(spaces: Mapping[str, SearchSpace]) -> None:
+    """Raises ConfigError where two spaces of a study have one name, by which its genotypes would know both."""
+    asked: dict[str, str] = {}
+    for text, space in spaces.items():
+        if space.name in asked:
+            raise ConfigError(
+                f"space: {asked[space.name]!r} and {text!r} are both called {space.name!r}, and genotypes name their "
+                "space; give one of the files another name"
+            )
+        asked[space.name] = text
 
 
 def proposable_spaces(study: StudyConfig) -> list[str]:

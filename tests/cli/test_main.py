@@ -17,6 +17,7 @@ import pytest
 from click.testing import CliRunner, Result
 from PIL import Image
 
+from autogan_ray.base import catalog
 from autogan_ray.base.errors import ConfigError
 from autogan_ray.base.provenance import packages_json
 from autogan_ray.cli.main import main
@@ -404,6 +405,19 @@ def test_wandb_without_a_key_is_refused_with_three_ways_out(no_ray: None, monkey
     assert ways in CliRunner().invoke(main, ["doctor", *wandb]).output
     monkeypatch.setattr(Callback, "setup", lambda self: None)  # wandb login has been here
     assert CliRunner().invoke(main, ["run", *wandb, "--dry-run"]).exit_code == 0
+
+
+def test_two_spaces_of_one_name_are_refused(no_ray: None) -> None:
+    for place in ("a", "b"):
+        Path(place).mkdir()
+        Path(place, "mine.toml").write_text(catalog.read("space", "adversarialnas").text)
+    both = ("run", "smoke", "--space", "a/mine.toml", "--space", "b/mine.toml")
+    assert_refused("space: 'a/mine.toml' and 'b/mine.toml' are both called 'mine'", *both)
+    Path("adversarialnas.toml").write_text(catalog.read("space", "adversarialnas").text)
+    assert_refused(
+        "called 'adversarialnas'", "run", "smoke", "--space", "adversarialnas", "--space", "adversarialnas.toml"
+    )
+    assert not Path("results").exists()
 
 
 def test_the_smaller_budget_holds_and_is_named() -> None:
