@@ -99,11 +99,12 @@ def _whole_numbers(axes: Axes) -> None:
 
 
 def _plain_log(axis: Any) -> None:
-    """Writes 20, 50, 100 on a logarithmic axis, where powers of ten alone would leave it empty."""
-    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+    """Writes 20, 50, 100 or 300 k, 2 M on a logarithmic axis, where powers of ten alone would leave it empty."""
+    from matplotlib.ticker import EngFormatter, FuncFormatter, LogLocator, NullFormatter
 
     axis.set_major_locator(LogLocator(subs=(1.0, 1.5, 2.0, 3.0, 5.0, 7.0)))
-    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    large = EngFormatter()
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}" if value < 10_000 else large(value)))
     axis.set_minor_formatter(NullFormatter())
 
 
@@ -136,6 +137,7 @@ def plot_retrained(study: StudyTables, axes: Axes | None = None) -> Axes:
         for index, (name, rows) in enumerate(curves.groupby("name", sort=False)):
             style = marked(index)
             label = f"{name} ({rows['n'].max()})"
+            label = " " * label.startswith("_") + label  # matplotlib leaves names with such a first letter out
             axes.plot(rows["kimg"], rows["fid"], label=label, markersize=4, linewidth=1.6, **style)
             axes.fill_between(rows["kimg"], rows["low"], rows["high"], color=style["color"], alpha=0.15, linewidth=0)
         _floor(axes, about)
@@ -354,6 +356,7 @@ def plot_pareto(study: StudyTables, cost: str = "macs_g", axes: Axes | None = No
         )
         words = f"{cost}, for one image" if cost.startswith("macs") else cost
         axes.set(xscale="log", yscale="log", xlabel=words, ylabel=str(study.studies["metric"].iloc[0]))
+        _plain_log(axes.xaxis)
         _plain_log(axes.yaxis)
         legend_above(axes)
     return axes

@@ -42,6 +42,7 @@ _RC: Any = {
     "legend.frameon": False,
     "legend.fontsize": 8.0,
     "svg.fonttype": "path",
+    "text.parse_math": False,  # a network may be called after a file whose name has two dollar signs
     "figure.constrained_layout.use": True,
 }
 

@@ -193,6 +193,17 @@ def test_every_trial_stands_in_the_table_of_trials(page: str, study: Study) -> N
     assert rows and all(f"<td>{trial_id}</td>" in rows.group(1) for trial_id in study.trials["trial_id"])
 
 
+def test_networks_called_after_odd_files_are_drawn_and_named(tmp_path: Path) -> None:
+    study = made_study(tmp_path)
+    rows = read_rows(study.folder, "evaluations")
+    for odd in ("cost$^$x", "_mine"):
+        named = [row | {"name": odd} if row["source"] == "published" else row for row in rows]
+        write_table(study.folder, "evaluations", named)
+        axes = study.plot_retrained()
+        axes.figure.canvas.draw()  # type: ignore[union-attr]
+        assert any(odd in text.get_text() for text in axes.get_legend().get_texts())  # type: ignore[union-attr]
+
+
 def test_several_studies_stand_side_by_side_on_one_page(tmp_path: Path) -> None:
     places = [tmp_path / "one" / "made", tmp_path / "two" / "made"]  # folders of one name
     made = [source_of(made_study(place, trials=6, seed=seed)) for seed, place in enumerate(places)]
