@@ -187,6 +187,23 @@ class _Wanted:
                 raise AlreadyThereError(
                     f"{job.folder} holds this retraining already; go on with --resume, or change --kimg"
                 )
+        self._check_same_race()
+
+    def _check_same_race(self) -> None:
+        """Raises ConfigError where candidates were raced already, and were judged otherwise."""
+        from autogan_ray.results.retrained import NETWORK_IDS, RETRAINED
+        from autogan_ray.results.trial_log import TrialLogs
+
+        logs = TrialLogs(self.study.folder / RETRAINED, NETWORK_IDS)
+        now = self.config.race.model_dump(mode="json")
+        for job in self.candidates:
+            then = logs.get(job.evaluation_id).about.get("config", {}).get("race", {})
+            for name, value in then.items():
+                if value != now[name]:
+                    raise ConfigError(
+                        f"race.{name} = {now[name]}: {job.label} was raced with {value} here, and a race is judged "
+                        "by one rule; leave it, or race in another length (--kimg)"
+                    )
 
 
 def _wanted(
@@ -300,9 +317,8 @@ def _train(
         if dashboard:
             click.echo(f"dashboard http://{dashboard}   (its token: {commands.installed('ray')} get-auth-token)")
         options = Options(address, storage, command=commands.typed())
-        finals = [*wanted.finals]
-        if wanted.candidates:
-            finals = [*_race(wanted, measure, plan, options), *finals]
+        winners = _race(wanted, measure, plan, options) if wanted.candidates else {}
+        finals = [*(job for jobs in winners.values() for job in jobs), *wanted.finals]
         logs = {} if not finals else _run(finals, measure, plan, options)
     finished = [job for job in finals if logs[job.evaluation_id].state in FINISHED]
     results = [result for job in finished if (result := read_result(job.folder)) is not None]
@@ -310,7 +326,7 @@ def _train(
         click.echo("")
         print_comparison(study.folder, measure, results)
     scored = [result for result in results if result["row"]["fid"] is not None]
-    return 0 if scored and len(scored) == len(finals) else 1
+    return 0 if scored and len(scored) == len(finals) and all(winners.values()) else 1
 
 
 def _plan(wanted: _Wanted, folder: Path, gpus: int, address: str | None) -> Plan:
@@ -339,18 +355,19 @@ def _run(jobs: Sequence[Job], measure: Measure, plan: Plan, options: Options) ->
         progress.end()
 
 
-def _race(wanted: _Wanted, measure: Measure, plan: Plan, options: Options) -> list[Job]:
-    """Races the candidates, and returns the trainings of the first of each group, with fresh seeds."""
+def _race(wanted: _Wanted, measure: Measure, plan: Plan, options: Options) -> dict[str, list[Job]]:
+    """Races the candidates, and returns the trainings of the first of each group, with fresh seeds: none of a group in
+    which no candidate has a score."""
     from autogan_ray.retraining.race import groups_of, standing
     from autogan_ray.retraining.wanted import finals_of
 
     click.echo(cost_before(wanted.study, wanted.config, wanted.candidates, wanted.finalists * wanted.seeds))
     logs = _run(wanted.candidates, measure, plan, options)
-    finals: list[Job] = []
+    finals: dict[str, list[Job]] = {}
     for group, candidates in groups_of(wanted.candidates).items():
         ranked = standing(candidates, logs)
-        click.echo("\n" + race_table(group, ranked, logs))
-        finals += finals_of(ranked[: wanted.finalists], wanted.config, wanted.seeds)
+        click.echo("\n" + (race_table(group, ranked, logs) if ranked else f"race, {group}: no candidate has a score"))
+        finals[group] = finals_of(ranked[: wanted.finalists], wanted.config, wanted.seeds)
     click.echo("\n" + cost_after(wanted.candidates, logs))
     return finals
 

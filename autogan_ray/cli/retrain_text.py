@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import bisect
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +15,7 @@ import click
 from autogan_ray.base.errors import ResultsError
 from autogan_ray.cli import commands
 from autogan_ray.cli.progress import Console, Part
-from autogan_ray.cli.text import evaluation_table, number, table
+from autogan_ray.cli.text import clock, evaluation_table, number, table
 
 if TYPE_CHECKING:
     from autogan_ray.config.sections import TuneConfig
@@ -22,6 +24,9 @@ if TYPE_CHECKING:
     from autogan_ray.results.study import Study
     from autogan_ray.results.trial_log import TrialLog
     from autogan_ray.retraining.job import Job
+
+_MOST = 10_000
+"""Candidates of a race; one behind the most that can be asked for."""
 
 
 class NetworkProgress(Console):
@@ -78,7 +83,8 @@ def _as_tune(jobs: Sequence[Job]) -> TuneConfig:
 
 
 def cost_before(study: Study, config: StudyConfig, candidates: Sequence[Job], finals: int) -> str:
-    """Returns what races are expected to cost, and how many random candidates would cost as much as the search.
+    """Returns what races are expected to cost, and how many random candidates would cost as much as the search: by the
+    images that D is shown and, once networks were trained by this recipe, by time.
 
     Args:
         finals: trainings to the end that follow each race.
@@ -95,13 +101,45 @@ def cost_before(study: Study, config: StudyConfig, candidates: Sequence[Job], fi
         )
     searched = float(study.history.groupby("trial_id")["kimg"].max().sum())
     if "searched" in groups and searched:
-        whole = searched / kimg + expected_trainings(config, len(groups["searched"]))
-        equal = next(count for count in range(1, 10_000) if expected_trainings(config, count) >= whole)
-        lines.append(
-            f"the search was shown {searched:,.4g} kimg: at equal total cost {equal} random candidates can be raced "
-            f"(--genotype random:{equal})"
-        )
+        seconds, pace = float(study.trials["wall_s"].sum()), _pace(study, candidates)
+        count, lead = len(groups["searched"]), "at equal total cost"
+        by_images = _equal(config, searched / kimg, count)
+        lines.append(f"the search was shown {searched:,.4g} kimg in {clock(seconds)}")
+        if pace is None:
+            lines.append(
+                f"{lead} in images {_candidates(by_images)} can be raced; in time more, as its steps take longer: how "
+                "many, the next call says"
+            )
+        else:
+            by_time = _equal(config, seconds / (pace * kimg), count)
+            lines.append(
+                f"{lead} in images {_candidates(by_images)} can be raced; in time, at {pace:.2g} s a kimg of such a "
+                f"training, {_candidates(by_time)}"
+            )
     return "\n".join(lines)
+
+
+def _pace(study: Study, candidates: Sequence[Job]) -> float | None:
+    """The seconds that a kimg of a training by the recipe of a race took so far, in the mean; None where none ran."""
+    recipes = {name for job in candidates for name in (job.recipe, job.finals)}
+    rows = study.evaluations
+    ends = study.curves[study.curves["evaluation_id"].isin(rows["evaluation_id"][rows["recipe"].isin(recipes)])]
+    ends = ends.groupby("evaluation_id")[["kimg", "wall_s"]].max().dropna()
+    return float(ends["wall_s"].sum() / ends["kimg"].sum()) if len(ends) else None
+
+
+def _equal(config: StudyConfig, search: float, raced: int) -> int:
+    """How many random candidates cost in a race what a search, given in whole trainings, and its race cost."""
+    from autogan_ray.retraining.race import expected_trainings
+
+    whole = search + expected_trainings(config, raced)
+    return raced + bisect.bisect_left(range(raced, _MOST), whole, key=partial(expected_trainings, config))
+
+
+def _candidates(count: int) -> str:
+    if count < _MOST:
+        return f"{count} random candidates (--genotype random:{count})"
+    return f"over {_MOST - 1:,} random candidates"
 
 
 def cost_after(candidates: Sequence[Job], logs: Mapping[str, TrialLog]) -> str:
@@ -127,8 +165,11 @@ def print_comparison(folder: Path, measure: Measure, results: Sequence[Mapping[s
     """Prints the new scores, and beside them all of the same recipe, the untrained networks and the floor."""
     import statistics
 
+    import pandas as pd
+
     from autogan_ray.metrics.extractors.registry import metric_label
     from autogan_ray.metrics.measure import floor
+    from autogan_ray.results.analysis import ranking
     from autogan_ray.results.analysis.verdict import baselines, verdict
     from autogan_ray.results.retrained import RETRAINED
     from autogan_ray.results.store import read_rows
@@ -136,16 +177,13 @@ def print_comparison(folder: Path, measure: Measure, results: Sequence[Mapping[s
 
     metric, rows = metric_label(measure.extractor.name), [result["row"] for result in results]
     click.echo(evaluation_table(rows, metric) + "\n")
-    _print_group("searched", metric, [row for row in rows if row["source"] == "retrain"])
+    searched = [row["fid"] for row in rows if row["source"] == "retrain"]
+    _print_group("searched", metric, [score for score in searched if score is not None])
     recipes = {row["recipe"] for row in rows}
     stored = [row for row in read_rows(folder, "evaluations") if row["recipe"] in recipes]
-    drawn = [row for row in stored if row["source"] == "random"]
-    raced = [row for row in drawn if row["chosen_by"] == "race"]
-    _print_group("random genotypes", metric, [row for row in drawn if row not in raced])
-    _print_group("random genotypes that won a race", metric, raced)
-    others = [row for row in stored if row["source"] in ("published", "user")]
-    for name in dict.fromkeys(row["name"] for row in others):
-        _print_group(name, metric, [row for row in others if row["name"] == name])
+    others = pd.DataFrame([row for row in stored if row["source"] != "retrain"], columns=list(rows[0]))
+    for name, group in others.groupby(ranking.network_names(others), sort=False):
+        _print_group(str(name), metric, group["fid"].dropna().tolist())
     untrained = [result["fid_untrained"] for result in results if result["fid_untrained"] is not None]
     click.echo(f"untrained: {metric} {number(statistics.fmean(untrained) if untrained else None)}")
     half, fakes = len(measure.real.embedding) // 2, rows[0]["n_fake"]
@@ -163,10 +201,13 @@ def print_comparison(folder: Path, measure: Measure, results: Sequence[Mapping[s
     click.echo("  " + commands.command("evaluate", generator))
     click.echo("  " + commands.command("report", folder))
     study = load_study(folder)
+    recipe = str(rows[0]["recipe"])
     with suppress(ResultsError):  # no trial's best genotype was retrained, so there is nothing to compare
-        verdicts = [verdict(study, name) for name in baselines(study)]
+        verdicts = [verdict(study, name, recipe) for name in baselines(study, recipe)]
         if verdicts:
-            click.echo(f"\nverdict (again: {commands.command('compare', folder)})")
+            main = next(iter(ranking.recipes(study.evaluations)))
+            again = commands.command("compare", folder, *(() if main == recipe else ("--recipe", recipe)))
+            click.echo(f"\nverdict (again: {again})")
             click.echo("\n".join(f"  {one}\n    {one.cost}" for one in verdicts))
 
 
@@ -175,10 +216,9 @@ def _handed_out(row: Mapping[str, Any]) -> tuple[bool, float]:
     return row["source"] != "retrain", math.inf if row["fid"] is None else row["fid"]
 
 
-def _print_group(name: str, metric: str, rows: Sequence[dict[str, Any]]) -> None:
+def _print_group(name: str, metric: str, scores: Sequence[float]) -> None:
     import statistics
 
-    scores = [row["fid"] for row in rows if row["fid"] is not None]
     if not scores:
         return
     spread = f", from {min(scores):.4g} to {max(scores):.4g}" if len(scores) > 1 else ""

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from autogan_ray.base.errors import ResultsError
 from autogan_ray.base.reading import read_object, reading
@@ -13,6 +14,9 @@ from autogan_ray.results.rows import Row, row_of
 from autogan_ray.results.schemas import SINCE_SCHEMA_2
 from autogan_ray.results.store import arrow_rows, is_lost, table_file, write_table
 from autogan_ray.results.trial_log import FOLDER, TrialLog, TrialLogs
+
+if TYPE_CHECKING:
+    from autogan_ray.results.study_tables import StudyTables
 
 RESULT = "result.json"
 RETRAINED = "retrain"
@@ -32,6 +36,22 @@ def read_result(folder: Path) -> dict[str, Any] | None:
     if not isinstance(result.get("row"), dict):
         return None
     return result | {"at": result["row"].get("timestamp", 0.0), "scored": True}
+
+
+def recipe_options(study: StudyTables, recipe: str) -> list[str]:
+    """Returns the options of ``retrain`` that train by a recipe of a study; none where it is the study's own, or where
+    the logs of all its retrainings are gone.
+    """
+    logs = TrialLogs(study.folder / RETRAINED, NETWORK_IDS)
+    for log in logs:
+        config = log.about.get("config", {})
+        if config.get("row", {}).get("recipe") == recipe:
+            own = study.config.get("retrain", {})
+            changed = {name: value for name, value in config["retrain"].items() if value not in (None, own.get(name))}
+            return [
+                text for name, value in changed.items() for text in ("--set", f"retrain.{name}={json.dumps(value)}")
+            ]
+    return []
 
 
 def _evaluation_rows(result: Mapping[str, Any], study_id: str) -> list[Row]:
@@ -67,7 +87,8 @@ def _networks(study: Path) -> Iterator[tuple[str, Path, dict[str, Any]]]:
     """Yields id, file and result of each retraining of a study.
 
     Of candidates of a race, and of trainings that are not finished, it is made from their logs: without a row where
-    there is no score yet, or where the score will be that of the finished network.
+    there is no score yet, or where the score will be that of the finished network. A training that failed has a row
+    without a score.
     """
     finished = set()
     for file in (study / RETRAINED).glob(f"*/{RESULT}"):
@@ -90,6 +111,10 @@ def _result_so_far(log: TrialLog) -> dict[str, Any]:
         row |= {"kimg": last["kimg"], "wall_s": last["wall_s"], "timestamp": last["timestamp"]}
         row |= {"n_fake": last["n_fake"], "fid_race": None if best is None else best["fid"]}
         result["scored"] = True
+    elif log.state == "error":
+        last = records[-1] if records else {"kimg": 0.0, "wall_s": 0.0, "timestamp": log.status.get("started_at", 0.0)}
+        row |= {key: last[key] for key in ("kimg", "wall_s", "timestamp")}
+        result |= {"at": last["timestamp"], "scored": True}
     return result
 
 

@@ -33,6 +33,7 @@ class Job:
         chosen_by: by what the genotype was chosen: ``score`` (of its trial), ``race`` or ``user``; None where it was
             drawn at random.
         fresh_seed: whether the seed took no part in choosing the genotype: claims rest on these alone.
+        finals: in a race, the recipe of the trainings to the end that it chooses networks for.
     """
 
     source: str
@@ -49,22 +50,33 @@ class Job:
     group: str = ""
     chosen_by: str | None = None
     fresh_seed: bool = True
+    finals: str = ""
 
     @property
     def recipe(self) -> str:
-        """Discriminator, length in kimg, and a digest of every setting: scores of the same recipe can be compared."""
-        config = self.study.retrain
-        decides = [config.model_dump(mode="json"), self.model, self.study.metrics.n_fake_final]
-        digest = hashlib.sha256(json.dumps(decides, sort_keys=True).encode()).hexdigest()
-        lead = "race-" if self.stage == "race" else ""
-        return f"{lead}{config.discriminator}-k{config.kimg:g}-{digest[:6]}"
+        """Discriminator, length in kimg, and a digest of every setting: scores of the same recipe can be compared.
+
+        Where trials have widths of their own, these belong to the network and not to the recipe. That of a race is
+        named after the one of the trainings that follow it.
+        """
+        if self.stage == "race":
+            return f"race-{self.finals}"
+        config, study = self.study.retrain, self.study
+        return f"{config.discriminator}-k{config.kimg:g}-" + _digest(
+            [config.model_dump(mode="json"), study.model.model_dump(), study.metrics.n_fake_final]
+        )
 
     @property
     def evaluation_id(self) -> str:
         """The job's key in the table ``evaluations``, and the name of its folder."""
-        return f"{self.source}-{self.genotype.genotype_id}-{self.recipe}-s{self.seed}"
+        own = "" if self.model == self.study.model.model_dump() else f"-m{_digest(self.model)}"
+        return f"{self.source}-{self.genotype.genotype_id}-{self.recipe}{own}-s{self.seed}"
 
     @property
     def label(self) -> str:
         """The job for people, such as ``trial t0003 (genotype 1f2e3d4c5b6a), seed 1``."""
         return f"{self.name} (genotype {self.genotype.genotype_id}), seed {self.seed}"
+
+
+def _digest(values: Any) -> str:
+    return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:6]

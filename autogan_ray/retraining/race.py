@@ -23,13 +23,14 @@ SEED = 0
 
 
 def race_study(study: StudyConfig) -> StudyConfig:
-    """Returns the study whose recipe the candidates of a race are trained by: that of the study itself, scored often
-    enough for the first rung, and by an average of the weights that holds nothing of the initial ones.
+    """Returns the study whose recipe the candidates of a race are trained by: that of the study itself, scored at the
+    first rung at least, and by an average of the weights that holds nothing of the initial ones.
 
     (With a decay of .99, after 62 steps still 54 % of an average would be initial weights.)
     """
     recipe, race = study.retrain, study.race
-    evaluations = max(recipe.evaluations, math.ceil(1 / race.grace - 1e-9))
+    step = math.ceil(1 / race.grace - 1e-9)
+    evaluations = step * math.ceil(recipe.evaluations / step)  # so that an eighth of the training is an evaluation
     scored = recipe.model_copy(update={"evaluations": evaluations, "ema_unbiased": True})
     return study.model_copy(update={"retrain": scored})
 
@@ -55,7 +56,7 @@ def race_tune(study: StudyConfig, candidates: int) -> TuneConfig:
             "scheduler": "asha",
             "prune_by": "fid",
             "max_evaluations": evaluations,
-            "grace_evaluations": max(1, round(evaluations * race.grace)),
+            "grace_evaluations": math.ceil(evaluations * race.grace - 1e-9),
             "reduction_factor": race.reduction_factor,
         }
     )
@@ -63,7 +64,8 @@ def race_tune(study: StudyConfig, candidates: int) -> TuneConfig:
 
 def as_candidate(job: Job, group: str) -> Job:
     """Returns the job as a candidate of a race: trained by the race's recipe, until ASHA stops it."""
-    return replace(job, study=race_study(job.study), stage="race", group=group, fresh_seed=False)
+    study = race_study(job.study)
+    return replace(job, study=study, stage="race", group=group, fresh_seed=False, finals=job.recipe)
 
 
 def groups_of(jobs: Iterable[Job]) -> dict[str, list[Job]]:

@@ -67,17 +67,25 @@ def wanted_jobs(
     jobs: list[Job] = []
     if trial is not None:
         for row in _trials(study, trial, top):
-            genotype = _genotype_of(study, row["genotype_id"])
+            genotype, space = _genotype_of(study, row["genotype_id"]), maker.spaces.get(row["space"])
             model, by = _model_of(row), "score" if trial in (BEST, FRONT) else "user"
             name, id_ = f"trial {row['trial_id']}", row["trial_id"]
-            jobs += [maker.job("retrain", name, genotype, seed, by, id_, model) for seed in numbers]
+            jobs += [maker.job("retrain", name, genotype, seed, by, id_, model, space) for seed in numbers]
     for name in genotypes:
         if (count := random_count(name)) is not None:
             drawn = range(first_seed, first_seed + count) if count else numbers
             jobs += [maker.drawn(seed) for seed in drawn]
         else:
             jobs += _jobs_named(maker, study, name, numbers)
-    return list({job.evaluation_id: job for job in jobs}.values())  # two trials may have found the same genotype
+    return _once(jobs)
+
+
+def _once(jobs: Iterable[Job]) -> list[Job]:
+    """Leaves each network out that is there already: of two trials with the same genotype the better one's stays."""
+    kept: dict[str, Job] = {}
+    for job in jobs:
+        kept.setdefault(job.evaluation_id, job)
+    return list(kept.values())
 
 
 def race_candidates(
@@ -91,7 +99,8 @@ def race_candidates(
         count: number of candidates of each group.
         genotypes: of which ``random`` and ``random:8`` take part; others are no candidates.
 
-    Raises as :func:`wanted_jobs`, and ConfigError for a single trial, or a recipe that is too short for a race.
+    Raises as :func:`wanted_jobs`, and ConfigError for a single trial or genotype, a recipe that is too short for a
+    race, or where nothing would be raced.
     """
     check_length(config)
     if trial not in (None, BEST, FRONT):
@@ -100,25 +109,28 @@ def race_candidates(
     jobs = [] if trial is None else wanted_jobs(
         study, trial=trial, top=top, genotypes=(), seeds=1, config=config, first_seed=SEED
     )[:count]  # fmt: skip
-    if trial == FRONT and len(jobs) == 1:
-        raise ConfigError(
-            f"--race {count} with --front: one genotype is on the front, which is no race; leave --race out"
-        )
+    if len(jobs) == 1:
+        which = "--front: one genotype is on the front" if trial == FRONT else "one genotype was searched and scored"
+        raise ConfigError(f"--race {count} with {which}, which is no race; leave --race out")
     candidates = [as_candidate(job, "searched") for job in jobs]
     maker = _JobMaker(study, config)
     for name in genotypes:
         if (given := random_count(name)) is not None:
-            drawn = [replace(maker.drawn(draw), seed=SEED) for draw in range(given or count)]
+            drawn = [replace(maker.drawn(draw), seed=SEED) for draw in range(given or len(jobs) or count)]
             candidates += [as_candidate(job, RANDOM) for job in drawn]
+    if not candidates:
+        raise ConfigError(
+            f"--race {count}: nothing is raced, as named networks take no part in a race and nothing was searched "
+            "here; add --genotype random, or leave --race out"
+        )
     folder = study.folder / RETRAINED
-    candidates = [replace(job, folder=folder / job.evaluation_id) for job in candidates]
-    return list({job.evaluation_id: job for job in candidates}.values())
+    return _once(replace(job, folder=folder / job.evaluation_id) for job in candidates)
 
 
 def finals_of(winners: Sequence[Job], config: StudyConfig, seeds: int) -> list[Job]:
     """Returns the trainings of a race's winners to their end, each with fresh seeds, by the recipe of ``config``."""
     jobs = [
-        replace(job, study=config, stage="final", group="", seed=seed, chosen_by="race", fresh_seed=True)
+        replace(job, study=config, stage="final", group="", seed=seed, chosen_by="race", fresh_seed=True, finals="")
         for job in winners
         for seed in range(SEED + 1, SEED + 1 + seeds)
     ]
@@ -146,15 +158,18 @@ def _jobs_named(maker: _JobMaker, study: Study, name: str, seeds: Iterable[int])
         raise NotFoundError(f"{error}; or 'random' for random genotypes") from error
     if folder is None:
         source = "published" if is_published(name) else "user"
-        return [maker.job(source, Path(name).stem, genotype, seed, "user") for seed in seeds]
+        stem = Path(name).stem
+        called = Path(name).name if stem == RANDOM else stem  # 'random' is what random genotypes are called
+        return [maker.job(source, called, genotype, seed, "user") for seed in seeds]
     id_, scored = genotype.genotype_id, study.genotypes
     own = scored[scored["genotype_id"] == id_] if folder.resolve() == study.folder.resolve() else scored[:0]
     if own.empty:
         space = read_space(folder, genotype.space)
         return [maker.job("user", id_, genotype, seed, "user", space=space) for seed in seeds]
     trial_id = own["first_trial_id"].iloc[0]
-    model = _model_of(study.trials.set_index("trial_id", drop=False).loc[trial_id])
-    return [maker.job("retrain", f"trial {trial_id}", genotype, seed, "user", trial_id, model) for seed in seeds]
+    row = study.trials.set_index("trial_id", drop=False).loc[trial_id]
+    model, space = _model_of(row), maker.spaces.get(row["space"])
+    return [maker.job("retrain", f"trial {trial_id}", genotype, seed, "user", trial_id, model, space) for seed in seeds]
 
 
 class _JobMaker:
@@ -162,7 +177,7 @@ class _JobMaker:
 
     def __init__(self, study: Study, config: StudyConfig) -> None:
         self._study, self._config = study, config
-        self._spaces = read_spaces(study.folder)
+        self.spaces = read_spaces(study.folder)
         self.image_size = study.integer("image_size")
         scored = study.trials[study.trials["fid_best"].notna()]
         self._best = study.best if len(scored) else None
@@ -180,7 +195,7 @@ class _JobMaker:
     def space(self) -> SearchSpace:
         """The space of the best trial; where nothing was searched, the space that the study names."""
         name = self._config.space if self._best is None else self._best["space"]
-        return self._spaces.get(name) or load_space(name)
+        return self.spaces.get(name) or load_space(name)
 
     def job(
         self,
@@ -201,7 +216,7 @@ class _JobMaker:
 
         Raises GenotypeError for a genotype that cannot make the study's images.
         """
-        stored = {space.name: space for space in self._spaces.values()}
+        stored = {space.name: space for space in self.spaces.values()}
         space = space or stored.get(genotype.space) or space_of(genotype)
         try:
             genotype = space.resized(genotype, self.image_size)

@@ -125,6 +125,7 @@ class NetworkRecorder(Recorder):
 
 
 def about_job(job: Job, measure: Measure) -> Mapping[str, Any]:
-    """Returns what a log holds of a job: its row before the training, and the recipe."""
-    recipe = job.study.retrain.model_dump(mode="json")
-    return {"group": job.group, "row": row_before(job, measure), "retrain": recipe}
+    """Returns what a log holds of a job: its row before the training, the recipe, and how its race is judged."""
+    recipe, race = job.study.retrain.model_dump(mode="json"), job.study.race.model_dump(mode="json")
+    judged = {"race": race} if job.stage == "race" else {}
+    return {"group": job.group, "row": row_before(job, measure), "retrain": recipe, **judged}

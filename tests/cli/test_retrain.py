@@ -15,6 +15,7 @@ from click.testing import CliRunner, Result
 import autogan_ray as ag
 from autogan_ray.cli.main import main
 from autogan_ray.config.recipe import all_recipes, load_recipe
+from autogan_ray.results.retrained import recipe_options
 from autogan_ray.training.checkpoint import save_state
 from tests.tune.conftest import run
 
@@ -64,6 +65,13 @@ def test_names_become_rows_with_their_source(retrained: Path) -> None:
     log = (retrained.parent / "log.txt").read_text()
     assert "autogan-a: FD (classifier)" in log and "biggan: FD (classifier)" in log and "untrained" in log
     assert "unsearched" in ask("show", str(retrained)).output and "biggan" in ask("show", str(retrained)).output
+
+
+def test_the_options_that_train_by_a_recipe_are_those_that_were_given(retrained: Path) -> None:
+    study = ag.load_study(retrained)
+    options = recipe_options(study, study.evaluations["recipe"].iloc[0])
+    assert sorted(options[1::2]) == sorted(TINY[1::2]) and set(options[::2]) == {"--set"}
+    assert recipe_options(study, "derived-k1-000000") == []
 
 
 def test_an_interrupted_retraining_says_how_to_go_on(retrained: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -192,8 +200,9 @@ def test_a_job_that_fails_stops_no_other_and_the_exit_code_says_so(retrained: Pa
     asked = ["--genotype", "autogan-a", "--genotype", "sngan-resnet", "--resume"]
     found = run("retrain", "compare", *TINY, *asked, cwd=tmp_path, check=False)
     assert found.returncode == 1 and "autogan-a" in found.stdout and "FAILED, RuntimeError" in found.stdout
-    later = pd.read_parquet(folder / "evaluations.parquet")
-    assert sorted(later["name"]) == ["biggan", "random 0", "sngan-resnet"], "no row without a result"
+    later = pd.read_parquet(folder / "evaluations.parquet").set_index("name")
+    assert sorted(later.index) == ["autogan-a", "biggan", "random 0", "sngan-resnet"]
+    assert later["fid"].isna().to_dict() == {name: name == "autogan-a" for name in later.index}, "the failed one counts"
 
 
 def test_a_recipe_is_the_whole_of_a_training_and_kimg_shortens_it(retrained: Path) -> None:

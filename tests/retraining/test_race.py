@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -42,13 +43,22 @@ def log(job: Job, *scores: float | None) -> TrialLog:
     return made
 
 
-@pytest.mark.parametrize(("evaluations", "wanted", "rungs"), [(4, 8, [1, 3]), (9, 9, [1, 3]), (24, 24, [3, 9])])
+@pytest.mark.parametrize(("evaluations", "wanted", "rungs"), [(4, 8, [1, 3]), (9, 16, [2, 6]), (24, 24, [3, 9])])
 def test_a_race_is_scored_often_enough_for_its_first_rung(evaluations: int, wanted: int, rungs: list[int]) -> None:
     raced = race_study(job(0, evaluations=evaluations).study)
     assert raced.retrain.evaluations == wanted and raced.retrain.ema_unbiased
     tune = race_tune(raced, 6)
     assert rung_evaluations(tune.grace, tune.reduction_factor, tune.max_evaluations) == rungs
     assert raced.retrain.kimg == job(0).study.retrain.kimg  # the recipe is otherwise the study's
+
+
+@pytest.mark.parametrize("grace", [0.125, 0.1, 0.3, 0.5])
+def test_no_candidate_is_stopped_before_the_promised_part_of_its_training(grace: float) -> None:
+    for evaluations in range(1, 41):
+        study = load_study_config("digits", {"retrain.evaluations": evaluations, "race.grace": grace})
+        tune = race_tune(race_study(study), 6)
+        first = rung_evaluations(tune.grace, tune.reduction_factor, tune.max_evaluations)[0] / tune.max_evaluations
+        assert grace <= first <= 2 * grace and tune.max_evaluations >= evaluations
 
 
 def test_a_race_stops_candidates_by_their_scores_also_where_the_search_weighed_costs() -> None:
@@ -63,6 +73,15 @@ def test_candidates_never_share_an_id_or_a_recipe_with_trainings_to_the_end() ->
         candidate = as_candidate(final, "random")
         assert candidate.recipe != final.recipe and candidate.evaluation_id != final.evaluation_id
         assert candidate.recipe.startswith("race-") and not candidate.fresh_seed and final.fresh_seed
+
+
+def test_widths_of_trials_are_the_networks_and_not_the_recipes() -> None:
+    own = load_study_config("digits").model.model_dump()
+    plain, wide = (replace(job(0), model=own | changes) for changes in ({}, {"channels_g": 64}))
+    assert plain.recipe == wide.recipe and as_candidate(plain, "a").recipe == as_candidate(wide, "a").recipe
+    assert plain.evaluation_id != wide.evaluation_id
+    assert plain.evaluation_id == f"random-{plain.genotype.genotype_id}-{plain.recipe}-s0"
+    assert as_candidate(plain, "a").recipe == f"race-{plain.recipe}"
 
 
 def test_who_came_further_stands_first_and_then_who_scored_better() -> None:
