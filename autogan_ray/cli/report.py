@@ -61,23 +61,27 @@ def write_report(results: Sequence[Path], out: Path | None = None) -> Path:
 @click.command()
 @options.results
 @click.option("--against", multiple=True, help="'random' or a retrained network's name; repeatable; default all.")
+@click.option("--recipe", help="Of the retrainings to compare; default that of most searched networks.")
 @options.as_json
-def compare(results: Path, against: Sequence[str], as_json: bool) -> None:
+def compare(results: Path, against: Sequence[str], recipe: str | None, as_json: bool) -> None:
     """Say whether the searched network is better than random, published and hand-made ones, and how sure that is."""
-    from autogan_ray.results.analysis.verdict import baselines, verdict
+    from autogan_ray.results.analysis.ranking import recipes
+    from autogan_ray.results.analysis.verdict import NotRetrainedError, baselines, verdict
     from autogan_ray.results.study import load_study
 
     study = load_study(options.study_folder(results))
-    known = list(against) or baselines(study) or ["random"]
+    known = list(against) or baselines(study, recipe) or ["random"]
     try:
-        found = [verdict(study, name) for name in known]
-    except ResultsError as error:
-        hint = commands.command("retrain", study.folder, "--trial", "best", "--genotype", "random", "--seeds", "3")
+        found = [verdict(study, name, recipe) for name in known]
+    except NotRetrainedError as error:
+        hint = commands.command("retrain", study.folder, *error.options)
         raise ResultsError(f"{error}\n  {hint}") from error
     if as_json:
         echo(json.dumps([one.to_dict() for one in found], indent=2))
         return
     metric = str(study.studies["metric"].iloc[0])
-    echo(f"{study.name}: {metric}, networks retrained from scratch by one recipe, on fresh seeds")
+    echo(f"{study.name}: {metric}, networks retrained from scratch by the recipe {found[0].recipe}, on fresh seeds")
     for one in found:
         echo(f"{one}\n  {one.cost}")
+    if others := [name for name in recipes(study.evaluations) if name != found[0].recipe]:
+        echo(f"retrained by other recipes, too: {', '.join(others)} (--recipe)")

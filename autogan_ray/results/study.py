@@ -98,14 +98,14 @@ class Study(StudyTables):
 
         return savings(self)
 
-    def verdict(self, against: str = "random") -> Verdict:
+    def verdict(self, against: str = "random", recipe: str | None = None) -> Verdict:
         """Returns whether the searched network is better than a baseline, as far as the retrainings tell.
 
         See :func:`autogan_ray.results.analysis.verdict.verdict`.
         """
         from autogan_ray.results.analysis.verdict import verdict
 
-        return verdict(self, against)
+        return verdict(self, against, recipe)
 
     def plot_history(self, axes: Axes | None = None) -> Axes:
         """Draws each trial's score over its evaluations, on the axes or on those of a new figure; returns the axes.

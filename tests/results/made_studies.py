@@ -141,7 +141,7 @@ def _retrainings(
                 }
             )
             curves += [
-                {"study_id": "s", "evaluation_id": id_, "kimg": kimg, "fid": fid * 16 / kimg}
+                {"study_id": "s", "evaluation_id": id_, "kimg": kimg, "fid": fid * 16 / kimg, "wall_s": 9 * kimg}
                 for kimg in (4.0, 8.0, 16.0)
             ]
     return evaluations, curves

@@ -22,12 +22,12 @@ ENOUGH = 5
 def retrained_pairs(study: StudyTables, score: str = "fid_best") -> pd.DataFrame:
     """Returns a row for each retrained trial: ``trial_id``, the search's ``score``, the retrained ``fid``, ``seeds``.
 
-    The retrained score is the geometric mean over seeds, of one recipe (:func:`main_recipe`).
+    The retrained score is the geometric mean over fresh seeds, of one recipe (:func:`main_recipe`).
 
     Args:
         score: a column of ``trials``. Raises ResultsError for an unknown one.
     """
-    trials, rows = study.trials, main_recipe(study.evaluations)
+    trials, rows = study.trials, fresh(main_recipe(study.evaluations), study.evaluations)
     if score not in trials.columns:
         raise ResultsError(f"score = {score!r}: the table trials has no such column; {nearest(score, trials.columns)}")
     rows = rows[(rows["source"] == "retrain") & rows["fid"].notna() & (rows["fid"] > 0)]
@@ -40,40 +40,77 @@ def retrained_pairs(study: StudyTables, score: str = "fid_best") -> pd.DataFrame
     return pairs.rename_axis("trial_id").reset_index()
 
 
-def main_recipe(evaluations: pd.DataFrame) -> pd.DataFrame:
+def recipes(evaluations: pd.DataFrame) -> list[str]:
+    """Returns the recipes by which networks were trained to their end; the one that a study is judged by stands first.
+
+    That is the recipe by which most searched networks were retrained; at a tie that with most rows, then the latest.
+    """
+    finals = _finals(evaluations)
+    facts = {"searched": finals["source"] == "retrain", "rows": 1, "latest": finals["timestamp"]}
+    counts = pd.DataFrame({"recipe": finals["recipe"], **facts}).groupby("recipe")
+    order = counts.agg({"searched": "sum", "rows": "sum", "latest": "max"}).sort_values(["searched", "rows", "latest"])
+    return [str(name) for name in order.index[::-1]]
+
+
+def main_recipe(evaluations: pd.DataFrame, recipe: str | None = None) -> pd.DataFrame:
     """Returns the rows of one recipe, as only these can be compared; candidates of a race are not among them.
 
-    It is the one by which most searched networks were retrained; at a tie that with the most rows, then the latest.
-    Rows that earlier versions wrote have their recipe in their id.
+    Args:
+        recipe: None takes the first of :func:`recipes`. Raises ResultsError for one that is not there.
     """
-    evaluations = evaluations[evaluations["stage"].fillna("final") == "final"]
-    if evaluations.empty:
-        return evaluations
-    recipes = evaluations["recipe"].fillna(evaluations["evaluation_id"].map(_recipe_told))
-    facts = {"searched": evaluations["source"] == "retrain", "rows": 1, "latest": evaluations["timestamp"]}
-    counts = pd.DataFrame({"recipe": recipes, **facts}).groupby("recipe")
-    order = counts.agg({"searched": "sum", "rows": "sum", "latest": "max"}).sort_values(["searched", "rows", "latest"])
-    return evaluations[recipes == order.index[-1]].assign(recipe=order.index[-1])
+    finals, known = _finals(evaluations), recipes(evaluations)
+    if recipe is not None and recipe not in known:
+        raise ResultsError(f"recipe {recipe!r}: no network was retrained by it; {nearest(recipe, known)}")
+    return finals[finals["recipe"] == (recipe or next(iter(known), None))]
 
 
-def raced(evaluations: pd.DataFrame, source: str) -> pd.DataFrame:
+def _finals(evaluations: pd.DataFrame) -> pd.DataFrame:
+    """Returns the trainings to the end. Rows that earlier versions wrote have their recipe in their id."""
+    rows = evaluations[evaluations["stage"].fillna("final") == "final"]
+    return rows.assign(recipe=rows["recipe"].fillna(rows["evaluation_id"].map(_recipe_told)))
+
+
+def fresh(rows: pd.DataFrame, evaluations: pd.DataFrame) -> pd.DataFrame:
+    """Returns those of some retrainings whose seed took no part in choosing their genotype: claims rest on these.
+
+    Which seeds took part, the races say, whether they were run before a retraining or after it.
+    """
+    races = evaluations[evaluations["stage"] == "race"]
+    chose = set(zip(races["genotype_id"], races["seed"], strict=True))
+    apart = [pair not in chose for pair in zip(rows["genotype_id"], rows["seed"], strict=True)]
+    return rows[rows["fresh_seed"].fillna(True).astype(bool) & np.array(apart, dtype=bool)]
+
+
+def raced(evaluations: pd.DataFrame, source: str, recipe: str) -> pd.DataFrame:
     """Returns the candidates of a race, the first first: who came further, and of these who scored better.
 
     Args:
         source: ``retrain`` for genotypes of trials, or ``random``.
+        recipe: of the trainings to the end for which the race chose.
     """
     rows = evaluations[(evaluations["stage"] == "race") & (evaluations["source"] == source)]
-    return rows.sort_values(["kimg", "fid_race"], ascending=[False, True])
+    own = rows["recipe"] == f"race-{recipe}"
+    if not own.any():  # earlier versions gave it a digest of its own; discriminator and length say which it is
+        own = rows["recipe"].astype(str).str.startswith(f"race-{recipe.rpartition('-')[0]}-")
+    return rows[own].sort_values(["kimg", "fid_race"], ascending=[False, True])
+
+
+def race_winner(evaluations: pd.DataFrame, source: str, recipe: str) -> str | None:
+    """Returns the id of the genotype that stands first in a race; None where none was raced, or none has a score."""
+    rows = raced(evaluations, source, recipe)
+    return next(iter(rows["genotype_id"][rows["fid_race"].notna()]), None)
 
 
 def network_names(rows: pd.DataFrame) -> pd.Series:
-    """Returns the name of the network of each retraining: random genotypes are one, and a trial of which several
-    genotypes were retrained is several, each with its genotype's id."""
-    names = rows["name"].fillna("unnamed").where(rows["source"] != "random", "random genotypes")
+    """Returns the name of the network of each retraining: random genotypes are one, but for those that won a race, and
+    a name that several genotypes have is followed by the genotype's id."""
     if rows.empty:
-        return names
+        return rows["name"]
+    names, drawn = rows["name"].fillna("unnamed"), rows["source"] == "random"
+    won = drawn & rows["genotype_id"].isin(rows["genotype_id"][rows["chosen_by"] == "race"])
+    names = names.where(~won, "raced " + names).where(~drawn | won, "random genotypes")
     several = rows.groupby(names)["genotype_id"].transform("nunique") > 1
-    apart = several & (rows["source"] != "random")
+    apart = several & (~drawn | won)
     return names.where(~apart, names + " " + rows["genotype_id"].astype(str))
 
 

@@ -9,6 +9,7 @@ genotypes, where there was one.
 from __future__ import annotations
 
 import math
+import shlex
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
@@ -18,16 +19,28 @@ import pandas as pd
 
 from autogan_ray.base.errors import ResultsError, nearest
 from autogan_ray.results.analysis.intervals import finite_values, log_ratio
-from autogan_ray.results.analysis.ranking import main_recipe, raced
+from autogan_ray.results.analysis.ranking import fresh, main_recipe, network_names, race_winner, raced
+from autogan_ray.results.retrained import recipe_options
 
 if TYPE_CHECKING:
     from autogan_ray.results.study_tables import StudyTables
 
 BETTER, SAME, WORSE, OPEN = "better", "not distinguishable", "worse", "no conclusion"
 RANDOM = "random"
-RACE = "race"
 ENOUGH = 3
 """Retrainings of each side below which nothing is concluded."""
+
+
+class NotRetrainedError(ResultsError):
+    """One of two sides was not retrained.
+
+    Args:
+        options: of ``retrain RESULTS``, which trains it by the same recipe.
+    """
+
+    def __init__(self, message: str, options: Sequence[str]) -> None:
+        self.options = (*options, "--resume")  # as some of it may be there
+        super().__init__(f"{message}; retrain RESULTS {shlex.join(self.options)} trains it")
 
 
 @dataclass(frozen=True)
@@ -38,7 +51,7 @@ class Verdict:
         word: better, not distinguishable, worse, or no conclusion: where there are fewer than :data:`ENOUGH` trainings,
             or where failed ones, which are in no mean, could turn it.
         against: the baseline.
-        trial_id: of the searched network.
+        trial_id, genotype_id: of the searched network.
         recipe: of all retrainings that are compared.
         ratio: of the geometric means of FD, searched to baseline; below 1 is better.
         low, high: ends of its 95 % interval (Welch's t on the log scale), NaN where there are too few.
@@ -53,11 +66,14 @@ class Verdict:
             (power .8 of the t test), at least :data:`ENOUGH`; None where it cannot be told.
         search_kimg: what all trials of the search were shown, in thousands of real images.
         kimg, kimg_against: the same of both sides' retrainings, races included.
+        search_hours, hours, hours_against: what these took, scoring included; NaN where it was not recorded.
+        macs_g, macs_g_against: mean multiply-accumulates of G for an image.
     """
 
     word: str
     against: str
     trial_id: str
+    genotype_id: str
     recipe: str
     ratio: float
     low: float
@@ -75,6 +91,11 @@ class Verdict:
     search_kimg: float
     kimg: float
     kimg_against: float
+    search_hours: float
+    hours: float
+    hours_against: float
+    macs_g: float
+    macs_g_against: float
 
     def to_dict(self) -> dict[str, Any]:
         """Returns values for JSON, None for NaN."""
@@ -102,47 +123,57 @@ class Verdict:
 
     @property
     def cost(self) -> str:
-        """What both sides cost, in a sentence."""
+        """What both sides cost, and how large their generators are, in two sentences."""
         races = ", races included" * bool(self.raced or self.raced_against)
+        whole = _spent(self.search_kimg + self.kimg, self.search_hours + self.hours)
         return (
-            f"The search was shown {self.search_kimg:,.0f} kimg and its network's retrainings {self.kimg:,.0f}, "
-            f"{self.search_kimg + self.kimg:,.0f} in all; those of {self.against} {self.kimg_against:,.0f}{races}."
+            f"The search was shown {_spent(self.search_kimg, self.search_hours)} and its network's retrainings "
+            f"{_spent(self.kimg, self.hours)}, {whole} in all; those of {self.against} "
+            f"{_spent(self.kimg_against, self.hours_against)}{races}. "
+            f"G has {self.macs_g / 1e6:.3g} against {self.macs_g_against / 1e6:.3g} million MACs."
         )
+
+
+def _spent(kimg: float, hours: float) -> str:
+    return f"{kimg:,.0f} kimg" + ("" if math.isnan(hours) else f" in {hours:.2g} h")
 
 
 def _times(count: int, what: str) -> str:
     return f"{count} {what}" + "s" * (count != 1)
 
 
-def baselines(study: StudyTables) -> list[str]:
+def baselines(study: StudyTables, recipe: str | None = None) -> list[str]:
     """Returns what the searched network can be compared with: ``random``, then names of published and own networks."""
-    rows = main_recipe(study.evaluations)
-    others = rows[rows["source"].isin(["published", "user"])]["name"]
+    rows = main_recipe(study.evaluations, recipe)
+    others = network_names(rows)[rows["source"].isin(["published", "user"])]
     return [RANDOM] * bool((rows["source"] == RANDOM).any()) + list(dict.fromkeys(others))
 
 
-def verdict(study: StudyTables, against: str = RANDOM) -> Verdict:
-    """Returns the verdict on the study's network against a baseline, of one recipe
-    (:func:`~autogan_ray.results.analysis.ranking.main_recipe`).
+def verdict(study: StudyTables, against: str = RANDOM, recipe: str | None = None) -> Verdict:
+    """Returns the verdict on the study's network against a baseline, of one recipe.
 
     Args:
         against: ``random``, whose unit is a genotype (the mean of its seeds), or a seed of the genotype that won a
             race of random ones; or the name of a network, whose unit is a seed.
+        recipe: None takes that by which most searched networks were retrained.
 
-    Raises ResultsError, naming the command that is missing, where one of both was not retrained.
+    Raises NotRetrainedError, with the options that train it, where one of both was not retrained; ResultsError for an
+    unknown recipe.
     """
-    rows = main_recipe(study.evaluations)
-    rows = rows[rows["fresh_seed"].fillna(True).astype(bool)]
-    trial_id, searched = _searched(study, rows)
-    known = baselines(study)
+    everything = study.evaluations
+    finals = main_recipe(everything, recipe)
+    rows, known = fresh(finals, everything), baselines(study, recipe)
+    trial_id, searched, won = _searched(study, rows)
+    recipe = str(searched["recipe"].iloc[0])
     if against not in known:
-        raise ResultsError(
-            f"{study.folder}: {against!r} was not retrained by the recipe of the searched network "
-            f"({nearest(against, known) if known else 'no other network was'}); retrain RESULTS --genotype {against} "
-            "--seeds 3 adds it"
+        others = nearest(against, known) if known else "no other network was"
+        raise NotRetrainedError(
+            f"{study.folder}: {against!r} was not retrained by the recipe of the searched network, {recipe} ({others})",
+            ["--genotype", against, "--seeds", "3", *recipe_options(study, recipe)],
         )
-    other = rows[rows["source"] == RANDOM] if against == RANDOM else rows[rows["name"] == against]
-    winner = _race_winner(study, other) if against == RANDOM else None
+    winner = race_winner(everything, RANDOM, recipe) if against == RANDOM else None
+    names = network_names(finals).reindex(rows.index)
+    other = rows[rows["source"] == RANDOM] if against == RANDOM else rows[(names == against) & _named(rows)]
     if winner is not None:
         other = other[other["genotype_id"] == winner]
     units = against != RANDOM or winner is not None
@@ -153,11 +184,16 @@ def verdict(study: StudyTables, against: str = RANDOM) -> Verdict:
     word = word_of(ratio.low, ratio.high, min(len(ours), len(theirs)))
     if (word == BETTER and failed) or (word == WORSE and failed_against):
         word = OPEN
+    race, race_against = raced(everything, "retrain", recipe), raced(everything, RANDOM, recipe)
+    race, race_against = race if won else race[:0], race_against if winner is not None else race_against[:0]
+    kimg, hours = _spent_on(study, searched, race)
+    kimg_against, hours_against = _spent_on(study, other, race_against)
     return Verdict(
         word=word,
         against=against,
         trial_id=trial_id,
-        recipe=str(rows["recipe"].iloc[0]),
+        genotype_id=str(searched["genotype_id"].iloc[0]),
+        recipe=recipe,
         ratio=ratio.estimate,
         low=ratio.low,
         high=ratio.high,
@@ -165,60 +201,67 @@ def verdict(study: StudyTables, against: str = RANDOM) -> Verdict:
         fid_against=_geometric(theirs),
         seeds=len(ours),
         n_against=len(theirs),
-        raced=len(raced(study.evaluations, "retrain")) if _is_raced(searched) else 0,
-        raced_against=len(raced(study.evaluations, RANDOM)) if winner is not None else 0,
+        raced=len(race),
+        raced_against=len(race_against),
         failed=failed,
         failed_against=failed_against,
         noise=pooled_noise(rows),
         seeds_needed=_needed(ours, theirs),
         search_kimg=float(study.history.groupby("trial_id")["kimg"].max().sum()),
-        kimg=_shown(study, searched, "retrain" if _is_raced(searched) else None),
-        kimg_against=_shown(study, other, RANDOM if winner is not None else None),
+        kimg=kimg,
+        kimg_against=kimg_against,
+        search_hours=float(study.trials["wall_s"].astype(float).sum(skipna=False)) / 3600,
+        hours=hours,
+        hours_against=hours_against,
+        macs_g=float(searched["macs_g"].astype(float).mean()),
+        macs_g_against=float(other["macs_g"].astype(float).mean()),
     )
 
 
-def _shown(study: StudyTables, rows: pd.DataFrame, source: str | None) -> float:
-    """Returns the kimg that retrainings were shown, to their end and not to their best score alone.
-
-    Args:
-        source: whose race chose the network, and is counted too; None where there was none.
-    """
-    if source is not None:
-        rows = pd.concat([rows, raced(study.evaluations, source)])
-    ends = study.curves.groupby("evaluation_id")["kimg"].max()
-    return float(rows["evaluation_id"].map(ends).astype(float).fillna(rows["kimg"]).sum())
+def _named(rows: pd.DataFrame) -> pd.Series:
+    return rows["source"].isin(["published", "user"])
 
 
-def _is_raced(rows: pd.DataFrame) -> bool:
-    return bool((rows["chosen_by"] == RACE).any())
+def _spent_on(study: StudyTables, rows: pd.DataFrame, race: pd.DataFrame) -> tuple[float, float]:
+    """Returns the kimg that retrainings and their race were shown, to their end and not to their best score alone; and
+    their hours, NaN where these were not recorded."""
+    rows = pd.concat([rows, race])
+    ends = study.curves.groupby("evaluation_id")[["kimg", "wall_s"]].max()
+    kimg = rows["evaluation_id"].map(ends["kimg"]).astype(float).fillna(rows["kimg"]).sum()
+    seconds = rows["evaluation_id"].map(ends["wall_s"]).astype(float).fillna(rows["wall_s"].astype(float))
+    return float(kimg), float(seconds.sum(skipna=False) / 3600)
 
 
-def _race_winner(study: StudyTables, rows: pd.DataFrame) -> str | None:
-    """Returns which genotype of these retrainings stands first in their race; None where none was raced."""
-    finals = set(rows["genotype_id"][rows["chosen_by"] == RACE])
-    source = str(rows["source"].iloc[0]) if len(rows) else ""
-    return next((name for name in raced(study.evaluations, source)["genotype_id"] if name in finals), None)
-
-
-def _searched(study: StudyTables, rows: pd.DataFrame) -> tuple[str, pd.DataFrame]:
-    """Returns the trial whose genotype won the race, else the retrained trial with the best score while searching; and
-    the retrainings of that genotype."""
+def _searched(study: StudyTables, rows: pd.DataFrame) -> tuple[str, pd.DataFrame, bool]:
+    """Returns the trial whose genotype won the race, else the retrained trial with the best score while searching; the
+    retrainings of that genotype; and whether it won a race."""
     found = rows[rows["source"] == "retrain"]
-    winner = _race_winner(study, found)
+    if study.trials["fid_best"].isna().all():
+        raise NotRetrainedError(
+            f"{study.folder}: no trial has a score, so there is no searched network to compare",
+            ["--genotype", RANDOM, "--seeds", "3"],
+        )
+    recipe = str(rows["recipe"].iloc[0]) if len(rows) else ""
+    winner = race_winner(study.evaluations, "retrain", recipe)
     if winner is not None:
-        found = found[(found["genotype_id"] == winner) & (found["chosen_by"] == RACE)]
-        return str(found["trial_id"].iloc[0]), found
+        found = found[found["genotype_id"] == winner]
+        if found.empty:
+            raise NotRetrainedError(
+                f"{study.folder}: the winner of its race, genotype {winner}, was not retrained with a fresh seed",
+                ["--genotype", winner, "--seeds", "3", *recipe_options(study, recipe)],
+            )
+        return str(found["trial_id"].iloc[0]), found, True
     trials = study.trials.set_index("trial_id")
     best = found["trial_id"].map(trials["genotype_id"]) == found["genotype_id"]
     found, scores = found[best], trials["fid_best"]
     ranked = scores[scores.index.isin(found["trial_id"])].dropna().sort_values()
     if ranked.empty:
-        raise ResultsError(
-            f"{study.folder}: no trial was retrained, and without that nothing can be claimed; retrain RESULTS --trial "
-            "best --genotype random --seeds 3 retrains the best beside random genotypes"
+        raise NotRetrainedError(
+            f"{study.folder}: no trial was retrained, and without that nothing can be claimed",
+            ["--trial", "best", "--genotype", RANDOM, "--seeds", "3", *recipe_options(study, recipe)],
         )
     trial_id = str(ranked.index[0])
-    return trial_id, found[found["trial_id"] == trial_id]
+    return trial_id, found[found["trial_id"] == trial_id], False
 
 
 def _means(rows: pd.DataFrame) -> list[float]:

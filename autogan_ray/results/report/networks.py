@@ -22,7 +22,8 @@ def networks_of(rows: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
 
 
 def final_table(study: Study) -> pd.DataFrame:
-    """Returns a row for each retrained network of one recipe, best first: what a paper's table would show.
+    """Returns a row for each retrained network of one recipe, best first: what a paper's table would show. Seeds by
+    which a race chose are left out.
 
     Returns:
         Columns ``network``, ``n`` and ``unit`` (its seeds; of random genotypes their number, each by the mean of its
@@ -31,8 +32,9 @@ def final_table(study: Study) -> pd.DataFrame:
         where they differ).
     """
     found = []
-    for name, rows in networks_of(ranking.main_recipe(study.evaluations)):
-        random = (rows["source"] == "random").all()
+    everything = study.evaluations
+    for name, rows in networks_of(ranking.fresh(ranking.main_recipe(everything), everything)):
+        random = name == "random genotypes"
         scored = rows[rows["fid"].notna()]
         means = scored.groupby("genotype_id")["fid"].agg(lambda fids: geometric_mean(fids.tolist()).estimate)
         mean = geometric_mean((means if random else scored["fid"]).tolist())
@@ -50,9 +52,10 @@ _FINAL = {"kid": "kid_mean", "is": "is_mean", "precision": "precision", "recall"
 
 
 def races(study: Study) -> Iterator[tuple[str, pd.DataFrame]]:
-    """Yields each race, as ``searched`` or ``random``, with its candidates, the first first."""
+    """Yields each race for the study's recipe, as ``searched`` or ``random``, with its candidates, the first first."""
+    recipe = next(iter(ranking.recipes(study.evaluations)), "")
     for source, name in (("retrain", "searched"), ("random", "random")):
-        rows = ranking.raced(study.evaluations, source)
+        rows = ranking.raced(study.evaluations, source, recipe)
         if len(rows):
             columns = {"name": "network", "genotype_id": "genotype_id", "kimg": "kimg", "fid_race": "best score"}
             yield name, rows[[*columns]].rename(columns=columns).reset_index(drop=True)
@@ -66,7 +69,8 @@ def final_part(source: Source) -> Section | None:
         "final",
         "Retrained networks",
         "The table for a paper: each network trained from scratch, with its number of seeds.",
-        "evaluations of one recipe; geometric mean of fid with Student's interval, means of the others.",
+        "evaluations of one recipe, without seeds by which a race chose; geometric mean of fid with Student's "
+        "interval, means of the others.",
     )
     section.numbers["networks"] = records(frame)
     section.body.append(table(frame))

@@ -19,7 +19,7 @@ from autogan_ray.base.errors import ResultsError
 from autogan_ray.base.reading import parse_object
 from autogan_ray.results.analysis import operations, ranking, settings
 from autogan_ray.results.analysis.importance import MOST, importance
-from autogan_ray.results.analysis.verdict import Verdict, baselines, verdict
+from autogan_ray.results.analysis.verdict import NotRetrainedError, Verdict, baselines, verdict
 from autogan_ray.results.drawing import draw
 from autogan_ray.results.grids import FOLDER, REALS, curve_grid_file, grid_file, grids_of
 from autogan_ray.results.report import figures
@@ -38,7 +38,7 @@ from autogan_ray.results.report.parts import (
     records,
     table,
 )  # fmt: skip
-from autogan_ray.results.retrained import RETRAINED
+from autogan_ray.results.retrained import RETRAINED, recipe_options
 from autogan_ray.results.symptoms import kind_of, symptoms
 from autogan_ray.results.trial_log import TrialLogs
 from autogan_ray.spaces.genotype import Genotype
@@ -60,9 +60,9 @@ def verdict_part(source: Source) -> Section:
         "verdict",
         "Verdict",
         "Whether what the search found is better than what can be had without it, and how sure that is.",
-        "evaluations: fid where fresh_seed, of the recipe by which most searched networks were retrained; the searched "
-        "network is the first of its race (by kimg, then fid_race, where stage = race), and without a race that of the "
-        "retrained trial with the lowest trials.fid_best.",
+        "evaluations: fid of seeds that no race chose by, of the recipe by which most searched networks were "
+        "retrained; the searched network is the first of its race (by kimg, then fid_race, where stage = race), and "
+        "without a race that of the retrained trial with the lowest trials.fid_best.",
     )
     known = baselines(source.study)
     try:
@@ -73,9 +73,9 @@ def verdict_part(source: Source) -> Section:
             section.body.append(paragraph(str(found), f"verdict {found.word.split()[0]}"))
             section.body.append(paragraph(found.cost, "note"))
             section.numbers[name] = found.to_dict()
-    except ResultsError as error:
-        section.body.append(paragraph(f"No conclusion: {str(error).partition(': ')[2]}", "verdict no"))
-        section.body.append(code(_retrain_command(source)))
+    except NotRetrainedError as error:
+        section.body.append(paragraph(f"No conclusion: {str(error).partition(': ')[2]}.", "verdict no"))
+        section.body.append(code(_retrain_command(source, *error.options)))
     if section.numbers:
         section.body.append(paragraph("Each interval holds by itself, not all of them together.", "note"))
         factor = number(math.exp(found.noise), ".2f")
@@ -88,19 +88,22 @@ def verdict_part(source: Source) -> Section:
 
 def _othernetworks_of(source: Source, found: Verdict) -> Iterator[str]:
     """Yields what stands beside the verdict: a retrained network with a better mean, the best random genotype."""
-    rows = ranking.main_recipe(source.study.evaluations)
-    searched = rows[rows["source"] == "retrain"]
+    everything = source.study.evaluations
+    rows = ranking.main_recipe(everything)
+    names, searched = ranking.network_names(rows), rows["source"] == "retrain"
     networks = final_table(source.study)
-    best = networks[networks["network"].isin(ranking.network_names(rows)[searched.index])].iloc[0]
-    if best["fid"] < found.fid * (1 - 1e-9):
+    best = networks[networks["network"].isin(names[searched])].iloc[0]
+    own = names[searched & (rows["genotype_id"] == found.genotype_id)].iloc[0]
+    if best["network"] != own and best["fid"] < found.fid * (1 - 1e-9):
         yield (
             f"{found.trial_id} is what the search would hand out; after retraining {best['network']} has a lower mean "
             f"({number(best['fid'])}), and was chosen by that mean."
         )
-    drawn = source.study.evaluations
-    drawn = drawn[(drawn["source"] == "random") & drawn["fid"].notna()]
-    if len(drawn) and not (drawn["chosen_by"] == "race").any():
+    drawn = rows[(rows["source"] == "random") & rows["fid"].notna()]
+    if len(drawn) and ranking.race_winner(everything, "random", found.recipe) is None:
         yield f"The best of the random genotypes has {number(drawn['fid'].min())}; none was raced at the search's cost."
+    if others := [name for name in ranking.recipes(everything) if name != found.recipe]:
+        yield f"Networks were retrained by other recipes, too, which are not compared here: {', '.join(others)}."
 
 
 def _protocol(source: Source) -> str:
@@ -110,8 +113,9 @@ def _protocol(source: Source) -> str:
 
 
 def _retrain_command(source: Source, *options: str) -> str:
+    """Returns the command that retrains, which goes on with what is there already."""
     asked = options or ("--trial", "best", "--genotype", "random", "--seeds", "3")
-    return source.command("retrain", source.folder, *asked)
+    return source.command("retrain", source.folder, *asked, *(["--resume"] if "--resume" not in asked else []))
 
 
 def pictures_part(source: Source) -> Section | None:
@@ -292,7 +296,9 @@ def operations_part(source: Source) -> Section | None:
     return section
 
 
-def ranking_part(source: Source) -> Section:
+def ranking_part(source: Source) -> Section | None:
+    if source.study.trials["fid_best"].isna().all():
+        return None
     section = Section(
         "ranking",
         "Can the score while searching be trusted?",
@@ -304,7 +310,8 @@ def ranking_part(source: Source) -> Section:
     if found.n < ranking.ENOUGH:
         words = f"Retrained trials: {found.n}; {ranking.ENOUGH} are needed to say anything. This command retrains them:"
         section.body.append(paragraph(words))
-        section.body.append(code(_retrain_command(source, "--trial", "best", "--top", str(ranking.ENOUGH))))
+        recipe = recipe_options(source.study, next(iter(ranking.recipes(source.study.evaluations)), ""))
+        section.body.append(code(_retrain_command(source, "--trial", "best", "--top", str(ranking.ENOUGH), *recipe)))
     else:
         ends = f"95 % interval {found.low:+.2f} to {found.high:+.2f}"
         section.body.append(paragraph(f"Kendall's tau {found.estimate:+.2f} ({ends}), {found.n} trials."))

@@ -6,6 +6,7 @@ import dataclasses
 import json
 import math
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,10 +14,13 @@ from scipy import stats
 
 from autogan_ray.base.errors import ResultsError
 from autogan_ray.results.analysis.intervals import log_ratio
-from autogan_ray.results.analysis.verdict import baselines, verdict, word_of
+from autogan_ray.results.analysis.ranking import recipes
+from autogan_ray.results.analysis.verdict import NotRetrainedError, baselines, verdict, word_of
+from autogan_ray.results.report.networks import final_table
+from autogan_ray.results.report.sections import sections
 from autogan_ray.results.store import read_rows, write_table
 from autogan_ray.results.study import Study
-from tests.results.made_studies import made_study
+from tests.results.made_studies import made_study, source_of
 
 
 def with_scores(study: Study, searched: list[float], random: list[float]) -> Study:
@@ -120,11 +124,26 @@ def raced_study(folder: Path) -> tuple[Study, dict[str, str]]:
             one = next(row for row in rows if row["genotype_id"] == id_)
             # Who came further stands first, though who was stopped early had, at the first rung, a better score.
             end, score = (16.0, 9.0) if place == 1 else (2.0, 8.0)
-            race = {"stage": "race", "seed": 0, "kimg": end, "fid": None, "fid_race": score, "fresh_seed": False}
+            race = {
+                "stage": "race",
+                "seed": 0,
+                "kimg": end,
+                "wall_s": end,
+                "fid": None,
+                "fid_race": score,
+                "fresh_seed": False,
+            }
             made.append(one | race | {"evaluation_id": f"race-{id_}", "recipe": "race-derived-k16-b"})
         one = next(row for row in rows if row["genotype_id"] == ids[1])
         for seed in (1, 2, 3):
-            final = {"stage": "final", "chosen_by": "race", "fresh_seed": True, "seed": seed, "fid": 4.0 + seed}
+            final = {
+                "stage": "final",
+                "chosen_by": "race",
+                "fresh_seed": True,
+                "seed": seed,
+                "wall_s": 9.0,
+                "fid": 4.0 + seed,
+            }
             made.append(one | final | {"evaluation_id": f"final-{id_}-{source}-{seed}"})
     stale = made[-1] | {"evaluation_id": "not fresh", "fresh_seed": False, "fid": 0.01}
     write_table(study.folder, "evaluations", [*made, stale])
@@ -141,7 +160,98 @@ def test_winners_of_races_meet_on_fresh_seeds_and_both_pay_for_their_race(tmp_pa
     assert "winner of 3 raced, 3 seeds" in str(found) and "the winner of 4 raced random genotypes, 3 seeds" in str(
         found
     )
-    assert found.cost.endswith(f"those of random {found.kimg_against:.0f}, races included.")
+    assert (
+        f"those of random {found.kimg_against:.0f} kimg in {found.hours_against:.2g} h, races included." in found.cost
+    )
+
+
+def test_seeds_that_a_later_race_chose_by_are_fresh_on_neither_side(tmp_path: Path) -> None:
+    study, _ = raced_study(tmp_path)
+    before, rows = verdict(study), read_rows(study.folder, "evaluations")
+    finals = [row for row in rows if row["stage"] == "final" and row["fresh_seed"]]
+    # Both winners were retrained before they were raced, with the race's seed as well: nothing knew of the race then.
+    early = [row | {"chosen_by": None, "fresh_seed": True} for row in finals]
+    early += [row | {"evaluation_id": f"{row['evaluation_id']}-0", "seed": 0, "fid": 0.01} for row in early]
+    write_table(study.folder, "evaluations", [*(row for row in rows if row["stage"] == "race"), *early])
+    found = verdict(study)
+    assert (found.seeds, found.n_against, found.raced, found.raced_against) == (3, 3, 3, 4)
+    assert dataclasses.replace(found, noise=0.0) == dataclasses.replace(before, noise=0.0)
+
+
+def test_the_table_for_a_paper_holds_the_verdicts_seeds_and_names_a_races_winner(tmp_path: Path) -> None:
+    study, winners = raced_study(tmp_path)
+    found, frame = verdict(study), final_table(study).set_index("network")
+    (name,) = study.evaluations["name"][study.evaluations["genotype_id"] == winners["random"]].unique()
+    assert set(frame.index) == {f"trial {found.trial_id}", f"raced {name}"} and frame["unit"].eq("seeds").all()
+    assert frame["n"].tolist() == [3, 3] and frame["fid"].tolist() == pytest.approx([found.fid, found.fid_against])
+    part = next(part for part in sections(source_of(study)) if part.key == "verdict")
+    assert "has a lower mean" not in str(part.body) and "none was raced" not in str(part.body)
+
+
+def test_a_race_of_another_length_chose_for_other_trainings(tmp_path: Path) -> None:
+    study, _ = raced_study(tmp_path)
+    before, rows = verdict(study), read_rows(study.folder, "evaluations")
+    again = [
+        row | {"evaluation_id": f"{row['evaluation_id']}-k64", "recipe": "race-derived-k64-b", "kimg": 64.0}
+        for row in rows
+        if row["stage"] == "race"
+    ]
+    write_table(study.folder, "evaluations", [*rows, *again])
+    assert verdict(study) == before and verdict(study).raced == 3
+
+
+def test_the_verdict_of_each_recipe_can_be_asked_for(tmp_path: Path) -> None:
+    study = made_study(tmp_path)
+    first, rows = verdict(study), read_rows(study.folder, "evaluations")
+    other = [
+        row | {"evaluation_id": f"{row['evaluation_id']}-long", "recipe": "derived-k64-bbbbbb", "fid": 1 / row["fid"]}
+        for row in rows[:-1]  # one less, so that it is not the main one
+    ]
+    write_table(study.folder, "evaluations", [*rows, *other])
+    assert verdict(study) == verdict(study, recipe="derived-k16-aaaaaa") == first
+    second = verdict(study, recipe="derived-k64-bbbbbb")
+    assert second.recipe == "derived-k64-bbbbbb" and second.ratio == pytest.approx(1 / first.ratio)
+    assert recipes(study.evaluations) == ["derived-k16-aaaaaa", "derived-k64-bbbbbb"]
+    with pytest.raises(ResultsError, match=r"recipe 'derived-k64-bbbbb': no network was retrained by it; .*bbbbbb"):
+        verdict(study, recipe="derived-k64-bbbbb")
+
+
+def test_a_winner_whose_trainings_failed_is_not_replaced_by_the_second(tmp_path: Path) -> None:
+    study, winners = raced_study(tmp_path)
+    rows = read_rows(study.folder, "evaluations")
+    second = next(row for row in rows if row["source"] == "retrain" and row["genotype_id"] != winners["retrain"])
+    more = [second | {"stage": "final", "seed": seed, "fid": 5.0, "recipe": "derived-k16-aaaaaa"} for seed in (1, 2, 3)]
+    more = [row | {"evaluation_id": f"second-{row['seed']}", "fresh_seed": True} for row in more]
+
+    def is_winners(row: dict[str, Any]) -> bool:
+        return bool(row["source"] == "retrain" and row["stage"] == "final")
+
+    failed = [row | {"fid": None} if is_winners(row) else row for row in rows]
+    write_table(study.folder, "evaluations", [*failed, *more])
+    found = verdict(study)
+    assert (found.genotype_id, found.word, found.seeds, found.failed) == (winners["retrain"], "no conclusion", 0, 3)
+    write_table(study.folder, "evaluations", [*(row for row in rows if not is_winners(row)), *more])
+    with pytest.raises(NotRetrainedError, match=f"the winner of its race, genotype {winners['retrain']}, was not"):
+        verdict(study)
+
+
+def test_networks_of_one_name_are_told_apart_by_their_genotypes(tmp_path: Path) -> None:
+    study = made_study(tmp_path)
+    rows = read_rows(study.folder, "evaluations")
+    one = [row for row in rows if row["source"] == "published"]
+    other = [row | {"evaluation_id": f"o{row['seed']}", "genotype_id": "0" * 12, "fid": 500.0} for row in one]
+    write_table(study.folder, "evaluations", [*rows, *other])
+    names = [f"autogan-a {one[0]['genotype_id']}", f"autogan-a {'0' * 12}"]
+    assert baselines(study) == ["random", *names]
+    assert verdict(study, names[0]).n_against == 3 and verdict(study, names[1]).fid_against == pytest.approx(500)
+
+
+def test_hours_and_sizes_stand_beside_the_verdict(tmp_path: Path) -> None:
+    study = made_study(tmp_path)
+    found = verdict(study)
+    assert found.search_hours == pytest.approx(study.trials["wall_s"].sum() / 3600)
+    assert found.hours == pytest.approx(3 * 9 * 16 / 3600) and found.macs_g == found.macs_g_against == 99
+    assert f"kimg in {found.hours:.2g} h" in found.cost and found.cost.endswith("against 9.9e-05 million MACs.")
 
 
 # Standard deviations of log FD of a seed and between genotypes: measured on digits and on CIFAR-10 (two objectives).
@@ -173,6 +283,21 @@ def test_intervals_of_raced_networks_hold_the_truth_where_seeds_are_fresh_alone(
     assert better <= 0.03 * worlds
     assert abs(np.mean(bias["fresh"])) < 4 * seed_sd / np.sqrt(worlds)
     assert np.mean(bias["one that chose"]) < -0.2 * seed_sd, "a score that chose a network flatters it"
+
+
+def test_seeds_that_are_added_after_a_look_double_the_false_verdicts() -> None:
+    """What docs/retraining.md says: of 4,000 worlds without a difference, by three seeds a side and then by six."""
+    rng, worlds = np.random.default_rng(0), 4000
+    false = {3: 0, 6: 0}
+    for _ in range(worlds):
+        sides = [np.exp(rng.normal(2.0, 0.2, 6)).tolist() for _ in range(2)]
+        for seeds in false:
+            ratio = log_ratio(*(side[:seeds] for side in sides))
+            if word_of(ratio.low, ratio.high, seeds) != "not distinguishable":
+                false[seeds] += 1
+                break
+    looks = [false[3] / worlds, (false[3] + false[6]) / worlds]
+    assert looks == [pytest.approx(0.04, abs=0.01), pytest.approx(0.07, abs=0.01)]
 
 
 def test_seeds_needed_show_the_difference_in_four_of_five_worlds(tmp_path: Path) -> None:
