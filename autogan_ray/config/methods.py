@@ -32,6 +32,9 @@ _RELAXED = (
 )
 """Read by every method that relaxes, and so follows a gradient of the architecture parameters."""
 
+_LIMITS = tuple(f"derive.max_{what}_{network}" for what in ("skips_per_cell", "params", "macs") for network in "gd")
+"""Read by every method whose genotype follows from the architecture parameters by the rules of ``[derive]``."""
+
 _CONTROLLED = (
     *("search.reward", "search.reward_images", "search.beam", "search.levels", "search.controller_phases"),
     *("search.controller_steps", "search.controller_samples", "optim.lr_controller"),
@@ -40,8 +43,8 @@ _CONTROLLED = (
 
 METHODS: Mapping[str, SearchMethod] = MappingProxyType(
     {
-        "adversarial": SearchMethod("gumbel", (*_RELAXED, "search.warmup", "search.unrolled")),
-        "duality_gap": SearchMethod("gumbel", (*_RELAXED, "search.warmup", "search.gap_inner_steps")),
+        "adversarial": SearchMethod("gumbel", (*_RELAXED, *_LIMITS, "search.warmup", "search.unrolled")),
+        "duality_gap": SearchMethod("gumbel", (*_RELAXED, *_LIMITS, "search.warmup", "search.gap_inner_steps")),
         "reinforce": SearchMethod(None, (*_CONTROLLED, "search.warmup")),
         "random": SearchMethod(None, ()),
     }
@@ -57,7 +60,7 @@ READ_BY: Mapping[str, tuple[str, ...]] = MappingProxyType(
 )
 """Setting -> the methods that read it. Settings that are not named here are read by every method."""
 
-EXCLUDED = ("search.relaxation", "search.unrolled", "search.logits_as_probabilities")
+EXCLUDED = ("search.relaxation", "search.unrolled", "search.logits_as_probabilities", *_LIMITS)
 """Settings that are a mistake beside a method that does not read them; any other such setting is merely idle."""
 
 

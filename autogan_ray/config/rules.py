@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from operator import attrgetter
 
 from autogan_ray.config.methods import EXCLUDED, METHODS, READ_BY, listed, only_beside
 from autogan_ray.config.search_length import phases_of, steps_g, total_steps
@@ -44,16 +45,17 @@ def rule(*reads: str) -> Callable[[Check], Rule]:
 
 
 def _fits_the_method(key: str) -> Rule:
-    """Returns the rule that a setting of ``[search]`` is left out beside a method that does not read it."""
-    name = key.removeprefix("search.")
+    """Returns the rule that a setting is left out beside a method that does not read it."""
 
     def check(trial: TrialSections) -> None:
-        method, value = trial.search.method, getattr(trial.search, name)
-        if method in READ_BY[key] or not value:
+        method, value = trial.search.method, attrgetter(key)(trial)
+        if method in READ_BY[key] or value is None or value is False:
             return
         shown = "true" if value is True else repr(value)
         reason = "does not read it" if METHODS[method].relaxation else "runs one path at a time and relaxes nothing"
-        leave_out = "leave it out (--set search.relaxation=own)" if name == "relaxation" else "leave it out"
+        if key.startswith("derive."):
+            reason = "picks its genotype itself and would not keep to the limit"
+        leave_out = "leave it out (--set search.relaxation=own)" if key == "search.relaxation" else "leave it out"
         raise ValueError(
             f"{key} = {shown} with search.method = {method!r}: that method {reason}; {leave_out}, or take "
             f"{listed(READ_BY[key])}"

@@ -214,7 +214,7 @@ class DeriveConfig(Value):
 
     exclude_none: bool = False
     """Never derive ``none``: each edge takes its most probable operation (DARTS, Liu et al., ICLR 2019, section 2.4).
-    """
+    What ``reinforce`` and ``random`` have picked themselves stays as it is."""
     max_skips_per_cell_g: NonNegativeInt | None = None
     """As ``max_skips_per_cell_d``, of the generator."""
     max_skips_per_cell_d: NonNegativeInt | None = None

@@ -66,15 +66,21 @@ class Supernet:
         return self.arch_g.table() | self.arch_d.table()
 
     def probabilities(self) -> dict[str, dict[str, float]]:
-        """decision -> choice -> probability, of both networks: of the choices left, or of what a method settled on."""
+        """decision -> choice -> probability, of both networks: of the choices left."""
         left, table = self.arch_g.left() | self.arch_d.left(), self.table()
-        probabilities = {name: {choice: row[choice][1] for choice in left[name]} for name, row in table.items()}
-        settled = {**self.arch_g.settled, **self.arch_d.settled}
-        return probabilities | {name: {choice: 1.0} for name, choice in settled.items()}
+        return {name: {choice: row[choice][1] for choice in left[name]} for name, row in table.items()}
+
+    @property
+    def settled(self) -> dict[str, str]:
+        """decision -> choice, of the networks whose choices a method settled on."""
+        return {**self.arch_g.settled, **self.arch_d.settled}
 
     def genotype(self) -> Genotype:
-        """What follows from the logits by the rules (:mod:`autogan_ray.spaces.derivation.derive`)."""
-        choices = derive(self.space, self.probabilities(), self.shape.image_size, self.rules)
+        """What a method settled on, and what follows from the logits by the rules.
+
+        See :mod:`autogan_ray.spaces.derivation.derive`.
+        """
+        choices = derive(self.space, self.probabilities(), self.shape.image_size, self.rules, self.settled)
         return self.space.genotype(choices, self.shape.image_size)
 
 

@@ -14,7 +14,7 @@ from autogan_ray.nets.relaxation import Selection, SingleChoice
 from autogan_ray.nets.supernet import Supernet
 from autogan_ray.search.scoring import Scorer
 from autogan_ray.search.tuning import WeightTuner
-from autogan_ray.spaces.derivation.derive import candidates, derive
+from autogan_ray.spaces.derivation.derive import candidates
 from autogan_ray.spaces.derivation.perturbation import Mixture, perturbed_choices
 from autogan_ray.spaces.genotype import Genotype
 from autogan_ray.training.streams import stream_seed
@@ -47,10 +47,11 @@ class GenotypeChooser:
             finite: False for a search that diverged, in which nothing is scored.
         """
         settings, net = self.trial.derive, self.scorer.net
-        if finite and settings.samples:
+        open_to_scores = finite and not net.arch_g.settled
+        if open_to_scores and settings.samples:
             return self._best_sample(evaluation)
         genotype = net.genotype()
-        if finite and settings.perturbation and evaluation == self.evaluations:
+        if open_to_scores and settings.perturbation and evaluation == self.evaluations:
             genotype = self._perturbed(evaluation)
         return genotype, self.scorer.derived(genotype) if finite else None
 
@@ -61,7 +62,8 @@ class GenotypeChooser:
         """Samples genotypes and returns the best; the first of equal scores, as the likeliest genotype comes first."""
         net = self.scorer.net
         size, count = net.shape.image_size, self.trial.derive.samples
-        drawn = candidates(net.space, net.probabilities(), size, net.rules, count, self._rng(evaluation))
+        rng, rows = self._rng(evaluation), net.probabilities()
+        drawn = candidates(net.space, rows, size, net.rules, count, rng, net.settled)
         genotypes = [net.space.genotype(choices, size) for choices in drawn]
         scored = [(genotype, self.scorer.derived(genotype)) for genotype in genotypes]
         return min(scored, key=lambda pair: math.inf if pair[1].fid is None else pair[1].fid)
@@ -81,7 +83,7 @@ class GenotypeChooser:
                 lambda mixture: self.scorer.supernet(selection_of(net, mixture)).fid,
                 lambda mixture: self.tuner.tune(selection_of(net, mixture)),
             )
-        return net.space.genotype(derive(net.space, probabilities, size, net.rules) | choices, size)
+        return net.space.genotype(net.genotype().choices | choices, size)
 
 
 def selection_of(net: Supernet, mixture: Mixture) -> Selection:

@@ -61,7 +61,15 @@ def test_a_relaxation_is_the_methods_own_until_one_is_named() -> None:
         ("search.controller_steps = 1: ", {"search__controller_steps": 1}),
         ("search.gap_inner_steps = 0: ", {"search__gap_inner_steps": 0}),
         ("search.reward = 'kid': ", {"search__reward": "kid"}),
+        ("derive.max_params_g = 9999 with search.method = 'random': that method picks its genotype itself .*"
+         "leave it out, or take 'adversarial' or 'duality_gap'",
+         {"derive__max_params_g": 9999, "search__method": "random"}),
+        ("derive.max_skips_per_cell_d = 0 with search.method = 'reinforce'",
+         {"derive__max_skips_per_cell_d": 0, "search__method": "reinforce"}),
         # Sweeps.
+        ("sweep: derive.max_macs_d = 9999 with search.method = 'random'.*"
+         'or sweep derive.max_macs_d with when = { "search.method" = \\["adversarial", "duality_gap"\\] }',
+         {"sweep.search.method": {"choice": ["adversarial", "random"]}, "derive__max_macs_d": 9999}),
         ("sweep: search.relaxation = 'gumbel_hard' with search.method = 'random'.*"
          'or sweep search.relaxation with when = { "search.method" = \\["adversarial", "duality_gap"\\] }',
          {"sweep.search.method": {"choice": ["adversarial", "random"]},

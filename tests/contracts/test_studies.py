@@ -1,4 +1,7 @@
-"""Every shipped study: it parses, its spaces can be built on its data's size, every end of its sweep is legal."""
+"""Every shipped study: it parses, its spaces can be built on its data's size, every end of its sweep is legal.
+
+And every search method starts in it, and derives a genotype.
+"""
 
 from __future__ import annotations
 
@@ -9,10 +12,14 @@ import pytest
 
 from autogan_ray.base import catalog
 from autogan_ray.base.errors import ConfigError
+from autogan_ray.config.methods import METHODS
 from autogan_ray.config.recipe import load_recipe
 from autogan_ray.config.search_length import steps_g, total_steps
 from autogan_ray.config.study import StudyConfig, differences, dotted_names, load_study_config
+from autogan_ray.search.loop import SearchLoop
+from autogan_ray.spaces.load import load_space
 from autogan_ray.study.plan import check_networks, check_sizes, make_plan, with_resources
+from tests.search.toys import evaluator_of, noise_images
 
 STUDIES = catalog.names("study")
 SIZES = {"digits": (8, 1), "cifar10": (32, 3)}
@@ -78,6 +85,22 @@ def test_every_end_of_a_sweep_makes_a_trial(name: str) -> None:
             trial = study.trial({key: value}, seed=1)
             section, _, field = key.rpartition(".")
             assert getattr(getattr(trial, section) if section else trial, field) == value
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("name", STUDIES)
+def test_every_method_starts_in_every_shipped_study_and_has_a_genotype(name: str, method: str) -> None:
+    tiny = {"model.channels_g": 3, "model.channels_d": 3, "model.latent_dim": 12, "search.batch_size": 4}
+    tiny |= {"search.batch_size_g": 4, "search.kimg": 0.4, "search.levels": 1, "search.controller_phases": 1}
+    own = {"search.method": method, "search.relaxation": "own", "search.logits_as_probabilities": False}
+    study, data = load_study_config(name, own | tiny), noise_images()
+    for space in study.possible("space"):
+        trial, evaluations = study.trial({"space": space}, seed=0), study.tune.max_evaluations
+        loop = SearchLoop(trial, load_space(space), data, evaluator_of(data), evaluations=evaluations)
+        loop.step()
+        record = loop.evaluate()
+        assert record.fid is not None
+        loop.space.check(record.genotype)
 
 
 def test_the_published_search_takes_the_published_numbers_of_steps_and_images() -> None:

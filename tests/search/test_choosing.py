@@ -22,6 +22,7 @@ from autogan_ray.search.record import SearchRecord
 from autogan_ray.search.scoring import Scorer
 from autogan_ray.spaces.genotype import Genotype
 from autogan_ray.training.data import ImageData
+from tests.search.toys import noise_images, search_of
 from tests.spaces.derivation.test_derive import TINY, tiny
 
 # A cell of G with six decisions and one of D with three.
@@ -124,6 +125,17 @@ def test_what_is_recorded_is_what_was_scored_and_a_resumed_search_derives_the_sa
     second = loop_of(data, RULES[name])
     second.load_state_dict(torch.load(io.BytesIO(buffer.getvalue()), weights_only=True))
     assert [begun, *map(told, second.records())] == whole
+
+
+@pytest.mark.parametrize("score", [{}, {"samples": 2}, {"perturbation": True, "tune_steps": 1}])
+@pytest.mark.parametrize("method", ["random", "reinforce"])
+def test_what_a_method_settled_on_is_derived_as_it_is_whatever_the_rules(method: str, score: dict[str, Any]) -> None:
+    loop = search_of(noise_images(), method, warmup=0.0, derive={"exclude_none": True} | score)
+    for record in loop.records():
+        settled = loop.net.settled
+        assert "none" in {choice for name, choice in settled.items() if name[0] == "d"}
+        assert settled.items() <= record.genotype.choices.items()
+    assert set(settled) == set(record.genotype.choices) and "none" in dict(record.genotype.generator).values()
 
 
 def test_samples_never_lose_to_the_argmax_and_sometimes_win(

@@ -94,7 +94,11 @@ NO_RULES = Rules()
 
 
 def derive(
-    space: SearchSpace, probabilities: Probabilities, image_size: int, rules: Rules = NO_RULES
+    space: SearchSpace,
+    probabilities: Probabilities,
+    image_size: int,
+    rules: Rules = NO_RULES,
+    settled: Mapping[str, str] | None = None,
 ) -> dict[str, str]:
     """Returns decision -> choice: the genotype of these probabilities that obeys the rules.
 
@@ -106,15 +110,18 @@ def derive(
 
     Args:
         probabilities: of all decisions of both networks; a choice that is missing is not taken.
+        settled: decision -> choice, all of a network or none: such a network is taken as it is, without the rules.
 
     Raises:
         ValueError: no connected network obeys the rules. With all choices there, that cannot be where
             ``nets/cost/limits.py`` let the rules pass.
     """
     rows = rules.allowed(probabilities, space.decisions(image_size))
-    choices: dict[str, str] = {}
+    choices = dict(settled or {})
     for network in NETWORKS:
-        choices |= _derived(space, network, rows_of(network, rows), image_size, rules)
+        own = rows_of(network, rows)
+        if not own.keys() <= choices.keys():
+            choices |= _derived(space, network, own, image_size, rules)
     return {name: choices[name] for name in probabilities}
 
 
@@ -238,14 +245,23 @@ def obeys(space: SearchSpace, network: str, choices: Mapping[str, str], image_si
 
 
 def candidates(
-    space: SearchSpace, probabilities: Probabilities, image_size: int, rules: Rules, count: int, rng: random.Random
+    space: SearchSpace,
+    probabilities: Probabilities,
+    image_size: int,
+    rules: Rules,
+    count: int,
+    rng: random.Random,
+    settled: Mapping[str, str] | None = None,
 ) -> list[dict[str, str]]:
     """Returns :func:`derive`'s genotype and behind it the different genotypes among ``count`` draws of G's choices.
 
     A draw takes each decision's choice with its probability (of those that may be taken); a draw that is disconnected
     or breaks a rule is repeated. D's choices are :func:`derive`'s throughout, as nothing of D is scored.
+
+    Args:
+        settled: as :func:`derive`'s, of D at most.
     """
-    likeliest = derive(space, probabilities, image_size, rules)
+    likeliest = derive(space, probabilities, image_size, rules, settled)
     rows = rows_of("g", rules.allowed(probabilities, space.decisions(image_size)))
     genotypes = [likeliest]
     for _ in range(count):

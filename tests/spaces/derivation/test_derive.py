@@ -336,6 +336,19 @@ def test_probabilities_of_a_diverged_or_decided_search_still_give_a_network(
         assert obeys(tiny(), "g", choices, 4, rules)
 
 
+def test_a_settled_network_is_taken_as_it_is_and_the_other_one_is_derived_by_the_rules() -> None:
+    space, rules = load_space("adversarialnas"), Rules(exclude_none=True, most_skips={"g": 0, "d": 0})
+    shares, settled = drawn(space, 8, 0), space.random(8, 0)
+    choices = derive(space, shares, 8, rules, dict(settled.discriminator))
+    assert "none" in dict(settled.discriminator).values()
+    assert {name: choices[name] for name, _ in settled.discriminator} == dict(settled.discriminator)
+    assert {name: choice for name, choice in derive(space, shares, 8, rules).items() if name[0] == "g"} == {
+        name: choice for name, choice in choices.items() if name[0] == "g"
+    }
+    both = derive(space, shares, 8, rules, settled.choices)
+    assert list(both) == list(shares) and both == settled.choices
+
+
 def test_draws_follow_the_probabilities_of_the_networks_that_obey_the_rules() -> None:
     shares = drawn(tiny(), 4, 5)
     rules = Rules(most_skips={"g": 2}, limits={("g", "params"): Limit(45, PARAMS)})
