@@ -87,9 +87,9 @@ class Remedies:
 
     def _shrink(self) -> None:
         net = self._net
-        shrink(net.arch_g, net.space, net.shape.image_size)
+        shrink(net.arch_g, net.space, net.shape.image_size, net.rules)
         if self._search.search_d:  # else its logits are the noise they started as
-            shrink(net.arch_d, net.space, net.shape.image_size)
+            shrink(net.arch_d, net.space, net.shape.image_size, net.rules)
 
     def _add(self, optimizer: Optimizer, step: int) -> Any:
         net = self._net

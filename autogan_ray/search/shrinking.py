@@ -5,16 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 
 from autogan_ray.nets.relaxation import ArchitectureParameters
+from autogan_ray.spaces.derivation.derive import NO_RULES, Rules, completable
 from autogan_ray.spaces.part import Decision
 from autogan_ray.spaces.space import SearchSpace
 
 
-def shrink(logits: ArchitectureParameters, space: SearchSpace, image_size: int) -> None:
+def shrink(logits: ArchitectureParameters, space: SearchSpace, image_size: int, rules: Rules = NO_RULES) -> None:
     """Drops the least likely choice of each decision that has more than one left, the least likely of all first.
 
     A choice stays where its loss would leave a node without input even with every edge on that can be: so the repair of
-    a derivation, which turns edges on, has a network for whatever the logits say. Of equally likely choices the last
-    is dropped, as the first is derived.
+    a derivation, which turns edges on, has a network for whatever the logits say. It also stays where no network within
+    the rules of the derivation would be left. Of equally likely choices the last is dropped, as the first is derived.
     """
     table = logits.table()
     weakest: list[tuple[float, str, str]] = []
@@ -26,7 +27,9 @@ def shrink(logits: ArchitectureParameters, space: SearchSpace, image_size: int) 
     for _, name, choice in sorted(weakest, key=lambda entry: entry[0]):
         left = logits.left()
         left[name] = tuple(other for other in left[name] if other != choice)
-        if not space.dead_ends(_all_on(logits.decisions, left), image_size):
+        if space.dead_ends(_all_on(logits.decisions, left), image_size):
+            continue
+        if rules == NO_RULES or completable(space, logits.decisions[0].network, left, image_size, rules):
             logits.drop(name, choice)
 
 

@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import io
 from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
 from torch import Tensor, nn
 
+from autogan_ray.config.sections import DeriveConfig
 from autogan_ray.nets.compute import computed_plainly
+from autogan_ray.nets.cost.limits import rules_of
 from autogan_ray.nets.gan import Generator
 from autogan_ray.nets.mixed_op import MixedOp
 from autogan_ray.nets.relaxation import ArchitectureParameters, MixtureSelection, SingleChoice
 from autogan_ray.nets.shape import Shape
 from autogan_ray.nets.supernet import Supernet
 from autogan_ray.search.shrinking import shrink
+from autogan_ray.spaces.derivation.derive import obeys
 from autogan_ray.spaces.load import load_space
 from autogan_ray.spaces.part import Decision
 
@@ -142,6 +147,26 @@ def test_however_a_space_shrinks_a_connected_genotype_of_what_is_left_remains(na
     # All are decided but those between "none" and the operation that keeps a node alive.
     assert all(len(choices) == 1 or (len(choices) == 2 and "none" in choices) for choices in after.values())
     assert love_of_none == 3.0 or all(len(choices) == 1 for choices in after.values())
+
+
+@pytest.mark.parametrize(
+    "derive",
+    [{"exclude_none": True, "max_skips_per_cell_g": 0, "max_skips_per_cell_d": 0}, {"max_params_g": 800}],
+)
+def test_however_a_space_shrinks_a_genotype_within_the_rules_remains(derive: dict[str, Any]) -> None:
+    net = supernet_of("adversarialnas", 0)
+    net = replace(net, rules=rules_of(DeriveConfig(**derive), net.space, net.shape))
+    rng = torch.Generator().manual_seed(5)
+    for _ in range(7):
+        for arch in (net.arch_g, net.arch_d):
+            with torch.no_grad():
+                arch.logits.copy_(torch.randn(arch.logits.shape, generator=rng))
+            shrink(arch, net.space, 8, net.rules)
+        choices = net.genotype().choices
+        for network in ("g", "d"):
+            own = {name: choice for name, choice in choices.items() if name[0] == network}
+            assert obeys(net.space, network, own, 8, net.rules)
+    assert sum(len(choices) > 1 for choices in net.arch_g.left().values()) < len(net.arch_g) / 2
 
 
 @pytest.mark.parametrize("name", ["adversarialnas/fixed", "autogan/fixed"])

@@ -215,6 +215,16 @@ def most_probable(space: SearchSpace, network: str, rows: Rows, image_size: int,
     return None if label is None else label.choices()
 
 
+def completable(
+    space: SearchSpace, network: str, rows: Mapping[str, Iterable[str]], image_size: int, rules: Rules
+) -> bool:
+    """Returns whether a connected network within the rules can be made of these choices (decision -> choices)."""
+    # With equal probabilities only costs count, and few ways to fill a cell are worth keeping.
+    equal = {name: dict.fromkeys(row, 1.0) for name, row in rows.items()}
+    allowed = rules.allowed(equal, space.decisions(image_size, network))
+    return most_probable(space, network, allowed, image_size, rules) is not None
+
+
 def smallest(
     space: SearchSpace, network: str, image_size: int, rules: Rules, quantity: str
 ) -> tuple[int, dict[str, str]] | None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 
-from autogan_ray.spaces.derivation.derive import Probabilities, Rules, most_probable, rows_of
+from autogan_ray.spaces.derivation.derive import Probabilities, Rules, completable, rows_of
 from autogan_ray.spaces.space import SearchSpace
 
 Mixture = Mapping[str, Mapping[str, float]]
@@ -39,7 +39,7 @@ def perturbed_choices(
     mixture = {name: dict(row) for name, row in rows_of("g", probabilities).items()}
     allowed = rules.allowed(rows_of("g", probabilities), space.decisions(image_size))
     for name in order:
-        able = [c for c in allowed[name] if _completable(space, allowed | {name: {c: 1.0}}, image_size, rules)]
+        able = [c for c in allowed[name] if completable(space, "g", allowed | {name: {c: 1.0}}, image_size, rules)]
         if not able:
             raise ValueError(f"space {space.name!r}: no connected generator obeys the rules")
         worth = {
@@ -50,13 +50,6 @@ def perturbed_choices(
         mixture[name] = allowed[name] = {kept: 1.0}
         adapt(mixture)
     return {name: next(iter(row)) for name, row in mixture.items()}
-
-
-def _completable(space: SearchSpace, rows: Mixture, image_size: int, rules: Rules) -> bool:
-    """Returns whether a connected generator within the rules can be made of these choices."""
-    # With equal probabilities only costs count, and few ways to fill a cell are worth keeping.
-    equal = {name: dict.fromkeys(row, 1.0) for name, row in rows.items()}
-    return most_probable(space, "g", equal, image_size, rules) is not None
 
 
 def _worse(fid: float | None) -> float:
