@@ -10,8 +10,13 @@ from autogan_ray.base.errors import ConfigError, nearest
 from autogan_ray.base.reading import parse_toml
 from autogan_ray.config.study import StudyConfig, absolute, assign, dotted_names
 
-_PLACES = ("data.source", "data.root", "metrics.weights", "metrics.batch_size")
+_PLACES = ("data.source", "data.root", "metrics.weights")
 """Settings of a stored study that another machine may need otherwise, and that change no result."""
+
+_REASONS = {
+    "metrics.batch_size": "; batch norms take their statistics from batches of that size, so scores would not compare"
+}
+"""Settings that seem to change no result, with the reason why they may not change."""
 
 
 def parse_override(text: str) -> tuple[str, Any]:
@@ -64,6 +69,6 @@ def relocate(values: dict[str, Any], overrides: Sequence[str]) -> None:
         if key not in _PLACES:
             raise ConfigError(
                 f"--set {key}: of a study that has run only where files lie may change ({', '.join(_PLACES)}), and "
-                "retrain.* of a retraining"
+                f"retrain.* of a retraining{_REASONS.get(key, '')}"
             )
         assign(values, key, absolute(str(value)) if key == "data.source" else value)

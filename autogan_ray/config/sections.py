@@ -84,15 +84,17 @@ class MetricsConfig(Value):
     n_fake_final: Annotated[int, Field(ge=2)] = 50000
     """Generated images with which a retrained network is scored."""
     batch_size: PositiveInt = 256
-    """Images in a forward pass of generation and of extraction."""
+    """Images in a forward pass of generation and of extraction. The statistics of batch norms are estimated on batches
+    of this size, so scores depend on it."""
     rank_by: Literal["derived", "supernet"] = "derived"
     """Whose FID ASHA and Optuna see, and which picks the best genotype."""
     supernet_every: PositiveInt = 1
     """The mixture, the costlier of the two networks, is scored at every n-th evaluation and at the last; in between
     ``fid_supernet`` is null. With ``rank_by = "supernet"`` it must be 1."""
     bn_batches: PositiveInt = 4
-    """Batches from which batch-norm statistics are re-estimated before scoring. More than 1000 images changed the score
-    of searched networks by less than another draw of z did, and cost as much as scoring does."""
+    """Batches, of ``batch_size`` images each, from which batch-norm statistics are re-estimated before scoring. More
+    than 1000 images changed the score of searched networks by less than another draw of z did, and cost as much as
+    scoring does."""
 
     @model_validator(mode="after")
     def _what_ranks_is_scored(self) -> Self:

@@ -36,7 +36,7 @@ class Protocol:
 
     Args:
         n_fake: number of fakes.
-        batch_size: images per forward pass of generation and extraction.
+        batch_size: images per forward pass of generation and extraction, and in each of the ``bn_batches``.
         bn_batches: batches from which batch-norm statistics are re-estimated.
         seed: of z.
     """

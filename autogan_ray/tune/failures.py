@@ -100,11 +100,12 @@ def reported_failure(result: dict[str, Any]) -> Failure | None:
     return Failure(**json.loads(result[FAILURE])) if FAILURE in result else None
 
 
-def failure_of_process(error_file: str | None, killed_for_memory: bool) -> Failure:
+def failure_of_process(error_file: str | None, killed_for_memory: bool, less_memory: str) -> Failure:
     """Returns why a trial's process ended, from the text that Ray left.
 
     Args:
         killed_for_memory: the system has ended a process of this machine, as memory ran out.
+        less_memory: what helps against that, in words.
     """
     text = failure_text(error_file).rpartition(f"{ProcessDied.__name__}: ")[2]
     if raised := re.match(r"(?:.*\n)?  File [^\n]*\n(?:[ \t][^\n]*\n)*(?P<last>\S.*)", text, re.DOTALL):
@@ -112,8 +113,8 @@ def failure_of_process(error_file: str | None, killed_for_memory: bool) -> Failu
         return Failure(kind.strip(), message.strip(), traceback=text)
     died = text.startswith("The actor ")
     if (died and killed_for_memory) or "running low on memory" in text:  # the kernel killed it, or Ray did
-        way_on = "run fewer side by side (tune.max_concurrent), or lower search.batch_size or model.channels_g"
-        return Failure(_MEMORY, f"the trial's process was killed as memory ran out; {way_on}. {text}", traceback=text)
+        message = f"the trial's process was killed as memory ran out; {less_memory}. {text}"
+        return Failure(_MEMORY, message, traceback=text)
     lost = "node has died" in text or "node died" in text
     return Failure((_NODE if lost else _DIED) if died else "Unknown", text, traceback=text)
 

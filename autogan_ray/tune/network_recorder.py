@@ -40,6 +40,8 @@ class NetworkRecorder(Recorder):
         listener: called with an event for each report and for each end; must be picklable.
     """
 
+    LESS_MEMORY = "lower retrain.batch_size or retrain.channels_g"
+
     def __init__(
         self,
         folder: Path,

@@ -32,8 +32,8 @@ from autogan_ray.tune.trial_voice import TrialVoice, print_line
 FILES = "files"
 """Folder of the last checkpoint: what a finished retraining leaves."""
 
-LESS_MEMORY = ("retrain.batch_size", "model.channels_g", "model.channels_d", "metrics.batch_size")
-"""Settings by which a retraining needs less memory, the first most easily lowered."""
+LESS_MEMORY = ("retrain.batch_size", "retrain.channels_g", "retrain.channels_d")
+"""Settings that a retraining may change and by which it needs less memory, the first most easily lowered."""
 
 
 @dataclass(frozen=True)

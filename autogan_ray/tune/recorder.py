@@ -47,6 +47,8 @@ class Recorder(Callback):
 
     SHORTEST_S = 10.0
     """Tables are rewritten at most this often, and in at most a thousandth of the time."""
+    LESS_MEMORY = "run fewer side by side (tune.max_concurrent), or lower search.batch_size or model.channels_g"
+    """What helps where a trial's process was killed as memory ran out."""
 
     def __init__(
         self,
@@ -183,7 +185,7 @@ class Recorder(Callback):
 
     def _failure_of_process(self, trial: Trial) -> Failure:
         before, self._oom_kills = self._oom_kills, oom_kills()
-        return failure_of_process(trial.error_file, self._oom_kills > before)
+        return failure_of_process(trial.error_file, self._oom_kills > before, self.LESS_MEMORY)
 
     def _fail(self, log: TrialLog, failure: Failure) -> None:
         self._text.write(log.trial_id, time.time(), f"failed\n{failure.traceback}")

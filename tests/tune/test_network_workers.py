@@ -41,6 +41,7 @@ from autogan_ray.retraining.training import Retraining
 from autogan_ray.retraining.wanted import wanted_jobs
 from autogan_ray.tune import network_workers
 from autogan_ray.tune.failures import FAILURE, ProcessDied, failure_of_process
+from autogan_ray.tune.network_recorder import NetworkRecorder
 from autogan_ray.tune.network_workers import Workers
 
 from .conftest import command
@@ -218,6 +219,8 @@ def test_a_worker_that_died_is_told_as_the_death_of_a_trial(
     text = "".join(traceback.format_exception(raised.value))
     file = tmp_path / "error.txt"
     file.write_text(f"Failure # 1 (occurred at noon)\nray::smoke t0 train()\n{text}\n")
-    failure = failure_of_process(str(file), killed_for_memory=False)
+    failure = failure_of_process(str(file), killed_for_memory=False, less_memory="")
     assert failure.type == "ray.exceptions.ActorDiedError" and failure.message.startswith("The actor died")
-    assert failure_of_process(str(file), killed_for_memory=True).type == "ray.exceptions.OutOfMemoryError"
+    failure = failure_of_process(str(file), killed_for_memory=True, less_memory=NetworkRecorder.LESS_MEMORY)
+    assert failure.type == "ray.exceptions.OutOfMemoryError"
+    assert "memory ran out; lower retrain.batch_size or retrain.channels_g. The actor died" in failure.message

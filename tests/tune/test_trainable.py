@@ -7,6 +7,7 @@ import json
 import time
 from base64 import b64decode
 from collections.abc import Iterator
+from operator import attrgetter
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -17,10 +18,12 @@ import torch
 from PIL import Image
 from ray import tune
 
+from autogan_ray.cli.retrain import _with_recipe
+from autogan_ray.config.study import load_study_config
 from autogan_ray.metrics.evaluation import Score
 from autogan_ray.results.grids import GREY
 from autogan_ray.training.checkpoint import load_state
-from autogan_ray.tune import trainable
+from autogan_ray.tune import network_trial, trainable
 from autogan_ray.tune.trainable import _Reporter, saved_state
 from autogan_ray.tune.trial_voice import URGENT, TrialVoice
 
@@ -163,6 +166,14 @@ def test_pictures_are_sent_once_with_the_evaluation_that_they_are_of(clock: list
     driver.reports.clear()
     run(Loop(clock, 2.0))
     assert all(report["grids"] == "{}" for report in driver.reports)
+
+
+def test_every_setting_that_is_named_where_memory_is_full_can_be_lowered() -> None:
+    for key in trainable.LESS_MEMORY:
+        assert attrgetter(key)(load_study_config("smoke", {key: 2})) == 2
+    for key in network_trial.LESS_MEMORY:
+        stored = load_study_config("smoke").to_dict()
+        assert attrgetter(key)(_with_recipe(stored, None, None, None, [f"{key}=2"])) == 2
 
 
 def test_an_older_checkpoint_is_taken_where_the_newest_is_torn_gone_or_no_trials(tmp_path: Path) -> None:
