@@ -15,6 +15,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, PositiveInt, model_validator
 
+from autogan_ray.base.errors import SpaceError
 from autogan_ray.base.value import Value, known_name, no_doubles
 from autogan_ray.spaces.operations import NONE, OPERATIONS
 from autogan_ray.spaces.part import Decision, Part
@@ -148,8 +149,7 @@ class DagPart(Part):
                 raise ValueError(f"choices.{name} mixes operations that change the image side differently")
         for edge in self.cell.edges:
             known_name(f"edge {edge.name!r}: choices", edge.choices, self.choices)
-            if edge.sides and OPERATIONS[self.choices[edge.choices][0]].level != 0:
-                raise ValueError(f"edge {edge.name!r}: sides are for edges whose operations keep the image side")
+            self._check_sides(f"edge {edge.name!r}", edge.sides, edge.choices)
         if self.cell.skip_choices is not None:
             known_name("skip_choices", self.cell.skip_choices, self.choices)
             if OPERATIONS[self.choices[self.cell.skip_choices][0]].level != 1:
@@ -161,28 +161,36 @@ class DagPart(Part):
             raise ValueError(f"halvings = {self.halvings} is more than cells = {self.cells}")
         if self.first_block and self.first_cell:
             raise ValueError("first_cell and first_block exclude each other: the first cell is the block")
+        edges = {edge.name: edge for edge in self.cell.edges}
         for key, change in self.first_cell.items():
-            known_name("first_cell: edge", key, [edge.name for edge in self.cell.edges])
+            known_name("first_cell: edge", key, edges)
             if change.choices is not None:
                 known_name(f"first_cell.{key}: choices", change.choices, self.choices)
+                self._check_sides(f"first_cell.{key} = {change.choices!r}", edges[key].sides, change.choices)
         for number in (1, 2):
             self.levels(CellLayout(number, self.output_level))  # raises where image sides disagree
         return self
 
+    def _check_sides(self, where: str, sides: tuple[int, ...], choices: str) -> None:
+        if sides and self._level_of(choices) != 0:
+            raise ValueError(f"{where}: sides are for edges whose operations keep the image side")
+
+    def _level_of(self, choices: str) -> int:
+        """Returns what the operations of a list do to the image side, which they all do; 0 for ``PLAIN``."""
+        return 0 if choices == PLAIN else OPERATIONS[self.choices[choices][0]].level
+
     def check_role(self, network: str) -> None:
-        """Raises ValueError where a cell changes the image side in the wrong direction, or a key is the other
+        """Raises ValueError where a cell changes the image side otherwise than it must, or a key is the other
         network's."""
         if network == "g":
-            if self.output_level != 1:
-                raise ValueError("generator: a cell must double the image side on its way to the output")
+            self._check_level("generator", "double", +1)
             for key in ("first_block", "cells", "halvings"):
                 if getattr(self, key) is not None:
                     raise ValueError(f"generator: {key} is for discriminators")
             if self.norm == "spectral":
                 raise ValueError("generator: norm 'spectral' is for discriminators; use 'none' or 'batch'")
             return
-        if self.output_level != -1:
-            raise ValueError("discriminator: a cell must halve the image side on its way to the output")
+        self._check_level("discriminator", "halve", -1)
         if self.cell.skip_in is not None:
             raise ValueError("discriminator: skip_in is for generators")
         for edge in () if self.first_block else self.edges(CellLayout(1, -1)):
@@ -193,11 +201,40 @@ class DagPart(Part):
                         "the number of channels) cannot stand there; give it a list of convolutions"
                     )
 
+    def _check_level(self, network: str, does: str, level: int) -> None:
+        """Raises ValueError where the first cell or a later one does not do this to the image side."""
+        if self.output_level != level:
+            raise ValueError(f"{network}: a cell must {does} the image side on its way to the output")
+        first = self.levels(CellLayout(1, level))[self.cell.output]
+        if first != level:
+            own = {edge.name: edge.choices for edge in self.cell.edges}
+            changed = [
+                f"{key} = {change.choices!r} (in later cells {own[key]!r})"
+                for key, change in self.first_cell.items()
+                if change.choices is not None and self._level_of(change.choices) != self._level_of(own[key])
+            ]
+            raise ValueError(
+                f"{network}: first_cell: {', '.join(changed)}: the first cell must {does} the image side on its way to "
+                f"the output as well, and its output has {2.0**first:g} times the side of its input"
+            )
+
     def layout(self, image_size: int) -> tuple[CellLayout, ...]:
-        """Returns the cells of a generator where a cell doubles the image side, else of a discriminator."""
+        """Returns the cells of a generator where a cell doubles the image side, else of a discriminator.
+
+        Raises SpaceError for a size that no cell reaches, or at which an edge would pass the image on as it is.
+        """
         if self.output_level > 0:
             return generator_layout(image_size)
-        return discriminator_layout(image_size, self.cells, self.halvings, fixed=1 if self.first_block else 0)
+        cells = discriminator_layout(image_size, self.cells, self.halvings, fixed=1 if self.first_block else 0)
+        for first in cells[:1]:
+            for edge in () if first.fixed else self.edges(first):
+                if edge.source == INPUT and edge.choices == PLAIN:
+                    raise SpaceError(
+                        f"discriminator: edge {edge.name!r}: sides = {list(edge.sides)} leave out {first.side} px, the "
+                        f"first cell's at an image size of {image_size} px; there it reads the image and cannot pass "
+                        f"it on as it is, so add {first.side} to them"
+                    )
+        return cells
 
     def latent_pieces(self, image_size: int) -> int:
         """Returns 1, or one a cell, or what the space says for this image size."""
@@ -233,7 +270,7 @@ class DagPart(Part):
         if layout.first and edge.name in self.first_cell:
             edge = edge.model_copy(update=self.first_cell[edge.name].model_dump(exclude_none=True))
         elsewhere = edge.sides and layout.side is not None and layout.side not in edge.sides
-        if elsewhere or (layout.level == 0 and OPERATIONS[self.choices[edge.choices][0]].level != 0):
+        if elsewhere or (layout.level == 0 and self._level_of(edge.choices) != 0):
             return edge.model_copy(update={"choices": PLAIN})
         return edge
 
@@ -295,8 +332,7 @@ class DagPart(Part):
             for edge in self.edges(layout):
                 if edge.target != node:
                     continue
-                change = 0 if edge.choices == PLAIN else OPERATIONS[self.choices[edge.choices][0]].level
-                level = levels[edge.source] + change
+                level = levels[edge.source] + self._level_of(edge.choices)
                 if levels.setdefault(node, level) != level:
                     raise ValueError(f"node {node!r}: edge {edge.name!r} brings another image side than the others")
         if self.cell.skip_in is not None and levels[self.cell.skip_in] != levels[self.cell.output]:

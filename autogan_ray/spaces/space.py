@@ -69,10 +69,13 @@ class SearchSpace(Value):
         """Returns the decisions of one network (``g`` or ``d``), or of both, cell by cell in the order of the file.
 
         Args:
-            image_size: side in pixels. Raises SpaceError for a size that no cell reaches.
+            image_size: side in pixels. Raises SpaceError for a size at which the space cannot be built.
         """
         parts = self.networks if network is None else {network: self.networks[network]}
-        return tuple(decision for name, part in parts.items() for decision in part.decisions(name, image_size))
+        try:
+            return tuple(decision for name, part in parts.items() for decision in part.decisions(name, image_size))
+        except SpaceError as error:
+            raise SpaceError(f"space {self.name!r}: {error}") from error
 
     def takes_classes(self, choices: Mapping[str, str]) -> bool:
         """Whether both networks of these choices are class-conditional where the data set has labels."""

@@ -78,8 +78,8 @@ def make_plan(study: StudyConfig, folder: Path, gpus: int, cpus: int | None = No
     """
     spaces = {name: load_space(name) for name in proposable_spaces(study)}
     _check_names(spaces)
-    # The size of the images is not known yet; with more pixels a space has no fewer decisions.
-    check_proposals(study, [_remedies_fit_the_space(spaces, study.data.image_size or 32)])
+    if study.data.image_size is not None:  # else check_sizes asks, once the images are known
+        check_proposals(study, [_remedies_fit_the_space(spaces, study.data.image_size)])
     lacking = [
         sources.missing(study.data),
         extractor_named(study.metrics.extractor).missing(study.metrics),

@@ -139,6 +139,16 @@ def test_a_genotype_of_another_space_is_refused_by_name() -> None:
         ('"48" = 2', '"big" = 2', "latent_parts_at"),
         ('name = "u0", from = "in"', 'sides = [16], name = "u0", from = "in"', "keep the image side"),
         ('name = "e0", from = "n0"', 'sides = [0], name = "e0", from = "n0"', "sides"),
+        *(("[discriminator]", f"[generator.first_cell]\n{first}\n[discriminator]", message) for first, message in [
+            ("\n".join(f'e{edge} = {{ choices = "up" }}' for edge in range(4)),
+             "generator: first_cell: e0 = 'up' .in later cells 'normal'., e1 = .* must double .* has 4 times the side"),
+            ('u0 = { choices = "normal" }\nu1 = { choices = "normal" }',
+             "generator: first_cell: u0 = 'normal' .in later cells 'up'., u1 = .* must double .* has 1 times the side"),
+            ('u0 = { choices = "normal" }', "another image side"),
+        ]),
+        ("[discriminator.first_cell]",
+         '[discriminator.first_cell]\nd0 = { choices = "normal" }\nd1 = { choices = "first" }',
+         "discriminator: first_cell: d0 = 'normal' .in later cells 'down'., d1 = .* must halve .* has 1 times"),
         ("schema = 1", "", "key 'schema' is missing"),
         ("schema = 1", "schema = ", "not TOML"),
         ('normal = ["none", "skip", "conv_1x1", "conv_3x3", "conv_5x5", "dil_conv_3x3", "dil_conv_5x5"]',
@@ -153,6 +163,32 @@ def test_what_a_space_file_can_get_wrong_is_said_when_it_is_read(
     file.write_text(ADVERSARIALNAS.replace(old, new, 1))
     with pytest.raises(SpaceError, match=message):
         load_space(file)
+
+
+def test_an_edge_with_sides_keeps_the_image_side_in_the_first_cell_too(tmp_path: Path) -> None:
+    text = ADVERSARIALNAS.replace('name = "e2", from = "n0"', 'sides = [8], name = "e2", from = "n0"', 1)
+    (tmp_path / "mine.toml").write_text(f'{text}\n[generator.first_cell]\ne2 = {{ choices = "up" }}\n')
+    with pytest.raises(SpaceError, match=r"first_cell\.e2 = 'up': sides are for edges whose operations keep"):
+        load_space(tmp_path / "mine.toml")
+
+
+@pytest.mark.parametrize(("sides", "fits", "amiss"), [([4], 8, 32), ([16, 8], 32, 8), ([4, 16], 32, 16)])
+def test_an_edge_that_reads_the_image_is_decided_in_the_first_cell_or_the_image_size_is_refused(
+    sides: list[int], fits: int, amiss: int, tmp_path: Path
+) -> None:
+    text = ADVERSARIALNAS.replace('name = "e1", from = "in"', f'sides = {sides}, name = "e1", from = "in"', 1)
+    file = tmp_path / "mine.toml"
+    file.write_text(text)
+    space = load_space(file)
+    assert "d.cell1.e1" in {decision.name for decision in space.decisions(fits, "d")}
+    with pytest.raises(SpaceError) as refused:
+        space.decisions(amiss)
+    message, side = str(refused.value), amiss // 2
+    assert message.startswith(f"space 'mine': discriminator: edge 'e1': sides = {sides} leave out {side} px")
+    assert f"at an image size of {amiss} px" in message and message.endswith(f"add {side} to them")
+    block = text.partition("[discriminator.first_cell]")[0].replace('"spectral"', '"spectral"\nfirst_block = "autogan"')
+    file.write_text(block)
+    assert load_space(file).decisions(amiss, "d")
 
 
 def test_searched_skips_must_come_from_where_the_side_is_the_outputs(tmp_path: Path) -> None:
