@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -44,11 +44,18 @@ class Losses:
         objective: of the run.
         penalty: weight of the mean squared norm of the gradient of D's scores; 0 takes no penalty in this step.
         seen: what D sees of images [B, C, H, W], real or not; None shows them as they are.
+        steady_penalty: weight of the penalty in a game that takes it at every step of D; None where ``penalty`` is it.
     """
 
     objective: Objective
     penalty: float = 0.0
     seen: Callable[[Tensor], Tensor] | None = None
+    steady_penalty: float | None = None
+
+    @property
+    def steady(self) -> Losses:
+        """The same losses with the penalty taken at every step, as for steps that ``penalty_every`` does not count."""
+        return self if self.steady_penalty is None else replace(self, penalty=self.steady_penalty)
 
     def of_d(self, discriminator: Network, real: Tensor, fake: Tensor, penalised: bool = True) -> DiscriminatorLoss:
         """Returns D's loss on real images and fakes [B, C, H, W].
@@ -128,12 +135,13 @@ class Game:
             rng: the step's random stream, from which augmentations are drawn.
         """
         seen = augmentation(self._augmentations, rng, self._processes) if self._augmentations else None
-        return Losses(self._objective, self._penalty(step_d), seen)
+        steady = self._penalty(step_d)
+        return Losses(self._objective, 0.0 if step_d % self._every else steady * self._every, seen, steady)
 
     def _penalty(self, step_d: int) -> float:
-        if step_d % self._every or not any(self._gamma):
+        if not any(self._gamma):
             return 0.0
-        return scheduled(self._schedule, *self._gamma, step_d / self._total_steps) / 2 * self._every
+        return scheduled(self._schedule, *self._gamma, step_d / self._total_steps) / 2
 
     def shown(self, real: Tensor, rng: torch.Generator) -> Tensor:
         """Returns real images [B, C, H, W] as the run shows them: half of them mirrored with ``flip``."""

@@ -60,14 +60,17 @@ class DualityGap(GradientMethod):
         return worst_d - worst_g
 
     def _train_opponents(self, step: SearchStep, chosen_g: Selection, chosen_d: Selection) -> None:
-        """Trains D' against the present G, and G' against the present D, with a fresh Adam each, as published."""
-        net, optim = self.net, self.context.trial.optim
+        """Trains D' against the present G, and G' against the present D, with a fresh Adam each, as published.
+
+        Each step of D' takes the penalty: ``penalty_every`` counts the steps of D alone.
+        """
+        net, optim, losses = self.net, self.context.trial.optim, step.losses.steady
         adam_g = _restart(self._worst_g, net.generator, optim.lr_g, optim)
         adam_d = _restart(self._worst_d, net.discriminator, optim.lr_d, optim)
         generator, discriminator = with_selection(net.generator, chosen_g), with_selection(net.discriminator, chosen_d)
         worst_g, worst_d = with_selection(self._worst_g, chosen_g), with_selection(self._worst_d, chosen_d)
         for index in range(step.search.gap_inner_steps):
-            real, z, losses = step.held_out_images(index), step.latents(), step.losses
+            real, z = step.held_out_images(index), step.latents()
             discriminator_step(generator, worst_d, adam_d, real, z, losses)
             z, on_real = step.latents_g(), losses.scores_of_real(discriminator, real)
             generator_step(worst_g, discriminator, adam_g, z, [net.discriminator], losses, on_real)

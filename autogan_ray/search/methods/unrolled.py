@@ -32,7 +32,8 @@ Call = Callable[[Weights, Tensor], Tensor]
 def unrolled_loss_d(net: Supernet, step: SearchStep, real: Tensor, z: Tensor, xi: float) -> Tensor:
     """Returns D's loss on held-out images [B, C, H, W] after its virtual step, which descends the penalty too.
 
-    It has gradient to D's logits alone. ``xi`` is the length of the virtual step.
+    Each virtual step takes the penalty: ``penalty_every`` counts the steps of D alone. The loss has gradient to D's
+    logits alone. ``xi`` is the length of the virtual step.
     """
     with torch.no_grad():
         chosen_g = step.draw(net.arch_g)
@@ -40,7 +41,7 @@ def unrolled_loss_d(net: Supernet, step: SearchStep, real: Tensor, z: Tensor, xi
     call = _called(net.discriminator, step.select(net.arch_d))
 
     def training_loss(weights: Weights) -> Tensor:
-        return step.losses.of_d(partial(call, weights), train_real, train_fake).total
+        return step.losses.steady.of_d(partial(call, weights), train_real, train_fake).total
 
     train_real = step.training_images()
     ahead = stepped(net.discriminator, training_loss, xi)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -168,6 +169,21 @@ def test_opponents_that_learn_longer_leave_a_wider_gap(objective: str) -> None:
         training, latents = step.training_images(), step.latents()
         gaps.append(float(loop.method.gap(step, training, latents, *chosen)))
     assert gaps[1] > gaps[0] > 0
+
+
+@pytest.mark.parametrize("method", ["duality_gap", "adversarial"])
+def test_virtual_steps_take_a_lazy_penalty_each_time_at_its_plain_weight(method: str) -> None:
+    def loss_d(penalty_every: int, step_d: int, gamma: float = 0.3) -> float:
+        changes = {"penalty_every": penalty_every, "gamma": gamma, "spectral_norm_d": False}
+        optim = {"lr_g": 1e-2, "lr_d": 1e-2}
+        loop, step, real, z = exact("adversarialnas", method, "non_saturating", optim=optim, **changes)
+        step = replace(step, losses=loop._game.losses(step_d, step.rng))
+        if isinstance(loop.method, DualityGap):
+            loop.method._worst_g.double().eval(), loop.method._worst_d.double().eval()
+            return loop.method.loss_d(step, real, z).item()
+        return unrolled.unrolled_loss_d(loop.net, step, real, z, XI).item()
+
+    assert loss_d(1, 0) == loss_d(3, 0) == loss_d(3, 1) != loss_d(1, 0, gamma=0.0)
 
 
 TOY = {

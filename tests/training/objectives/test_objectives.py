@@ -117,6 +117,7 @@ def test_a_lazy_penalty_weighs_as_much_in_the_mean_and_follows_its_schedule() ->
     lazy = Game(GameConfig(objective="relativistic", gamma=2.0, penalty_every=4), 12)
     assert [every.losses(step, rng).penalty for step in range(4)] == [1.0] * 4
     assert [lazy.losses(step, rng).penalty for step in range(8)] == [4.0, 0, 0, 0] * 2
+    assert [game.losses(step, rng).steady.penalty for game in (every, lazy) for step in range(8)] == [1.0] * 16
     falling = Game(GameConfig(objective="relativistic", gamma=2.0, gamma_end=0.2, gamma_schedule="linear"), 10)
     assert [falling.losses(step, rng).penalty for step in (0, 5, 10)] == pytest.approx([1.0, 0.55, 0.1])
 
