@@ -46,6 +46,11 @@ Method = Annotated[str, _one_of(METHODS)]
 Relaxation = Literal["softmax", "gumbel", "gumbel_hard"]
 Fraction = Annotated[float, Field(gt=0, lt=1)]
 
+FEWEST_REAL = 4
+"""Scores need so many real images: precision and recall look at the 3 nearest neighbours of each."""
+FEWEST_FINAL = 10
+"""The scores of a retrained network need so many fakes: the Inception Score is taken over 10 parts of them."""
+
 
 class DataConfig(Value):
     source: str = "digits"
@@ -76,13 +81,14 @@ class MetricsConfig(Value):
     which is downloaded if need be, or that of the installed package."""
     sha256: str | None = None
     """Digest of the weights, or its beginning; None demands the digest of the published weights."""
-    n_real: PositiveInt | None = None
+    n_real: Annotated[int, Field(ge=FEWEST_REAL)] | None = None
     """Number of real images behind the real statistics, drawn over all of them and over the classes by their shares;
-    None takes all."""
+    None takes all. At least 4, as precision and recall look at the 3 nearest neighbours of each."""
     n_fake_search: Annotated[int, Field(ge=2)] = 5000
     """Generated images at each evaluation of a search. It is equal for all trials, as the distance depends on it."""
-    n_fake_final: Annotated[int, Field(ge=2)] = 50000
-    """Generated images with which a retrained network is scored."""
+    n_fake_final: Annotated[int, Field(ge=FEWEST_FINAL)] = 50000
+    """Generated images with which a retrained network is scored. At least 10, as the Inception Score is taken over 10
+    parts of them."""
     batch_size: PositiveInt = 256
     """Images in a forward pass of generation and of extraction. The statistics of batch norms are estimated on batches
     of this size, so scores depend on it."""

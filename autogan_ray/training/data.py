@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from autogan_ray.base.errors import DataError
-from autogan_ray.config.sections import DataConfig, MetricsConfig
+from autogan_ray.config.sections import FEWEST_REAL, DataConfig, MetricsConfig
 from autogan_ray.training.images.sampling import split_halves, spread_sample
 from autogan_ray.training.images.sources import described, read
 
@@ -152,6 +152,11 @@ def check_counts(source: str, count: int, metrics: MetricsConfig, search_batch: 
     """Raises DataError where a study needs more images than the ``count`` of its data set."""
     if search_batch is not None:
         check_enough(source, count, search_batch, halves=True)
+    if count < FEWEST_REAL:
+        raise DataError(
+            f"data {source!r} has {count} images; scores need at least {FEWEST_REAL}, as precision and recall look "
+            "at the 3 nearest neighbours of each; give more images"
+        )
     if (metrics.n_real or 0) > count:
         raise DataError(f"metrics.n_real = {metrics.n_real}, but data {source!r} has {count} images")
 

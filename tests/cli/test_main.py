@@ -93,6 +93,10 @@ def assert_refused(message: str, *arguments: str) -> None:
         ("fewer than one batch of 500", ["run", "smoke", "--set", "search.batch_size=500"]),
         ("data.limit", ["run", "smoke", "--set", "data.limit=0"]),
         ("metrics.n_real = 5000, but data 'digits' has 600", ["run", "smoke", "--set", "metrics.n_real=5000"]),
+        ("metrics.n_real = 3: input should be greater than or equal to 4",
+         ["run", "smoke", "--set", "metrics.n_real=3"]),
+        ("metrics.n_fake_final = 9: input should be greater than or equal to 10",
+         ["run", "smoke", "--set", "metrics.n_fake_final=9"]),
         ("metrics.extractor = 'vgg'", ["run", "smoke", "--set", "metrics.extractor=vgg"]),
         ("w.pth does not exist", ["run", "smoke", "--set", "metrics.extractor=inception-v3-compat",
                                   "--set", "metrics.weights=w.pth"]),
@@ -152,6 +156,12 @@ def test_images_that_cannot_be_used_are_named() -> None:
     assert_refused("has 1 images", "run", "smoke", "--set", source)
     pd.DataFrame({"size": [1]}).to_parquet("t.parquet")
     assert_refused("has no column 'image'; its columns: size", "run", "smoke", "--set", "data.source=parquet:t.parquet")
+
+
+def test_a_data_set_of_too_few_images_for_the_scores_is_refused_where_nothing_is_searched() -> None:
+    folder(Path("three"), ("a",), each=3)
+    asked = ("retrain", "new", "--study", "smoke", "--genotype", "dcgan", "--set", "data.source=imagefolder:three")
+    assert_refused("has 3 images; scores need at least 4, as precision and recall", *asked)
 
 
 def test_weights_of_another_digest_or_torn_are_refused() -> None:
