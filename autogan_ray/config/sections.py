@@ -50,6 +50,9 @@ FEWEST_REAL = 4
 """Scores need so many real images: precision and recall look at the 3 nearest neighbours of each."""
 FEWEST_FINAL = 10
 """The scores of a retrained network need so many fakes: the Inception Score is taken over 10 parts of them."""
+SEEDS = 2**32
+"""A study's seed is below this number: torch-fidelity draws the subsets of KID by NumPy's ``RandomState``, which takes
+32 bits."""
 
 
 class DataConfig(Value):
@@ -433,8 +436,8 @@ class TrialSections(Value):
 
     space: str = "adversarialnas"
     """Name or file of the search space; ``G/D`` takes each network's part from a space of its own."""
-    seed: NonNegativeInt = 0
-    """Seed of all random streams."""
+    seed: Annotated[int, Field(ge=0, lt=SEEDS)] = 0
+    """Seed of all random streams, below 2^32."""
     model: ModelConfig = ModelConfig()
     search: SearchConfig = SearchConfig()
     optim: OptimConfig = OptimConfig()

@@ -104,6 +104,8 @@ def assert_refused(message: str, *arguments: str) -> None:
         ("--trials 5 and --set tune.num_trials=7 contradict", ["run", "smoke", "--trials", "5", "--set",
                                                                "tune.num_trials=7"]),
         ("--seed 4 and --set seed=3 contradict", ["run", "smoke", "--seed", "4", "--set", "seed=3"]),
+        ("seed = 4294967296: input should be less than 4294967296", ["run", "smoke", "--seed", "4294967296"]),
+        ("seed = -1: input should be greater than or equal to 0", ["run", "smoke", "--set", "seed=-1"]),
         ("--name y and --set name=x contradict", ["run", "smoke", "--name", "y", "--set", "name=x"]),
         ("--space autogan and --set space=fixed", ["run", "smoke", "--space", "autogan", "--set", "space=fixed"]),
         ("did you mean 'optim.lr_g' or 'retrain.lr_g'?", ["run", "smoke", "--set", "lr_g=3"]),

@@ -14,7 +14,7 @@ from torch_fidelity.feature_extractor_base import FeatureExtractorBase
 from torch_fidelity.registry import FEATURE_EXTRACTORS_REGISTRY
 
 from autogan_ray.base.errors import MetricError
-from autogan_ray.config.sections import FEWEST_FINAL, FEWEST_REAL
+from autogan_ray.config.sections import FEWEST_FINAL, FEWEST_REAL, SEEDS
 from autogan_ray.metrics.evaluation import Evaluator, Protocol
 from autogan_ray.metrics.extractors.base import ExtractorWeights
 from autogan_ray.metrics.features import Extractor, Features
@@ -181,13 +181,14 @@ def test_too_few_or_broken_features_are_refused(call: Callable[[Tensor], object]
         call(torch.full((4, 4), torch.nan))
 
 
-def test_the_fewest_images_that_a_study_may_name_have_every_score() -> None:
+@pytest.mark.parametrize("seed", [0, SEEDS - 1])
+def test_the_fewest_images_and_the_greatest_seed_that_a_study_may_name_have_every_score(seed: int) -> None:
     rng = torch.Generator().manual_seed(0)
     fake = Features(*(torch.randn(FEWEST_FINAL, size, generator=rng) for size in (8, 3)))
     embedding = torch.randn(FEWEST_REAL, 8, generator=rng)
     statistics = Statistics.of(embedding)
     real = RealSet(statistics, covariance_root(statistics), embedding)
-    scores = final_scores(fake, real, seed=0)
+    scores = final_scores(fake, real, seed)
     assert all(score is not None and np.isfinite(score) for score in scores.values()), scores
     assert np.isfinite(floor(real))
 
