@@ -16,6 +16,8 @@ ENDINGS = (
     *(".png", ".apng", ".jpg", ".jpeg", ".jpe", ".jfif", ".bmp", ".dib", ".webp", ".gif", ".tif", ".tiff"),
     *(".ppm", ".pgm", ".pbm", ".pnm", ".tga", ".jp2"),
 )
+_FEW = 5
+"""Folders that are named one by one in a message."""
 _SYSTEM = ("__macosx", "thumbs.db", "desktop.ini", "$recycle.bin", "@eadir", "lost+found")
 
 
@@ -37,7 +39,8 @@ def folder_listing(path: Path, source: str, split: str | None) -> Listing:
         split: ``data.split`` (:func:`chosen_split`).
 
     Raises:
-        DataError: not a folder, no images, a link that leads nowhere, a split that is not there or not clear.
+        DataError: not a folder, no images, a link that leads nowhere, a split that is not there or not clear, or
+            ``all`` of a folder in which some folders are called as splits and some are not.
     """
     if not path.is_dir():
         raise DataError(f"data {source!r}: {path} is not a folder")
@@ -49,7 +52,7 @@ def folder_listing(path: Path, source: str, split: str | None) -> Listing:
             f"data {source!r}: no images below {path}; files ending {', '.join(endings())} are read{beside}"
         )
     parts = [file.relative_to(path).parts for file in files]
-    if _has_splits(path, parts, split):
+    if _has_splits(parts, split, source):
         splits = [split_named(names[0]) if len(names) > 1 else None for names in parts]
         wanted = chosen_split(splits, split, source)
         kept = [index for index, found in enumerate(splits) if wanted in (None, found)]
@@ -73,13 +76,23 @@ def folder_listing(path: Path, source: str, split: str | None) -> Listing:
     return Listing(len(files), labels, encoded, (), f"data {source!r}", left_out, remark)
 
 
-def _has_splits(path: Path, parts: list[tuple[str, ...]], asked: str | None) -> bool:
-    """Returns whether the first level of sub-folders are splits: asked for, or all are called so.
+def _has_splits(parts: list[tuple[str, ...]], asked: str | None, source: str) -> bool:
+    """Returns whether the first level of sub-folders are splits: all are called so, or one of them is asked for.
 
-    A class may be called ``train`` beside ``bus``: such folders are classes.
+    A class may be called ``train`` beside ``bus``: such folders are classes, of which ``all`` cannot tell whether to
+    take off the first level.
     """
     first = {names[0] for names in parts if len(names) > 1}
-    return asked is not None or (bool(first) and all(split_named(name) for name in first))
+    others = sorted(name for name in first if split_named(name) is None)
+    if asked == "all" and 0 < len(others) < len(first):
+        splits = ", ".join(sorted(first - {*others}))
+        more = f" and {len(others) - _FEW} more" if len(others) > _FEW else ""
+        raise DataError(
+            f"data.split = 'all': data {source!r} has folders called as splits ({splits}) beside others "
+            f"({', '.join(others[:_FEW])}{more}); leave data.split out if all of them are classes, else move the "
+            "others"
+        )
+    return asked not in (None, "all") or (bool(first) and not others)
 
 
 def _image_files(path: Path, left_out: Counter[str]) -> Iterator[Path]:

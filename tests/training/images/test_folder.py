@@ -95,6 +95,22 @@ def test_a_class_may_be_called_as_a_split_among_other_classes(tmp_path: Path) ->
     assert load(folder(tmp_path, ("bus", "train"))).class_names == ("bus", "train")
 
 
+def test_all_of_a_folder_without_splits_is_all_of_it_with_its_classes(tmp_path: Path) -> None:
+    folder(tmp_path, ("robin", "wren"))
+    folder(tmp_path / "wren", ("more",))
+    data = load(tmp_path, split="all")
+    assert data.class_names == ("robin", "wren") and data.digest == load(tmp_path).digest
+    with pytest.raises(DataError, match=r"data.split = 'test': .* no such split; its splits: none"):
+        load(tmp_path, split="test")
+
+
+def test_all_is_refused_where_some_folders_are_splits_and_some_are_not(tmp_path: Path) -> None:
+    folder(tmp_path, ("bus", "train"))
+    with pytest.raises(DataError, match=r"'all': .* called as splits \(train\) beside others \(bus\); leave"):
+        load(tmp_path, split="all")
+    assert len(load(tmp_path, split="train")) == 4
+
+
 def test_splits_without_classes_have_no_labels(tmp_path: Path) -> None:
     for split in ("train", "test"):
         (tmp_path / split).mkdir()
