@@ -7,6 +7,7 @@ import json
 import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from itertools import zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -38,7 +39,8 @@ def parquet_listing(path: Path, data: DataConfig) -> Listing:
             the first of ``LABEL_COLUMNS`` that is there, else none, and ``none`` takes none.
 
     Raises:
-        DataError: no or damaged files, columns that are not there, a split that is not there or not clear.
+        DataError: no or damaged files, columns that are not there, a split that is not there or not clear, shards
+            whose labels are in different columns or have different names.
     """
     source = data.source
     left_out: Counter[str] = Counter()
@@ -46,11 +48,13 @@ def parquet_listing(path: Path, data: DataConfig) -> Listing:
     readers = [_opened(file, source) for file in files]
     image_names = [_image_column(reader.schema_arrow, data.image_column, file, source) for file, reader in readers]
     label_names = [_label_column(reader.schema_arrow, data.label_column, file, source) for file, reader in readers]
-    labels: list[Any] | None = None if None in label_names else []
-    for (file, reader), name in zip(readers, label_names, strict=True):
-        if labels is not None and name is not None:
-            for _, batch in _batches(file, reader, name, range(reader.num_row_groups), source):
-                with _damage(file, f"is damaged in column {name!r}", source):
+    column = _same_column(files, label_names, source)
+    names = _same_class_names(readers, column, source)
+    labels: list[Any] | None = None if column is None else []
+    for file, reader in readers:
+        if labels is not None and column is not None:
+            for _, batch in _batches(file, reader, column, range(reader.num_row_groups), source):
+                with _damage(file, f"is damaged in column {column!r}", source):
                     labels += batch.to_pylist()
     first = np.concatenate([[0], np.cumsum([reader.metadata.num_rows for _, reader in readers])])
 
@@ -59,8 +63,6 @@ def parquet_listing(path: Path, data: DataConfig) -> Listing:
             rows = indices[(indices >= start) & (indices < end)] - start
             yield from _images(file, reader, name, rows, source)
 
-    column = next((name for name in label_names if name), "")
-    names = _class_names(readers[0][1].schema_arrow, column)
     place = f"data {source!r}: column {column!r}"
     return Listing(int(first[-1]), labels, encoded, names, place, left_out)
 
@@ -142,6 +144,38 @@ def _label_column(schema: pa.Schema, asked: str | None, file: Path, source: str)
             raise DataError(f"data.label_column = {asked!r}: {file} has no such column; {nearest(asked, names)}")
         return asked
     return next((name for name in LABEL_COLUMNS if name in names), None)
+
+
+def _same_column(files: Sequence[Path], names: Sequence[str | None], source: str) -> str | None:
+    """Returns the column that holds the labels of all files; None where they have none."""
+    for file, name in zip(files, names, strict=True):
+        if name != names[0]:
+            first, other = (f"in column {name!r}" if name else "in no column" for name in (names[0], name))
+            raise DataError(
+                f"data {source!r}: labels are {first} of {files[0]}, but {other} of {file}; give the column of the "
+                "classes, which all files have, by data.label_column, or 'none' to use no labels"
+            )
+    return names[0]
+
+
+def _same_class_names(
+    readers: Sequence[tuple[Path, pq.ParquetFile]], column: str | None, source: str
+) -> tuple[str, ...]:
+    """Returns the names of the classes that the first file gives, which no file contradicts."""
+    if column is None:
+        return ()
+    named = [(file, _class_names(reader.schema_arrow, column)) for file, reader in readers]
+    saying = [(file, names) for file, names in named if names]
+    for file, names in saying:
+        if names != saying[0][1]:
+            number = next(at for at, both in enumerate(zip_longest(names, saying[0][1])) if both[0] != both[1])
+            first, other = (repr(one[number]) if number < len(one) else "no class" for one in (saying[0][1], names))
+            raise DataError(
+                f"data {source!r}: in column {column!r} the number {number} is {first} in {saying[0][0]}, but {other} "
+                f"in {file}; write the files with one list of class names, or set data.label_column to 'none' to use "
+                "no labels"
+            )
+    return named[0][1]
 
 
 def _batches(

@@ -76,6 +76,43 @@ def test_the_names_that_the_library_datasets_wrote_are_kept(tmp_path: Path) -> N
     assert data.class_names == ("airplane", "bird", "cat") and data.classes == 2
 
 
+def named(file: Path, names: list[str] | None) -> Path:
+    """Writes a file of one image of the class 0, with the names of the classes as the library ``datasets`` does."""
+    described = pq.read_table(table(file, [0]))
+    if names is not None:
+        features = {"label": {"names": names, "_type": "ClassLabel"}}
+        described = described.replace_schema_metadata({"huggingface": json.dumps({"info": {"features": features}})})
+    pq.write_table(described, file)
+    return file
+
+
+@pytest.mark.parametrize(
+    ("other", "message"),
+    [(["dog", "cat"], "the number 0 is 'cat' in .*a.parquet, but 'dog' in .*b.parquet"),
+     (["cat", "dog", "owl"], "the number 2 is no class in .*a.parquet, but 'owl' in .*b.parquet")],
+)  # fmt: skip
+def test_shards_that_call_a_class_differently_are_refused(tmp_path: Path, other: list[str], message: str) -> None:
+    named(tmp_path / "a.parquet", ["cat", "dog"]), named(tmp_path / "b.parquet", other)
+    with pytest.raises(DataError, match=message):
+        load(tmp_path)
+    assert load(tmp_path, label_column="none").labels is None
+    for agreeing in (["cat", "dog"], None):
+        named(tmp_path / "b.parquet", agreeing)
+        assert load(tmp_path).class_names == ("cat", "dog")
+
+
+def test_shards_whose_labels_are_in_different_columns_are_refused(tmp_path: Path) -> None:
+    table(tmp_path / "a.parquet", [0, 1], fine=[3, 4])
+    table(tmp_path / "b.parquet", images=[encoded(picture(5))], fine=[3])
+    with pytest.raises(DataError, match=r"in column 'label' of .*a.parquet, but in no column of .*b.parquet; give"):
+        load(tmp_path)
+    table(tmp_path / "b.parquet", images=[encoded(picture(5))], fine=[3], target=[1])
+    with pytest.raises(DataError, match=r"in column 'label' of .*a.parquet, but in column 'target' of .*b.parquet"):
+        load(tmp_path)
+    assert load(tmp_path, label_column="none").labels is None
+    assert load(tmp_path, label_column="fine").class_names == ("3", "4")
+
+
 @pytest.mark.parametrize("struct", [True, False])
 @pytest.mark.parametrize("mode", ["RGB", "L"])
 def test_images_are_bytes_or_structs_in_a_column_that_is_found(tmp_path: Path, struct: bool, mode: str) -> None:
