@@ -65,7 +65,8 @@ class DataConfig(Value):
     limit: PositiveInt | None = None
     """Only so many images are used, drawn over all of them and over the classes by their shares; None uses all."""
     root: str | None = None
-    """Folder of downloaded data sets; None takes $AUTOGAN_RAY_DATA or the user's cache folder."""
+    """Folder of downloaded data sets (``cifar10``, ``stl10``); None takes $AUTOGAN_RAY_DATA or the user's cache
+    folder."""
     split: str | None = None
     """Which split of a folder or of Parquet shards is used: ``train``, ``validation``, ``test`` or ``all``; None takes
     the training one where there are splits."""

@@ -13,6 +13,7 @@ from autogan_ray.config.rules import Rule
 from autogan_ray.config.sections import TrialSections
 from autogan_ray.config.study import StudyConfig, check_proposals
 from autogan_ray.config.tracking import missing_tracker
+from autogan_ray.metrics.extractors import registry
 from autogan_ray.metrics.extractors.registry import extractor_named
 from autogan_ray.search.methods.reinforce_parts.levels import plan_levels
 from autogan_ray.spaces.load import load_space
@@ -76,6 +77,8 @@ def make_plan(study: StudyConfig, folder: Path, gpus: int, cpus: int | None = No
         NotFoundError, SpaceError: a space does not exist or cannot be built.
         ConfigError, DataError, MetricError: a setting is right on no machine.
     """
+    sources.check_settings(study.data)
+    registry.check_settings(study.metrics)
     spaces = {name: load_space(name) for name in proposable_spaces(study)}
     _check_names(spaces)
     if study.data.image_size is not None:  # else check_sizes asks, once the images are known
@@ -100,6 +103,15 @@ def _check_names(spaces: Mapping[str, SearchSpace]) -> None:
                 "space; give one of the files another name"
             )
         asked[space.name] = text
+
+
+def unread(study: StudyConfig) -> list[str]:
+    """Returns the dotted names of the settings that the study's data source and extractor do not read.
+
+    Raises DataError or MetricError for an unknown source or extractor.
+    """
+    data, metrics = sources.unread(study.data), registry.unread(study.metrics)
+    return [*(f"data.{name}" for name in data), *(f"metrics.{name}" for name in metrics)]
 
 
 def proposable_spaces(study: StudyConfig) -> list[str]:

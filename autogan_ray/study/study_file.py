@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,7 +22,7 @@ from autogan_ray.results.rows import study_row
 from autogan_ray.results.store import arrow_rows
 from autogan_ray.results.trial_log import FOLDER, TrialLogs
 from autogan_ray.spaces.space import SearchSpace
-from autogan_ray.study.plan import Plan
+from autogan_ray.study.plan import Plan, unread
 
 if TYPE_CHECKING:
     from autogan_ray.metrics.measure import Measure
@@ -54,7 +54,7 @@ def new_about(plan: Plan, measure: Measure, command: str, status: str = "running
     from autogan_ray.metrics.measure import floor
 
     study, tune = plan.study, plan.study.tune
-    decides = [_deciding(study.to_dict()), measure.data.digest]
+    decides = [_deciding(study.to_dict(), unread(study)), measure.data.digest]
     digest = hashlib.sha256(json.dumps(decides, sort_keys=True).encode()).hexdigest()
     return {
         "study_id": f"{study.name}-{digest[:8]}",
@@ -103,11 +103,16 @@ def about_data(study: StudyConfig, data: ImageData) -> dict[str, Any]:
     }
 
 
-def _deciding(config: Mapping[str, Any]) -> dict[str, Any]:
-    """A study's configuration without the settings, and names, that do not decide its results."""
+def _deciding(config: Mapping[str, Any], idle: Collection[str] = ()) -> dict[str, Any]:
+    """A study's configuration without the settings, and names, that do not decide its results.
+
+    Args:
+        idle: dotted names of settings that the study does not read.
+    """
     kept = {key: value for key, value in config.items() if key not in _NOT_RESULTS}
-    kept["tune"] = {key: value for key, value in config["tune"].items() if key not in _RESOURCES}
-    kept["data"] = {key: value for key, value in config["data"].items() if key not in _PLACES}
+    for section, names in (("tune", _RESOURCES), ("data", _PLACES), ("metrics", ())):
+        settings = config[section].items()
+        kept[section] = {key: value for key, value in settings if key not in names and f"{section}.{key}" not in idle}
     return kept
 
 
@@ -177,14 +182,15 @@ def check_folder(
                 f"it, add --new; {beside}"
             )
         return None
-    about = read_about(folder)
+    about, idle = read_about(folder), unread(study)
     with reading(file, ResultsError, f"; the study in {folder} cannot be resumed"):
-        before = _deciding(with_new_settings(parse_object(about["config_json"], f"{file}, config_json", ResultsError)))
+        config = with_new_settings(parse_object(about["config_json"], f"{file}, config_json", ResultsError))
+        before = _deciding(config, idle)
     wanted, config_json = study.tune.num_trials, json.dumps(study.to_dict(), sort_keys=True)
     if before["tune"].get("num_trials", wanted) < wanted:  # the study has run the first of them
         before["tune"]["num_trials"] = wanted
         about |= {"num_trials": wanted, "status": "interrupted"}
-    changed = differences(before, _deciding(study.to_dict()))
+    changed = differences(before, _deciding(study.to_dict(), idle))
     if changed:
         listed = "\n  ".join(changed)
         raise ResultsError(

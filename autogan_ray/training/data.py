@@ -12,7 +12,7 @@ import numpy as np
 from autogan_ray.base.errors import DataError
 from autogan_ray.config.sections import FEWEST_REAL, DataConfig, MetricsConfig
 from autogan_ray.training.images.sampling import split_halves, spread_sample
-from autogan_ray.training.images.sources import described, read
+from autogan_ray.training.images.sources import check_settings, described, read
 
 _FEW = 12
 """Classes that are named one by one in a line about the data."""
@@ -125,10 +125,12 @@ def load_data(data: DataConfig | str, download: bool = True, **settings: Any) ->
 
     Raises:
         DataError: unknown source, missing, unreadable, undecodable, of another size than the first image, labels that
-            are no classes or not there for each image, a split or a column that is not there.
+            are no classes or not there for each image, a split or a column that is not there, or one of the
+            ``settings`` that the source does not read.
     """
     if isinstance(data, str):
         data = DataConfig.parse({"source": data, **settings}, "data", DataError)
+        check_settings(data)
     loaded = read(data, download)
     images = ImageData.of(data.source, loaded.images, loaded.labels, loaded.class_names)
     taken = [f"{len(images):,} taken of {loaded.available:,}"] if len(images) < loaded.available else []

@@ -286,6 +286,14 @@ def test_a_study_goes_on_with_images_that_were_moved_and_with_no_others(no_ray: 
     assert changed.exit_code == 2 and "is not what it was when the study in results/smoke began" in changed.output
 
 
+def test_a_study_that_began_with_settings_that_it_does_not_read_goes_on_without_them(no_ray: None) -> None:
+    idle = {"data.split": "test", "data.root": "/data", "metrics.weights": "w.pth", "metrics.sha256": "67"}
+    study_in(Path("results/smoke"), **load_study_config("smoke", idle).to_dict())
+    found = ask("run", "smoke", "--resume")
+    assert isinstance(found.exception, RayWasStarted), found.output
+    assert_refused("data.split = 'test' with data.source", "run", "smoke", "--resume", "--set", "data.split=test")
+
+
 def test_resuming_where_there_is_nothing_begins_the_study_of_the_default_folder_and_says_so(no_ray: None) -> None:
     for named in ([], ["--name", "smoke", "--out", "results"]):
         found = ask("run", "smoke", "--resume", *named)

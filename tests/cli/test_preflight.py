@@ -66,6 +66,31 @@ def test_data_that_cannot_serve_are_refused_before_ray_starts(
     assert not Path("results").exists()
 
 
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        (["data.split=tset"], "data.split = 'tset' with data.source = 'digits': that source does not read it; leave it "
+                              "out, or take 'imagefolder:DIR' or 'parquet:FILE_OR_DIR'"),
+        (["data.source=cifar10", "data.label_column=none"], "that source does not read it; leave it out, or take 'par"),
+        (["data.source=imagefolder:d", "data.image_column=image"], "that source does not read it"),
+        (["data.source=imagefolder:d", "data.root=/data"], "leave it out, or take 'cifar10' or 'stl10'"),
+        (["data.source=parquet:t.parquet", "data.split=train"], "a single file has no splits; leave it out, or give"),
+        (["data.source=imagefolder:nowhere", "data.split=tset"], "'tset' is no split; did you mean 'test'"),
+        (["metrics.weights=w.pth"], "metrics.weights = 'w.pth' with metrics.extractor = 'classifier': that extractor "
+                                    "does not read it; leave it out, or take 'inception-v3-compat' or 'efficientnet"),
+        (["metrics.sha256='67'"], "metrics.sha256 = '67' with metrics.extractor = 'classifier': that extractor"),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("verb", [("run", "smoke", "--dry-run"), ("retrain", "new", "--study", "smoke")])
+def test_a_setting_that_the_source_or_the_extractor_does_not_read_is_refused(
+    verb: tuple[str, ...], settings: list[str], message: str
+) -> None:
+    folder(Path("d"), ("cat", "dog"), 8), table(Path("t.parquet"), [0, 1] * 8)
+    result = ask(*verb, *(part for text in settings for part in ("--set", text)))
+    assert result.exit_code == 2 and message in result.output.replace(f"{Path.cwd()}/", ""), result.output
+    assert not Path("results").exists() and not Path("new").exists()
+
+
 def test_doctor_tells_what_is_there() -> None:
     result = ask("doctor", "smoke")
     assert result.exit_code == 0, result.output

@@ -57,6 +57,14 @@ def test_a_batch_is_a_copy_that_no_step_can_use_to_change_the_images(digits: Ima
         digits.images[0] = 1
 
 
+def test_a_setting_by_name_that_the_source_does_not_read_is_refused_and_one_of_a_stored_study_is_idle(
+    digits: ImageData,
+) -> None:
+    with pytest.raises(DataError, match=r"data\.split = 'test' with data\.source = 'digits': that source"):
+        load_data("digits", split="test")
+    assert load_data(DataConfig(split="test", label_column="none")).digest == digits.digest
+
+
 def test_batches_depend_on_the_position_alone_and_every_epoch_visits_each_image_once() -> None:
     indices = np.arange(100, 137)
     stream = BatchStream(indices, 5, seed=3)

@@ -44,6 +44,8 @@ class FeatureExtractor(ABC):
     """One kind of features; ``name`` is how ``metrics.extractor`` of a study names it."""
 
     name: str
+    reads: tuple[str, ...] = ("weights", "sha256")
+    """The settings of ``[metrics]`` that this extractor reads and that some other one does not read."""
     downloads = False
     """Whether :meth:`prepare` gets weights over the network where the study names no file."""
 

@@ -33,6 +33,7 @@ class ClassifierFeatures(FeatureExtractor):
     """Features [B, 64] and one logit per class; images are taken with as many channels as it was trained on."""
 
     name = "classifier"
+    reads = ()
 
     def check(self, metrics: MetricsConfig, classes: int) -> None:
         if classes < 2:

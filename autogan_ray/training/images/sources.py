@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from autogan_ray.base.errors import DataError, nearest
+from autogan_ray.config.methods import listed
 from autogan_ray.config.sections import DataConfig
 from autogan_ray.training.images.class_labels import class_numbers
 from autogan_ray.training.images.decoding import decode, pixels_of
@@ -28,6 +29,13 @@ SOURCES = {
     "imagefolder:DIR": "all images below a folder; a level of sub-folders gives the labels",
     "parquet:FILE_OR_DIR": "encoded images in the column 'image' (bytes, or a struct with 'bytes'), optional 'label'",
 }
+_READ_BY = {
+    "root": ("cifar10", "stl10"),
+    "split": ("imagefolder", "parquet"),
+    "image_column": ("parquet",),
+    "label_column": ("parquet",),
+}
+"""Setting of ``[data]`` -> the kinds of source that read it. Settings that are not named here are read by every one."""
 STL_SIZE = 48
 _KNOWN = {"digits": (1797, 8, 1, 10), "cifar10": (50_000, 32, 3, 10), "stl10": (105_000, STL_SIZE, 3, 0)}
 """Source -> images, side in pixels, channels, classes."""
@@ -117,6 +125,33 @@ def split_source(source: str) -> tuple[str, Path | None]:
     if source not in SOURCES:
         raise DataError(f"unknown data source {source!r}; {nearest(source, SOURCES)}")
     return source, None
+
+
+def unread(data: DataConfig) -> list[str]:
+    """Returns the names of the settings that the source does not read. Raises DataError for an unknown source."""
+    kind, path = split_source(data.source)
+    names = [name for name, kinds in _READ_BY.items() if kind not in kinds]
+    return [*names, "split"] if kind == "parquet" and path is not None and path.is_file() else names
+
+
+def check_settings(data: DataConfig) -> None:
+    """Raises DataError for an unknown source or split, and for a setting that the source does not read."""
+    for name in unread(data):
+        value = getattr(data, name)
+        if value is None:
+            continue
+        kinds = _READ_BY[name]
+        if split_source(data.source)[0] in kinds:
+            raise DataError(
+                f"data.split = {value!r} with data.source = {data.source!r}: a single file has no splits; leave it "
+                "out, or give the folder of all shards"
+            )
+        sources = listed(source for source in SOURCES if source.partition(":")[0] in kinds)
+        raise DataError(
+            f"data.{name} = {value!r} with data.source = {data.source!r}: that source does not read it; leave it out, "
+            f"or take {sources}"
+        )
+    check_split(data.split)
 
 
 def missing(data: DataConfig) -> str | None:

@@ -172,7 +172,7 @@ class TestWithoutThePackage:
         monkeypatch.chdir(tmp_path)
         monkeypatch.setattr("autogan_ray.tune.cluster.cluster", lambda *_: pytest.fail("Ray would start"))
         folder(Path("d"), each=40)
-        settings = ["data.source=imagefolder:d", "data.label_column=none", f"metrics.extractor={NAME}"]
+        settings = ["data.source=imagefolder:d", f"metrics.extractor={NAME}"]
         found = CliRunner().invoke(main, [*verb, *(word for text in settings for word in ("--set", text))])
         assert found.exit_code == code and self.REMEDY in found.output, found.output
         assert not Path("results").exists() and not Path("new").exists()
