@@ -8,7 +8,7 @@ from typing import Any
 
 from autogan_ray.base.errors import ConfigError, nearest
 from autogan_ray.base.reading import parse_toml
-from autogan_ray.config.study import StudyConfig, absolute, assign, dotted_names
+from autogan_ray.config.study import StudyConfig, assign, dotted_names, make_places_absolute
 
 _PLACES = ("data.source", "data.root", "metrics.weights")
 """Settings of a stored study that another machine may need otherwise, and that change no result."""
@@ -71,4 +71,5 @@ def relocate(values: dict[str, Any], overrides: Sequence[str]) -> None:
                 f"--set {key}: of a study that has run only where files lie may change ({', '.join(_PLACES)}), and "
                 f"retrain.* of a retraining{_REASONS.get(key, '')}"
             )
-        assign(values, key, absolute(str(value)) if key == "data.source" else value)
+        assign(values, key, value)
+    make_places_absolute(values)

@@ -6,6 +6,7 @@ runs: the same sections with a value for everything that the study sweeps.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable, Mapping
 from functools import cache
 from operator import attrgetter
@@ -252,7 +253,7 @@ def assign(values: dict[str, Any], key: str, value: Any) -> None:
 def load_study_config(name: str | Path, overrides: Mapping[str, Any] | None = None) -> StudyConfig:
     """Returns a study by its shipped name or its path, with the values of dotted keys replaced.
 
-    A relative path of a data source is taken from the current folder.
+    Relative paths of data and of weights are taken from the current folder.
 
     Raises:
         NotFoundError: there is no such study.
@@ -271,14 +272,32 @@ def load_study_config(name: str | Path, overrides: Mapping[str, Any] | None = No
         if isinstance(sweep, dict):
             sweep.pop(key, None)  # a value fixed by hand is no longer swept
         where = f"{document.origin} with overrides"
-    study = StudyConfig.parse(values, where, ConfigError)
-    return study.model_copy(update={"data": study.data.model_copy(update={"source": absolute(study.data.source)})})
+    make_places_absolute(values)
+    return StudyConfig.parse(values, where, ConfigError)
 
 
-def absolute(source: str) -> str:
-    """Returns a data source with its path absolute, so that a study finds its images from any folder."""
+def make_places_absolute(values: Mapping[str, Any]) -> None:
+    """Makes the paths of a study's settings absolute, in place, so that it finds its files from any folder."""
+    for key, absolute in _PLACES.items():
+        section, _, name = key.partition(".")
+        settings = values.get(section)
+        if isinstance(settings, dict) and isinstance(place := settings.get(name), str) and place:
+            settings[name] = absolute(place)
+
+
+def _absolute(path: str) -> str:
+    with contextlib.suppress(RuntimeError):  # the home of a user who does not exist
+        path = str(Path(path).expanduser())
+    return str(Path(path).absolute())
+
+
+def _absolute_source(source: str) -> str:
     kind, colon, path = source.partition(":")
-    return f"{kind}:{Path(path).expanduser().absolute()}" if colon and path else source
+    return f"{kind}:{_absolute(path)}" if colon and path else source
+
+
+_PLACES = {"data.source": _absolute_source, "data.root": _absolute, "metrics.weights": _absolute}
+"""Setting that names a place -> how its path is made absolute."""
 
 
 def differences(old: Mapping[str, Any], new: Mapping[str, Any], lead: str = "") -> list[str]:

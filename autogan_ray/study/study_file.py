@@ -39,8 +39,9 @@ _NOT_RESULTS = ("name", "description", "tracking", "results")
 _NEEDED = ("name", "status", "config_json", "max_evaluations", "grace_evaluations", "wall_s")
 """What ``study.json`` of every version has, beside the key ``study_id``."""
 
-# Where the images lie, which may change: a study is held to their digest (check_same_data).
-_PLACES = ("source", "root")
+# Where files lie, which may change: a study is held to the digest of its images (check_same_data), and the weights of
+# its extractor to ``metrics.sha256``, or to the published digest.
+_PLACES = {"data": ("source", "root"), "metrics": ("weights",)}
 
 
 def new_about(plan: Plan, measure: Measure, command: str, status: str = "running") -> dict[str, Any]:
@@ -110,7 +111,7 @@ def _deciding(config: Mapping[str, Any], idle: Collection[str] = ()) -> dict[str
         idle: dotted names of settings that the study does not read.
     """
     kept = {key: value for key, value in config.items() if key not in _NOT_RESULTS}
-    for section, names in (("tune", _RESOURCES), ("data", _PLACES), ("metrics", ())):
+    for section, names in {"tune": _RESOURCES, **_PLACES}.items():
         settings = config[section].items()
         kept[section] = {key: value for key, value in settings if key not in names and f"{section}.{key}" not in idle}
     return kept
@@ -159,7 +160,7 @@ def check_folder(
     """The content of ``study.json`` where an earlier run is to go on; None for a new folder.
 
     A study may be given more trials than it had. It is then an interrupted study, even if its trials had all ended. It
-    may be called by another name, as its folder may have been renamed.
+    may be called by another name, as its folder may have been renamed, and its files may lie elsewhere.
 
     Args:
         resume: whether the user asked to go on with an earlier run.

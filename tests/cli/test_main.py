@@ -22,7 +22,9 @@ from autogan_ray.base.errors import ConfigError
 from autogan_ray.base.provenance import packages_json
 from autogan_ray.cli.main import main
 from autogan_ray.cli.run import _budget, resolve_study
+from autogan_ray.config.overrides import relocate
 from autogan_ray.config.study import load_study_config
+from autogan_ray.metrics.extractors.inception import InceptionFeatures
 from autogan_ray.results.store import write_table
 from autogan_ray.results.trial_log import TrialLogs
 from autogan_ray.spaces.load import load_space
@@ -284,6 +286,32 @@ def test_a_study_goes_on_with_images_that_were_moved_and_with_no_others(no_ray: 
     picture(Path("b/a/m000.png"), 16, 16)
     changed = ask("run", "smoke", "--resume", *settings, "data.source=imagefolder:b")
     assert changed.exit_code == 2 and "is not what it was when the study in results/smoke began" in changed.output
+
+
+def test_a_study_goes_on_with_weights_that_were_moved_and_with_no_other_digest(
+    no_ray: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = ["metrics.extractor=inception-v3-compat", "metrics.weights=new/w.pth", "metrics.sha256='67'"]
+    study = resolve_study("smoke", 0, overrides=[asked[0], "metrics.weights=/old/w.pth", asked[2]])
+    study_in(Path("results/smoke"), **study.to_dict())
+    Path("new").mkdir(), Path("new/w.pth").touch()
+    monkeypatch.setattr(InceptionFeatures, "check", lambda *_, **__: None)
+    resume = ["run", "smoke", "--resume", *(word for text in asked for word in ("--set", text))]
+    assert isinstance((found := ask(*resume)).exception, RayWasStarted), found.output
+    about = check_folder(resolve_study("smoke", 0, overrides=asked), Path("results/smoke"), resume=True)
+    assert about is not None
+    assert json.loads(about["config_json"])["metrics"]["weights"] == f"{Path.cwd()}/new/w.pth"
+    assert_refused("metrics.sha256: '67' -> '68'", *resume[:-1], "metrics.sha256='68'")
+
+
+def test_places_are_found_from_any_folder() -> None:
+    settings = {"data.source": "imagefolder:d", "data.root": "~/r", "metrics.weights": "~nobody-here/w.pth"}
+    study, here = load_study_config("smoke", settings), Path.cwd()
+    assert study.data.source == f"imagefolder:{here}/d" and study.data.root == str(Path.home() / "r")
+    assert study.metrics.weights == f"{here}/~nobody-here/w.pth"
+    stored = study.to_dict()
+    relocate(stored, ["data.root=../r", "metrics.weights=w.pth"])
+    assert stored["data"]["root"] == f"{here}/../r" and stored["metrics"]["weights"] == f"{here}/w.pth"
 
 
 def test_a_study_that_began_with_settings_that_it_does_not_read_goes_on_without_them(no_ray: None) -> None:
