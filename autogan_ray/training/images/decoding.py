@@ -36,7 +36,7 @@ def decode(encoded: bytes, name: str) -> Image:
 
     Raises:
         DataError: not an image, damaged, larger than Pillow's limit (89 million pixels), or of a kind whose white is
-            not known (32-bit and floating-point levels).
+            not known (levels of 12 or 32 bits, and floating-point ones).
     """
     from PIL import Image as Pillow
     from PIL import UnidentifiedImageError
@@ -70,20 +70,33 @@ def _as_shown(image: Image, name: str) -> Image:
     from PIL import Image as Pillow
     from PIL import ImageOps
 
+    if image.mode == "F" or (image.mode in _DEEP and not _has_sixteen_bits(image)):
+        levels = "floating-point levels" if image.mode == "F" else "levels of neither 8 nor 16 bits"
+        raise DataError(f"{name} has {levels}, whose white is not known; save it with 8 or 16 bits")
     image = ImageOps.exif_transpose(image)
     if image.mode in _DEEP:
         return Pillow.fromarray(_eight_bits(image, name))
-    if image.mode == "F":
-        raise DataError(f"{name} has floating-point levels, whose white is not known; save it with 8 or 16 bits")
-    if image.has_transparency_data:
-        grey = image.mode in ("L", "LA", "La")
-        shown = image.convert("RGBA")
-        white = Pillow.new("RGBA", shown.size, "white")
-        return Pillow.alpha_composite(white, shown).convert("L" if grey else "RGB")
-    if image.mode in ("1", "L"):
+    if image.mode in ("1", "L") and not image.has_transparency_data:
         return image.convert("L")
-    shown = image.convert("RGB")
-    return shown.convert("L") if image.mode == "P" and _is_grey(shown) else shown
+    if image.has_transparency_data:
+        shown = image.convert("RGBA")
+        shown = Pillow.alpha_composite(Pillow.new("RGBA", shown.size, "white"), shown).convert("RGB")
+    else:
+        shown = image.convert("RGB")
+    grey = image.mode in ("1", "L", "LA", "La") or (image.mode in ("P", "PA") and _is_grey(shown))
+    return shown.convert("L") if grey else shown
+
+
+def _has_sixteen_bits(image: Image) -> bool:
+    """Returns whether an image of one of the modes ``_DEEP``, as it was opened, has levels of 0 to 65535.
+
+    Of these modes Pillow takes ``I`` for 32 bits too, and ``I;16`` for TIFF files of 12 bits, and leaves the levels as
+    they are; levels of PGM files are brought to this range.
+    """
+    if image.format == "TIFF":
+        bits_per_sample = 258
+        return getattr(image, "tag_v2", {}).get(bits_per_sample) == (16,)
+    return image.mode != "I" or image.format in ("PNG", "PPM")
 
 
 def _eight_bits(image: Image, name: str) -> np.ndarray:

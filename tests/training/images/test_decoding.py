@@ -31,10 +31,22 @@ def test_a_dark_sixteen_bit_image_stays_dark() -> None:
     assert np.asarray(shown(Image.fromarray(np.zeros((4, 4), np.uint16)))).max() == 0
 
 
+@pytest.mark.parametrize("most", [255, 65535, 70000])
 @pytest.mark.parametrize("levels", [np.float32, np.int32])
-def test_levels_without_a_known_white_are_refused(levels: type) -> None:
-    with pytest.raises(DataError, match=r"x has (floating-point levels|levels of 0 to 70000)"):
-        shown(Image.fromarray(np.array([[0, 70000]], levels)), "TIFF")
+def test_levels_without_a_known_white_are_refused(levels: type, most: int) -> None:
+    message = r"^x has (floating-point levels|levels of neither 8 nor 16 bits), whose white is not known; save it"
+    with pytest.raises(DataError, match=message):
+        shown(Image.fromarray(np.array([[0, most]], levels)), "TIFF")
+
+
+def test_levels_of_twelve_bits_are_refused() -> None:
+    content = bytearray(encoded(Image.fromarray(np.full((4, 4), 4095, np.uint16)), "TIFF"))
+    tag = bytes([2, 1, 3, 0, 1, 0, 0, 0])  # BitsPerSample: one 16-bit number, which follows
+    place = content.index(tag) + len(tag)
+    assert content[place] == 16
+    content[place] = 12
+    with pytest.raises(DataError, match="levels of neither 8 nor 16 bits"):
+        decode(bytes(content), "x")
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
@@ -64,7 +76,7 @@ def test_a_palette_means_its_colours_and_a_grey_one_stays_grey() -> None:
     assert image.mode == "L" and np.array_equal(np.asarray(image), np.asarray(picture(mode="L")))
 
 
-@pytest.mark.parametrize("mode", ["RGBA", "LA", "P", "L"])
+@pytest.mark.parametrize("mode", ["RGBA", "LA", "P", "L", "1"])
 def test_transparent_pixels_show_white_and_half_transparent_ones_half(mode: str) -> None:
     if mode in ("RGBA", "LA"):
         image = Image.new(mode, (3, 1), (0,) * len(mode))
@@ -72,13 +84,16 @@ def test_transparent_pixels_show_white_and_half_transparent_ones_half(mode: str)
         levels = [255, 127, 0]
         result = shown(image)
     else:  # one index or level is transparent
-        image = Image.fromarray(np.array([[0, 1, 2]], np.uint8), "L")
-        if mode == "P":
-            image = image.convert("P")
-        levels = [255, 1, 2]
+        levels = [255, 255, 255] if mode == "1" else [255, 1, 2]
+        image = Image.fromarray(np.array([[0, *levels[1:]]], np.uint8)).convert(mode)
         result = shown(image, transparency=0)
     assert np.abs(np.asarray(result).reshape(3, -1).astype(int) - np.array(levels)[:, None]).max() <= 1
-    assert (result.mode == "RGB") == (mode in ("RGBA",)) or mode == "P"
+    assert result.mode == ("RGB" if mode == "RGBA" else "L")
+
+
+def test_a_palette_with_a_transparent_entry_keeps_its_colours() -> None:
+    coloured = picture().quantize(8)
+    assert shown(coloured, transparency=3).mode == "RGB"
 
 
 def test_an_animation_is_its_first_frame_and_print_colours_are_converted() -> None:
