@@ -390,8 +390,8 @@ class TuneConfig(Value):
 
     @property
     def grace(self) -> int:
-        """Evaluations before ASHA may stop a trial."""
-        return self.grace_evaluations or -(-self.max_evaluations // 8)
+        """Evaluations before ASHA may stop a trial, or after which trials are compared where nothing stops them."""
+        return min(self.grace_evaluations or -(-self.max_evaluations // 8), self.max_evaluations)
 
 
 class RetrainConfig(GameConfig, WeightsConfig):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterable, Mapping
+from copy import deepcopy
 from functools import cache
 from operator import attrgetter
 from pathlib import Path
@@ -76,10 +77,12 @@ class StudyConfig(TrialSections):
 
     @model_validator(mode="after")
     def _trials_outlive_the_grace(self) -> Self:
-        if self.tune.grace > self.tune.max_evaluations:
+        tune = self.tune
+        if tune.scheduler == "asha" and (tune.grace_evaluations or 0) > tune.max_evaluations:
             raise ValueError(
-                f"tune.grace_evaluations = {self.tune.grace} is above tune.max_evaluations = "
-                f"{self.tune.max_evaluations}; a trial would end before ASHA may look at it"
+                f"tune.grace_evaluations = {tune.grace_evaluations} is above tune.max_evaluations = "
+                f"{tune.max_evaluations}; a trial would end before ASHA may look at it: lower it, or set "
+                'tune.scheduler = "none"'
             )
         return self
 
@@ -253,7 +256,8 @@ def assign(values: dict[str, Any], key: str, value: Any) -> None:
 def load_study_config(name: str | Path, overrides: Mapping[str, Any] | None = None) -> StudyConfig:
     """Returns a study by its shipped name or its path, with the values of dotted keys replaced.
 
-    Relative paths of data and of weights are taken from the current folder.
+    A value takes its setting out of the sweep; ``sweep.KEY`` behind it puts it in. Relative paths of data and of
+    weights are taken from the current folder.
 
     Raises:
         NotFoundError: there is no such study.
@@ -261,17 +265,15 @@ def load_study_config(name: str | Path, overrides: Mapping[str, Any] | None = No
     """
     document = catalog.read("study", name)
     values = parse_toml(document.text, document.origin, ConfigError)
-    where = document.origin
-    sweep = values.get("sweep", {})
+    where = f"{document.origin} with overrides" if overrides else document.origin
     for key, value in (overrides or {}).items():
         if key.startswith("sweep."):
-            if isinstance(values.setdefault("sweep", {}), dict):
-                values["sweep"][key.removeprefix("sweep.")] = value
+            if isinstance(sweep := values.setdefault("sweep", {}), dict):
+                sweep[key.removeprefix("sweep.")] = value
             continue
-        assign(values, key, value)
-        if isinstance(sweep, dict):
-            sweep.pop(key, None)  # a value fixed by hand is no longer swept
-        where = f"{document.origin} with overrides"
+        assign(values, key, deepcopy(value))  # it stays as the caller gave it
+        if isinstance(sweep := values.get("sweep"), dict):
+            sweep.pop(key, None)
     make_places_absolute(values)
     return StudyConfig.parse(values, where, ConfigError)
 

@@ -116,6 +116,22 @@ def test_a_setting_fixed_by_hand_is_no_longer_swept() -> None:
     assert "optim.lr_g" not in load_study_config("digits", {"optim.lr_g": 1e-3}).sweep
 
 
+@pytest.mark.parametrize("name", ["adversarialnas", "smoke"])  # one without and one with a sweep of its own
+def test_of_a_value_and_a_sweep_of_one_setting_the_later_holds(name: str) -> None:
+    domain = {"loguniform": [1e-4, 1e-3]}
+    for whole in ({"sweep.optim.lr_g": domain}, {"sweep": {"optim.lr_g": domain}}):
+        fixed = load_study_config(name, {**whole, "optim.lr_g": 0.0003})
+        assert not fixed.sweep and fixed.optim.lr_g == 0.0003
+        assert "optim.lr_g" in load_study_config(name, {"optim.lr_g": 0.0003, **whole}).sweep
+
+
+def test_a_grace_above_the_evaluations_is_refused_with_asha_and_idle_without() -> None:
+    short = {"tune.max_evaluations": 1, "tune.grace_evaluations": 2}
+    with pytest.raises(ConfigError, match=r"grace_evaluations = 2 is above tune\.max_evaluations = 1.* or set tune"):
+        load_study_config("smoke", short)
+    assert load_study_config("smoke", short | {"tune.scheduler": "none"}).tune.grace == 1
+
+
 def test_differences_name_each_setting_once() -> None:
     one, other = load_study_config("smoke"), load_study_config("smoke", {"optim.lr_d": 1e-3, "seed": 4})
     assert differences(one.to_dict(), other.to_dict()) == ["optim.lr_d: 0.0002 -> 0.001", "seed: 0 -> 4"]
