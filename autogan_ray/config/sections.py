@@ -169,7 +169,7 @@ class SearchConfig(GameConfig):
     temperature_start: PositiveFloat = 5.0
     """Temperature of the Gumbel relaxation at the first step."""
     temperature_end: PositiveFloat = 0.1
-    """Temperature of the Gumbel relaxation at the last step."""
+    """Temperature of the Gumbel relaxation where the search ends, one step behind the last."""
     temperature_schedule: Schedule = "exponential"
     """How the temperature falls in between."""
     logits_as_probabilities: bool = False

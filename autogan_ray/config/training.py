@@ -45,7 +45,7 @@ class GameConfig(Value):
     gradient of D's scores with respect to real images (R1, Mescheder et al., ICML 2018), for ``relativistic`` also
     with respect to fakes (R2). 0 takes none; None takes 0 for ``hinge`` and 1 for the others."""
     gamma_end: NonNegativeFloat | None = None
-    """``gamma`` at the last step; None leaves it as it starts."""
+    """``gamma`` where the training ends, one step behind the last; None leaves it as it starts."""
     gamma_schedule: Literal["linear", "cosine"] = "cosine"
     """How ``gamma`` goes to ``gamma_end``."""
     penalty_every: PositiveInt = 1
@@ -103,13 +103,15 @@ class WeightsConfig(Value):
     """A longer gradient of a network's weights is scaled down to this norm before each of its steps; None never does
     so. Gradients of the architecture parameters are not clipped."""
     schedule: Literal["constant", "linear", "cosine"] = "constant"
-    """How both rates fall to ``lr_end`` times their value, and beta2 goes to ``beta2_end``, by the last step."""
+    """How both rates fall to ``lr_end`` times their value, and beta2 goes to ``beta2_end``, by the end of the training.
+    Step n of N, from 0 on, is made at n / N of the way: the last one is a step short of the end."""
     schedule_from: Annotated[float, Field(ge=0, lt=1)] = 0.0
     """Part of the training, at its beginning, before which both stay as they are."""
     lr_end: Annotated[float, Field(ge=0, le=1)] = 0.0
-    """Fraction of the rates that is left at the last step; ``schedule = "constant"`` does not read it."""
+    """Fraction of the rates that is left where the training ends, one step behind the last; ``schedule = "constant"``
+    does not read it."""
     beta2_end: Beta | None = None
-    """beta2 at the last step; None leaves it as it starts."""
+    """beta2 where the training ends, one step behind the last; None leaves it as it starts."""
     ema: Annotated[float, Field(ge=0, lt=1)] = 0.999
     """Decay of the moving average of the generator's weights at each of its steps."""
     ema_half_life_kimg: PositiveFloat | None = None

@@ -243,6 +243,18 @@ def test_a_temperature_goes_from_start_to_end_and_never_up(schedule: str) -> Non
     assert all(a >= b for a, b in itertools.pairwise(values))
 
 
+def test_the_last_step_of_a_search_is_made_a_step_short_of_the_last_temperature(
+    digits: ImageData, evaluator: Evaluator
+) -> None:
+    loop = loop_of(evaluator, digits, temperature_schedule="linear", temperature_start=5.0, temperature_end=1.0)
+    temperatures = []
+    while loop.step_d < loop.total_steps:
+        temperatures.append(loop.temperature)
+        loop.step()
+    assert temperatures[0] == 5.0 and temperatures[-1] == pytest.approx(1.0 + 4.0 / loop.total_steps)
+    assert loop.temperature == 1.0
+
+
 def test_the_exponential_schedule_is_the_published_one() -> None:
     found = [scheduled("exponential", 5.0, 0.1, epoch / 25) for epoch in (0, 1, 2, 24)]
     assert found == pytest.approx([5.0, 4.28, 3.66, 0.117], abs=0.01)

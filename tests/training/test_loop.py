@@ -114,6 +114,18 @@ def test_two_n_images_equal_n_then_save_and_load_then_n(
     assert straight.best["fid"] == 1.0 and straight.best["kimg"] == pytest.approx(0.048)
 
 
+def test_the_last_step_is_made_a_step_short_of_the_ends_of_its_schedules(digits: ImageData) -> None:
+    loop = train_loop(digits, ("dcgan", "dcgan"), config=GAME.model_copy(update={"beta2_end": 0.5, "lr_g": 1.0}))
+    count = loop.total_steps
+    while loop.step_d < count:
+        loop.step()
+    (group,) = loop._adam_g.param_groups
+    assert count == 12 and group["lr"] == pytest.approx(1 / count)
+    assert group["betas"][1] == pytest.approx(0.5 + (0.9 - 0.5) / count)
+    last, end = (2 * loop._game.losses(step, torch.Generator()).steady.penalty for step in (count - 1, count))
+    assert end == pytest.approx(0.1) and last > end
+
+
 def test_the_average_of_a_generator_with_spectral_norm_has_the_norms_of_its_weights(digits: ImageData) -> None:
     loop = train_loop(digits, ("biggan", "biggan"))
     while loop.step_d < 12:
