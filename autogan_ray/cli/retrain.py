@@ -65,6 +65,7 @@ def retrain(
 ) -> None:
     """Train genotypes from scratch and score them by the protocol of the study in RESULTS."""
     from autogan_ray.base.folders import check_storage, check_writable
+    from autogan_ray.config.overrides import is_place
     from autogan_ray.results.lock import check_free
     from autogan_ray.results.retrained import RETRAINED
     from autogan_ray.results.study import load_study
@@ -79,8 +80,8 @@ def retrain(
         raise ConfigError(f"--finalists {finalists} without a race; give --race N as well")
     share = _share(gpus, gpus_per_network, address)
     begun = None if study is None else _begin_unsearched(results, study, overrides, gpus)
-    if study is not None:
-        overrides = [text for text in overrides if _is_own(text)]
+    if study is not None:  # its other settings are those of the folder
+        overrides = [text for text in overrides if _is_own(text) or is_place(text)]
     try:
         check_free(results / RETRAINED)
         stored = load_study(results)

@@ -55,6 +55,11 @@ def _nearest_settings(key: str, known: Sequence[str]) -> str:
     return f"the sections are {', '.join(sections)}; run --dry-run --json shows all settings"
 
 
+def is_place(text: str) -> bool:
+    """Returns whether ``key=value`` says where files lie, which :func:`relocate` takes. Raises ConfigError."""
+    return parse_override(text)[0] in _PLACES
+
+
 def relocate(values: dict[str, Any], overrides: Sequence[str]) -> None:
     """Sets where files lie now, in the configuration of a stored study.
 

@@ -13,8 +13,10 @@ import torch
 from click.testing import CliRunner, Result
 
 import autogan_ray as ag
+from autogan_ray.base.errors import ConfigError
 from autogan_ray.cli.main import main
 from autogan_ray.config.recipe import all_recipes, load_recipe
+from autogan_ray.config.study import StudyConfig
 from autogan_ray.results.retrained import recipe_options
 from autogan_ray.training.checkpoint import save_state
 from tests.tune.conftest import run
@@ -84,6 +86,21 @@ def test_an_interrupted_retraining_says_how_to_go_on(retrained: Path, monkeypatc
     assert found.output.endswith(
         shlex.join(["retrain", str(retrained), *TINY, "--genotype", "dcgan", "--resume"]) + "\n"
     )
+
+
+def test_a_folder_that_is_there_learns_where_files_lie_now(retrained: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    found: list[StudyConfig] = []
+
+    def prepared(study: StudyConfig, *_: object) -> None:
+        found.append(study)
+        raise ConfigError("enough")
+
+    monkeypatch.setattr("autogan_ray.cli.retrain._prepare", prepared)
+    moved = ["--set", "data.source=imagefolder:/moved", "--set", "metrics.weights=/w.pth"]
+    ask("retrain", str(retrained), *SIZE_32, *TINY, *moved, "--genotype", "dcgan")
+    assert [(study.data.source, study.data.limit, study.metrics.weights) for study in found] == [
+        ("imagefolder:/moved", 100, "/w.pth")
+    ]
 
 
 def test_a_torn_study_file_is_a_message_and_no_traceback(retrained: Path, tmp_path: Path) -> None:
