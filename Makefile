@@ -16,7 +16,7 @@ $(VENV)/.installed: pyproject.toml
 # The embedded data on any CPU; --resume so that a second call goes on, or shows what is there.
 demo: install
 	$(BIN)/python studies/run_study.py --resume
-	$(BIN)/python studies/retrain.py results/digits --race 4 --genotype random:12 --seeds 3 --resume
+	$(BIN)/python studies/retrain.py results/digits --race 4 --genotype random:48 --seeds 3 --resume
 	$(BIN)/autogan-ray report results/digits
 
 lint: install

@@ -160,81 +160,100 @@ def verdict(study: StudyTables, against: str = RANDOM, recipe: str | None = None
     Raises NotRetrainedError, with the options that train it, where one of both was not retrained; ResultsError for an
     unknown recipe.
     """
-    everything = study.evaluations
-    finals = main_recipe(everything, recipe)
-    rows, known = fresh(finals, everything), baselines(study, recipe)
-    trial_id, searched, won = _searched(study, rows)
-    recipe = str(searched["recipe"].iloc[0])
-    if against not in known:
-        others = nearest(against, known) if known else "no other network was"
-        raise NotRetrainedError(
-            f"{study.folder}: {against!r} was not retrained by the recipe of the searched network, {recipe} ({others})",
-            ["--genotype", against, "--seeds", "3", *recipe_options(study, recipe)],
-        )
-    winner = race_winner(everything, RANDOM, recipe) if against == RANDOM else None
-    names = network_names(finals).reindex(rows.index)
-    other = rows[rows["source"] == RANDOM] if against == RANDOM else rows[(names == against) & _named(rows)]
-    if winner is not None:
-        other = other[other["genotype_id"] == winner]
-    units = against != RANDOM or winner is not None
-    theirs = finite_values(other["fid"].tolist()).tolist() if units else _means(other)
-    ours = finite_values(searched["fid"].tolist()).tolist()
-    failed, failed_against = len(searched) - len(ours), len(other) - len(finite_values(other["fid"].tolist()))
-    ratio = log_ratio(ours, theirs)
-    word = word_of(ratio.low, ratio.high, min(len(ours), len(theirs)))
-    if (word == BETTER and failed) or (word == WORSE and failed_against):
+    rows = fresh(main_recipe(study.evaluations, recipe), study.evaluations)
+    trial_id, searched = _searched(study, rows)
+    recipe = str(searched.rows["recipe"].iloc[0])
+    other = _baseline(study, against, rows, recipe)
+    ratio = log_ratio(searched.scores, other.scores)
+    word = word_of(ratio.low, ratio.high, min(len(searched.scores), len(other.scores)))
+    if (word == BETTER and searched.failed) or (word == WORSE and other.failed):
         word = OPEN
-    race, race_against = raced(everything, "retrain", recipe), raced(everything, RANDOM, recipe)
-    race, race_against = race if won else race[:0], race_against if winner is not None else race_against[:0]
-    kimg, hours = _spent_on(study, searched, race)
-    kimg_against, hours_against = _spent_on(study, other, race_against)
+    (kimg, hours), (kimg_against, hours_against) = searched.spent(study), other.spent(study)
     return Verdict(
         word=word,
         against=against,
         trial_id=trial_id,
-        genotype_id=str(searched["genotype_id"].iloc[0]),
+        genotype_id=str(searched.rows["genotype_id"].iloc[0]),
         recipe=recipe,
         ratio=ratio.estimate,
         low=ratio.low,
         high=ratio.high,
-        fid=_geometric(ours),
-        fid_against=_geometric(theirs),
-        seeds=len(ours),
-        n_against=len(theirs),
-        raced=len(race),
-        raced_against=len(race_against),
-        failed=failed,
-        failed_against=failed_against,
+        fid=_geometric(searched.scores),
+        fid_against=_geometric(other.scores),
+        seeds=len(searched.scores),
+        n_against=len(other.scores),
+        raced=len(searched.race),
+        raced_against=len(other.race),
+        failed=searched.failed,
+        failed_against=other.failed,
         noise=pooled_noise(rows),
-        seeds_needed=_needed(ours, theirs),
+        seeds_needed=_needed(searched.scores, other.scores),
         search_kimg=float(study.history.groupby("trial_id")["kimg"].max().sum()),
         kimg=kimg,
         kimg_against=kimg_against,
         search_hours=float(study.trials["wall_s"].astype(float).sum(skipna=False)) / 3600,
         hours=hours,
         hours_against=hours_against,
-        macs_g=float(searched["macs_g"].astype(float).mean()),
-        macs_g_against=float(other["macs_g"].astype(float).mean()),
+        macs_g=float(searched.rows["macs_g"].astype(float).mean()),
+        macs_g_against=float(other.rows["macs_g"].astype(float).mean()),
     )
 
 
-def _named(rows: pd.DataFrame) -> pd.Series:
-    return rows["source"].isin(["published", "user"])
+@dataclass(frozen=True)
+class _Side:
+    """One of the two that are compared.
+
+    Args:
+        rows: its retrainings.
+        race: the candidates of the race that chose it; none where there was none.
+        scores: what is compared: of seeds, or of random genotypes the means.
+    """
+
+    rows: pd.DataFrame
+    race: pd.DataFrame
+    scores: list[float]
+
+    @property
+    def failed(self) -> int:
+        return len(self.rows) - len(_scores(self.rows))
+
+    def spent(self, study: StudyTables) -> tuple[float, float]:
+        """Returns the kimg that retrainings and race were shown, to their end and not to their best score alone; and
+        their hours, NaN where these were not recorded."""
+        rows = pd.concat([self.rows, self.race])
+        ends = study.curves.groupby("evaluation_id")[["kimg", "wall_s"]].max()
+        kimg = rows["evaluation_id"].map(ends["kimg"]).astype(float).fillna(rows["kimg"]).sum()
+        seconds = rows["evaluation_id"].map(ends["wall_s"]).astype(float).fillna(rows["wall_s"].astype(float))
+        return float(kimg), float(seconds.sum(skipna=False) / 3600)
 
 
-def _spent_on(study: StudyTables, rows: pd.DataFrame, race: pd.DataFrame) -> tuple[float, float]:
-    """Returns the kimg that retrainings and their race were shown, to their end and not to their best score alone; and
-    their hours, NaN where these were not recorded."""
-    rows = pd.concat([rows, race])
-    ends = study.curves.groupby("evaluation_id")[["kimg", "wall_s"]].max()
-    kimg = rows["evaluation_id"].map(ends["kimg"]).astype(float).fillna(rows["kimg"]).sum()
-    seconds = rows["evaluation_id"].map(ends["wall_s"]).astype(float).fillna(rows["wall_s"].astype(float))
-    return float(kimg), float(seconds.sum(skipna=False) / 3600)
+def _scores(rows: pd.DataFrame) -> list[float]:
+    return list(finite_values(rows["fid"].tolist()))
 
 
-def _searched(study: StudyTables, rows: pd.DataFrame) -> tuple[str, pd.DataFrame, bool]:
-    """Returns the trial whose genotype won the race, else the retrained trial with the best score while searching; the
-    retrainings of that genotype; and whether it won a race."""
+def _baseline(study: StudyTables, against: str, rows: pd.DataFrame, recipe: str) -> _Side:
+    """Returns a named network by its seeds; of random genotypes the winner of their race, else each by its mean."""
+    everything, known = study.evaluations, baselines(study, recipe)
+    if against not in known:
+        others = nearest(against, known) if known else "no other network was"
+        raise NotRetrainedError(
+            f"{study.folder}: {against!r} was not retrained by the recipe of the searched network, {recipe} ({others})",
+            ["--genotype", against, "--seeds", "3", *recipe_options(study, recipe)],
+        )
+    if against != RANDOM:
+        names = network_names(main_recipe(everything, recipe)).reindex(rows.index)
+        named = rows[(names == against) & rows["source"].isin(["published", "user"])]
+        return _Side(named, everything[:0], _scores(named))
+    drawn, winner = rows[rows["source"] == RANDOM], race_winner(everything, RANDOM, recipe)
+    if winner is None:
+        return _Side(drawn, everything[:0], _means(drawn))
+    drawn = drawn[drawn["genotype_id"] == winner]
+    return _Side(drawn, raced(everything, RANDOM, recipe), _scores(drawn))
+
+
+def _searched(study: StudyTables, rows: pd.DataFrame) -> tuple[str, _Side]:
+    """Returns the trial whose genotype won the race, else the retrained trial with the best score while searching; and
+    the retrainings of that genotype."""
     found = rows[rows["source"] == "retrain"]
     if study.trials["fid_best"].isna().all():
         raise NotRetrainedError(
@@ -250,7 +269,8 @@ def _searched(study: StudyTables, rows: pd.DataFrame) -> tuple[str, pd.DataFrame
                 f"{study.folder}: the winner of its race, genotype {winner}, was not retrained with a fresh seed",
                 ["--genotype", winner, "--seeds", "3", *recipe_options(study, recipe)],
             )
-        return str(found["trial_id"].iloc[0]), found, True
+        race = raced(study.evaluations, "retrain", recipe)
+        return str(found["trial_id"].iloc[0]), _Side(found, race, _scores(found))
     trials = study.trials.set_index("trial_id")
     best = found["trial_id"].map(trials["genotype_id"]) == found["genotype_id"]
     found, scores = found[best], trials["fid_best"]
@@ -261,7 +281,8 @@ def _searched(study: StudyTables, rows: pd.DataFrame) -> tuple[str, pd.DataFrame
             ["--trial", "best", "--genotype", RANDOM, "--seeds", "3", *recipe_options(study, recipe)],
         )
     trial_id = str(ranked.index[0])
-    return trial_id, found[found["trial_id"] == trial_id], False
+    found = found[found["trial_id"] == trial_id]
+    return trial_id, _Side(found, study.evaluations[:0], _scores(found))
 
 
 def _means(rows: pd.DataFrame) -> list[float]:
