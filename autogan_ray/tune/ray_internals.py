@@ -9,10 +9,12 @@ from __future__ import annotations
 import gc
 import importlib
 import inspect
+import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import ray
@@ -109,6 +111,11 @@ DEFAULT_VARIABLES = Internal("ray.tune.execution.class_cache", "DEFAULT_ENV_VARS
 OTHER_VARIABLES = Internal("ray.tune.execution.class_cache", "ENV_VARS_TO_PROPAGATE", _PROCESSES)
 PORT = Internal("ray._private.node", "wait_for_persisted_port", _HANGS)
 CONNECT = Internal("ray._private.worker", "connect", _HANGS)
+POPEN = Internal(
+    "ray._private.services",
+    "ConsolePopen",
+    "a signal to all processes of a study may end it with exit code 1, and without a word",
+)
 NODE = Internal("ray._private.worker", "_global_node", "the end of a study takes a second longer")
 MONITOR = Internal(
     "ray._private.node:Node", "kill_monitor", "the end of a study takes a second longer", ("self", "check_alive")
@@ -136,7 +143,7 @@ CUTOFF = Internal(f"{_ASHA}:_Bracket", "cutoff", "simulate takes twenty times as
 INTERNALS = (
     *(NEXT, FAILURE, PICKLED_ERROR, RESETTING, SNAPSHOT, REPORTS, REPORTS_OF_CHECKPOINTS),
     *(DEFAULT_VARIABLES, OTHER_VARIABLES),
-    *(PORT, CONNECT, NODE, MONITOR, AGENT_PORT, PORTS, WRAP, TASK, ACTORS_OF_TRIALS, ACTORS),
+    *(PORT, CONNECT, POPEN, NODE, MONITOR, AGENT_PORT, PORTS, WRAP, TASK, ACTORS_OF_TRIALS, ACTORS),
     *(BRACKETS, BRACKET_OF_TRIAL, RUNGS, CUTOFF),
 )
 
@@ -322,6 +329,10 @@ def named_tasks(study: str) -> Iterator[None]:
 def interruptible_start() -> Iterator[None]:
     """Lets a signal end the start of Ray, in the block, before Ray waits for processes that the signal has ended.
 
+    Ray's processes get a process group of their own, so that a signal to the command's group is the command's alone. A
+    process whose part of Ray on this machine, its raylet, has gone is ended by Ray where it next turns to it, in C++.
+    (Where the kernel does not end them with the process that started them, Ray itself ends them by their group.)
+
     Ray waits for the port of its first process, and then for connections, for up to 30 and 60 seconds, in code in which
     no thread of Python can do anything: neither can the one that ends a command that hangs.
     """
@@ -346,7 +357,10 @@ def interruptible_start() -> Iterator[None]:
 
         return connect
 
-    with _replaced(short_waits, PORT), _replaced(not_in_vain, CONNECT):
+    def in_own_group(popen: Any) -> Any:
+        return partial(popen, process_group=0) if sys.platform == "linux" else popen
+
+    with _replaced(short_waits, PORT), _replaced(not_in_vain, CONNECT), _replaced(in_own_group, POPEN):
         yield
 
 

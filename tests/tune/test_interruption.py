@@ -82,6 +82,24 @@ def test_a_study_that_schedulers_end_goes_on_to_the_same_history(smoke: Path, tm
     assert ended[0] == ended[1]
 
 
+def test_rays_processes_are_in_a_group_of_their_own_and_in_the_commands_session(tmp_path: Path) -> None:
+    """Ray ends a process, with exit code 1, whose raylet a signal to their common group has ended first."""
+    groups: dict[str, int] = {}
+
+    def looked(process: psutil.Process) -> bool:
+        groups.update({child.name(): os.getpgid(child.pid) for child in process.children() if "ray" in child.name()})
+        return "raylet" in groups and "t0000 evaluation 1" in (tmp_path / "log.txt").read_text()
+
+    started: list[int] = []
+
+    def send(group: int, signum: int) -> None:
+        started.append(group)
+        os.killpg(group, signum)
+
+    signalled(STUDY, looked, send, signal.SIGTERM, tmp_path)
+    assert started[0] not in groups.values()
+
+
 CLUSTER = """
 import os, sys
 from autogan_ray.tune.cluster import ENVIRONMENT
