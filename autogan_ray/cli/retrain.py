@@ -200,7 +200,7 @@ class _Wanted:
         for job in self.candidates:
             then = logs.get(job.evaluation_id).about.get("config", {}).get("race", {})
             for name, value in then.items():
-                if value != now[name]:
+                if value != now.get(name, value):
                     raise ConfigError(
                         f"race.{name} = {now[name]}: {job.label} was raced with {value} here, and a race is judged "
                         "by one rule; leave it, or race in another length (--kimg)"

@@ -40,17 +40,17 @@ def read_result(folder: Path) -> dict[str, Any] | None:
 
 def recipe_options(study: StudyTables, recipe: str) -> list[str]:
     """Returns the options of ``retrain`` that train by a recipe of a study; none where it is the study's own, or where
-    the logs of all its retrainings are gone.
+    the logs of all its retrainings are gone. Raises ResultsError for a log that is damaged.
     """
-    logs = TrialLogs(study.folder / RETRAINED, NETWORK_IDS)
-    for log in logs:
-        config = log.about.get("config", {})
-        if config.get("row", {}).get("recipe") == recipe:
-            own = study.config.get("retrain", {})
-            changed = {name: value for name, value in config["retrain"].items() if value not in (None, own.get(name))}
-            return [
-                text for name, value in changed.items() for text in ("--set", f"retrain.{name}={json.dumps(value)}")
-            ]
+    own = study.config.get("retrain", {})
+    for log in TrialLogs(study.folder / RETRAINED, NETWORK_IDS):
+        with reading(log_file(study.folder, log.trial_id), ResultsError, _TRAINED_AGAIN):
+            if log.about and log.about["config"]["row"].get("recipe") == recipe:
+                settings = log.about["config"]["retrain"].items()
+                changed = {name: value for name, value in settings if value not in (None, own.get(name))}
+                return [
+                    text for name, value in changed.items() for text in ("--set", f"retrain.{name}={json.dumps(value)}")
+                ]
     return []
 
 
