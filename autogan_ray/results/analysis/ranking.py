@@ -90,8 +90,13 @@ def raced(evaluations: pd.DataFrame, source: str, recipe: str) -> pd.DataFrame:
     """
     rows = evaluations[(evaluations["stage"] == "race") & (evaluations["source"] == source)]
     own = rows["recipe"] == f"race-{recipe}"
-    if not own.any():  # earlier versions gave it a digest of its own; discriminator and length say which it is
-        own = rows["recipe"].astype(str).str.startswith(f"race-{recipe.rpartition('-')[0]}-")
+    if not own.any():
+        # Earlier versions gave a race a digest of its own: where these trainings followed one, their discriminator and
+        # length say which it was.
+        finals = _finals(evaluations)
+        chosen = finals["chosen_by"][(finals["recipe"] == recipe) & (finals["source"] == source)] == "race"
+        alike = rows["recipe"].astype(str).str.startswith(f"race-{recipe.rpartition('-')[0]}-")
+        own = alike & bool(chosen.any())
     return rows[own].sort_values(["kimg", "fid_race"], ascending=[False, True])
 
 

@@ -160,9 +160,9 @@ def verdict(study: StudyTables, against: str = RANDOM, recipe: str | None = None
     Raises NotRetrainedError, with the options that train it, where one of both was not retrained; ResultsError for an
     unknown recipe.
     """
-    rows = fresh(main_recipe(study.evaluations, recipe), study.evaluations)
-    trial_id, searched = _searched(study, rows)
-    recipe = str(searched.rows["recipe"].iloc[0])
+    finals = main_recipe(study.evaluations, recipe)
+    recipe, rows = next(iter(finals["recipe"]), ""), fresh(finals, study.evaluations)
+    trial_id, searched = _searched(study, rows, recipe)
     other = _baseline(study, against, rows, recipe)
     ratio = log_ratio(searched.scores, other.scores)
     word = word_of(ratio.low, ratio.high, min(len(searched.scores), len(other.scores)))
@@ -251,7 +251,7 @@ def _baseline(study: StudyTables, against: str, rows: pd.DataFrame, recipe: str)
     return _Side(drawn, raced(everything, RANDOM, recipe), _scores(drawn))
 
 
-def _searched(study: StudyTables, rows: pd.DataFrame) -> tuple[str, _Side]:
+def _searched(study: StudyTables, rows: pd.DataFrame, recipe: str) -> tuple[str, _Side]:
     """Returns the trial whose genotype won the race, else the retrained trial with the best score while searching; and
     the retrainings of that genotype."""
     found = rows[rows["source"] == "retrain"]
@@ -260,7 +260,6 @@ def _searched(study: StudyTables, rows: pd.DataFrame) -> tuple[str, _Side]:
             f"{study.folder}: no trial has a score, so there is no searched network to compare",
             ["--genotype", RANDOM, "--seeds", "3"],
         )
-    recipe = str(rows["recipe"].iloc[0]) if len(rows) else ""
     winner = race_winner(study.evaluations, "retrain", recipe)
     if winner is not None:
         found = found[found["genotype_id"] == winner]

@@ -14,7 +14,7 @@ from scipy import stats
 
 from autogan_ray.base.errors import ResultsError
 from autogan_ray.results.analysis.intervals import log_ratio
-from autogan_ray.results.analysis.ranking import recipes
+from autogan_ray.results.analysis.ranking import race_winner, raced, recipes
 from autogan_ray.results.analysis.verdict import NotRetrainedError, baselines, verdict, word_of
 from autogan_ray.results.report.networks import final_table
 from autogan_ray.results.report.sections import sections
@@ -112,7 +112,10 @@ def test_both_sides_costs_stand_beside_the_verdict(tmp_path: Path) -> None:
     assert f"{found.search_kimg:,.0f} kimg" in found.cost
 
 
-def raced_study(folder: Path) -> tuple[Study, dict[str, str]]:
+RACE = "race-derived-k16-aaaaaa"
+
+
+def raced_study(folder: Path, race_recipe: str = RACE) -> tuple[Study, dict[str, str]]:
     """A study with a race of three searched and four random candidates; the ids of both winners, by source."""
     study = made_study(folder)
     rows, winners = read_rows(study.folder, "evaluations"), {}
@@ -133,7 +136,7 @@ def raced_study(folder: Path) -> tuple[Study, dict[str, str]]:
                 "fid_race": score,
                 "fresh_seed": False,
             }
-            made.append(one | race | {"evaluation_id": f"race-{id_}", "recipe": "race-derived-k16-b"})
+            made.append(one | race | {"evaluation_id": f"race-{id_}", "recipe": race_recipe})
         one = next(row for row in rows if row["genotype_id"] == ids[1])
         for seed in (1, 2, 3):
             final = {
@@ -150,8 +153,9 @@ def raced_study(folder: Path) -> tuple[Study, dict[str, str]]:
     return study, winners
 
 
-def test_winners_of_races_meet_on_fresh_seeds_and_both_pay_for_their_race(tmp_path: Path) -> None:
-    study, winners = raced_study(tmp_path)
+@pytest.mark.parametrize("race_recipe", [RACE, "race-derived-k16-b"], ids=["of now", "of earlier versions"])
+def test_winners_of_races_meet_on_fresh_seeds_and_both_pay_for_their_race(tmp_path: Path, race_recipe: str) -> None:
+    study, winners = raced_study(tmp_path, race_recipe)
     found, rows = verdict(study), study.evaluations
     assert rows[rows["trial_id"] == found.trial_id]["genotype_id"].unique().tolist() == [winners["retrain"]]
     assert (found.seeds, found.n_against, found.raced, found.raced_against) == (3, 3, 3, 4)
@@ -200,6 +204,20 @@ def test_a_race_of_another_length_chose_for_other_trainings(tmp_path: Path) -> N
     assert verdict(study) == before and verdict(study).raced == 3
 
 
+def test_a_race_says_nothing_of_another_recipe_of_its_length(tmp_path: Path) -> None:
+    study, _ = raced_study(tmp_path)
+    rows = read_rows(study.folder, "evaluations")
+    other = [
+        row | {"evaluation_id": f"{row['evaluation_id']}-b", "recipe": "derived-k16-bbbbbb", "chosen_by": "score"}
+        for row in rows
+        if row["stage"] == "final" and row["fresh_seed"]
+    ]
+    write_table(study.folder, "evaluations", [*rows, *other])
+    assert verdict(study, recipe="derived-k16-aaaaaa").raced_against == 4
+    second = race_winner(study.evaluations, "random", "derived-k16-bbbbbb")
+    assert second is None and raced(study.evaluations, "retrain", "derived-k16-bbbbbb").empty
+
+
 def test_the_verdict_of_each_recipe_can_be_asked_for(tmp_path: Path) -> None:
     study = made_study(tmp_path)
     first, rows = verdict(study), read_rows(study.folder, "evaluations")
@@ -232,6 +250,15 @@ def test_a_winner_whose_trainings_failed_is_not_replaced_by_the_second(tmp_path:
     assert (found.genotype_id, found.word, found.seeds, found.failed) == (winners["retrain"], "no conclusion", 0, 3)
     write_table(study.folder, "evaluations", [*(row for row in rows if not is_winners(row)), *more])
     with pytest.raises(NotRetrainedError, match=f"the winner of its race, genotype {winners['retrain']}, was not"):
+        verdict(study)
+
+
+def test_a_winner_that_has_no_fresh_seed_is_named_as_such(tmp_path: Path) -> None:
+    study, winners = raced_study(tmp_path)
+    rows = read_rows(study.folder, "evaluations")
+    stale = [row | {"fresh_seed": False} if row["stage"] == "final" else row for row in rows]
+    write_table(study.folder, "evaluations", stale)
+    with pytest.raises(NotRetrainedError, match=f"genotype {winners['retrain']}, was not retrained with a fresh seed"):
         verdict(study)
 
 
