@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
+from autogan_ray.base.errors import ConfigError
 from autogan_ray.cli.run import resolve_study
+from autogan_ray.config.study import StudyConfig
 from autogan_ray.nets.gan import Generator
 from autogan_ray.nets.shape import Shape
 from autogan_ray.results.retrained import GENERATOR, GENOTYPE, RETRAINED
+from autogan_ray.results.study import load_study
 from autogan_ray.results.tables import write_tables
 from autogan_ray.results.trial_log import TrialLogs, name_of
 from autogan_ray.retraining.generator_file import save_generator
 from autogan_ray.spaces.genotype import Genotype
 from autogan_ray.spaces.load import load_space
 from autogan_ray.spaces.space import SearchSpace
-from autogan_ray.study.study_file import write_about
+from autogan_ray.study.study_file import read_about, write_about
 
 SPACE = load_space("autogan/fixed")
 
@@ -75,6 +79,22 @@ def finished_study(
         logs.add(name_of(number), "status", status="complete")
     write_tables(folder, about, logs)
     return genotypes
+
+
+def add_trial(folder: Path, genotype: Genotype, settings: Mapping[str, Any] | None = None, **record: Any) -> None:
+    """Adds a trial to a finished study, which differs from the first one by these settings and values."""
+    logs = TrialLogs(folder)
+    first, name = logs.get("t0000"), name_of(len(logs))
+    logs.add(name, "trial", number=len(logs), config=first.about["config"] | (settings or {}))
+    found = {"genotype": genotype.to_dict(), "genotype_id": genotype.genotype_id, **record}
+    found["decisions"] = {name: {choice: [0.0, 1.0]} for name, choice in genotype.choices.items()}
+    logs.add(name, "evaluation", record=first.records[0] | found)
+    logs.add(name, "status", status="complete")
+    write_tables(folder, read_about(folder), logs)
+
+
+def config_of(folder: Path) -> StudyConfig:
+    return StudyConfig.parse(load_study(folder).config, "test", ConfigError)
 
 
 def retrained(study: Path, seed: int = 0) -> Path:

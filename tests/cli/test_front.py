@@ -9,15 +9,10 @@ import pytest
 from click.testing import CliRunner, Result
 
 import autogan_ray as ag
-from autogan_ray.base.errors import ConfigError
 from autogan_ray.cli.main import main
-from autogan_ray.config.study import StudyConfig
 from autogan_ray.results.report.sections import pareto_part
-from autogan_ray.results.tables import write_tables
-from autogan_ray.results.trial_log import TrialLogs
 from autogan_ray.retraining.wanted import FRONT, race_candidates, wanted_jobs
-from autogan_ray.study.study_file import read_about
-from tests.cli.studies import SPACE, finished_study
+from tests.cli.studies import SPACE, add_trial, config_of, finished_study
 from tests.results.made_studies import source_of
 
 TWO = ["tune.objectives=fid,macs_g"]
@@ -28,24 +23,8 @@ def folder(tmp_path: Path) -> Path:
     """A study with two trials on the front, the costlier one better, and one more that both beat."""
     folder = tmp_path / "two"
     finished_study(folder, settings=TWO)
-    add_trial(folder, fid=95.0, macs_g=3000)
+    add_trial(folder, SPACE.random(8, 195), fid=95.0, macs_g=3000)
     return folder
-
-
-def add_trial(folder: Path, fid: float, macs_g: int) -> None:
-    logs = TrialLogs(folder)
-    first, name = logs.get("t0000"), f"t{len(logs):04d}"
-    logs.add(name, "trial", number=len(logs), config=first.about["config"])
-    genotype = SPACE.random(8, 100 + len(logs))
-    found = {"genotype": genotype.to_dict(), "genotype_id": genotype.genotype_id, "fid": fid, "macs_g": macs_g}
-    found["decisions"] = {name: {choice: [0.0, 1.0]} for name, choice in genotype.choices.items()}
-    logs.add(name, "evaluation", record=first.records[0] | found)
-    logs.add(name, "status", status="complete")
-    write_tables(folder, read_about(folder), logs)
-
-
-def config_of(folder: Path) -> StudyConfig:
-    return StudyConfig.parse(ag.load_study(folder).config, "test", ConfigError)
 
 
 def refused(folder: Path, *arguments: str) -> str:
@@ -82,7 +61,7 @@ def test_the_front_is_retrained_each_with_all_seeds_and_races_if_asked(folder: P
     assert {job.chosen_by for job in jobs[:4]} == {"score"}
     raced = race_candidates(study, trial=FRONT, count=5, genotypes=["random"], config=config)
     assert [job.trial_id for job in raced] == ["t0001", "t0000", *[None] * 2]
-    add_trial(folder, fid=99.0, macs_g=500)
+    add_trial(folder, SPACE.random(8, 199), fid=99.0, macs_g=500)
     raced = race_candidates(ag.load_study(folder), trial=FRONT, count=2, genotypes=(), config=config)
     assert [job.trial_id for job in raced] == ["t0001", "t0000"], "K at most, the better first"
 
@@ -92,5 +71,5 @@ def test_a_front_that_is_not_there_or_clashes_with_another_option_is_refused(fol
     assert "--top 2 with --front: the front says how many" in refused(folder, "--front", "--top", "2")
     finished_study(tmp_path / "one")
     assert "has one objective, its score, and so no front; take --trial best" in refused(tmp_path / "one", "--front")
-    add_trial(folder, fid=1.0, macs_g=1)
+    add_trial(folder, SPACE.random(8, 101), fid=1.0, macs_g=1)
     assert "--race 3 with --front: one genotype is on the front" in refused(folder, "--front", "--race", "3")

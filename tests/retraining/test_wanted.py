@@ -11,15 +11,13 @@ import pytest
 import autogan_ray as ag
 from autogan_ray.base.errors import ConfigError
 from autogan_ray.cli.retrain_text import cost_before
-from autogan_ray.config.study import StudyConfig
 from autogan_ray.results.tables import write_tables
 from autogan_ray.results.trial_log import TrialLogs
 from autogan_ray.retraining.job import Job
 from autogan_ray.retraining.race import expected_trainings
 from autogan_ray.retraining.wanted import race_candidates, wanted_jobs
-from autogan_ray.spaces.genotype import Genotype
 from autogan_ray.study.study_file import read_about, write_about
-from tests.cli.studies import SPACE, finished_study
+from tests.cli.studies import SPACE, add_trial, config_of, finished_study
 
 
 @pytest.fixture
@@ -27,21 +25,6 @@ def folder(tmp_path: Path) -> Path:
     """A study with two trials, of FD 90 and 89."""
     finished_study(tmp_path / "smoke")
     return tmp_path / "smoke"
-
-
-def add_trial(folder: Path, fid: float, genotype: Genotype, kimg: float = 0.2, **settings: Any) -> None:
-    logs = TrialLogs(folder)
-    first, name = logs.get("t0000"), f"t{len(logs):04d}"
-    logs.add(name, "trial", number=len(logs), config=first.about["config"] | settings)
-    found = {"genotype": genotype.to_dict(), "genotype_id": genotype.genotype_id, "fid": fid, "kimg": kimg}
-    found["decisions"] = {name: {choice: [0.0, 1.0]} for name, choice in genotype.choices.items()}
-    logs.add(name, "evaluation", record=first.records[0] | found)
-    logs.add(name, "status", status="complete")
-    write_tables(folder, read_about(folder), logs)
-
-
-def config_of(folder: Path) -> StudyConfig:
-    return StudyConfig.parse(ag.load_study(folder).config, "test", ConfigError)
 
 
 def jobs_of(folder: Path, trial: str | None = "best", **asked: Any) -> list[Job]:
@@ -57,7 +40,7 @@ def raced(folder: Path, trial: str | None = "best", count: int = 8, genotypes: t
 def test_of_two_trials_with_the_same_genotype_the_better_one_is_retrained(folder: Path) -> None:
     best = ag.load_study(folder).best
     assert best["trial_id"] == "t0001"
-    add_trial(folder, 95.0, SPACE.random(8, 1))
+    add_trial(folder, SPACE.random(8, 1), fid=95.0)
     jobs = jobs_of(folder, top=3)
     assert [job.trial_id for job in jobs] == ["t0001", "t0000"]
     assert jobs[0].genotype.genotype_id == best["genotype_id"]
@@ -66,7 +49,7 @@ def test_of_two_trials_with_the_same_genotype_the_better_one_is_retrained(folder
 
 def test_trials_of_several_widths_are_retrained_each_with_its_own_by_one_recipe(folder: Path) -> None:
     own = config_of(folder).model.model_dump()
-    add_trial(folder, 95.0, SPACE.random(8, 1), model=own | {"channels_g": 2 * own["channels_g"]})
+    add_trial(folder, SPACE.random(8, 1), {"model": own | {"channels_g": 2 * own["channels_g"]}}, fid=95.0)
     jobs = jobs_of(folder, top=3)
     assert {job.recipe for job in jobs} == {jobs[0].recipe} and len({job.evaluation_id for job in jobs}) == 3
     assert [job.model["channels_g"] / own["channels_g"] for job in jobs] == [1, 1, 2]
@@ -75,7 +58,7 @@ def test_trials_of_several_widths_are_retrained_each_with_its_own_by_one_recipe(
 def test_a_trials_own_space_makes_its_network_where_two_spaces_have_one_name(folder: Path) -> None:
     about, other = read_about(folder), SPACE.to_dict() | {"description": "another"}
     write_about(folder, about | {"spaces": {**about["spaces"], "./fixed.toml": other}})
-    add_trial(folder, 1.0, SPACE.random(8, 7), space="./fixed.toml")
+    add_trial(folder, SPACE.random(8, 7), {"space": "./fixed.toml"}, fid=1.0)
     jobs = jobs_of(folder, top=3)
     assert [job.space.description for job in jobs] == ["another", SPACE.description, SPACE.description]
 
@@ -106,7 +89,7 @@ def test_a_file_called_random_is_not_taken_for_random_genotypes(folder: Path, tm
 
 
 def test_random_candidates_cost_what_the_search_does_by_images_and_by_time(folder: Path) -> None:
-    add_trial(folder, 50.0, SPACE.random(8, 5), kimg=20.0)
+    add_trial(folder, SPACE.random(8, 5), fid=50.0, kimg=20.0)
     study, config = ag.load_study(folder), config_of(folder)
     jobs = raced(folder, count=3, genotypes=("random",))
     lines = cost_before(study, config, jobs, 3).splitlines()
@@ -118,7 +101,7 @@ def test_random_candidates_cost_what_the_search_does_by_images_and_by_time(folde
 
 
 def test_a_search_that_costs_more_than_any_race_is_said_so(folder: Path) -> None:
-    add_trial(folder, 50.0, SPACE.random(8, 5), kimg=1e9)
+    add_trial(folder, SPACE.random(8, 5), fid=50.0, kimg=1e9)
     text = cost_before(ag.load_study(folder), config_of(folder), raced(folder, count=3), 3)
     assert "in images over 9,999 random candidates can be raced" in text
 
