@@ -135,7 +135,8 @@ class Verdict:
 
 
 def _spent(kimg: float, hours: float) -> str:
-    return f"{kimg:,.0f} kimg" + ("" if math.isnan(hours) else f" in {hours:.2g} h")
+    shown = f"{kimg:,.0f} kimg" if kimg >= 10 else f"{kimg:.2g} kimg"
+    return shown + ("" if math.isnan(hours) else f" in {hours:.2g} h")
 
 
 def _times(count: int, what: str) -> str:
