@@ -87,10 +87,11 @@ class Soak:
 
 def kill_worker(soak: Soak) -> None:
     assert soak.process is not None
-    children = psutil.Process(soak.process.pid).children(recursive=True)
-    workers = [child for child in children if "smoke t" in " ".join(child.cmdline() or [child.name()])]
-    for worker in workers[:1]:
-        worker.kill()
+    for child in psutil.Process(soak.process.pid).children(recursive=True):
+        with suppress(psutil.NoSuchProcess):  # some end meanwhile
+            if "smoke t" in " ".join(child.cmdline()):
+                child.kill()
+                return
 
 
 def flip(file: Path) -> None:

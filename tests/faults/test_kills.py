@@ -10,7 +10,6 @@ import time
 from pathlib import Path
 
 import pandas as pd
-import psutil
 import pytest
 
 from tests.sessions import left_in
@@ -47,17 +46,17 @@ def test_trials_side_by_side_whose_processes_and_driver_are_killed_leave_the_sam
         process = subprocess.Popen(
             command(*study), cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=os.environ
         )
-        assert process.stdout is not None
-        waited = first
-        for line in process.stdout:
-            if waited == first and re.search(first, line):
-                kill_trial_of(process.pid)  # of both, where both run
-                killed["workers"] += 1
-                waited = last
-            elif waited == last and re.search(last, line):
-                process.kill()
-                killed["driver"] += 1
-        process.wait(timeout=60)
+        with process:
+            assert process.stdout is not None
+            waited = first
+            for line in process.stdout:
+                if waited == first and re.search(first, line):
+                    kill_trial_of(process.pid)  # of both, where both run
+                    killed["workers"] += 1
+                    waited = last
+                elif waited == last and re.search(last, line):
+                    process.kill()
+                    killed["driver"] += 1
     assert killed == {"workers": 2, "driver": 2}
     run(*study, cwd=tmp_path)
     assert_same(tmp_path / "results" / "smoke", four)
@@ -70,7 +69,7 @@ def test_a_driver_that_is_killed_as_ray_starts_leaves_neither_process_nor_lock(s
         process = subprocess.Popen(
             command(*study), cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.STDOUT, start_new_session=True
         )
-        while not ray_starts(psutil.Process(process.pid)):
+        while not ray_starts(process.pid):
             assert process.poll() is None
             time.sleep(0.01)
         time.sleep(wait)

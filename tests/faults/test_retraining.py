@@ -30,16 +30,16 @@ def test_a_second_retraining_is_refused_and_a_torn_checkpoint_costs_no_more_than
     process = subprocess.Popen(
         command(*RETRAINING), cwd=killed, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=os.environ
     )
-    assert process.stdout is not None
     second = None
-    for line in process.stdout:
-        if second is None and " of 0.6 kimg: " in line:
-            process.send_signal(signal.SIGSTOP)  # or it might end before the other has begun
-            second = run(*RETRAINING, "--resume", cwd=killed, check=False)
-            process.send_signal(signal.SIGCONT)
-        if ", 0.4 of 0.6 kimg" in line:
-            process.kill()
-    process.wait(timeout=60)
+    with process:
+        assert process.stdout is not None
+        for line in process.stdout:
+            if second is None and " of 0.6 kimg: " in line:
+                process.send_signal(signal.SIGSTOP)  # or it might end before the other has begun
+                second = run(*RETRAINING, "--resume", cwd=killed, check=False)
+                process.send_signal(signal.SIGCONT)
+            if ", 0.4 of 0.6 kimg" in line:
+                process.kill()
     assert second is not None and second.returncode == 2, second
     assert f"process {process.pid} on host" in second.stderr
     (log,) = TrialLogs(killed / "smoke" / "retrain", NETWORK_IDS)

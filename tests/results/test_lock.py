@@ -37,9 +37,9 @@ def other(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
     folder.mkdir(parents=True)
     process = subprocess.Popen([sys.executable, "-c", SCRIPT, str(folder)], stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None and process.stdout.readline() == "held\n"
-    yield process
-    process.kill()
-    process.wait()
+    with process:
+        yield process
+        process.kill()
 
 
 def test_a_second_driver_is_told_who_the_first_is_and_a_dead_one_locks_nothing(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -10,12 +11,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pandas as pd
-import psutil
 import pytest
 import torch
 from safetensors.torch import load_file
 
-from tests.sessions import left_in
+from tests.sessions import left_in, started_by
 
 from .conftest import command, run
 from .test_study import history
@@ -30,7 +30,7 @@ STUDY = ["run", "smoke", "--trials", "3", "--set", "tune.max_concurrent=1", "--r
 
 def signalled(
     arguments: list[str],
-    ready: Callable[[psutil.Process], bool],
+    ready: Callable[[int], bool],
     send: Callable[[int, int], None],
     signum: int,
     cwd: Path,
@@ -41,7 +41,7 @@ def signalled(
         process = subprocess.Popen(
             command(*arguments), cwd=cwd, stdout=out, stderr=subprocess.STDOUT, start_new_session=True
         )
-    while not ready(psutil.Process(process.pid)):
+    while not ready(process.pid):
         assert process.poll() is None, log.read_text()
         time.sleep(0.02)
     start = time.monotonic()
@@ -53,13 +53,13 @@ def signalled(
     return log.read_text()
 
 
-def logged(cwd: Path, words: str) -> Callable[[psutil.Process], bool]:
+def logged(cwd: Path, words: str) -> Callable[[int], bool]:
     log = cwd / "log.txt"
     return lambda _: words in log.read_text()
 
 
-def ray_starts(process: psutil.Process) -> bool:
-    return any("gcs_server" in child.name() for child in process.children())
+def ray_starts(process: int) -> bool:
+    return any("gcs_server" in name for _, name in started_by(process))
 
 
 def test_a_study_that_schedulers_end_goes_on_to_the_same_history(smoke: Path, tmp_path: Path) -> None:
@@ -86,8 +86,10 @@ def test_rays_processes_are_in_a_group_of_their_own_and_in_the_commands_session(
     """Ray ends a process, with exit code 1, whose raylet a signal to their common group has ended first."""
     groups: dict[str, int] = {}
 
-    def looked(process: psutil.Process) -> bool:
-        groups.update({child.name(): os.getpgid(child.pid) for child in process.children() if "ray" in child.name()})
+    def looked(process: int) -> bool:
+        for child, line in started_by(process):
+            with contextlib.suppress(OSError):
+                groups[Path(line.split()[0]).name] = os.getpgid(child.pid)
         return "raylet" in groups and "t0000 evaluation 1" in (tmp_path / "log.txt").read_text()
 
     started: list[int] = []
@@ -122,10 +124,10 @@ def test_a_joined_cluster_outlives_a_study_that_is_ended_and_runs_no_trial_of_it
         assert "SIGTERM received" not in out and "run smoke --trials 3" in out and "--resume" in out
         studies = pd.read_parquet(tmp_path / "results" / "smoke" / "studies.parquet")
         assert studies["status"].tolist() == ["interrupted"]
-        names = ["ray::smoke tria"]  # Linux keeps 15 characters
-        while any("smoke tria" in name for name in names):  # Ray ends them as soon as it sees that the driver is gone
-            names = [child.name() for child in psutil.Process(head.pid).children(recursive=True)]
-        assert "raylet" in names
+        names = ["ray::smoke trial"]
+        while any("smoke trial" in name for name in names):  # Ray ends them as soon as it sees that the driver is gone
+            names = [name for _, name in started_by(head.pid)]
+        assert any("raylet" in name for name in names)
         head.stdin.write("\n")
 
 
@@ -144,7 +146,7 @@ def test_a_retraining_that_is_ended_goes_on_to_the_same_networks(tmp_path: Path)
     here = tmp_path / "interrupted"
     here.mkdir()
 
-    def checkpoints(_: psutil.Process) -> bool:
+    def checkpoints(_: int) -> bool:
         """There is a checkpoint that is newer than the last signal."""
         found = here.glob("compare/retrain/tune/*/checkpoint_*/state*")
         return any(file.stat().st_mtime > since for file in found)

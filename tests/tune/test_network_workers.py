@@ -43,6 +43,7 @@ from autogan_ray.tune import network_workers
 from autogan_ray.tune.failures import FAILURE, ProcessDied, failure_of_process
 from autogan_ray.tune.network_recorder import NetworkRecorder
 from autogan_ray.tune.network_workers import Workers
+from tests.sessions import started_by
 
 from .conftest import command
 
@@ -59,24 +60,24 @@ RETRAINING = ["retrain", "two", "--study", "smoke", "--genotype", "dcgan",
 
 
 @pytest.fixture(scope="module")
-def cluster(own_cache: Path) -> Iterator[tuple[str, psutil.Process]]:
+def cluster(own_cache: Path) -> Iterator[tuple[str, int]]:
     """Its address, and the process that all of its processes are children of."""
     typed = [sys.executable, "-c", CLUSTER]
     with subprocess.Popen(typed, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=os.environ) as head:
         assert head.stdout is not None and head.stdin is not None
-        yield next(line for line in head.stdout if line.startswith("address ")).split()[1], psutil.Process(head.pid)
+        yield next(line for line in head.stdout if line.startswith("address ")).split()[1], head.pid
         head.stdin.write("\n")
 
 
-def workers(head: psutil.Process) -> list[psutil.Process]:
-    return [child for child in head.children(recursive=True) if child.name() == "ray::RayTrainWorker"]
+def workers(head: int) -> list[psutil.Process]:
+    return [child for child, name in started_by(head) if name.startswith("ray::RayTrainWorker")]
 
 
 @pytest.mark.ray
 @pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_two_processes_of_which_one_is_killed_leave_what_one_process_does(
-    cluster: tuple[str, psutil.Process], tmp_path: Path
+    cluster: tuple[str, int], tmp_path: Path
 ) -> None:
     (address, head), log = cluster, tmp_path / "log.txt"
     typed = command(*RETRAINING, "--gpus", "2", "--gpus-per-network", "2", "--address", address)

@@ -11,12 +11,12 @@ import time
 from pathlib import Path
 
 import pandas as pd
-import psutil
 import pytest
 from ray.tune.schedulers import ASHAScheduler, TrialScheduler
 
 import autogan_ray as ag
 from autogan_ray.results.trial_log import TrialLogs
+from tests.sessions import started_by
 
 from .conftest import command, run
 
@@ -119,8 +119,9 @@ def test_a_race_whose_driver_and_worker_are_killed_ends_as_the_undisturbed_one(
             if victim == "driver":
                 process.kill()
             else:
-                children = psutil.Process(process.pid).children(recursive=True)
-                next(child for child in children if child.name().startswith("ray::smoke")).kill()
+                while not (workers := [child for child, name in started_by(process.pid) if "ray::smoke" in name]):
+                    assert process.poll() is None, log.read_text()
+                workers[0].kill()
         assert process.wait(timeout=200) == (-signal.SIGKILL if victims else 0), log.read_text()
     for read in (scores, curves):
         pd.testing.assert_frame_equal(read(raced), read(folder), check_exact=True)

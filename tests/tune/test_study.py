@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import psutil
 import pytest
 import torch
 from optuna.trial import TrialState
@@ -34,6 +35,7 @@ from autogan_ray.search.loop import SearchLoop
 from autogan_ray.spaces.load import load_space
 from autogan_ray.training.data import load_data
 from autogan_ray.tune.journal import open_journal
+from tests.sessions import started_by
 from tests.test_docs import commands, words_of
 from tests.training.images import pictures
 
@@ -185,12 +187,13 @@ def test_a_trial_whose_process_was_killed_goes_on_to_the_same_evaluations(smoke:
     # Once a trial, as a restarted one tells its first evaluation again and would be killed until it is given up;
     # and once between two trials, when the process is handed the next.
     killed = set()
-    for line in process.stdout:
-        found = re.search("(t000[012]) evaluation 1|(t0000) (complete|pruned)", line)
-        if found and found[0] not in killed:
-            killed.add(found[0])
-            kill_trial_of(process.pid)
-    assert process.wait(timeout=200) == 0
+    with process:
+        for line in process.stdout:
+            found = re.search("(t000[012]) evaluation 1|(t0000) (complete|pruned)", line)
+            if found and found[0] not in killed:
+                killed.add(found[0])
+                kill_trial_of(process.pid)
+    assert process.returncode == 0
     folder = tmp_path / "results" / "smoke"
     # Every evaluation that both studies have is the same, and none stands twice. (When a worker dies in the moment
     # of ASHA's decision, the two may prune at different evaluations.)
@@ -215,11 +218,11 @@ def test_a_killed_driver_goes_on_to_the_same_history_and_needs_nothing_of_rays_s
         command(*study), cwd=place, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=os.environ
     )
     assert process.stdout is not None
-    for line in process.stdout:
-        if "t0001 evaluation 1" in line:
-            process.kill()
-            break
-    process.wait(timeout=60)
+    with process:
+        for line in process.stdout:
+            if "t0001 evaluation 1" in line:
+                process.kill()
+                break
     for file in (place / "results" / "smoke" / "tune").glob("*.[jp][sk]*"):
         file.write_bytes(file.read_bytes()[:100])  # as a crash or a full disk leaves them
     for _ in range(40):  # Ray's processes see within seconds that the driver is gone
@@ -244,11 +247,9 @@ def test_a_killed_driver_goes_on_to_the_same_history_and_needs_nothing_of_rays_s
 
 def kill_trial_of(driver: int) -> None:
     """Kill -9 the worker that runs a trial of this driver, if there is one."""
-    import psutil
-
-    for child in psutil.Process(driver).children(recursive=True):
-        with contextlib.suppress(psutil.Error):
-            if "smoke trial" in " ".join(child.cmdline()):
+    for child, name in started_by(driver):
+        if "smoke trial" in name:
+            with contextlib.suppress(psutil.Error):
                 child.kill()
 
 
