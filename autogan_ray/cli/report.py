@@ -79,7 +79,7 @@ def compare(results: Path, against: Sequence[str], recipe: str | None, as_json: 
     if as_json:
         echo(json.dumps([one.to_dict() for one in found], indent=2))
         return
-    metric = str(study.studies["metric"].iloc[0])
+    metric = str(study.about["metric"])
     echo(f"{study.name}: {metric}, networks retrained from scratch by the recipe {found[0].recipe}, on fresh seeds")
     for one in found:
         echo(f"{one}\n  {one.cost}")

@@ -292,7 +292,7 @@ def _prepare(study: StudyConfig, gpus: int, stored: Study | None = None) -> Meas
     click.echo("preparing data, extractor and the statistics of the real images (kept for the next time)")
     images = load_study_data(study.data, study.metrics)
     if stored is not None:
-        check_same_data(stored.studies.iloc[0], images, stored.folder)  # before an extractor is trained on them
+        check_same_data(stored.about, images, stored.folder)  # before an extractor is trained on them
     return measure_against(images, study.metrics, driver_device(gpus))
 
 
@@ -311,7 +311,7 @@ def _train(
     with sole_driver(study.folder / RETRAINED), cluster(plan, address, storage) as dashboard:
         from autogan_ray.tune.runner import Options
 
-        if lost := mend_retrained(study.folder, str(study.studies["study_id"].iloc[0])):
+        if lost := mend_retrained(study.folder, str(study.about["study_id"])):
             click.echo(f"built again from the folders in retrain/, as they were missing or damaged: {', '.join(lost)}")
         if recipe is not None:
             _print_recipe(recipe, measure.data.image_size)

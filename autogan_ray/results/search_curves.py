@@ -127,7 +127,7 @@ def read_recording(path: Path) -> Recording:
         study = _study_beside(file)
     else:
         file, history = path / "history.parquet", read_table(path, "history")
-        study = load_study(path).studies.iloc[0]
+        study = load_study(path).about
     if history.empty:
         raise ResultsError(f"{file} has no evaluation yet: there is nothing to replay until a trial has reported")
     by_trial = history.sort_values("evaluation").groupby(["study_id", "trial_id"], sort=True)
@@ -152,7 +152,7 @@ def _check_columns(file: Path, history: pd.DataFrame) -> None:
 def _study_beside(file: Path) -> pd.Series:
     if not (file.parent / "studies.parquet").is_file():
         return pd.Series(dtype=object)
-    return load_study(file.parent).studies.iloc[0]
+    return load_study(file.parent).about
 
 
 def _pace(rows: pd.DataFrame) -> float | None:

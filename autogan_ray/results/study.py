@@ -33,7 +33,7 @@ class Study(StudyTables):
     @property
     def best(self) -> pd.Series:
         """The row of ``trials`` with the best evaluation. Raises ResultsError while there is none."""
-        best_id = self._own("best_trial_id")
+        best_id = self.about["best_trial_id"]
         trials = self.trials
         best = trials[trials["trial_id"] == best_id]
         if best.empty:  # also where best_id is null, which equals nothing

@@ -70,18 +70,18 @@ class StudyTables:
 
     @property
     def name(self) -> str:
-        return str(self._own("name"))
+        return str(self.about["name"])
 
     @property
     def state(self) -> str:
         """The study's status; of one that says it runs, whether a process of this machine really runs it."""
-        status = str(self._own("status"))
+        status = str(self.about["status"])
         return status + ", but no process here runs it" * (status == "running" and not is_held(self.folder))
 
     @property
     def config(self) -> dict[str, Any]:
         """The study's configuration as it was run. Raises ResultsError where none was recorded."""
-        text = self._own("config_json")
+        text = self.about["config_json"]
         if not isinstance(text, str):
             raise ResultsError(f"study {str(self.folder)!r} has no configuration in config_json")
         return configuration(text, f"study {str(self.folder)!r}")
@@ -89,7 +89,7 @@ class StudyTables:
     @property
     def second_objective(self) -> str | None:
         """The cost that is an objective beside the score, a column of ``trials``; None where there is none."""
-        text = self._own("config_json")
+        text = self.about["config_json"]
         return cost_in(configuration(text if isinstance(text, str) else None, f"study {str(self.folder)!r}"))
 
     def path(self, path: str) -> str:
@@ -106,16 +106,18 @@ class StudyTables:
 
         Raises ResultsError where it is null, which nothing but damage makes it.
         """
-        number = self._own(column)
+        number = self.about[column]
         if pd.isna(number):
             raise ResultsError(f"{table_file(self.folder, 'studies')}: {column} is null; {BUILT_AGAIN}")
         return int(number)
 
-    def _own(self, column: str) -> Any:
+    @property
+    def about(self) -> pd.Series:
+        """The study's own row of the table ``studies``. Raises ResultsError where the file has none."""
         studies = self.studies
         if studies.empty:
-            raise ResultsError(f"{self.folder / 'studies.parquet'} has no row")
-        return studies[column].iloc[0]
+            raise ResultsError(f"{table_file(self.folder, 'studies')} has no row; {BUILT_AGAIN}")
+        return studies.iloc[0]
 
 
 def configuration(text: str | None, where: str) -> dict[str, Any]:

@@ -146,7 +146,7 @@ def score_again(checkpoint: Path, num: int | None, overrides: Sequence[str] = ()
     relocate(config, overrides)
     study = StudyConfig.parse(config, str(folder), ConfigError)
     images = load_study_data(study.data, study.metrics)
-    check_same_data(stored.studies.iloc[0], images, folder)  # before an extractor is trained on them
+    check_same_data(stored.about, images, folder)  # before an extractor is trained on them
     measure = measure_against(images, study.metrics)
     protocol = Protocol.of(study, num or study.metrics.n_fake_final)
     evaluator = Evaluator(Extractor(measure.extractor), measure.real, protocol, "cpu")

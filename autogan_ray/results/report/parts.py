@@ -36,7 +36,7 @@ class Source:
 
     @property
     def about(self) -> pd.Series:
-        return self.study.studies.iloc[0]
+        return self.study.about
 
     @property
     def folder(self) -> Path:
