@@ -14,11 +14,10 @@ from autogan_ray.base.room import room_wanted
 from autogan_ray.base.signals import INTERRUPTED
 from autogan_ray.cli import commands, options
 from autogan_ray.cli.progress import Progress
-from autogan_ray.cli.text import echo, trial_table
+from autogan_ray.cli.text import echo, failures, trial_table
 
 if TYPE_CHECKING:
     from autogan_ray.config.study import StudyConfig
-    from autogan_ray.results.trial_log import TrialLogs
     from autogan_ray.study.plan import Plan
     from autogan_ray.training.images.sources import Glance
     from autogan_ray.tune.runner import Outcome
@@ -370,9 +369,15 @@ def _print_summary(folder: Path, gpus: int) -> bool:
 
     logs = TrialLogs(folder)
     study = load_study(folder)
-    metric = str(study.studies["metric"].iloc[0])
+    metric = str(study.about["metric"])
     echo(trial_table(study.trials, metric, study.integer("grace_evaluations"), study.second_objective))
-    _print_failures(logs)
+    failed = False
+    for line in failures(logs):
+        echo(f"\n{line}")
+        failed = failed or line.startswith("failed")
+    if failed:
+        again = commands.again("--resume")
+        echo(f"(the whole message: column error_message of trials.parquet) try again with\n  {again}")
     best = best_trial(logs)
     if best is None or best.best is None:
         echo("no trial has a score; the table trials has their errors")
@@ -393,24 +398,3 @@ def _print_summary(folder: Path, gpus: int) -> bool:
     echo("  " + commands.command("show", folder, best.trial_id))
     echo("  " + commands.python(f"import pandas as pd; print(pd.read_parquet({trials}))"))
     return True
-
-
-def _print_failures(logs: TrialLogs) -> None:
-    """Prints which trials diverged, and why trials failed, with all trials of the same reason on one line."""
-    reasons: dict[str, list[str]] = {}
-    for log in logs:
-        if log.state == "diverged":
-            why = log.records[-1].get("diverged_by") or "a loss or an image was not finite"
-            reasons.setdefault(why, []).append(log.trial_id)
-    for reason, trials in reasons.items():
-        echo(f"\ndiverged: {len(trials)} of {len(logs)} trials ({', '.join(trials)}): {reason}")
-    reasons = {}
-    for log in logs:
-        if log.state == "error":
-            first = str(log.status["error_message"]).partition("\n")[0]
-            reasons.setdefault(f"{log.status['error_type']}: {first}", []).append(log.trial_id)
-    for reason, trials in reasons.items():
-        echo(f"\nfailed: {', '.join(trials)}: {reason}")
-    if reasons:
-        again = commands.again("--resume")
-        echo(f"(the whole message: column error_message of trials.parquet) try again with\n  {again}")

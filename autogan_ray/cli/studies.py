@@ -14,9 +14,11 @@ import click
 from autogan_ray.base.errors import ConfigError, NotFoundError, ResultsError, nearest
 from autogan_ray.base.reading import reading
 from autogan_ray.cli import commands, options
-from autogan_ray.cli.text import duration, echo, evaluation_table, number, table, trial_table
+from autogan_ray.cli.text import duration, echo, evaluation_table, failures, number, table, trial_table
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from autogan_ray.results.study import Study
     from autogan_ray.results.trial_log import TrialLog
 
@@ -41,7 +43,7 @@ def list_(folder: Path | None, as_json: bool) -> None:
     for path in list_studies(folder) or list_studies(folder.parent, folder.name):
         try:
             study = load_study(path)
-            row, trials = study.studies.iloc[0], study.trials
+            row, trials = study.about, study.trials
         except ResultsError as error:  # one damaged study hides no other
             rows.append((str(path), "damaged", *[None if as_json else "-"] * 3))
             damaged.append(str(error))
@@ -77,7 +79,6 @@ def show(results: Path, trial: str | None, follow: bool, as_json: bool) -> None:
 def _show_study(results: Path, as_json: bool) -> None:
     """Prints the trials of a study, running or finished, and the retrained networks."""
     from autogan_ray.results.analysis.verdict import baselines, verdict
-    from autogan_ray.results.store import read_rows
     from autogan_ray.results.study import load_study
     from autogan_ray.results.trial_log import TrialLogs
 
@@ -85,33 +86,48 @@ def _show_study(results: Path, as_json: bool) -> None:
     if as_json:
         echo(study.trials.to_json(orient="records", indent=2, date_format="iso"))
         return
-    metric = str(study.studies["metric"].iloc[0])
+    metric = str(study.about["metric"])
     echo(f"{study.name}: {study.state}")
     if study.state not in ("running", "complete", "unsearched"):
-        recorded = str(study.studies["command"].iloc[0])
+        recorded = str(study.about["command"])
         echo(f"its command goes on:\n  {commands.resumed(recorded, study.name, results)}")
-    for line in _damage(TrialLogs(results)):
+    logs = TrialLogs(results)
+    for line in _damage(logs):
         echo(line)
-    data = study.studies["data_read"].iloc[0]
+    data = study.about["data_read"]
     if isinstance(data, str):
         echo(f"data {data}")
     trials = study.trials
     if len(trials):
         echo(trial_table(trials, metric, study.integer("grace_evaluations"), study.second_objective))
+        for line in failures(logs):
+            echo(line)
         echo("")
         with suppress(ResultsError):  # no configuration was recorded
             for line in _effort(study):
                 echo(line)
-    rows = read_rows(results, "evaluations")
-    retrained = [row for row in rows if row["stage"] != "race"]
-    if len(retrained) < len(rows):
-        echo(f"\n{len(rows) - len(retrained)} candidates raced: stage = race in evaluations.parquet; curves.parquet")
-    if retrained:
-        echo("\nretrained from scratch")
-        echo(evaluation_table(retrained, metric))
-        for name in baselines(study):
-            with suppress(ResultsError):  # no trial of the study was retrained
-                echo(str(verdict(study, name)))
+    for line in _retrained(study.evaluations, metric):
+        echo(line)
+    for name in baselines(study):
+        with suppress(ResultsError):  # no trial of the study was retrained
+            echo(str(verdict(study, name)))
+
+
+def _retrained(evaluations: pd.DataFrame, metric: str) -> Iterator[str]:
+    """Yields the retrained networks, a table for each recipe, as scores of one recipe alone can be compared."""
+    from autogan_ray.results.analysis import ranking
+
+    raced = int((evaluations["stage"] == "race").sum())
+    if raced:
+        yield f"\n{raced} candidates raced: stage = race in evaluations.parquet; curves.parquet"
+    known = ranking.recipes(evaluations)
+    for recipe in known:
+        rows = ranking.main_recipe(evaluations, recipe)
+        yield "\nretrained from scratch" + (f" by recipe {recipe}" if len(known) > 1 else "")
+        yield evaluation_table(rows.astype(object).where(rows.notna(), None).to_dict("records"), metric)
+        chose = len(rows) - len(ranking.fresh(rows, evaluations))
+        if chose:
+            yield f"({chose} of these seeds took part in choosing their network: verdicts leave them out)"
 
 
 def _damage(logs: Iterable[TrialLog]) -> Iterator[str]:
@@ -173,12 +189,12 @@ def _print_trial(results: Path, study: Study, log: TrialLog) -> None:
     from autogan_ray.study.study_file import read_spaces
 
     trial = log.trial_id
-    echo(f"trial {trial}: {log.state}")
+    echo(f"trial {trial}: {log.state}{'' if log.fault is None else f': {log.fault}'}")
     for line in [*_damage([log]), *_urgent(results, trial)]:
         echo(line)
     _print_settings(log.about.get("config", {}))
     columns = ("evaluation", "kimg", "fid_derived", "fid_supernet", "entropy_g", "entropy_d", "genotype_id")
-    metric = str(study.studies["metric"].iloc[0])
+    metric = str(study.about["metric"])
     titles = ("evaluation", "kimg", f"{metric} derived", "supernet", "entropy G", "entropy D", "genotype")
     rows = [[r[c] if isinstance(r[c], str) else number(r[c]) for c in columns] for r in log.records]
     echo(table(titles, rows))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -11,6 +11,11 @@ import click
 if TYPE_CHECKING:
     import pandas as pd
 
+    from autogan_ray.results.trial_log import TrialLogs
+
+
+_NAMED = 8
+"""Trials that a line names."""
 
 # Control characters but for tab and line feed, and what turns the direction of writing or hides itself.
 _UNPRINTABLE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ud800-\udfff]")
@@ -100,6 +105,18 @@ def trial_table(trials: pd.DataFrame, metric: str, grace: int, cost: str | None 
     return table([*titles, "genotype", "decisions"], rows)
 
 
+def failures(logs: TrialLogs) -> Iterator[str]:
+    """Yields why trials diverged or failed, all trials of one reason in a line."""
+    reasons: dict[tuple[str, str], list[str]] = {}
+    for log in logs:
+        if log.fault is not None:
+            reasons.setdefault((log.state, log.fault.partition("\n")[0]), []).append(log.trial_id)
+    for (state, reason), trials in sorted(reasons.items()):
+        word = "failed" if state == "error" else state
+        named = ", ".join(trials[:_NAMED]) + (f", and {len(trials) - _NAMED} more" if len(trials) > _NAMED else "")
+        yield f"{word}: {len(trials)} of {len(logs)} trials ({named}): {reason}"
+
+
 def evaluation_table(rows: Sequence[dict[str, Any]], metric: str) -> str:
     """Retrained networks, best first."""
     ordered = sorted(rows, key=lambda row: float("inf") if row["fid"] is None else row["fid"])
@@ -109,13 +126,13 @@ def evaluation_table(rows: Sequence[dict[str, Any]], metric: str) -> str:
             (
                 row["name"],
                 row["genotype_id"],
-                row["seed"],
+                number(row["seed"], ".0f"),
                 number(row["fid"]),
                 number(row["kid_mean"], ".3g"),
                 number(row["is_mean"], ".2f"),
                 number(row["precision"], ".2f"),
                 number(row["recall"], ".2f"),
-                row["params_g"],
+                number(row["params_g"], ".0f"),
                 number(row["kimg"]),
             )
             for row in ordered

@@ -42,6 +42,11 @@ def trial_meant(text: str) -> str:
     return name_of(int(number)) if number.isascii() and number.isdecimal() else text
 
 
+def diverged_by(record: Mapping[str, Any]) -> str:
+    """Returns by what a record says that its search diverged; earlier versions did not say it."""
+    return record.get("diverged_by") or "a loss or an image was not finite"
+
+
 @dataclass
 class TrialLog:
     """The state of a trial after all lines so far."""
@@ -104,6 +109,15 @@ class TrialLog:
         """The record of the best finite score, the earlier record at a tie; None while there is no score."""
         scored = [record for record in self.records if not record["diverged"]]
         return min(scored, key=lambda record: record["fid"], default=None)
+
+    @property
+    def fault(self) -> str | None:
+        """Why the trial diverged or failed, its error in all lines that it has; None for a trial that did neither."""
+        if self.state == "diverged":
+            return diverged_by(self.records[-1] if self.records else {})
+        if self.state == "error":
+            return f"{self.status.get('error_type')}: {self.status.get('error_message')}"
+        return None
 
     def scored_at(self, evaluation: int) -> dict[str, Any] | None:
         """The record of an evaluation; None where the trial did not come so far, or had diverged by then."""

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from autogan_ray.results.trial_log import TrialLog
+from autogan_ray.results.trial_log import TrialLog, diverged_by
 
 _ANSI = re.compile(r"\x1b\[[0-9;]*m")
 
@@ -31,8 +31,7 @@ def dated(seconds: float, text: str) -> str:
 def evaluation_text(record: Mapping[str, Any]) -> str:
     """Returns an evaluation in a line: score, progress, entropies of G/D (1 is uniform), temperature and speed."""
     if record["diverged"]:
-        reason = record.get("diverged_by") or "a loss or an image was not finite"  # earlier versions did not say it
-        return f"evaluation {record['evaluation']}: diverged: {reason}"
+        return f"evaluation {record['evaluation']}: diverged: {diverged_by(record)}"
     shown = {name: _number(record.get(name), form) for name, form in _FORMS.items()}
     return (
         f"evaluation {record['evaluation']}: score {shown['fid']} (derived {shown['fid_derived']}, supernet "

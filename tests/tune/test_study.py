@@ -136,7 +136,8 @@ def test_a_failed_trial_is_printed_with_its_reason_and_run_again_by_resume(tmp_p
     killed = 'os.kill(result["pid"], signal.SIGKILL)'
     found = interrupted_at_the_first_report(tmp_path, *once, interrupt=killed)
     assert found.returncode == 0, found.stdout + found.stderr
-    assert re.search(r"failed: t0000: [\w.]*ActorDiedError: .*\n.* try again with\n  .* --resume\n", found.stdout)
+    reason = r"failed: 1 of 1 trials \(t0000\): [\w.]*ActorDiedError: .*\n.* try again with\n  .* --resume\n"
+    assert re.search(reason, found.stdout)
     folder = tmp_path / "results" / "smoke"
     trials, studies = (pd.read_parquet(folder / f"{name}.parquet") for name in ("trials", "studies"))
     assert "Z failed\n" in (log := (folder / "trials" / "t0000.log").read_text()) and "ActorDiedError" in log
