@@ -111,16 +111,14 @@ def _plain_log(axis: Any) -> None:
 def retrained_curves(study: StudyTables) -> pd.DataFrame:
     """Returns a row for each network and kimg of its retraining curves, of one recipe: mean and range over seeds.
 
+    Seeds whose curve ends before the longest of their network are left out: as a poor one ends, the mean would fall.
+
     Returns:
         Columns ``name`` (``random genotypes`` for all of these together), ``kimg``, ``fid`` (geometric mean), ``low``
         and ``high`` (least and greatest), ``n``.
     """
-    rows = main_recipe(study.evaluations)
-    rows = rows.assign(name=network_names(rows))
-    curves = study.curves.merge(rows[["evaluation_id", "name"]], on="evaluation_id")
-    curves = curves[curves["fid"].notna() & (curves["fid"] > 0)]
-    logs = curves.assign(log=np.log(curves["fid"].astype(float)))
-    found = logs.groupby(["name", "kimg"], sort=True)["log"].agg(["mean", "min", "max", "count"]).reset_index()
+    logs = seed_curves(study).query("not short").groupby(["name", "kimg"], sort=True)["log"]
+    found = logs.agg(["mean", "min", "max", "count"]).reset_index()
     return pd.DataFrame(
         {
             **{"name": found["name"], "kimg": found["kimg"], "fid": np.exp(found["mean"])},
@@ -129,9 +127,24 @@ def retrained_curves(study: StudyTables) -> pd.DataFrame:
     )
 
 
+def seed_curves(study: StudyTables) -> pd.DataFrame:
+    """Returns the rows of ``curves`` that have a score, of one recipe, and of each three columns more: the ``name`` of
+    its network, the ``log`` of its score, and ``short``, whether its seed's curve ends before the longest of the
+    network, as that seed failed or still runs.
+    """
+    rows = main_recipe(study.evaluations)
+    rows = rows.assign(name=network_names(rows))
+    curves = study.curves.merge(rows[["evaluation_id", "name"]], on="evaluation_id")
+    curves = curves[curves["fid"].notna() & (curves["fid"] > 0)]
+    ends, longest = (curves.groupby(column)["kimg"].transform("max") for column in ("evaluation_id", "name"))
+    return curves.assign(log=np.log(curves["fid"].astype(float)), short=ends < longest)
+
+
 def plot_retrained(study: StudyTables, axes: Axes | None = None) -> Axes:
-    """Draws the retraining curves: a line for each network's geometric mean, a band from its best seed to its worst."""
+    """Draws the retraining curves: a line for each network's geometric mean, a band from its best seed to its worst;
+    dotted, by itself and ending in a cross, each seed that did not come as far as the others."""
     curves, about = retrained_curves(study), study.studies.iloc[0]
+    cut = seed_curves(study).query("short")
     with styled():
         axes = new_axes(axes)
         for index, (name, rows) in enumerate(curves.groupby("name", sort=False)):
@@ -140,6 +153,9 @@ def plot_retrained(study: StudyTables, axes: Axes | None = None) -> Axes:
             label = " " * label.startswith("_") + label  # matplotlib leaves names with such a first letter out
             axes.plot(rows["kimg"], rows["fid"], label=label, markersize=4, linewidth=1.6, **style)
             axes.fill_between(rows["kimg"], rows["low"], rows["high"], color=style["color"], alpha=0.15, linewidth=0)
+            for _, seed in cut[cut["name"] == name].sort_values("kimg").groupby("evaluation_id"):
+                axes.plot(seed["kimg"], seed["fid"], color=style["color"], linestyle=":", linewidth=1)
+                axes.plot(seed["kimg"].iloc[-1:], seed["fid"].iloc[-1:], color=style["color"], marker="x")
         _floor(axes, about)
         axes.set(yscale="log", xlabel="kimg (thousands of real images shown to D)", ylabel=str(about["metric"]))
         _plain_log(axes.yaxis)

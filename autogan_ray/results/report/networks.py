@@ -74,9 +74,8 @@ def final_part(source: Source) -> Section | None:
     )
     section.numbers["networks"] = records(frame)
     section.body.append(table(frame))
-    rounded = frame.round(4)
-    section.body.append(folded("as CSV", code(rounded.to_csv(index=False))))
-    section.body.append(folded("as LaTeX", code(_latex(rounded))))
+    section.body.append(folded("as CSV", code(frame.to_csv(index=False, float_format="%.4g"))))
+    section.body.append(folded("as LaTeX", code(_latex(frame))))
     for source_name, raced in races(source.study):
         section.numbers[f"race {source_name}"] = records(raced)
         words = f"The race of {len(raced)} {source_name} candidates that chose which of them was trained to its end:"
@@ -84,12 +83,19 @@ def final_part(source: Source) -> Section | None:
     return section
 
 
+_LATEX = {character: f"\\{character}" for character in "_%&#${}"} | {
+    **{"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"},
+    **{"<": r"\textless{}", ">": r"\textgreater{}", "\n": " ", "–": "--"},
+}
+"""What LaTeX would not print as it stands -> what it prints so."""
+
+
 def _latex(frame: pd.DataFrame) -> str:
     """Returns the rows of a LaTeX table; pandas' own writer would need jinja2's styles."""
 
     def cell(value: Any) -> str:
-        text = number(value) if isinstance(value, float) else str(value)
-        return text.replace("_", r"\_").replace("%", r"\%").replace("&", r"\&").replace("–", "--")
+        text = number(None if pd.isna(value) else value, ".4g" if isinstance(value, float) else "")
+        return "".join(_LATEX.get(character, character) for character in text)
 
     lines = [" & ".join(cell(name) for name in frame.columns)]
     lines += [" & ".join(cell(value) for value in row) for row in frame.itertuples(index=False, name=None)]

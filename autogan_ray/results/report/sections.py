@@ -171,9 +171,13 @@ def curves_part(source: Source) -> Section:
         section.body.append(paragraph(words, "note"))
     curves = figures.retrained_curves(source.study)
     if len(curves):
-        fakes = source.study.curves["n_fake"].max()
-        words = f"Retraining: geometric mean over seeds, from the best seed to the worst; by {fakes:.0f} images, so "
-        words += f"higher than final scores by {about['n_fake_final']:.0f}"
+        every = figures.seed_curves(source.study)
+        words = "Retraining: geometric mean over seeds, from the best seed to the worst"
+        if short := every.loc[every["short"], "evaluation_id"].nunique():
+            words += f"; dotted: {short} that failed on the way, or still run, and are in no mean"
+        if every["n_fake"].max() < about["n_fake_final"]:  # neither is null
+            words += f"; by {every['n_fake'].max():.0f} images, so higher than final scores by "
+            words += f"{about['n_fake_final']:.0f}"
         axes = figures.plot_retrained(source.study)
         section.body.append(figure(axes, anchor(source, "retrained"), words))
         last = curves.sort_values("kimg").groupby("name").last()["fid"]
@@ -346,6 +350,9 @@ def genotypes_part(source: Source) -> Section | None:
         words += "; ".join(f"{net} {p:,.0f} parameters, {m:,.0f} MACs" for net, (p, m) in zip("GD", costs, strict=True))
         section.body.append(Markup(f"<h3>{escape(title)}</h3>"))
         section.body.append(paragraph(words))
+        if pd.notna(row.undecided) and row.undecided:
+            words = "UNDECIDED: its decisions are near uniform, or most of them unclear. Chance might have drawn it."
+            section.body.append(paragraph(words, "warning"))
         if space is not None:
             titles = {"g": "Generator", "d": "Discriminator"}
             drawn = "".join(
@@ -456,7 +463,7 @@ def trials_part(source: Source) -> Section:
     trials, keys = source.study.trials, settings.swept(source.study)
     names = ["trial_id", "status", "evaluations", "fid_best", "fid_first_rung"]
     costs = ["entropy_g_last", "params_g", "macs_g", "wall_s", "gpu_s", "restarts"]
-    shown = trials[list(dict.fromkeys([*names, "space", *keys, *costs]))].sort_values("fid_best")
+    shown = trials[list(dict.fromkeys([*names, "undecided", "space", *keys, *costs]))].sort_values("fid_best")
     section.body.append(Markup('<input class="filter" type="search" placeholder="filter" aria-label="filter trials">'))
     section.body.append(table(shown.astype(object).where(shown.notna(), None), "sortable"))
     return section

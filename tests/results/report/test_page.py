@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import html
 import json
 import math
 import re
+import shutil
 import time
 from html.parser import HTMLParser
 from pathlib import Path
@@ -16,13 +18,14 @@ import pytest
 from scipy import stats
 
 from autogan_ray.results.grids import curve_grid_file, encode_grid, grid_file, write_grid
-from autogan_ray.results.report.networks import final_table
+from autogan_ray.results.report.figures import retrained_curves
+from autogan_ray.results.report.networks import final_part, final_table
 from autogan_ray.results.report.page import render, side_by_side
-from autogan_ray.results.report.sections import sections
+from autogan_ray.results.report.sections import curves_part, genotypes_part, sections, trials_part
 from autogan_ray.results.report.style import to_svg
 from autogan_ray.results.schemas import swept_columns
 from autogan_ray.results.store import read_rows, write_table
-from autogan_ray.results.study import Study
+from autogan_ray.results.study import Study, load_study
 from tests.results.made_studies import SWEEP, made_study, source_of
 
 PICTURE = encode_grid(np.random.default_rng(0).integers(0, 256, (32, 1, 8, 8), dtype=np.uint8))
@@ -187,6 +190,59 @@ def test_the_last_scores_of_the_curves_are_those_of_the_table(study: Study, numb
     names = last["name"].where(last["source"] != "random", "random genotypes")
     expected = last.groupby(names)["fid"].agg(stats.gmean).to_dict()
     assert numbers["curves"]["retrained_last"] == pytest.approx(expected)
+
+
+def test_a_seed_that_failed_on_the_way_is_in_no_mean_and_drawn_by_itself(study: Study, tmp_path: Path) -> None:
+    folder = shutil.copytree(study.folder, tmp_path / "failed")
+    rows = read_rows(folder, "curves")
+    one = next(row["evaluation_id"] for row in rows if row["evaluation_id"].startswith("published"))
+    kept = [row for row in rows if row["evaluation_id"] != one or row["kimg"] < 16]
+    write_table(folder, "curves", [row | {"fid": 900.0} if row["evaluation_id"] == one else row for row in kept])
+    other = load_study(folder)
+    means = [retrained_curves(one).query("name == 'autogan-a'") for one in (study, other)]
+    assert means[0]["n"].tolist() == [3, 3, 3] and means[1]["n"].tolist() == [2, 2, 2]
+    assert (means[1]["fid"].diff().dropna() < 0).all() and means[1]["fid"].max() < 900
+    lines = [line for line in other.plot_retrained().get_lines() if line.get_linestyle() == ":"]
+    assert [line.get_ydata().tolist() for line in lines if len(line.get_ydata()) == 2] == [[900.0, 900.0]]
+    body = "".join(map(str, curves_part(source_of(other)).body))
+    assert "dotted: 1 that failed on the way" in body and " images, so higher" not in body  # counts are not recorded
+
+
+def test_by_how_many_images_curves_are_scored_is_said_where_it_differs(study: Study, tmp_path: Path) -> None:
+    folder = shutil.copytree(study.folder, tmp_path / "counted")
+    rows = read_rows(folder, "curves")
+    for count, said in ((1000, True), (5000, False)):
+        write_table(folder, "curves", [row | {"n_fake": count} for row in rows])
+        body = "".join(map(str, curves_part(source_of(load_study(folder))).body))
+        assert ("by 1000 images, so higher than final scores by 5000" in body) == said and "nan" not in body
+
+
+def test_a_genotype_that_chance_might_have_drawn_is_called_undecided(study: Study, tmp_path: Path) -> None:
+    folder = shutil.copytree(study.folder, tmp_path / "undecided")
+    best = study.top(3)["trial_id"].tolist()
+    rows = read_rows(folder, "trials")
+    columns = swept_columns(SWEEP)
+    write_table(folder, "trials", [row | {"undecided": row["trial_id"] in best[1:]} for row in rows], None, columns)
+    part = genotypes_part(source_of(load_study(folder)))
+    assert part is not None and sum("UNDECIDED" in str(element) for element in part.body) == 2
+    assert "<th>undecided</th>" in "".join(map(str, trials_part(source_of(load_study(folder))).body))
+
+
+def test_the_table_for_a_paper_keeps_small_numbers_and_is_latex(study: Study, tmp_path: Path) -> None:
+    folder = shutil.copytree(study.folder, tmp_path / "paper")
+    rows = read_rows(folder, "evaluations")
+    for place, row in enumerate(rows):
+        row["kid_mean"] = 4.2e-5
+        if row["source"] == "random":
+            row["params_g"] = place
+        if row["name"] == "autogan-a":
+            row["name"] = "my#net$a{b}^c"
+    write_table(folder, "evaluations", rows)
+    part = final_part(source_of(load_study(folder)))
+    assert part is not None
+    csv, latex = (html.unescape(str(element)) for element in part.body[1:3])
+    assert csv.count("4.2e-05") == latex.count("4.2e-05") == len(part.numbers["networks"]) and "NA" not in latex
+    assert r"my\#net\$a\{b\}\textasciicircum{}c & 3 & seeds" in latex and r"& -- &" in latex
 
 
 def test_every_trial_stands_in_the_table_of_trials(page: str, study: Study) -> None:
