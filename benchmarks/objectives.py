@@ -7,8 +7,8 @@
 retrains random genotypes (drawn by the seeds 0, 1, ... of each space, without ``none``) and named ones under each game,
 on the same images and retraining seeds, and prints Markdown: for each game the geometric mean of the scores along the
 way with a bootstrap interval over genotypes; what a seed and what a genotype contributes to the last score (standard
-deviations of its logarithm); Kendall's tau of the scores on the way with the last ones of the other seeds; in how many
-pairs of equal genotype and seed each game is better than the first.
+deviations of its logarithm); Kendall's tau of the scores on the way with the last ones of the other seeds; how many
+trainings failed, and in how many pairs of equal genotype and seed each game is better than the first.
 
 Each job that ends is one JSON file under ``--out``; a later call does what is missing. One call at a time for a folder.
 """
@@ -16,7 +16,7 @@ Each job that ends is one JSON file under ``--out``; a later call does what is m
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -66,6 +66,7 @@ def main(
     try:
         changes = dict(map(parse_override, overrides))
         studies = dict(studied(study, changes, text) for text in games)
+        check_lengths(studies)
         base = next(iter(studies.values()))
         measure = prepare(base.data, base.metrics, device)
         networks = networks_of(drawn, genotypes, measure.data.image_size)
@@ -97,6 +98,19 @@ def studied(study: str, changes: dict[str, Any], text: str) -> tuple[str, StudyC
     if other:
         raise ConfigError(f"--game {text!r}: {other[0]} is not of [retrain]; use --set for all games")
     return name, load_study_config(study, changes | settings)
+
+
+def check_lengths(studies: Mapping[str, StudyConfig]) -> None:
+    """Raises ConfigError for games that show D other numbers of images, or are scored at other moments."""
+    (first, one), *others = studies.items()
+    for name, study in others:
+        for setting in ("kimg", "evaluations"):
+            own, theirs = getattr(one.retrain, setting), getattr(study.retrain, setting)
+            if own != theirs:
+                raise ConfigError(
+                    f"--game {name}: retrain.{setting} = {theirs}, where {first} has {own}; games are compared after "
+                    f"the same images: use --set retrain.{setting}=... for all"
+                )
 
 
 def networks_of(drawn: Sequence[str], genotypes: Sequence[str], image_size: int) -> Networks:
@@ -143,7 +157,11 @@ def curves_of(tasks: dict[tuple[str, str, int], Task], out: Path) -> pd.DataFram
 
 
 def report(curves: pd.DataFrame, metric: str) -> str:
-    """Writes what the curves say as Markdown."""
+    """Writes what the curves say as Markdown.
+
+    Means, variances and ranks are over the pairs of network and seed that no game fails to train: where a failed
+    training were left out of its own game alone, the game that fails would look better.
+    """
     if curves.empty:
         return "nothing is done yet"
     curves = curves.assign(log=np.log(curves["fid"]))
@@ -152,31 +170,42 @@ def report(curves: pd.DataFrame, metric: str) -> str:
     shared = curves.set_index(["network", "seed"]).loc[done[done].index].reset_index()
     if shared.empty:
         return "no network is trained under all games yet"
+    last = shared[shared["number"] == shared["number"].max()]
+    ends = last.pivot_table(index=["network", "seed"], columns="game", values="log")
+    ends = ends.reindex(index=done[done].index, columns=games)
+    whole = ends.dropna()
+    trained = shared.set_index(["network", "seed"]).loc[whole.index].reset_index()
+    count, pairs = shared["network"].nunique(), int(done.sum())
+    head = f"{metric}; {count} networks, {pairs} pairs of network and seed done under all"
+    if trained.empty:
+        return f"{head}, and each failed under one at least"
+    if len(whole) < pairs:
+        head += f"; {len(whole)} that no game failed to train are in means, variances and ranks"
     lines = [
-        f"{metric}; {shared['network'].nunique()} networks, {len(done[done])} pairs of network and seed done under all",
+        head,
         "",
-        _means(shared, games),
+        _means(trained, games),
         "",
-        _parts(shared, games),
+        _parts(trained, ends.fillna(np.inf), games),
         "",
         "Last score of each network (geometric mean over seeds):",
         "",
-        _by_network(shared, games),
+        _by_network(trained, games),
     ]
     return "\n".join(lines)
 
 
 def _means(curves: pd.DataFrame, games: Sequence[str]) -> str:
     """Geometric means over networks and seeds along the way, the last with its interval over networks."""
-    kimg = sorted(curves["kimg"].unique())
+    kimg = curves.groupby("number")["kimg"].mean()  # batches of other sizes end some images apart
     rows = [
-        "| game | " + " | ".join(f"{at:g} kimg" for at in kimg) + " | 95 % | CPU s |",
+        "| game | " + " | ".join(f"{at:.4g} kimg" for at in kimg) + " | 95 % | CPU s |",
         "|---" * (len(kimg) + 3) + "|",
     ]
     for game in games:
         own = curves[curves["game"] == game]
-        means = [np.exp(own.loc[own["kimg"] == at, "log"].mean()) for at in kimg]
-        last = own[own["kimg"] == kimg[-1]].groupby("network")["log"].mean()
+        means = np.exp(own.groupby("number")["log"].mean())
+        last = own[own["number"] == kimg.index[-1]].groupby("network")["log"].mean()
         interval = bootstrap(lambda sample: sample.mean(-1), last.to_list())
         ends = ""
         if interval is not None and interval.low is not None and interval.high is not None:
@@ -186,32 +215,36 @@ def _means(curves: pd.DataFrame, games: Sequence[str]) -> str:
     return "\n".join(rows)
 
 
-def _parts(curves: pd.DataFrame, games: Sequence[str]) -> str:
-    """What a seed and a genotype contribute, how early scores rank, and pairs against the first game."""
-    kimg = sorted(curves["kimg"].unique())
-    early = [at for at in kimg if at < kimg[-1]]
+def _parts(curves: pd.DataFrame, ends: pd.DataFrame, games: Sequence[str]) -> str:
+    """What a seed and a genotype contribute, how early scores rank, and pairs against the first game.
+
+    Args:
+        ends: the logarithms of all last scores, [network and seed, game]; infinite where a training failed.
+    """
+    kimg = curves.groupby("number")["kimg"].mean()
+    early = [number for number in kimg.index if number < kimg.index[-1]]
     rows = [
-        "| game | SD of a seed | of genotypes | genotype's share | better than the first | "
-        + " | ".join(f"tau at {at:g} kimg" for at in early)
+        "| game | SD of a seed | of genotypes | genotype's share | failed | better than the first | "
+        + " | ".join(f"tau at {kimg[number]:.4g} kimg" for number in early)
         + " |",
-        "|---" * (len(early) + 5) + "|",
+        "|---" * (len(early) + 6) + "|",
     ]
     tables = {
-        (game, at): curves[(curves["game"] == game) & (curves["kimg"] == at)].pivot(
+        (game, number): curves[(curves["game"] == game) & (curves["number"] == number)].pivot(
             index="network", columns="seed", values="log"
         )
         for game in games
-        for at in kimg
+        for number in kimg.index
     }
     for game in games:
-        last = tables[game, kimg[-1]]
+        last = tables[game, kimg.index[-1]]
         parts = spread(last)
         share = "" if parts is None else _share(parts.seed_sd, parts.genotype_sd)
-        pairs = (last < tables[games[0], kimg[-1]]).to_numpy()
-        better = "" if game == games[0] else f"{int(pairs.sum())} of {int(last.notna().to_numpy().sum())}"
-        taus = [_tau(tables[game, at], last) for at in early]
+        better = "" if game == games[0] else f"{int((ends[game] < ends[games[0]]).sum())} of {len(ends)}"
+        taus = [_tau(tables[game, number], last) for number in early]
         sds = ("", "") if parts is None else (f"{parts.seed_sd:.2f}", f"{parts.genotype_sd:.2f}")
-        rows.append(f"| {game} | {sds[0]} | {sds[1]} | {share} | {better} | " + " | ".join(taus) + " |")
+        failed = int(np.isinf(ends[game]).sum())
+        rows.append(f"| {game} | {sds[0]} | {sds[1]} | {share} | {failed} | {better} | " + " | ".join(taus) + " |")
     return "\n".join(rows)
 
 
@@ -230,7 +263,7 @@ def _tau(early: pd.DataFrame, last: pd.DataFrame) -> str:
 
 
 def _by_network(curves: pd.DataFrame, games: Sequence[str]) -> str:
-    last = curves[curves["kimg"] == curves["kimg"].max()]
+    last = curves[curves["number"] == curves["number"].max()]
     table = np.exp(last.pivot_table(index="network", columns="game", values="log"))[games]
     rows = ["| network | " + " | ".join(games) + " |", "|---" * (len(games) + 1) + "|"]
     rows += [

@@ -64,10 +64,10 @@ def test_a_report_has_geometric_means_variance_parts_and_pairs_that_all_games_ha
     for game, factor in (("one", 1.0), ("other", 0.5)):
         for number, network in enumerate("abc"):
             for seed in range(2):
-                for kimg, early in ((1.0, 3.0), (2.0, 1.0)):
+                for at, early in enumerate((3.0, 1.0)):
                     fid = factor * early * np.exp(number + 0.1 * (2 * seed - 1))
-                    rows.append({"game": game, "network": network, "seed": seed, "number": 0, "cpu_s": 7.0,
-                                 "kimg": kimg, "fid": fid})  # fmt: skip
+                    rows.append({"game": game, "network": network, "seed": seed, "number": at, "cpu_s": 7.0,
+                                 "kimg": 1.0 + at, "fid": fid})  # fmt: skip
     curves = pd.DataFrame(rows)
     alone = curves[(curves["network"] == "a") & (curves["game"] == "one")].assign(network="alone", fid=1e6)
     report = objectives.report(pd.concat([curves, alone]), "FD (some)")
@@ -76,12 +76,12 @@ def test_a_report_has_geometric_means_variance_parts_and_pairs_that_all_games_ha
     assert [float(cell) for cell in means[1:3]] == pytest.approx([3 * np.e, np.e], rel=0.01) and means[-1] == "7"
     assert [float(cell) for cell in cells(report, "other")[1:3]] == pytest.approx([1.5 * np.e, 0.5 * np.e], rel=0.01)
     parts = report.partition("SD of a seed")[2]
-    seed_sd, genotype_sd, share, better, tau = cells(parts, "other")[1:]
+    seed_sd, genotype_sd, share, failed, better, tau = cells(parts, "other")[1:]
     # The variance of two seeds' means is that of networks, 1, and half of that of a seed, 0.02.
     assert float(seed_sd) == pytest.approx(0.02**0.5, abs=0.005)
     assert float(genotype_sd) == pytest.approx((1 - 0.02 / 2) ** 0.5, abs=0.006)
     assert float(share) == pytest.approx(0.98, abs=0.01) and better == "6 of 6" and tau == "+1.00"
-    assert cells(parts, "one")[4] == ""
+    assert failed == "0" and cells(parts, "one")[5] == ""
     assert float(cells(report, "c")[1]) == pytest.approx(np.exp(2), rel=0.01)
 
 
@@ -90,3 +90,45 @@ def test_nothing_is_said_before_a_network_is_done_under_all_games() -> None:
     row = {"network": "a", "seed": 0, "number": 0, "cpu_s": 1.0, "kimg": 1.0, "fid": 2.0}
     lone = pd.DataFrame([row | {"game": "one"}, row | {"game": "other", "network": "b"}])
     assert objectives.report(lone, "FD") == "no network is trained under all games yet"
+
+
+def row_of(game: str, network: str, number: int, fid: float | None, batch: int = 32) -> dict[str, object]:
+    kimg = batch * round(16_000 * (number + 1) / batch) / 1000
+    score = np.nan if fid is None else fid
+    return {"game": game, "network": network, "seed": 0, "number": number, "cpu_s": 1.0, "kimg": kimg, "fid": score}
+
+
+def test_a_game_that_fails_to_train_a_network_does_not_look_better_for_it() -> None:
+    rows = [
+        *[row_of("A", "good", number, fid) for number, fid in enumerate((20.0, 10.0))],
+        *[row_of("A", "bad", number, fid) for number, fid in enumerate((200.0, 100.0))],
+        *[row_of("B", "good", number, fid) for number, fid in enumerate((20.0, 10.5))],
+        *[row_of("B", "bad", number, fid) for number, fid in enumerate((180.0, None))],
+    ]
+    for curves in (pd.DataFrame(rows), pd.DataFrame(rows[:-1])):  # the last row is null, or there is none
+        report = objectives.report(curves, "FD")
+        assert "2 pairs of network and seed done under all; 1 that no game failed" in report
+        assert cells(report, "A")[2] == "10" and cells(report, "B")[2] == "10.5"
+        parts = report.partition("SD of a seed")[2]
+        assert cells(parts, "B")[4:6] == ["1", "0 of 2"] and cells(parts, "A")[4] == "0"
+        swapped = objectives.report(pd.concat([curves[curves["game"] == "B"], curves[curves["game"] == "A"]]), "FD")
+        assert cells(swapped.partition("SD of a seed")[2], "A")[4:6] == ["0", "2 of 2"]
+    lost = objectives.report(pd.DataFrame(rows).assign(fid=np.nan), "FD")
+    assert lost == "FD; 2 networks, 2 pairs of network and seed done under all, and each failed under one at least"
+
+
+def test_games_of_other_batch_sizes_meet_at_their_evaluations_and_other_lengths_are_refused() -> None:
+    rows = [
+        row_of(game, network, number, 100.0 / (number + 1) / factor, batch)
+        for game, factor, batch in (("A", 1.0, 32), ("B", 2.0, 24))
+        for network in ("one", "two")
+        for number in range(8)
+    ]
+    report = objectives.report(pd.DataFrame(rows), "FD")
+    assert cells(report, "game")[1:3] == ["16 kimg", "32 kimg"] and cells(report, "B")[1:3] == ["50", "25"]
+    names = ["a:retrain.objective=hinge", "b:retrain.batch_size=16", "c:retrain.kimg=1", "d:retrain.evaluations=1"]
+    studies = dict(objectives.studied("smoke", {}, text) for text in names)
+    objectives.check_lengths({name: studies[name] for name in "ab"})
+    for name, setting in (("c", "kimg"), ("d", "evaluations")):
+        with pytest.raises(ConfigError, match=rf"--game {name}: retrain\.{setting} = 1.*, where a has"):
+            objectives.check_lengths({one: studies[one] for one in ("a", name)})
