@@ -29,7 +29,7 @@ class SearchCurve:
     """The scores of one trial, as its scheduler saw them.
 
     Args:
-        trial_id: of the trial in its study.
+        study_id, trial_id: which trial it is.
         fids: [evaluations] float64, the score at each evaluation from the first; lower is better. NaN where the trial
             diverged, which ends it: only the last can be NaN.
         pace: seconds that an evaluation took the trial, above 0; in any other unit where it is that of all curves.
@@ -38,6 +38,7 @@ class SearchCurve:
     trial_id: str
     fids: np.ndarray
     pace: float = 1.0
+    study_id: str = ""
 
     @property
     def diverged(self) -> bool:
@@ -135,8 +136,8 @@ def read_recording(path: Path) -> Recording:
     known = [pace for pace in paces if pace is not None]
     usual = float(np.median(known)) if known else 1.0
     curves = [
-        SearchCurve(str(trial_id), _fids(file, str(trial_id), rows), pace or usual)
-        for ((_, trial_id), rows), pace in zip(by_trial, paces, strict=True)
+        SearchCurve(str(trial_id), _fids(file, str(trial_id), rows), pace or usual, str(study_id))
+        for ((study_id, trial_id), rows), pace in zip(by_trial, paces, strict=True)
     ]
     return Recording(file, curves, study)
 
@@ -183,13 +184,12 @@ def pooled(recordings: Sequence[Recording], last: int | None = None) -> tuple[li
     Args:
         last: evaluations of a whole trial; None takes those of the studies, which must agree.
 
-    Raises ResultsError: a recording stands twice, the scores of two cannot be compared, their trials differ in length
-    while ``last`` is None, or no trial has a score.
+    Raises ResultsError: a trial is in two of the recordings, the scores of two cannot be compared, their evaluations
+    are of unlike amounts of training, their trials differ in length while ``last`` is None, or no trial has a score.
     """
     first = recordings[0]
-    for number, other in enumerate(recordings):
-        if any(other.file.resolve() == earlier.file.resolve() for earlier in recordings[:number]):
-            raise ResultsError(f"{other.file} is given twice; its curves would count double")
+    _check_each_once(recordings)
+    for other in recordings:
         _check_protocol(first, other)
         if last is None and other.max_evaluations != first.max_evaluations:
             raise ResultsError(
@@ -202,6 +202,20 @@ def pooled(recordings: Sequence[Recording], last: int | None = None) -> tuple[li
     if all(np.isnan(curve.fids).all() for curve in curves):
         raise ResultsError(f"{first.file}: every trial diverged before its first score; there is no best to keep")
     return curves, last
+
+
+def _check_each_once(recordings: Sequence[Recording]) -> None:
+    """Raises ResultsError where a trial stands twice, as in a study and a copy of its folder."""
+    places: dict[tuple[str, str], Path] = {}
+    for recording in recordings:
+        for curve in recording.curves:
+            trial = curve.study_id, curve.trial_id
+            if trial in places:
+                raise ResultsError(
+                    f"trial {curve.trial_id} of study {curve.study_id!r} is in {places[trial]} and in "
+                    f"{recording.file}: its curve would count double; give one of the two"
+                )
+            places[trial] = recording.file
 
 
 def _check_protocol(first: Recording, other: Recording) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
+import shutil
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -152,7 +153,6 @@ def test_what_cannot_be_replayed_is_named() -> None:
     )
     assert "studies.parquet is no table 'history'" in refused("results/a/studies.parquet")
     assert "Missing argument 'HISTORY...'" in refused()
-    assert "history.parquet is given twice" in refused("results/a", "results/a/history.parquet")
     (folder / "text.parquet").write_text("no table")
     assert "text.parquet is damaged" in refused("results/a/text.parquet")
     study("empty", [])
@@ -189,6 +189,17 @@ def test_scores_that_cannot_be_compared_are_not_pooled() -> None:
     assert "has trials of 9 evaluations" in (said := refused(str(one), str(longer)))
     assert "give --max-evaluations, such as 9" in said
     assert ask(str(one), str(longer), "--max-evaluations", "9", *QUICK).exit_code == 0
+
+
+def test_a_trial_that_is_given_twice_is_named_with_both_places() -> None:
+    folder = study("a", whole(5))
+    shutil.copytree(folder, "copy")
+    said = refused("results/a", "copy")
+    assert "trial t0000 of study 'a' is in results/a/history.parquet and in copy/history.parquet" in said
+    assert said.endswith("would count double; give one of the two")
+    assert "is in results/a/history.parquet and in results/a/history.parquet" in refused(
+        "results/a", "results/a/history.parquet"
+    )
 
 
 def test_a_gap_in_a_curve_is_named() -> None:
