@@ -24,6 +24,7 @@ _HEADING = (
     "{curves} curves of up to {max_evaluations} evaluations ({cut_curves} cut, {diverged_curves} diverged), {orders} "
     "orders of arrival, {slots} trials side by side"
 )
+_BY_EVALUATIONS = "trials are compared by the number of their evaluations all the same, as ASHA does; cost counts these"
 
 
 class Share(options.Number):
@@ -68,12 +69,14 @@ def simulate(
 
     HISTORY is a study's folder or its history.parquet; the curves of several are pooled.
     """
-    from autogan_ray.results.search_curves import pooled, read_recording
+    from autogan_ray.results.search_curves import pooled, read_recording, unlike_training
 
     recordings = [read_recording(path if path.is_file() else options.study_folder(path)) for path in history]
     _check_pruned_by_score(recordings)
     curves, last = pooled(recordings, last)
     slots = slots or recordings[0].slots
+    if unlike := unlike_training(recordings):
+        echo(f"warning: {unlike}; {_BY_EVALUATIONS}", err=True)
     grid = _grid(last, graces, factors, recordings)
     echo(f"replaying {len(curves)} curves in {orders} orders under {len(grid)} settings", err=True)
     from autogan_ray.tune.simulation import FEWEST_CURVES, Setting, advised, share_beyond

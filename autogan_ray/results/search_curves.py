@@ -22,6 +22,9 @@ from autogan_ray.results.study_tables import configuration, read_table
 _USUAL_SLOTS = 2
 _PROTOCOL = ("metric", "extractor_digest", "dataset_digest", "n_real", "n_fake_search")
 """Columns of ``studies`` on which scores depend: they must agree where curves of several studies are pooled."""
+_UNLIKE_KIMG = 0.1
+"""Trials are trained alike up to an evaluation if their kimg there differ by no more than this share. Evaluations fall
+on whole steps, so that trials of one length and several batch sizes differ a little."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,11 +64,14 @@ class Recording:
     Args:
         file: the table.
         curves: one of each trial that was evaluated, in the order of their ids.
+        kimg: of each curve, [evaluations] float64, thousands of real images that the trial was shown until then; NaN
+            where it is unknown.
         study: the row of the table ``studies`` beside it; empty where there is none.
     """
 
     file: Path
     curves: Sequence[SearchCurve]
+    kimg: Sequence[np.ndarray]
     study: pd.Series
 
     @property
@@ -139,7 +145,8 @@ def read_recording(path: Path) -> Recording:
         SearchCurve(str(trial_id), _fids(file, str(trial_id), rows), pace or usual, str(study_id))
         for ((study_id, trial_id), rows), pace in zip(by_trial, paces, strict=True)
     ]
-    return Recording(file, curves, study)
+    kimg = [rows["kimg"].to_numpy(dtype=float, na_value=np.nan) for _, rows in by_trial]
+    return Recording(file, curves, kimg, study)
 
 
 def _check_columns(file: Path, history: pd.DataFrame) -> None:
@@ -191,6 +198,9 @@ def pooled(recordings: Sequence[Recording], last: int | None = None) -> tuple[li
     _check_each_once(recordings)
     for other in recordings:
         _check_protocol(first, other)
+    if len(recordings) > 1 and (unlike := unlike_training(recordings)):
+        raise ResultsError(f"{unlike}: scores of an evaluation cannot be compared; replay the studies one by one")
+    for other in recordings:
         if last is None and other.max_evaluations != first.max_evaluations:
             raise ResultsError(
                 f"{first.file} has trials of {first.max_evaluations} evaluations, {other.file} of "
@@ -202,6 +212,28 @@ def pooled(recordings: Sequence[Recording], last: int | None = None) -> tuple[li
     if all(np.isnan(curve.fids).all() for curve in curves):
         raise ResultsError(f"{first.file}: every trial diverged before its first score; there is no best to keep")
     return curves, last
+
+
+def unlike_training(recordings: Sequence[Recording]) -> str | None:
+    """Returns, in words, at which evaluation two trials had been trained for unlike numbers of images; None: at none.
+
+    Every trial is compared with the longest, at its own last evaluation.
+    """
+    known = [
+        (f"{curve.trial_id} of {recording.file}", kimg)
+        for recording in recordings
+        for curve, kimg in zip(recording.curves, recording.kimg, strict=True)
+    ]
+    longest, most = max(known, key=lambda trial: len(trial[1]))
+    for trial, kimg in known:
+        evaluation = len(kimg)
+        one, other = most[evaluation - 1], kimg[-1]
+        if abs(one - other) > _UNLIKE_KIMG * max(one, other):
+            return (
+                f"evaluation {evaluation} comes after {one:.4g} kimg in trial {longest}, and after {other:.4g} kimg in "
+                f"trial {trial}"
+            )
+    return None
 
 
 def _check_each_once(recordings: Sequence[Recording]) -> None:

@@ -25,8 +25,11 @@ def in_an_empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
 
 
-def study(name: str, curves: list[list[float]], **about: Any) -> Path:
-    """The folder ``results/NAME`` with curves in its tables: of ``[]`` no evaluation, and 1e9 is a diverged one."""
+def study(name: str, curves: list[list[float]], kimg: tuple[float, ...] = (4.0,), **about: Any) -> Path:
+    """The folder ``results/NAME`` with curves in its tables: of ``[]`` no evaluation, and 1e9 is a diverged one.
+
+    An evaluation comes every so many kimg, each of ``kimg`` in turn for one trial.
+    """
     folder = Path("results") / name
     config = json.dumps({"name": name, "tune": {"max_concurrent": None}})
     row = {"study_id": name, "name": name, "status": "complete", "max_evaluations": 9, "scheduler": "none"}
@@ -41,6 +44,7 @@ def study(name: str, curves: list[list[float]], **about: Any) -> Path:
                 "trial_id": f"t{trial:04d}",
                 "evaluation": evaluation,
                 "fid": fid,
+                "kimg": kimg[trial % len(kimg)] * evaluation,
                 "timestamp": START + timedelta(seconds=(1 + trial % 3) * evaluation),
             }
             for trial, curve in enumerate(curves)
@@ -191,6 +195,28 @@ def test_scores_that_cannot_be_compared_are_not_pooled() -> None:
     assert ask(str(one), str(longer), "--max-evaluations", "9", *QUICK).exit_code == 0
 
 
+def test_studies_whose_evaluations_are_of_unlike_training_are_not_pooled() -> None:
+    short, long, near = study("a", whole(5)), study("b", whole(5), (1500.0,)), study("c", whole(5), (4.03,))
+    said = refused(str(short), str(long))
+    assert "evaluation 9 comes after 36 kimg in trial t0000 of results/a/history.parquet, and after 1.35e+04 " in said
+    assert "in trial t0000 of results/b/history.parquet: scores" in said and said.endswith("the studies one by one")
+    assert ask(str(short), str(near), *QUICK).exit_code == 0, "whole steps of another batch size"
+    cut = study("d", [[5.0], *whole(2)[1:]], (6.0, 4.0))
+    assert "evaluation 1 comes after 4 kimg" in refused(str(short), str(cut)), "a short curve is compared where it ends"
+    more = study("e", whole(5), (3.0,), max_evaluations=12)
+    assert "after 27 kimg in trial t0000 of results/e" in refused(str(short), str(more)), "not: give --max-evaluations"
+
+
+def test_a_study_that_sweeps_its_length_is_replayed_by_evaluations_and_says_so() -> None:
+    study("a", whole(), (4.0, 8.0))
+    found = ask("results/a", *QUICK)
+    assert found.exit_code == 0 and found.stdout.splitlines()[-1].startswith("  --set tune.scheduler=asha")
+    assert "warning: evaluation 9 comes after 36 kimg in trial t0000" in found.stderr
+    assert "72 kimg in trial t0001" in found.stderr and "compared by the number of their evaluations" in found.stderr
+    study("b", whole())
+    assert "warning" not in ask("results/b", *QUICK).output
+
+
 def test_a_trial_that_is_given_twice_is_named_with_both_places() -> None:
     folder = study("a", whole(5))
     shutil.copytree(folder, "copy")
@@ -214,7 +240,11 @@ def test_a_gap_in_a_curve_is_named() -> None:
 
 def test_a_study_whose_trials_were_stopped_by_the_front_is_refused() -> None:
     tune = {"objectives": ["fid", "macs_g"], "prune_by": "front"}
-    config = {"config_json": json.dumps({"name": "a", "tune": tune}), "grace_evaluations": 2, "reduction_factor": 3.0}
+    config: dict[str, Any] = {
+        "config_json": json.dumps({"name": "a", "tune": tune}),
+        "grace_evaluations": 2,
+        "reduction_factor": 3.0,
+    }
     study("a", whole(), **config, scheduler="asha")
     assert "by tune.prune_by = 'front', and what is replayed is stopping by scores" in refused("results/a", *QUICK)
     study("b", whole(), **config)
