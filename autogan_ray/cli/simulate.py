@@ -79,16 +79,15 @@ def simulate(
         echo(f"warning: {unlike}; {_BY_EVALUATIONS}", err=True)
     grid = _grid(last, graces, factors, recordings)
     echo(f"replaying {len(curves)} curves in {orders} orders under {len(grid)} settings", err=True)
-    from autogan_ray.tune.simulation import FEWEST_CURVES, Setting, advised, share_beyond
+    from autogan_ray.tune.simulation import Setting, share_beyond
     from autogan_ray.tune.simulation import simulate as replayed
 
     settings = [Setting(grace, factor, best) for best in (False, True) for grace, factor in grid]
     found = replayed(curves, last, settings, orders, slots, seed)
+    record = _recording_whole(recordings, last)
     if share_beyond(found) > cut_limit:
-        raise ResultsError(_refusal(curves, last, share_beyond(found), cut_limit, recordings[0]))
-    enough = len(curves) >= FEWEST_CURVES
-    row = advised(found, may_lose, cut_limit) if enough else None
-    advice = _advice(row) if enough else []
+        raise ResultsError(_refusal(curves, last, share_beyond(found), cut_limit, record))
+    reason, advice = _conclusion(found, len(curves), may_lose, cut_limit, record)
     counts = {
         "curves": len(curves),
         "cut_curves": sum(curve.is_cut(last) for curve in curves),
@@ -100,14 +99,13 @@ def simulate(
     }
     if as_json:
         rows = json.loads(found.to_json(orient="records"))
-        echo(json.dumps({**counts, "settings": rows, "advice": advice}, indent=2))
+        echo(json.dumps({**counts, "settings": rows, "reason": reason, "advice": advice}, indent=2))
         return
     echo(_HEADING.format_map(counts))
     echo(_shown(found))
-    if enough:
-        echo(_reason(row, may_lose) + "\n  " + " ".join(f"--set {setting}" for setting in advice))
-    else:
-        echo(f"warning: nothing can be concluded from {len(curves)} curves; it takes {FEWEST_CURVES} at least")
+    echo(reason)
+    if advice:
+        echo("  " + " ".join(f"--set {setting}" for setting in advice))
 
 
 def _check_pruned_by_score(recordings: Sequence[Recording]) -> None:
@@ -142,13 +140,19 @@ def _grid(
     return sorted(grid)
 
 
-def _refusal(curves: Sequence[SearchCurve], last: int, share: float, limit: float, recording: Recording) -> str:
-    cut = sum(curve.is_cut(last) for curve in curves)
-    whole = ["--set", "tune.scheduler=none"]
+def _recording_whole(recordings: Sequence[Recording], last: int) -> str | None:
+    """The command that runs the trials of the first study with cut curves whole; None where no curve was cut."""
+    cut = (one for one in recordings if any(curve.is_cut(last) for curve in one.curves))
+    recording, whole = next(cut, None), ["--set", "tune.scheduler=none"]
+    if recording is None:
+        return None
     if recording.command:
-        record = commands.varied(recording.command, "--name", f"{recording.name}-whole", *whole)
-    else:
-        record = commands.command("run", "STUDY", *whole)
+        return commands.varied(recording.command, "--name", f"{recording.name}-whole", *whole)
+    return commands.command("run", "STUDY", *whole)
+
+
+def _refusal(curves: Sequence[SearchCurve], last: int, share: float, limit: float, record: str | None) -> str:
+    cut = sum(curve.is_cut(last) for curve in curves)
     return (
         f"{cut} of {len(curves)} curves were cut before evaluation {last}, and {share:.0%} of the decisions would fall "
         f"beyond their ends, where no score is known: more than --cut-limit {limit:g}. Record whole curves by\n"
@@ -156,10 +160,37 @@ def _refusal(curves: Sequence[SearchCurve], last: int, share: float, limit: floa
     )
 
 
-def _advice(row: pd.Series | None) -> list[str]:
-    """Settings of a study, ``tune.NAME=VALUE``."""
-    if row is None:
-        return ["tune.scheduler=none"]
+def _conclusion(
+    found: pd.DataFrame, curves: int, may_lose: float, cut_limit: float, record: str | None
+) -> tuple[str, list[str]]:
+    """What follows from the table in words, and the settings of a study that are advised, ``tune.NAME=VALUE``.
+
+    Args:
+        curves: how many were replayed.
+        record: the command that records whole curves; None where all are.
+    """
+    from autogan_ray.tune.simulation import FEWEST_CURVES, advised
+
+    if curves < FEWEST_CURVES:
+        return f"warning: nothing can be concluded from {curves} curves; it takes {FEWEST_CURVES} at least", []
+    row, undecided = advised(found, may_lose, cut_limit)
+    lines = [_undecided(each, cut_limit) for _, each in undecided.iterrows()]
+    if (undecided["cut"] > cut_limit).any():
+        lines += ["whole curves would tell; record them by", f"  {record}"]
+    rule = f"the best in at least {1 - may_lose:.0%} of orders, with less regret than by chance"
+    if row is not None:
+        lines.append(f"advised at {row['cost']:.0%} of the cost: the cheapest known to keep {rule}")
+        advice = _settings(row)
+    elif undecided.empty:
+        lines.append(f"no setting beats running all trials whole: none keeps {rule}")
+        advice = ["tune.scheduler=none"]
+    else:
+        lines.append(f"nothing is advised: only undecided settings may keep {rule}")
+        advice = []
+    return "\n".join(lines), advice
+
+
+def _settings(row: pd.Series) -> list[str]:
     return [
         "tune.scheduler=asha",
         f"tune.grace_evaluations={row['grace_evaluations']}",
@@ -167,11 +198,13 @@ def _advice(row: pd.Series | None) -> list[str]:
     ]
 
 
-def _reason(row: pd.Series | None, may_lose: float) -> str:
-    rule = f"the best in at least {1 - may_lose:.0%} of orders, with less regret than by chance"
-    if row is None:
-        return f"no setting beats running all trials whole: none keeps {rule}"
-    return f"advised at {row['cost']:.0%} of the cost: the cheapest that keeps {rule}"
+def _undecided(row: pd.Series, cut_limit: float) -> str:
+    """Why it is not known whether a setting keeps the best."""
+    why = f"{row['cut']:.1%} of its decisions lie beyond the ends of cut curves, more than --cut-limit {cut_limit:g}"
+    return (
+        f"undecided: grace {row['grace_evaluations']}, factor {row['reduction_factor']:g} at {row['cost']:.0%} of the "
+        f"cost: {why}"
+    )
 
 
 def _shown(found: pd.DataFrame) -> str:

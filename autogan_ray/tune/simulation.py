@@ -339,17 +339,23 @@ def share_beyond(table: pd.DataFrame) -> float:
     return beyond / max(1.0, beyond + float(table["decisions"].sum()))
 
 
-def advised(table: pd.DataFrame, may_lose: float, cut_limit: float) -> pd.Series | None:
-    """Returns the row of :func:`simulate` to be advised; None where no setting beats running all trials whole.
+def advised(table: pd.DataFrame, may_lose: float, cut_limit: float) -> tuple[pd.Series | None, pd.DataFrame]:
+    """Returns the row of :func:`simulate` to be advised, or None, and the rows of cheaper settings that are undecided.
 
-    It is the cheapest setting of those that judge by the score at the rung, as studies do, and that
+    A setting that judges by the score at the rung, as studies do, beats running all trials whole where it
 
-    * keep the best trial in all but ``may_lose`` of the orders;
-    * have less regret than random stopping at the same cost, with intervals that do not meet;
-    * have at most ``cut_limit`` of their decisions beyond the ends of cut curves.
+    * keeps the best trial in all but ``may_lose`` of the orders;
+    * has less regret than random stopping at the same cost, with intervals that do not meet.
+
+    It is undecided where more than ``cut_limit`` of its decisions lie beyond the ends of cut curves. Advised is the
+    cheapest of the others. Where there is none, and nothing is undecided, no setting beats running all trials whole.
     """
     asha = table[(table["scheduler"] == "asha") & ~table["best_so_far"].fillna(True).astype(bool)]
     kept = asha["best_survives"] >= 1 - may_lose
     better = asha["regret_high"] < asha["random_regret_low"]
-    fit = asha[kept & better & (asha["cut"] <= cut_limit)]
-    return None if fit.empty else fit.sort_values(["cost", "regret"]).iloc[0]
+    good = asha[kept & better].sort_values(["cost", "regret"])
+    decided = (good["cut"] <= cut_limit).to_numpy()
+    if not decided.any():
+        return None, good
+    first = int(decided.argmax())
+    return good.iloc[first], good.iloc[:first]

@@ -106,7 +106,8 @@ def test_json_has_the_numbers_of_each_setting_and_the_advice() -> None:
     found = json.loads(ask(str(folder), *QUICK, "--json", "--grace", "2", "--factor", "3").stdout)
     settings = found.pop("settings")
     counts = {"curves": 10, "cut_curves": 0, "diverged_curves": 1, "max_evaluations": 9, "orders": 20, "seed": 0}
-    assert found == counts | {"slots": 4, "advice": found["advice"]}
+    assert found == counts | {"slots": 4, "advice": found["advice"], "reason": found["reason"]}
+    assert found["reason"].startswith("advised at ")
     assert found["advice"] == ["tune.scheduler=asha", "tune.grace_evaluations=2", "tune.reduction_factor=3"]
     none, score, best = settings
     assert (none["scheduler"], none["grace_evaluations"], none["cost"]) == ("none", None, 1.0)
@@ -146,6 +147,34 @@ def test_curves_that_were_cut_are_refused_with_the_command_that_records_whole_on
     assert ask(str(folder), *QUICK, "--max-evaluations", "2").exit_code == 0, "all are whole up to there"
     (folder / "studies.parquet").unlink()
     assert "run STUDY --set tune.scheduler=none" in refused(str(folder / "history.parquet"), *QUICK)
+
+
+def late_winner() -> list[list[float]]:
+    """Twelve curves of nine evaluations, two of them cut at 4; the best looks worst until 3, and is best from 4 on."""
+    cut = [[100.0 - 6 * evaluation for evaluation in range(4)] for _ in range(2)]
+    others = [[100.0 + 2 * trial - 6 * evaluation for evaluation in range(9)] for trial in range(1, 10)]
+    return [[300.0, 250.0, 200.0, 60.0, 40.0, 30.0, 20.0, 15.0, 10.0], *cut, *others]
+
+
+def test_settings_that_keep_the_best_with_too_many_decisions_unknown_are_named_as_undecided() -> None:
+    study("a", late_winner())
+    words = ["results/a", "--grace", "1", "--grace", "4", "--factor", "2", "--factor", "4"]
+    lines = ask(*words).stdout.splitlines()
+    assert lines[-1].startswith("nothing is advised: only undecided settings may keep the best in at least 95% of")
+    assert lines[-2] == "  autogan-ray run smoke --name a --name a-whole --set tune.scheduler=none"
+    assert lines[-3] == "whole curves would tell; record them by"
+    assert [line.split(" at ")[0] for line in lines[-5:-3]] == [f"undecided: grace 4, factor {n}" for n in (4, 2)]
+    assert lines[-4].endswith(" of its decisions lie beyond the ends of cut curves, more than --cut-limit 0.1")
+    assert json.loads(ask(*words, "--json").stdout)["advice"] == []
+
+
+def test_a_cheaper_setting_that_is_undecided_is_named_beside_the_advice() -> None:
+    study("a", late_winner())
+    words = ["results/a", "--grace", "1", "--grace", "4", "--factor", "4", "--factor", "1.3"]
+    lines = ask(*words).stdout.splitlines()
+    assert lines[-1].endswith("--set tune.grace_evaluations=4 --set tune.reduction_factor=1.3")
+    assert "the cheapest known to keep the best" in lines[-2]
+    assert lines[-5].startswith("undecided: grace 4, factor 4 at ")
 
 
 def test_what_cannot_be_replayed_is_named() -> None:

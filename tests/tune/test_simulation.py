@@ -200,19 +200,36 @@ def keep_all(recorded: dict[str, float]) -> None:
 
 
 def test_the_cheapest_setting_that_keeps_the_best_and_beats_chance_is_advised_or_none() -> None:
+    table = three_graces()
+    assert graces(table) == (1, [])
+    table.loc[1, "best_survives"] = 0.94
+    assert graces(table) == (2, [])
+    table["random_regret_low"] = 0.0
+    assert graces(table) == (None, [])
+
+
+def test_a_setting_that_keeps_the_best_but_lacks_scores_is_undecided() -> None:
+    table = three_graces()
+    table.loc[[1, 3], "cut"] = 0.2
+    assert graces(table) == (2, [1]), "dearer ones than the one that is advised do not matter"
+    table["cut"] = 0.2
+    assert graces(table) == (None, [1, 2, 4])
+    table.loc[2, "best_survives"] = 0.5
+    assert graces(table) == (None, [1, 4])
+
+
+def three_graces() -> pd.DataFrame:
+    """Replays of curves that never cross: each of the graces 1, 2 and 4 keeps the best, at rising costs."""
     grid = [Setting(grace, 3.0, best) for best in (False, True) for grace in (1, 2, 4)]
     falling = curves_of(*([float(30 + number - evaluation) for evaluation in range(LAST)] for number in range(20)))
-    table = simulate(falling, LAST, grid, orders=60, slots=2)
-    row = advised(table, may_lose=0.05, cut_limit=0.1)
-    assert row is not None and (row["grace_evaluations"], row["best_so_far"]) == (1, False)
-    table.loc[1, "best_survives"] = 0.94
-    row = advised(table, may_lose=0.05, cut_limit=0.1)
-    assert row is not None and row["grace_evaluations"] == 2
-    table.loc[2, "cut"] = 0.2
-    row = advised(table, may_lose=0.05, cut_limit=0.1)
-    assert row is not None and row["grace_evaluations"] == 4
-    table["random_regret_low"] = 0.0
-    assert advised(table, may_lose=0.05, cut_limit=0.1) is None
+    return simulate(falling, LAST, grid, orders=60, slots=2)
+
+
+def graces(table: pd.DataFrame) -> tuple[int | None, list[int]]:
+    """The grace of the setting that is advised, and those of the undecided ones."""
+    row, undecided = advised(table, may_lose=0.05, cut_limit=0.1)
+    assert not undecided["best_so_far"].any() and (row is None or not row["best_so_far"])
+    return None if row is None else row["grace_evaluations"], undecided["grace_evaluations"].tolist()
 
 
 ON_RAY = """
