@@ -87,7 +87,7 @@ def simulate(
     record = _recording_whole(recordings, last)
     if share_beyond(found) > cut_limit:
         raise ResultsError(_refusal(curves, last, share_beyond(found), cut_limit, record))
-    reason, advice = _conclusion(found, len(curves), may_lose, cut_limit, record)
+    reason, advice = _conclusion(found, may_lose, cut_limit, record)
     counts = {
         "curves": len(curves),
         "cut_curves": sum(curve.is_cut(last) for curve in curves),
@@ -160,19 +160,20 @@ def _refusal(curves: Sequence[SearchCurve], last: int, share: float, limit: floa
     )
 
 
-def _conclusion(
-    found: pd.DataFrame, curves: int, may_lose: float, cut_limit: float, record: str | None
-) -> tuple[str, list[str]]:
+def _conclusion(found: pd.DataFrame, may_lose: float, cut_limit: float, record: str | None) -> tuple[str, list[str]]:
     """What follows from the table in words, and the settings of a study that are advised, ``tune.NAME=VALUE``.
 
     Args:
-        curves: how many were replayed.
         record: the command that records whole curves; None where all are.
     """
     from autogan_ray.tune.simulation import FEWEST_CURVES, advised
 
-    if curves < FEWEST_CURVES:
-        return f"warning: nothing can be concluded from {curves} curves; it takes {FEWEST_CURVES} at least", []
+    judged = found["judged"].max()
+    if judged < FEWEST_CURVES:
+        return (
+            f"warning: nothing can be concluded from {judged} curves that have a score at a decision; it takes "
+            f"{FEWEST_CURVES} at least"
+        ), []
     row, undecided = advised(found, may_lose, cut_limit)
     lines = [_undecided(each, cut_limit) for _, each in undecided.iterrows()]
     if (undecided["cut"] > cut_limit).any():
@@ -200,7 +201,14 @@ def _settings(row: pd.Series) -> list[str]:
 
 def _undecided(row: pd.Series, cut_limit: float) -> str:
     """Why it is not known whether a setting keeps the best."""
-    why = f"{row['cut']:.1%} of its decisions lie beyond the ends of cut curves, more than --cut-limit {cut_limit:g}"
+    from autogan_ray.tune.simulation import FEWEST_CURVES
+
+    if row["cut"] > cut_limit:
+        why = (
+            f"{row['cut']:.1%} of its decisions lie beyond the ends of cut curves, more than --cut-limit {cut_limit:g}"
+        )
+    else:
+        why = f"{row['judged']} curves have a score at its first decision, and it takes {FEWEST_CURVES} at least"
     return (
         f"undecided: grace {row['grace_evaluations']}, factor {row['reduction_factor']:g} at {row['cost']:.0%} of the "
         f"cost: {why}"

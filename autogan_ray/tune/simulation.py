@@ -33,7 +33,7 @@ from autogan_ray.tune.ray_internals import BRACKETS, CUTOFF, RUNGS, usable
 CHECKED_EVERY = 50
 """Of so many orders, one is replayed a second time with Ray's own percentile, and must come out the same."""
 FEWEST_CURVES = 8
-"""With fewer curves, nothing can be concluded."""
+"""Of a setting that judges fewer curves at its first decision, nothing can be concluded."""
 
 _Z = 1.96
 """Normal quantile of an interval of 95 %."""
@@ -221,6 +221,7 @@ def simulate(
     * the same of random stopping, ``random_cost`` and so on: in each order the same number of trials is stopped at the
       same rungs, but which trials is drawn;
     * ``stopped`` trials and ``decisions`` in an order, means;
+    * ``judged``: the curves that have a score at the first decision;
     * ``beyond``: decisions (or ends of trials) in an order that would have fallen beyond the end of a cut curve, at
       most one of a trial, mean; ``cut``: their share of all decisions, made or not.
 
@@ -304,6 +305,7 @@ class _Outcomes:
             **{f"random_{name}": value for name, value in self._measured(by_lot).items()},
             "stopped": fates.stopped.sum(axis=1).mean(),
             "decisions": made / len(lots),
+            "judged": (self._told >= due[0]).sum() if due else 0,
             "beyond": missing / len(lots),
             "cut": missing / max(1, made + missing),
         }
@@ -347,14 +349,15 @@ def advised(table: pd.DataFrame, may_lose: float, cut_limit: float) -> tuple[pd.
     * keeps the best trial in all but ``may_lose`` of the orders;
     * has less regret than random stopping at the same cost, with intervals that do not meet.
 
-    It is undecided where more than ``cut_limit`` of its decisions lie beyond the ends of cut curves. Advised is the
-    cheapest of the others. Where there is none, and nothing is undecided, no setting beats running all trials whole.
+    It is undecided where more than ``cut_limit`` of its decisions lie beyond the ends of cut curves, or fewer than
+    ``FEWEST_CURVES`` are judged. Advised is the cheapest of the others. Where there is none, and nothing is undecided,
+    no setting beats running all trials whole.
     """
     asha = table[(table["scheduler"] == "asha") & ~table["best_so_far"].fillna(True).astype(bool)]
     kept = asha["best_survives"] >= 1 - may_lose
     better = asha["regret_high"] < asha["random_regret_low"]
     good = asha[kept & better].sort_values(["cost", "regret"])
-    decided = (good["cut"] <= cut_limit).to_numpy()
+    decided = ((good["cut"] <= cut_limit) & (good["judged"] >= FEWEST_CURVES)).to_numpy()
     if not decided.any():
         return None, good
     first = int(decided.argmax())

@@ -127,9 +127,21 @@ def test_curves_of_several_studies_are_pooled_and_a_file_alone_will_do() -> None
 def test_nothing_is_advised_from_a_few_curves() -> None:
     study("a", whole(7))
     lines = ask("results/a", *QUICK).stdout.splitlines()
-    assert lines[-1] == "warning: nothing can be concluded from 7 curves; it takes 8 at least"
+    assert lines[-1] == (
+        "warning: nothing can be concluded from 7 curves that have a score at a decision; it takes 8 at least"
+    )
     assert not any("--set" in line for line in lines)
     assert json.loads(ask("results/a", *QUICK, "--json").stdout)["advice"] == []
+
+
+def test_curves_without_a_score_at_a_decision_do_not_count() -> None:
+    study("a", [*[[1e9]] * 6, *whole(2)])
+    found = json.loads(ask("results/a", "--json").stdout)
+    assert found["curves"] == 8 and found["advice"] == []
+    assert "nothing can be concluded from 2 curves that have a score at a decision" in found["reason"]
+    study("b", [*[[60.0, 59.0, 1e9]] * 6, *whole(7)])
+    lines = ask("results/b", "--grace", "3", "--grace", "8", "--factor", "1.2").stdout.splitlines()
+    assert "nothing can be concluded from 7 curves" in lines[-1], "the others diverge before either decides"
 
 
 def test_curves_that_were_cut_are_refused_with_the_command_that_records_whole_ones() -> None:

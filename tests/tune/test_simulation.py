@@ -117,7 +117,7 @@ def test_a_diverged_trial_costs_what_it_ran_and_loosens_no_cutoff() -> None:
     assert found.ran.tolist() == [LAST, 1, 1, 2] and found.stopped.tolist() == [False, False, True, False]
     table = simulate(curves, LAST, [Setting(1, 2.0)], orders=50, slots=1)
     assert table["cost"].iloc[0] == 1.0 and table["best_survives"].iloc[1] == 1.0, "the best diverged later"
-    assert (table["cut"] == 0).all()
+    assert (table["cut"] == 0).all() and table["judged"].iloc[1] == 3, "one diverged before the first decision"
 
 
 def test_judging_by_the_best_so_far_forgives_a_single_bad_evaluation() -> None:
@@ -140,6 +140,7 @@ def test_cost_survival_and_regret_of_two_trials_are_those_worked_out_by_hand() -
     for row in (none, asha):
         assert (row["best_survives"], row["regret"]) == (1.0, 0.0)
     assert (none["cost"], none["stopped"], none["decisions"], none["decides_at"]) == (1.0, 0.0, 0.0, [])
+    assert (none["judged"], asha["judged"]) == (0, 2)
     first = (1.0 - asha["cost"]) * 8 / 3
     assert first == pytest.approx(0.5, abs=0.1) and asha["stopped"] == pytest.approx(first)
     assert asha["decisions"] == pytest.approx(4 - first), "each at evaluations 1 and 2, the stopped one at 1 alone"
@@ -212,6 +213,8 @@ def test_a_setting_that_keeps_the_best_but_lacks_scores_is_undecided() -> None:
     table = three_graces()
     table.loc[[1, 3], "cut"] = 0.2
     assert graces(table) == (2, [1]), "dearer ones than the one that is advised do not matter"
+    table.loc[3, "cut"], table.loc[1, "cut"], table.loc[1, "judged"] = 0.0, 0.0, 7
+    assert graces(table) == (2, [1])
     table["cut"] = 0.2
     assert graces(table) == (None, [1, 2, 4])
     table.loc[2, "best_survives"] = 0.5
