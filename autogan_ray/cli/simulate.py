@@ -30,8 +30,8 @@ _BY_EVALUATIONS = "trials are compared by the number of their evaluations all th
 class Share(options.Number):
     """A share, 0 to 1."""
 
-    def __init__(self) -> None:
-        super().__init__(min=0, max=1)
+    def __init__(self, least: float = 0) -> None:
+        super().__init__(min=least, max=1)
 
 
 @click.command()
@@ -46,7 +46,7 @@ class Share(options.Number):
 )
 @click.option("--factor", "factors", type=options.Number(min=1.1), multiple=True, help="Reduction factor; repeatable.")
 @click.option(
-    "--may-lose", type=Share(), default=0.05, show_default=True, help="Share of orders that may lose the best trial."
+    "--may-lose", type=Share(0.001), default=0.05, show_default=True, help="Share of orders that may lose the best."
 )
 @click.option(
     "--cut-limit", type=Share(), default=0.1, show_default=True, help="Share of decisions that may lack scores."
@@ -87,7 +87,7 @@ def simulate(
     record = _recording_whole(recordings, last)
     if share_beyond(found) > cut_limit:
         raise ResultsError(_refusal(curves, last, share_beyond(found), cut_limit, record))
-    reason, advice = _conclusion(found, may_lose, cut_limit, record)
+    reason, advice = _conclusion(found, orders, may_lose, cut_limit, record)
     counts = {
         "curves": len(curves),
         "cut_curves": sum(curve.is_cut(last) for curve in curves),
@@ -160,25 +160,26 @@ def _refusal(curves: Sequence[SearchCurve], last: int, share: float, limit: floa
     )
 
 
-def _conclusion(found: pd.DataFrame, may_lose: float, cut_limit: float, record: str | None) -> tuple[str, list[str]]:
+def _conclusion(
+    found: pd.DataFrame, orders: int, may_lose: float, cut_limit: float, record: str | None
+) -> tuple[str, list[str]]:
     """What follows from the table in words, and the settings of a study that are advised, ``tune.NAME=VALUE``.
 
     Args:
         record: the command that records whole curves; None where all are.
     """
-    from autogan_ray.tune.simulation import FEWEST_CURVES, advised
+    from autogan_ray.tune.simulation import FEWEST_CURVES, advised, fewest_orders
 
-    judged = found["judged"].max()
+    little, judged, fewest = "warning: nothing can be concluded from", found["judged"].max(), fewest_orders(may_lose)
     if judged < FEWEST_CURVES:
-        return (
-            f"warning: nothing can be concluded from {judged} curves that have a score at a decision; it takes "
-            f"{FEWEST_CURVES} at least"
-        ), []
+        return f"{little} {judged} curves that have a score at a decision; it takes {FEWEST_CURVES} at least", []
+    if orders < fewest:
+        return f"{little} --orders {orders}; with --may-lose {may_lose:g} it takes {fewest} at least", []
     row, undecided = advised(found, may_lose, cut_limit)
-    lines = [_undecided(each, cut_limit) for _, each in undecided.iterrows()]
+    lines = [_undecided(each, may_lose, cut_limit) for _, each in undecided.iterrows()]
     if (undecided["cut"] > cut_limit).any():
         lines += ["whole curves would tell; record them by", f"  {record}"]
-    rule = f"the best in at least {1 - may_lose:.0%} of orders, with less regret than by chance"
+    rule = f"the best in at least {100 * (1 - may_lose):.4g}% of orders, with less regret than by chance"
     if row is not None:
         lines.append(f"advised at {row['cost']:.0%} of the cost: the cheapest known to keep {rule}")
         advice = _settings(row)
@@ -199,7 +200,7 @@ def _settings(row: pd.Series) -> list[str]:
     ]
 
 
-def _undecided(row: pd.Series, cut_limit: float) -> str:
+def _undecided(row: pd.Series, may_lose: float, cut_limit: float) -> str:
     """Why it is not known whether a setting keeps the best."""
     from autogan_ray.tune.simulation import FEWEST_CURVES
 
@@ -207,6 +208,9 @@ def _undecided(row: pd.Series, cut_limit: float) -> str:
         why = (
             f"{row['cut']:.1%} of its decisions lie beyond the ends of cut curves, more than --cut-limit {cut_limit:g}"
         )
+    elif row["best_survives_low"] < 1 - may_lose:
+        low, high = row["best_survives_low"], row["best_survives_high"]
+        why = f"it keeps the best in {low:.1%} to {high:.1%} of orders; more --orders would tell"
     else:
         why = f"{row['judged']} curves have a score at its first decision, and it takes {FEWEST_CURVES} at least"
     return (

@@ -8,6 +8,7 @@ What cannot be replayed is the searcher: it proposed the trials once, whatever i
 from __future__ import annotations
 
 import heapq
+import math
 import pickle
 from bisect import insort
 from collections.abc import Iterable, Sequence
@@ -34,6 +35,8 @@ CHECKED_EVERY = 50
 """Of so many orders, one is replayed a second time with Ray's own percentile, and must come out the same."""
 FEWEST_CURVES = 8
 """Of a setting that judges fewer curves at its first decision, nothing can be concluded."""
+FEWEST_ORDERS = 30
+"""In fewer orders, the bootstrap's intervals of means are too narrow; those of one order are points."""
 
 _Z = 1.96
 """Normal quantile of an interval of 95 %."""
@@ -335,6 +338,15 @@ def _share(name: str, kept: np.ndarray) -> dict[str, float]:
     return {name: share, f"{name}_low": max(0.0, middle - half), f"{name}_high": min(1.0, middle + half)}
 
 
+def fewest_orders(may_lose: float) -> int:
+    """Returns how many orders it takes to advise a setting.
+
+    One that keeps the best trial in all of n orders has n / (n + z^2) as the lower end of Wilson's interval, which must
+    be 1 - ``may_lose`` at least.
+    """
+    return max(FEWEST_ORDERS, math.ceil(_Z**2 * (1 - may_lose) / may_lose))
+
+
 def share_beyond(table: pd.DataFrame) -> float:
     """Returns which share of the decisions of all settings would have fallen beyond the ends of cut curves."""
     beyond = float(table["beyond"].sum())
@@ -346,19 +358,23 @@ def advised(table: pd.DataFrame, may_lose: float, cut_limit: float) -> tuple[pd.
 
     A setting that judges by the score at the rung, as studies do, beats running all trials whole where it
 
-    * keeps the best trial in all but ``may_lose`` of the orders;
+    * keeps the best trial in all but ``may_lose`` of the orders, with the whole of its interval;
     * has less regret than random stopping at the same cost, with intervals that do not meet.
 
-    It is undecided where more than ``cut_limit`` of its decisions lie beyond the ends of cut curves, or fewer than
-    ``FEWEST_CURVES`` are judged. Advised is the cheapest of the others. Where there is none, and nothing is undecided,
-    no setting beats running all trials whole.
+    It is undecided where that interval has the limit inside, more than ``cut_limit`` of its decisions lie beyond the
+    ends of cut curves, or fewer than ``FEWEST_CURVES`` are judged. Advised is the cheapest of the others. Where there
+    is none, and nothing is undecided, no setting beats running all trials whole.
+
+    Args:
+        table: of :func:`fewest_orders` orders at least.
     """
     asha = table[(table["scheduler"] == "asha") & ~table["best_so_far"].fillna(True).astype(bool)]
-    kept = asha["best_survives"] >= 1 - may_lose
+    kept = asha["best_survives_high"] >= 1 - may_lose
     better = asha["regret_high"] < asha["random_regret_low"]
     good = asha[kept & better].sort_values(["cost", "regret"])
-    decided = ((good["cut"] <= cut_limit) & (good["judged"] >= FEWEST_CURVES)).to_numpy()
+    decided = (good["best_survives_low"] >= 1 - may_lose) & (good["cut"] <= cut_limit)
+    decided &= good["judged"] >= FEWEST_CURVES
     if not decided.any():
         return None, good
-    first = int(decided.argmax())
+    first = int(decided.to_numpy().argmax())
     return good.iloc[first], good.iloc[:first]

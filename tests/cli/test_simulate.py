@@ -17,7 +17,7 @@ from autogan_ray.cli.main import main
 from autogan_ray.results.store import write_table
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
-QUICK = ["--orders", "20"]
+QUICK = ["--orders", "80"]
 
 
 @pytest.fixture(autouse=True)
@@ -71,11 +71,11 @@ def refused(*arguments: str) -> str:
 
 def test_each_setting_gets_a_line_and_the_cheapest_that_keeps_the_best_is_advised() -> None:
     study("a", whole(), scheduler="asha", grace_evaluations=5, reduction_factor=2.5)
-    found = ask("a", "--orders", "40")
+    found = ask("a", *QUICK)
     assert found.exit_code == 0, (found.output, found.exception)
     lines = found.stdout.splitlines()
-    assert "taking results/a" in found.stderr and "12 curves in 40 orders under 13 settings" in found.stderr
-    assert lines[0].startswith("12 curves of up to 9 evaluations (0 cut, 0 diverged), 40 orders of arrival, 2 trials")
+    assert "taking results/a" in found.stderr and "12 curves in 80 orders under 13 settings" in found.stderr
+    assert lines[0].startswith("12 curves of up to 9 evaluations (0 cut, 0 diverged), 80 orders of arrival, 2 trials")
     rows = [line.split() for line in lines[3:-2]]
     assert [row[0] for row in rows] == ["none"] + ["score"] * 13 + ["best"] * 13
     assert rows[0][4:6] == ["100%", "100%"]
@@ -105,7 +105,7 @@ def test_json_has_the_numbers_of_each_setting_and_the_advice() -> None:
     folder = study("a", [*whole(9), [70.0, 1e9]], gpus=4)
     found = json.loads(ask(str(folder), *QUICK, "--json", "--grace", "2", "--factor", "3").stdout)
     settings = found.pop("settings")
-    counts = {"curves": 10, "cut_curves": 0, "diverged_curves": 1, "max_evaluations": 9, "orders": 20, "seed": 0}
+    counts = {"curves": 10, "cut_curves": 0, "diverged_curves": 1, "max_evaluations": 9, "orders": 80, "seed": 0}
     assert found == counts | {"slots": 4, "advice": found["advice"], "reason": found["reason"]}
     assert found["reason"].startswith("advised at ")
     assert found["advice"] == ["tune.scheduler=asha", "tune.grace_evaluations=2", "tune.reduction_factor=3"]
@@ -132,6 +132,38 @@ def test_nothing_is_advised_from_a_few_curves() -> None:
     )
     assert not any("--set" in line for line in lines)
     assert json.loads(ask("results/a", *QUICK, "--json").stdout)["advice"] == []
+
+
+def test_nothing_is_advised_from_too_few_orders_to_show_how_often_the_best_survives() -> None:
+    study("a", whole())
+
+    def said(*more: str) -> str:
+        return ask("results/a", "--grace", "2", "--factor", "3", *more).stdout.splitlines()[-1]
+
+    for orders in ("1", "72"):
+        assert said("--orders", orders) == (
+            f"warning: nothing can be concluded from --orders {orders}; with --may-lose 0.05 it takes 73 at least"
+        )
+    assert said("--orders", "73").startswith("  --set tune.scheduler=asha"), "it keeps the best in all of them"
+    assert "with --may-lose 1 it takes 30" in said("--orders", "1", "--may-lose", "1"), "regret takes some as well"
+    assert said("--orders", "30", "--may-lose", "0.2").startswith("  --set tune.scheduler=asha")
+
+
+def test_a_setting_whose_interval_has_the_limit_inside_is_undecided() -> None:
+    # The best is second at the rung: it is stopped where it arrives behind the first and few others.
+    late = [[53.5, 53.5, 53.5, 10.0, *[9.0 - 0.1 * n for n in range(5)]], *whole(12)]
+    study("a", late)
+    words = ["results/a", "--grace", "1", "--factor", "3", "--may-lose"]
+    row = json.loads(ask(*words, "0.05", "--json").stdout)["settings"][1]
+    low, survives, high = (row[f"best_survives{end}"] for end in ("_low", "", "_high"))
+    assert 0.1 < low < survives < high < 0.9
+    between = (survives + low) / 2
+    lines = ask(*words, str(1 - between)).stdout.splitlines()
+    assert lines[-2].startswith("undecided: grace 1, factor 3 at ")
+    assert lines[-2].endswith(f"it keeps the best in {low:.1%} to {high:.1%} of orders; more --orders would tell")
+    assert lines[-1].startswith("nothing is advised")
+    assert "--set tune.scheduler=asha" in ask(*words, str(1 - low + 0.001)).stdout
+    assert "--set tune.scheduler=none" in ask(*words, str(1 - high - 0.001)).stdout
 
 
 def test_curves_without_a_score_at_a_decision_do_not_count() -> None:
@@ -215,6 +247,7 @@ def test_what_cannot_be_replayed_is_named() -> None:
         ("'--slots': 0 is not in the range", ["--slots", "0"]),
         ("'--orders': 'many' is not a valid whole number", ["--orders", "many"]),
         ("'--factor': 1.0 is not in the range x>=1.1", ["--factor", "1"]),
+        ("'--may-lose': 0.0 is not in the range 0.001<=x<=1", ["--may-lose", "0"]),
         ("'--cut-limit': 10.0 is not in the range 0<=x<=1", ["--cut-limit", "10"]),
         ("--grace 9: trials have 9 evaluations, and nothing is decided at the last; give at most 8", ["--grace", "9"]),
     ],
