@@ -88,6 +88,8 @@ def simulate(
     if share_beyond(found) > cut_limit:
         raise ResultsError(_refusal(curves, last, share_beyond(found), cut_limit, record))
     reason, advice = _conclusion(found, orders, may_lose, cut_limit, record)
+    if any(last < recording.max_evaluations for recording in recordings):
+        reason, advice = _of_the_first(last, reason, advice, recordings), []
     counts = {
         "curves": len(curves),
         "cut_curves": sum(curve.is_cut(last) for curve in curves),
@@ -190,6 +192,24 @@ def _conclusion(
         lines.append(f"nothing is advised: only undecided settings may keep {rule}")
         advice = []
     return "\n".join(lines), advice
+
+
+def _of_the_first(last: int, reason: str, advice: Sequence[str], recordings: Sequence[Recording]) -> str:
+    """What is concluded from a replay of the first evaluations; for whole trials, no setting follows from it."""
+    lengths = {recording.max_evaluations for recording in recordings}
+    whole, record = max(lengths), _recording_whole(recordings, max(lengths))
+    lines = [f"for the first {last} of {whole} evaluations alone:", reason]
+    if advice:
+        lines.append("  " + ", ".join(advice))
+    lines.append(
+        f"for whole trials nothing is advised: they go on to evaluation {whole}, with decisions that were not replayed "
+        f"and perhaps another best; and with tune.max_evaluations={last} a study spreads {last} evaluations over the "
+        "same search.kimg, which is another search. Replay "
+        + ("all evaluations, without --max-evaluations" if len(lengths) == 1 else "the studies one by one, whole")
+    )
+    if record:
+        lines += ["whole curves are recorded by", f"  {record}"]
+    return "\n".join(lines)
 
 
 def _settings(row: pd.Series) -> list[str]:

@@ -221,6 +221,28 @@ def test_a_cheaper_setting_that_is_undecided_is_named_beside_the_advice() -> Non
     assert lines[-5].startswith("undecided: grace 4, factor 4 at ")
 
 
+def test_the_first_evaluations_of_trials_are_no_ground_for_a_setting_of_whole_ones() -> None:
+    study("a", [*whole(), [200.0, 199.0, 198.0]])
+    words = ["results/a", *QUICK, "--max-evaluations", "3", "--grace", "1", "--factor", "3"]
+    found = ask(*words)
+    lines = found.stdout.splitlines()
+    assert lines[-6] == "for the first 3 of 9 evaluations alone:" and lines[-5].startswith("advised at ")
+    assert lines[-4] == "  tune.scheduler=asha, tune.grace_evaluations=1, tune.reduction_factor=3"
+    assert lines[-3].startswith("for whole trials nothing is advised: they go on to evaluation 9")
+    assert "with tune.max_evaluations=3 a study spreads 3 evaluations over the same search.kimg" in lines[-3]
+    assert lines[-3].endswith("Replay all evaluations, without --max-evaluations")
+    assert lines[-1] == "  autogan-ray run smoke --name a --name a-whole --set tune.scheduler=none"
+    assert "--set" not in " ".join(lines[:-1])
+    as_json = json.loads(ask(*words, "--json").stdout)
+    assert as_json["advice"] == [] and as_json["reason"].startswith("for the first 3 of 9 evaluations alone:")
+    study("b", whole())
+    assert ask("results/b", *words[1:]).stdout.endswith("without --max-evaluations\n"), "its curves are whole"
+    assert ask("results/b", *QUICK, "--max-evaluations", "9").stdout == ask("results/b", *QUICK).stdout
+    study("c", whole(), max_evaluations=12)
+    pooled = ask("results/b", "results/c", *QUICK, "--max-evaluations", "9").stdout
+    assert "for the first 9 of 12 evaluations alone:" in pooled and "Replay the studies one by one, whole\n" in pooled
+
+
 def test_what_cannot_be_replayed_is_named() -> None:
     folder = study("a", whole(3))
     assert "'nowhere' is not a study's folder" in refused("nowhere")
