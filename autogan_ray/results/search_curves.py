@@ -192,7 +192,8 @@ def pooled(recordings: Sequence[Recording], last: int | None = None) -> tuple[li
         last: evaluations of a whole trial; None takes those of the studies, which must agree.
 
     Raises ResultsError: a trial is in two of the recordings, the scores of two cannot be compared, their evaluations
-    are of unlike amounts of training, their trials differ in length while ``last`` is None, or no trial has a score.
+    are of unlike amounts of training, their trials differ in length while ``last`` is None or are all shorter than it,
+    or no trial has a score.
     """
     first = recordings[0]
     _check_each_once(recordings)
@@ -207,7 +208,12 @@ def pooled(recordings: Sequence[Recording], last: int | None = None) -> tuple[li
                 f"{other.max_evaluations}; give --max-evaluations, such as "
                 f"{min(each.max_evaluations for each in recordings)}"
             )
-    last = last or first.max_evaluations
+    whole = max(each.max_evaluations for each in recordings)
+    if last is not None and last > whole:
+        raise ResultsError(
+            f"--max-evaluations {last}: no trial has more than {whole} evaluations; give at most {whole}"
+        )
+    last = last or whole
     curves = [curve.until(last) for recording in recordings for curve in recording.curves]
     if all(np.isnan(curve.fids).all() for curve in curves):
         raise ResultsError(f"{first.file}: every trial diverged before its first score; there is no best to keep")

@@ -271,6 +271,7 @@ def test_what_cannot_be_replayed_is_named() -> None:
         ("'--factor': 1.0 is not in the range x>=1.1", ["--factor", "1"]),
         ("'--may-lose': 0.0 is not in the range 0.001<=x<=1", ["--may-lose", "0"]),
         ("'--cut-limit': 10.0 is not in the range 0<=x<=1", ["--cut-limit", "10"]),
+        ("--max-evaluations 10: no trial has more than 9 evaluations; give at most 9", ["--max-evaluations", "10"]),
         ("--grace 9: trials have 9 evaluations, and nothing is decided at the last; give at most 8", ["--grace", "9"]),
     ],
 )
