@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from autogan_ray.metrics.diverged import DIVERGED_FID
-from autogan_ray.results.analysis.settings import score_column, swept
+from autogan_ray.results.analysis.settings import swept, trials_at
 
 if TYPE_CHECKING:
     from autogan_ray.results.study_tables import StudyTables
@@ -27,8 +26,8 @@ def importance(study: StudyTables, at: str = "first_rung", seed: int = 0) -> pd.
     Returns:
         Setting -> importance; empty below :data:`ENOUGH` scored trials, or where no setting was swept in all of them.
     """
-    keys, column, trials = swept(study), score_column(at), study.trials
-    scored = trials[(trials[column] > 0) & (trials[column] < DIVERGED_FID)]
+    keys, (trials, column) = swept(study), trials_at(study, at)
+    scored = trials[trials[column].notna()]
     keys = [key for key in keys if scored[key].notna().all() and scored[key].nunique() > 1]
     if len(scored) < ENOUGH or not keys or scored[column].nunique() < 2:
         return pd.Series(dtype=float, name="importance")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from autogan_ray.base.errors import ResultsError
-from autogan_ray.results.analysis.settings import score_column
+from autogan_ray.results.analysis.settings import trials_at
 from autogan_ray.results.decidedness import decidedness
 from autogan_ray.spaces.operations import NONE, OPERATIONS
 
@@ -67,7 +67,7 @@ def operation_frequency(
     keys = {"decision": ["space", "network", "decision", "choice"], "operation": ["space", "network", "operation"]}
     if by not in keys:
         raise ResultsError(f"by = {by!r}: operations are counted by 'decision' or by 'operation'")
-    column, trials = score_column(at), study.trials
+    trials, column = trials_at(study, at)
     ranked = trials[trials[column].notna()].sort_values([column, "trial_id"])
     decisions = final_decisions(study)
     if not undecided:

@@ -10,6 +10,7 @@ import pandas as pd
 from autogan_ray.base.errors import ResultsError, nearest
 from autogan_ray.config.score_and_cost import SCORE
 from autogan_ray.results.analysis.intervals import Interval, kendall_tau
+from autogan_ray.results.analysis.settings import scored_trials
 from autogan_ray.results.front import column_of, on_front
 
 if TYPE_CHECKING:
@@ -27,12 +28,12 @@ def retrained_pairs(study: StudyTables, score: str = "fid_best") -> pd.DataFrame
     Args:
         score: a column of ``trials``. Raises ResultsError for an unknown one.
     """
-    trials, rows = study.trials, fresh(main_recipe(study.evaluations), study.evaluations)
+    trials, rows = scored_trials(study), fresh(main_recipe(study.evaluations), study.evaluations)
     if score not in trials.columns:
         raise ResultsError(f"score = {score!r}: the table trials has no such column; {nearest(score, trials.columns)}")
     rows = rows[(rows["source"] == "retrain") & rows["fid"].notna() & (rows["fid"] > 0)]
     # A trial may have been retrained by other genotypes than its best one: those say nothing of its score.
-    known = trials.set_index("trial_id")
+    known = trials.dropna(subset=[score]).set_index("trial_id")
     rows = rows[rows["trial_id"].isin(known.index)]
     rows = rows[rows["genotype_id"].to_numpy() == known.loc[rows["trial_id"], "genotype_id"].to_numpy()]
     logs = rows.assign(log=np.log(rows["fid"].astype(float))).groupby("trial_id")["log"].agg(["mean", "count"])
@@ -142,7 +143,7 @@ def pareto(study: StudyTables, *columns: str) -> pd.DataFrame:
 
     Raises ResultsError for an unknown column.
     """
-    trials = study.trials
+    trials = scored_trials(study)
     names = [column_of(name) for name in columns or (SCORE, study.second_objective or "macs_g")]
     for name in names:
         if name not in trials.columns:

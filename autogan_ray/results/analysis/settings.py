@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import pandas as pd
 
 from autogan_ray.base.errors import ResultsError, nearest
+from autogan_ray.metrics.diverged import DIVERGED_FID
 from autogan_ray.results.analysis.intervals import Interval, geometric_mean, kendall_tau
 from autogan_ray.results.schemas import TABLES, swept_columns
 
@@ -28,11 +29,18 @@ def swept(study: StudyTables) -> list[str]:
     return [key for key in sweep if key in there and (key in own or key in TABLES["trials"].schema.names)]
 
 
-def score_column(at: str) -> str:
-    """Returns the column of ``trials`` by which trials are compared. Raises ResultsError for an unknown place."""
+def scored_trials(study: StudyTables) -> pd.DataFrame:
+    """Returns the table ``trials``, null in the columns of :data:`AT` where a number stands for a diverged trial."""
+    trials = study.trials
+    scores = trials[list(AT.values())].astype(float)
+    return trials.assign(**scores.where((scores > 0) & (scores < DIVERGED_FID)))
+
+
+def trials_at(study: StudyTables, at: str) -> tuple[pd.DataFrame, str]:
+    """Returns :func:`scored_trials`, and the column by which they are compared. Raises ResultsError for no place."""
     if at not in AT:
         raise ResultsError(f"at = {at!r}: trials are compared at one of {', '.join(AT)}; {nearest(at, AT)}")
-    return AT[at]
+    return scored_trials(study), AT[at]
 
 
 def compare(study: StudyTables, by: str, at: str = "first_rung") -> pd.DataFrame:
@@ -52,7 +60,7 @@ def compare(study: StudyTables, by: str, at: str = "first_rung") -> pd.DataFrame
 
     Raises ResultsError for a column that the trials do not have.
     """
-    trials, column = study.trials, score_column(at)
+    trials, column = trials_at(study, at)
     if by not in trials.columns:
         raise ResultsError(f"by = {by!r}: the table trials has no such column; {nearest(by, trials.columns)}")
     rows = []

@@ -19,7 +19,7 @@ from autogan_ray.metrics.diverged import DIVERGED_FID
 from autogan_ray.results.analysis.importance import importance
 from autogan_ray.results.analysis.operations import operation_frequency
 from autogan_ray.results.analysis.ranking import main_recipe, network_names, pareto, retrained_pairs
-from autogan_ray.results.analysis.settings import compare, groups, score_column, swept
+from autogan_ray.results.analysis.settings import compare, groups, swept, trials_at
 from autogan_ray.results.report.style import COLOURS, FAINT, INK, PAPER, legend_above, marked, new_axes, styled
 
 if TYPE_CHECKING:
@@ -165,7 +165,7 @@ def plot_retrained(study: StudyTables, axes: Axes | None = None) -> Axes:
 
 def plot_compare(study: StudyTables, by: str, at: str = "first_rung", axes: Axes | None = None) -> Axes:
     """Draws what trials scored for each value of a setting: a dot a trial, mean and 95 % interval, n beside it."""
-    table, trials, column = compare(study, by, at), study.trials, score_column(at)
+    table, (trials, column) = compare(study, by, at), trials_at(study, at)
     with styled():
         axes = new_axes(axes, height=0.9 + 0.42 * max(len(table), 1))
         for place, row in enumerate(table.itertuples()):
@@ -209,7 +209,7 @@ def plot_importance(
 
 def plot_slices(study: StudyTables, keys: Sequence[str], at: str = "first_rung", axes: Any = None) -> Any:
     """Draws the score over each of some settings, side by side, a dot a trial; returns the array of axes."""
-    trials, column = study.trials, score_column(at)
+    trials, column = trials_at(study, at)
     scored, sweep = trials[trials[column].notna()], study.config.get("sweep", {})
     with styled():
         if axes is None:
@@ -237,7 +237,7 @@ def plot_slices(study: StudyTables, keys: Sequence[str], at: str = "first_rung",
 
 def plot_parallel(study: StudyTables, at: str = "first_rung", axes: Axes | None = None) -> Axes:
     """Draws each trial as a line through its settings to its score, the better third strong (parallel coordinates)."""
-    trials, column, keys = study.trials, score_column(at), swept(study)
+    keys, (trials, column) = swept(study), trials_at(study, at)
     scored = trials[trials[column].notna()].sort_values(column, ascending=False)
     sweep = study.config.get("sweep", {})
     with styled():

@@ -171,3 +171,20 @@ def test_the_best_trials_come_first(study: Study) -> None:
     top = study.top(4)
     assert top["fid_best"].tolist() == sorted(study.trials["fid_best"])[:4]
     assert top["trial_id"][0] == study.best["trial_id"]
+
+
+def test_what_stands_for_a_diverged_trial_is_no_score(tmp_path: Path) -> None:
+    other = made_study(tmp_path, trials=24, seed=3)
+    rows = read_rows(other.folder, "trials")
+    cheapest = min(rows, key=lambda row: row["macs_g"])
+    retrained = next(row for row in rows if row["trial_id"] == retrained_pairs(other)["trial_id"][0])
+    for row in (cheapest, retrained):
+        row["fid_last"] = DIVERGED_FID
+    write_table(other.folder, "trials", rows, None, swept_columns(SWEEP))
+    assert other.compare(by="space", at="last")["fid_min"].max() < 1000
+    assert cheapest["trial_id"] not in set(other.pareto("fid_last", "macs_g")["trial_id"])
+    assert len(retrained_pairs(other, "fid_last")) == len(retrained_pairs(other)) - 1
+    for axes in (other.plot_compare("space", at="last"), *other.plot_slices("space", at="last").flat):
+        assert max(axes.get_xlim()[1], axes.get_ylim()[1]) < 1000
+    ticks = [text.get_text() for text in other.plot_parallel(at="last").texts]
+    assert ticks and not any("e+09" in tick for tick in ticks)
