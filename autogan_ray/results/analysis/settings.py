@@ -119,8 +119,10 @@ def confounded(study: StudyTables) -> list[str]:
         for value, group in trials.groupby(key):
             for other in listed:
                 rest = trials.loc[~trials.index.isin(group.index), other]
-                only = group[other].dropna().unique()
-                if other != key and len(group) > 1 and len(only) == 1 and (rest != only[0]).any():
+                only = group[other].unique()  # null too, where the other plays no part in a trial
+                if other == key or len(group) < 2 or len(only) > 1 or pd.isna(only[0]):
+                    continue
+                if (rest != only[0]).any():
                     found.append(f"All {len(group)} trials with {key} = {value} had {other} = {only[0]}.")
     return found
 

@@ -15,7 +15,7 @@ from autogan_ray.base.errors import ResultsError
 from autogan_ray.metrics.diverged import DIVERGED_FID
 from autogan_ray.results.analysis.operations import final_decisions, undecided_trials
 from autogan_ray.results.analysis.ranking import retrained_pairs
-from autogan_ray.results.analysis.settings import swept
+from autogan_ray.results.analysis.settings import confounded, swept
 from autogan_ray.results.genotypes import genotypes_of
 from autogan_ray.results.schemas import swept_columns
 from autogan_ray.results.store import read_rows, write_table
@@ -188,3 +188,17 @@ def test_what_stands_for_a_diverged_trial_is_no_score(tmp_path: Path) -> None:
         assert max(axes.get_xlim()[1], axes.get_ylim()[1]) < 1000
     ticks = [text.get_text() for text in other.plot_parallel(at="last").texts]
     assert ticks and not any("e+09" in tick for tick in ticks)
+
+
+def test_all_trials_of_a_value_had_another_value_only_where_none_lacks_it(tmp_path: Path) -> None:
+    other = made_study(tmp_path, trials=4)
+    values = [("a", "x"), ("a", None), ("b", "y"), ("b", "y"), ("c", "x"), ("c", None)]
+    rows = [
+        {"study_id": "s", "trial_id": str(number), "space": space, "search.relaxation": relaxation}
+        for number, (space, relaxation) in enumerate(values)
+    ]
+    write_table(other.folder, "trials", rows, None, swept_columns(SWEEP))
+    assert confounded(other) == [
+        "All 2 trials with space = b had search.relaxation = y.",
+        "All 2 trials with search.relaxation = y had space = b.",
+    ]
