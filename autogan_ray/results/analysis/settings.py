@@ -89,7 +89,7 @@ class RungTrust(NamedTuple):
     Args:
         scored: trials with a score there.
         trained: those whose score is better than the untrained generator's; None where that is not recorded.
-        tau: Kendall's tau of the scores there with the last ones, over the trials that came to their end.
+        tau: Kendall's tau of the scores there with the last ones, over the trials that came to their end behind it.
     """
 
     scored: int
@@ -101,7 +101,8 @@ def rung_trust(study: StudyTables) -> RungTrust:
     """Returns what the first rung can tell: with scores near the untrained generator's it ranks noise."""
     trials, untrained = study.trials, study.studies["fid_untrained"].iloc[0]
     scores = trials["fid_first_rung"].dropna()
-    whole = trials[trials["status"] == "complete"]
+    # Where the first rung is a trial's end, both scores are one number.
+    whole = trials[(trials["status"] == "complete") & (trials["evaluations"] > study.integer("grace_evaluations"))]
     trained = int((scores < untrained).sum()) if pd.notna(untrained) else None
     tau = kendall_tau(whole["fid_first_rung"].tolist(), whole["fid_last"].tolist())
     return RungTrust(len(scores), trained, tau)

@@ -15,12 +15,13 @@ from autogan_ray.base.errors import ResultsError
 from autogan_ray.metrics.diverged import DIVERGED_FID
 from autogan_ray.results.analysis.operations import final_decisions, undecided_trials
 from autogan_ray.results.analysis.ranking import retrained_pairs
-from autogan_ray.results.analysis.settings import confounded, swept
+from autogan_ray.results.analysis.settings import confounded, rung_trust, swept
 from autogan_ray.results.genotypes import genotypes_of
+from autogan_ray.results.report.sections import sections
 from autogan_ray.results.schemas import swept_columns
 from autogan_ray.results.store import read_rows, write_table
 from autogan_ray.results.study import Study, load_studies
-from tests.results.made_studies import SPACES, SWEEP, made_study
+from tests.results.made_studies import SPACES, SWEEP, made_study, source_of
 
 
 @pytest.fixture(scope="module")
@@ -202,3 +203,13 @@ def test_all_trials_of_a_value_had_another_value_only_where_none_lacks_it(tmp_pa
         "All 2 trials with space = b had search.relaxation = y.",
         "All 2 trials with search.relaxation = y had space = b.",
     ]
+
+
+def test_a_first_rung_that_is_the_end_is_not_compared_with_itself(study: Study, tmp_path: Path) -> None:
+    assert rung_trust(study).tau.n == (study.trials["status"] == "complete").sum()
+    other = made_study(tmp_path)
+    (row,) = read_rows(other.folder, "studies")
+    write_table(other.folder, "studies", [row | {"grace_evaluations": row["max_evaluations"]}])
+    assert rung_trust(other).tau.n == 0
+    part = next(part for part in sections(source_of(other)) if part.key == "settings")
+    assert "Kendall" not in str(part.body)
