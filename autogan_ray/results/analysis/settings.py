@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 import pandas as pd
@@ -64,16 +65,13 @@ def compare(study: StudyTables, by: str, at: str = "first_rung") -> pd.DataFrame
     if by not in trials.columns:
         raise ResultsError(f"by = {by!r}: the table trials has no such column; {nearest(by, trials.columns)}")
     rows = []
-    for value, group in trials.groupby(groups(study, trials[by]), sort=True):
+    for value, group in trials.groupby(groups(study, trials[by]), observed=True):
         mean = geometric_mean(group[column].tolist())
         spread = {"fid": mean.estimate, "low": mean.low, "high": mean.high, "fid_min": group[column].min()}
         rows.append({"value": value, "trials": len(group), "scored": mean.n, **spread})
     columns = ["value", "trials", "scored", "fid", "low", "high", "fid_min"]
     found = pd.DataFrame(rows, columns=columns)
-    if len(found) and _is_range(study, trials[by]):
-        starts = found["value"].str.split(" to ").str[0].astype(float)
-        return found.loc[starts.sort_values().index].reset_index(drop=True)
-    return found.sort_values("fid", ignore_index=True)
+    return found if _is_range(study, trials[by]) else found.sort_values("fid", ignore_index=True)
 
 
 def _is_range(study: StudyTables, values: pd.Series) -> bool:
@@ -131,15 +129,27 @@ def confounded(study: StudyTables) -> list[str]:
 def groups(study: StudyTables, values: pd.Series) -> pd.Series:
     """Returns the group of each trial by its value of a setting: the value as text, or a third of a range.
 
+    Groups of a range have its order (an ordered categorical).
+
     Args:
         values: a column of ``trials``; null stays null.
     """
-    if not pd.api.types.is_numeric_dtype(values) or pd.api.types.is_bool_dtype(values):
-        return values.map(str, na_action="ignore")
-    if not _is_range(study, values) or values.nunique() < FEW:
-        return values.map("{:.10g}".format, na_action="ignore")
-    parts = min(3, values.count() // 2)  # two trials in each at least
-    thirds = pd.qcut(values, parts, labels=False, duplicates="drop")
-    ends = values.groupby(thirds).agg(["min", "max"])
-    names = {third: f"{low:.3g} to {high:.3g}" for third, (low, high) in zip(ends.index, ends.to_numpy(), strict=True)}
-    return thirds.map(names)
+    if not _is_range(study, values):
+        numbers = pd.api.types.is_numeric_dtype(values) and not pd.api.types.is_bool_dtype(values)
+        return values.map("{:.10g}".format if numbers else str, na_action="ignore")
+    parts = values
+    if values.nunique() >= FEW:  # thirds, of two trials each at least
+        parts = pd.qcut(values, min(3, values.count() // 2), labels=False, duplicates="drop")
+    ends = values.groupby(parts).agg(["min", "max"])
+    names = _ranges(list(ends.itertuples(index=False, name=None)))
+    return parts.map(dict(zip(ends.index, names, strict=True))).astype(pd.CategoricalDtype(names, ordered=True))
+
+
+def _ranges(ends: Sequence[tuple[float, float]]) -> list[str]:
+    """Returns the names of ranges (least, greatest), with as many digits as tell their ends and names apart."""
+    for digits in range(3, 18):  # 17 tell any two numbers of 64 bits apart
+        texts = [(f"{low:.{digits}g}", f"{high:.{digits}g}") for low, high in ends]
+        apart = all((low == high) == (least == most) for (low, high), (least, most) in zip(ends, texts, strict=True))
+        if apart and len(set(texts)) == len(texts):
+            break
+    return [least if least == most else f"{least} to {most}" for least, most in texts]

@@ -213,3 +213,28 @@ def test_a_first_rung_that_is_the_end_is_not_compared_with_itself(study: Study, 
     assert rung_trust(other).tau.n == 0
     part = next(part for part in sections(source_of(other)) if part.key == "settings")
     assert "Kendall" not in str(part.body)
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        (np.linspace(0.999, 0.9999, 12), ["0.999 to 0.9992", "0.9993 to 0.9996", "0.9997 to 0.9999"]),
+        (np.arange(1000, 1010), ["1000 to 1003", "1004 to 1006", "1007 to 1009"]),
+        ([1, 1, 2, 3, 3, 3, 3, 4, 5, 5], ["1 to 3", "4 to 5"]),
+        ([1001, 1001, 1002], ["1001", "1002"]),
+        ([-2.0, 10.0, 1.0], ["-2", "1", "10"]),
+    ],
+)
+def test_names_of_thirds_have_the_digits_that_tell_them_apart(
+    tmp_path: Path, values: list[float], expected: list[str]
+) -> None:
+    other = made_study(tmp_path, trials=len(values))
+    rows = [
+        row | {"optim.lr_arch_g": float(value)}
+        for row, value in zip(read_rows(tmp_path, "trials"), values, strict=True)
+    ]
+    write_table(other.folder, "trials", rows, None, swept_columns(SWEEP))
+    found = other.compare(by="optim.lr_arch_g")
+    assert found["value"].tolist() == expected and found["trials"].sum() == len(values)
+    dots = np.asarray(other.plot_compare("optim.lr_arch_g").collections[-1].get_offsets())
+    assert np.isfinite(dots).all() and len(dots) == len(values)
