@@ -66,10 +66,10 @@ def plot_history(study: StudyTables, axes: Axes | None = None) -> Axes:
         if pd.notna(about["fid_untrained"]):
             axes.axhline(about["fid_untrained"], color=INK, linewidth=0.8, linestyle="-.", label="untrained")
         _floor(axes, about)
-        axes.set(yscale="log", xlabel="evaluation (dotted: where ASHA decides)", ylabel=str(about["metric"]))
+        axes.set(xlabel="evaluation (dotted: where ASHA decides)", ylabel=str(about["metric"]))
         axes.set_xlim(0.5, study.integer("max_evaluations") + 0.5)
         _whole_numbers(axes)
-        _plain_log(axes.yaxis)
+        _log(axes.yaxis)
         legend_above(axes)
     return axes
 
@@ -98,10 +98,16 @@ def _whole_numbers(axes: Axes) -> None:
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
 
 
-def _plain_log(axis: Any) -> None:
-    """Writes 20, 50, 100 or 300 k, 2 M on a logarithmic axis, where powers of ten alone would leave it empty."""
+def _log(axis: Any) -> None:
+    """Makes an axis logarithmic where anything positive is drawn: without that matplotlib cannot save the figure.
+
+    The axis reads 20, 50, 100 or 300 k, 2 M, as powers of ten alone would leave it empty.
+    """
     from matplotlib.ticker import EngFormatter, FuncFormatter, LogLocator, NullFormatter
 
+    if not np.isfinite(axis.get_minpos()):
+        return
+    axis.axes.set(**{f"{axis.axis_name}scale": "log"})
     axis.set_major_locator(LogLocator(subs=(1.0, 1.5, 2.0, 3.0, 5.0, 7.0)))
     large = EngFormatter()
     axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}" if value < 10_000 else large(value)))
@@ -157,8 +163,8 @@ def plot_retrained(study: StudyTables, axes: Axes | None = None) -> Axes:
                 axes.plot(seed["kimg"], seed["fid"], color=style["color"], linestyle=":", linewidth=1)
                 axes.plot(seed["kimg"].iloc[-1:], seed["fid"].iloc[-1:], color=style["color"], marker="x")
         _floor(axes, about)
-        axes.set(yscale="log", xlabel="kimg (thousands of real images shown to D)", ylabel=str(about["metric"]))
-        _plain_log(axes.yaxis)
+        axes.set(xlabel="kimg (thousands of real images shown to D)", ylabel=str(about["metric"]))
+        _log(axes.yaxis)
         legend_above(axes)
     return axes
 
@@ -178,9 +184,9 @@ def plot_compare(study: StudyTables, by: str, at: str = "first_rung", axes: Axes
         axes.scatter(trials[column], heights, s=10, color=INK, alpha=0.55)
         axes.set_yticks(range(len(table)), [f"{row.value}  (n = {row.scored})" for row in table.itertuples()])
         axes.set_ylim(len(table) - 0.5, -0.6)
-        axes.set(xscale="log", xlabel=f"{study.studies['metric'].iloc[0]}, {_place_in_words(study, at)}")
+        axes.set(xlabel=f"{study.studies['metric'].iloc[0]}, {_place_in_words(study, at)}")
         axes.grid(axis="y", visible=False)
-        _plain_log(axes.xaxis)
+        _log(axes.xaxis)
     return axes
 
 
@@ -208,21 +214,24 @@ def plot_importance(
 
 
 def plot_slices(study: StudyTables, keys: Sequence[str], at: str = "first_rung", axes: Any = None) -> Any:
-    """Draws the score over each of some settings, side by side, a dot a trial; returns the array of axes."""
+    """Draws the score over each of some settings, side by side, a dot a trial; returns the array of axes.
+
+    Without a setting it is one empty figure that says so.
+    """
     trials, column = trials_at(study, at)
     scored, sweep = trials[trials[column].notna()], study.config.get("sweep", {})
     with styled():
         if axes is None:
             from matplotlib.figure import Figure
 
-            rows = -(-len(keys) // 3)
-            axes = Figure(figsize=(7.0, 2.2 * rows)).subplots(rows, min(3, len(keys)), sharey=True, squeeze=False)
+            rows, across = max(1, -(-len(keys) // 3)), max(1, min(3, len(keys)))
+            axes = Figure(figsize=(7.0, 2.2 * rows)).subplots(rows, across, sharey=True, squeeze=False)
         for index, (place, key) in enumerate(zip(axes.flat, keys, strict=False)):
             shown = scored[scored[key].notna()]
             numbers = pd.api.types.is_numeric_dtype(shown[key]) and not pd.api.types.is_bool_dtype(shown[key])
             place.scatter(shown[key] if numbers else shown[key].astype(str), shown[column], s=14, color=COLOURS[0])
-            place.set(yscale="log", title=key, ylabel=str(study.studies["metric"].iloc[0]) if index % 3 == 0 else "")
-            _plain_log(place.yaxis)
+            place.set(title=key, ylabel=str(study.studies["metric"].iloc[0]) if index % 3 == 0 else "")
+            _log(place.yaxis)
             if numbers and len(shown):
                 place.set_xscale("log" if sweep.get(key, {}).get("loguniform") else "linear")
                 ends = sorted({shown[key].min(), shown[key].max()})
@@ -231,7 +240,9 @@ def plot_slices(study: StudyTables, keys: Sequence[str], at: str = "first_rung",
             place.tick_params(axis="x", rotation=0 if numbers else 20)
             place.margins(x=0.1 if numbers else 0.3)
         for place in list(axes.flat)[len(keys) :]:
-            place.set_visible(False)
+            place.set_axis_off()
+        if not keys:
+            axes.flat[0].text(0, 0.5, "The study swept no setting.", transform=axes.flat[0].transAxes)
     return axes
 
 
@@ -352,10 +363,10 @@ def plot_rank_correlation(study: StudyTables, score: str = "fid_best", axes: Axe
         axes.scatter(pairs["score"], pairs["fid"], color=COLOURS[0], s=26)
         for row in pairs.itertuples():
             axes.annotate(row.trial_id, (row.score, row.fid), xytext=(4, 3), textcoords="offset points", fontsize=7)
-        axes.set(xscale="log", yscale="log", xlabel=f"{metric} while searching", ylabel=f"{metric}, retrained")
+        axes.set(xlabel=f"{metric} while searching", ylabel=f"{metric}, retrained")
         axes.margins(0.15)
-        _plain_log(axes.xaxis)
-        _plain_log(axes.yaxis)
+        _log(axes.xaxis)
+        _log(axes.yaxis)
     return axes
 
 
@@ -371,8 +382,8 @@ def plot_pareto(study: StudyTables, cost: str = "macs_g", axes: Axes | None = No
             front[cost], front["fid_best"], color=COLOURS[0], marker="o", drawstyle="steps-post", label=front_label
         )
         words = f"{cost}, for one image" if cost.startswith("macs") else cost
-        axes.set(xscale="log", yscale="log", xlabel=words, ylabel=str(study.studies["metric"].iloc[0]))
-        _plain_log(axes.xaxis)
-        _plain_log(axes.yaxis)
+        axes.set(xlabel=words, ylabel=str(study.studies["metric"].iloc[0]))
+        _log(axes.xaxis)
+        _log(axes.yaxis)
         legend_above(axes)
     return axes
