@@ -58,7 +58,9 @@ def trial_rows(about: Mapping[str, Any], logs: Iterable[TrialLog], folder: Path,
     """
     sweep = sweep_of(about)
     return [
-        _trial_row(about, log, folder) | _swept_values(sweep, log) | {"on_front": front.get(log.trial_id)}
+        _trial_row(about, log, folder)
+        | swept_values(sweep, log.about.get("config", {}))
+        | {"on_front": front.get(log.trial_id)}
         for log in logs
     ]
 
@@ -80,9 +82,12 @@ def front_of(about: Mapping[str, Any], logs: Iterable[TrialLog]) -> Front:
     return dict(zip(best, on_front([(record[SCORE], record[cost]) for record in best.values()]), strict=True))
 
 
-def _swept_values(sweep: Mapping[str, Mapping[str, Any]], log: TrialLog) -> Row:
-    """Returns column -> the trial's setting; None where the conditions of the sweep leave the setting out."""
-    config = log.about.get("config", {})
+def swept_values(sweep: Mapping[str, Mapping[str, Any]], config: Mapping[str, Any]) -> Row:
+    """Returns column -> a trial's setting; None where the conditions of the sweep leave the setting out.
+
+    Args:
+        config: the trial's configuration; nothing where it is not known.
+    """
 
     def plays_a_part(key: str) -> bool:
         conditions = sweep[key].get("when", {}) if key in sweep else {}

@@ -36,8 +36,25 @@ class StudyTables:
     folder: Path
 
     def table(self, name: str) -> pd.DataFrame:
-        """Returns the table of this name. Raises ResultsError as :func:`read_table` does."""
-        return read_table(self.folder, name)
+        """Returns the table of this name, ``trials`` of schema 1 with what settings are compared by.
+
+        Raises ResultsError as :func:`read_table` does.
+        """
+        found = read_table(self.folder, name)
+        if name == "trials" and len(found) and found["fid_first_rung"].isna().all():
+            return self._compared(found)
+        return found
+
+    def _compared(self, trials: pd.DataFrame) -> pd.DataFrame:
+        """Returns trials of which none has a score at the first rung, with those that the other tables know."""
+        from autogan_ray.results.schema_1 import with_first_rung, with_swept_columns
+
+        config, grace = self._own("config_json"), self._own("grace_evaluations")
+        if isinstance(config, str):
+            trials = with_swept_columns(trials, configuration(config, f"study {str(self.folder)!r}").get("sweep", {}))
+        if pd.notna(grace) and table_file(self.folder, "history").is_file():
+            trials = with_first_rung(trials, self.history, int(grace))
+        return trials
 
     @property
     def studies(self) -> pd.DataFrame:
