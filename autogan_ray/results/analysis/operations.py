@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from autogan_ray.base.errors import ResultsError
+from autogan_ray.config.methods import METHODS
 from autogan_ray.results.analysis.settings import trials_at
 from autogan_ray.results.decidedness import decidedness
+from autogan_ray.results.study_tables import configuration
 from autogan_ray.spaces.operations import NONE, OPERATIONS
 
 if TYPE_CHECKING:
@@ -43,12 +45,28 @@ def undecided_trials(decisions: pd.DataFrame) -> set[str]:
     return found
 
 
+def trials_without_none(study: StudyTables) -> set[str]:
+    """Returns the trials whose genotype had to take an operation on every edge: ``none`` could not be chosen there.
+
+    ``derive.exclude_none`` binds what follows from architecture parameters, and not what ``random`` and ``reinforce``
+    have picked.
+    """
+    found, trials = set(), study.trials
+    for trial_id, method, text in zip(trials["trial_id"], trials["method"], trials["config_json"], strict=True):
+        config = configuration(text if isinstance(text, str) else None, f"trial {trial_id!r}")
+        derived = method in METHODS and METHODS[method].relaxation is not None
+        if derived and config.get("derive", {}).get("exclude_none"):
+            found.add(str(trial_id))
+    return found
+
+
 def operation_frequency(
     study: StudyTables, better: float = 1 / 3, at: str = "first_rung", by: str = "decision", undecided: bool = False
 ) -> pd.DataFrame:
     """Returns how often each choice stands in the genotypes of the better trials, of the rest, and by chance.
 
     Trials that decided nothing are left out, as their genotypes are noise; ``undecided`` counts them too.
+    Edges of :func:`trials_without_none` have no row for ``none``, and chance there is one over the number of the rest.
 
     Args:
         better: which share of the scored trials of each space, the best, is compared with the rest; 0 to 1.
@@ -78,6 +96,8 @@ def operation_frequency(
     for _, group in ranked.groupby("space"):
         best |= set(group["trial_id"].head(max(1, round(better * len(group)))))
     decisions = decisions[decisions["trial_id"].isin(set(ranked["trial_id"]))]
+    excluded = decisions["trial_id"].isin(trials_without_none(study)) & (decisions["choice"] == NONE)
+    decisions = decisions[~(excluded & _on_edges(decisions))]
     places = decisions.groupby(["trial_id", "decision"])["choice"].transform("count")
     counted = decisions.assign(chance=1 / places, good=decisions["trial_id"].isin(best))
     counted = counted[places > 1]
@@ -94,11 +114,14 @@ def operation_frequency(
     return pd.DataFrame(rows, columns=[*keys[by], *_COUNTED])
 
 
-def _operations(decisions: pd.DataFrame) -> pd.Series:
-    """Returns what each row's choice is called among those of all decisions of its network."""
+def _on_edges(decisions: pd.DataFrame) -> pd.Series:
+    """Returns whether each row's decision is an edge: its choices are operations, and AutoGAN's norms are none."""
     places = decisions["space"] + " " + decisions["decision"]
     offered = decisions.groupby(places)["choice"].agg(set)
-    edges = {place for place, choices in offered.items() if choices <= {*OPERATIONS, NONE}}
+    return places.isin({place for place, choices in offered.items() if choices <= OPERATIONS.keys()})
+
+
+def _operations(decisions: pd.DataFrame) -> pd.Series:
+    """Returns what each row's choice is called among those of all decisions of its network."""
     stems = decisions["decision"].str.rsplit(".", n=1).str[-1].str.rstrip("0123456789")
-    named = stems + "=" + decisions["choice"]
-    return decisions["choice"].where(places.isin(edges), named)
+    return decisions["choice"].where(_on_edges(decisions), stems + "=" + decisions["choice"])

@@ -283,6 +283,9 @@ def operations_part(source: Source) -> Section | None:
     trials = decisions["trial_id"].nunique()
     words = f"{len(noise)} of {trials} trials decided nothing (near uniform, or most decisions unclear): left out."
     section.body.append(paragraph(words + " Few trials prove little: the legend says how many there are.", "note"))
+    if bound := operations.trials_without_none(source.study):
+        words = f"{len(bound)} trials could not choose none on any edge (derive.exclude_none): there it is neither in "
+        section.body.append(paragraph(f"{words}chance nor in the counts.", "note"))
     for (space, network), rows in counted.groupby(["space", "network"]):
         if not (rows["n_better"].max() and rows["n_rest"].max()):
             continue  # nothing to compare: all of the space's trials are among the better third, or none

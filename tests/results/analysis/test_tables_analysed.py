@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 import math
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from scipy import stats
 
 from autogan_ray.base.errors import ResultsError
 from autogan_ray.metrics.diverged import DIVERGED_FID
-from autogan_ray.results.analysis.operations import final_decisions, undecided_trials
+from autogan_ray.results.analysis.operations import final_decisions, trials_without_none, undecided_trials
 from autogan_ray.results.analysis.ranking import retrained_pairs
 from autogan_ray.results.analysis.settings import confounded, rung_trust, swept
 from autogan_ray.results.genotypes import genotypes_of
@@ -238,3 +239,36 @@ def test_names_of_thirds_have_the_digits_that_tell_them_apart(
     assert found["value"].tolist() == expected and found["trials"].sum() == len(values)
     dots = np.asarray(other.plot_compare("optim.lr_arch_g").collections[-1].get_offsets())
     assert np.isfinite(dots).all() and len(dots) == len(values)
+
+
+def test_none_is_no_choice_where_it_could_not_be_derived(study: Study, tmp_path: Path) -> None:
+    other = made_study(tmp_path, trials=24, seed=3)
+    config = {"config_json": json.dumps({"derive": {"exclude_none": True}})}
+    methods = ["adversarial", "duality_gap", "random", "reinforce"]
+    rows = read_rows(other.folder, "trials")
+    rows = [row | config | {"method": methods[number % 4]} for number, row in enumerate(rows)]
+    write_table(other.folder, "trials", rows, None, swept_columns(SWEEP))
+    bound = {row["trial_id"] for row in rows if row["method"] in ("adversarial", "duality_gap")}
+    assert trials_without_none(other) == bound and not trials_without_none(study)
+    before, found = (
+        one.operation_frequency(undecided=True).set_index(["space", "decision", "choice"]) for one in (study, other)
+    )
+    counts = (
+        other.trials.assign(bound=other.trials["trial_id"].isin(bound)).groupby("space")["bound"].agg(["sum", "size"])
+    )
+    for name, space in SPACES.items():
+        for decision in space.decisions(8):
+            for choice in decision.choices:
+                key, number = (name, decision.name, choice), len(decision.choices)
+                among = counts.loc[name, "size"]
+                expected = 1 / number
+                if choice == decision.no_connection:
+                    among -= counts.loc[name, "sum"]
+                elif decision.no_connection is not None:
+                    expected += counts.loc[name, "sum"] / among * (1 / (number - 1) - 1 / number)
+                assert found.loc[key, ["n_better", "n_rest"]].sum() == among
+                assert found.loc[key, "chance"] == pytest.approx(expected)
+                if choice != decision.no_connection:
+                    assert found.loc[key, "better"] == pytest.approx(before.loc[key, "better"])
+    part = next(part for part in sections(source_of(other)) if part.key == "operations")
+    assert f"{len(bound)} trials could not choose none" in str(part.body)
