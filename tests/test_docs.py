@@ -12,10 +12,15 @@ from pathlib import Path
 from types import ModuleType
 
 import click
+import duckdb
+import pandas as pd
 import pytest
+from scipy import stats
 
 from autogan_ray.cli.main import verbs
-from tests.results.made_studies import made_study
+from autogan_ray.results.schemas import swept_columns
+from autogan_ray.results.store import read_rows, write_table
+from tests.results.made_studies import SWEEP, made_study
 
 DOCS = Path(__file__).parents[1] / "docs"
 
@@ -46,6 +51,32 @@ def test_the_analysis_of_the_docs_runs(tmp_path: Path) -> None:
     found = subprocess.run(call, capture_output=True, text=True, cwd=tmp_path)
     assert found.returncode == 0, found.stderr
     assert "tau" in found.stdout and "against" in found.stdout and (tmp_path / "history.svg").is_file()
+
+
+def test_the_query_of_several_studies_means_scores_of_one_metric(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sweeps = {"one": SWEEP, "other": SWEEP | {"optim.beta": {"uniform": [0.0, 1.0]}}, "third": {}}
+    frames = []
+    for name, sweep in sweeps.items():
+        folder = made_study(tmp_path / "results" / name, trials=8, retrained=0, seed=len(frames)).folder
+        for table in ("trials", "studies"):
+            rows = [row | {"study_id": name} for row in read_rows(folder, table)]
+            if table == "trials":
+                rows = [{key: row[key] for key in row if "." not in key} for row in rows]
+            elif name == "other":
+                rows[0] |= {"metric": "FID"}
+            write_table(folder, table, rows, None, swept_columns(sweep) if table == "trials" else ())
+        read = (pd.read_parquet(folder / f"{table}.parquet") for table in ("trials", "studies"))
+        frames.append(pd.merge(*read, on="study_id"))
+    scores = pd.concat(frames).groupby(["dataset", "metric", "space"])["fid_first_rung"].agg(["size", stats.gmean])
+    assert scores.index.get_level_values("metric").nunique() == 2
+    monkeypatch.chdir(tmp_path)
+    query = (DOCS / "report.md").read_text().partition("    SELECT ")[2]
+    found = duckdb.sql(f"SELECT {query}").df().set_index(["dataset", "metric", "space"])
+    assert found["trials"].to_dict() == scores["size"].to_dict()
+    assert found["fid"].to_dict() == pytest.approx(scores["gmean"].to_dict())
+    duckdb.sql("SELECT * FROM " + query.partition("FROM ")[2].partition("JOIN")[0]).df()
 
 
 def commands() -> list[tuple[str, str]]:
