@@ -21,7 +21,7 @@ print(study.name, study.state, len(study.trials), "trials")
 # Settings, compared where ASHA has stopped no trial yet: geometric mean, 95 % interval, number of trials.
 print(study.compare(by="space"))
 
-# Which settings explain the scores, and which trials are beaten by no other in score and cost.
+# Which settings explain the scores, beside what noise would; which trials are beaten by no other in score and cost.
 print(study.importance())
 print(study.pareto("fid", "macs_g")[["trial_id", "fid_best", "macs_g"]])
 

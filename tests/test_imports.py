@@ -61,8 +61,7 @@ def test_a_circle_and_an_upward_import_would_be_seen() -> None:
 def test_ray_is_imported_under_tune_alone_and_torch_by_no_value(file: Path) -> None:
     roots = {name.split(".")[0] for name in imported_names(file)}
     if floor(file) != "tune":
-        assert "ray" not in roots
-        assert "optuna" not in roots or file.name == "importance.py"  # which asks it for nothing but that
+        assert not roots & {"ray", "optuna"}
     if floor(file) in VALUES and file.name != "provenance.py":  # which asks torch for the name of the GPU
         assert not roots & {"torch", "numpy"}
 

@@ -54,8 +54,8 @@ class Study(StudyTables):
 
         return compare(self, by, at)
 
-    def importance(self, at: str = "first_rung") -> pd.Series:
-        """Returns how much of the scores' variance each swept setting explains, by Optuna's fANOVA.
+    def importance(self, at: str = "first_rung") -> pd.DataFrame:
+        """Returns how much of the scores' variance each swept setting explains, beside what chance would explain.
 
         See :func:`autogan_ray.results.analysis.importance.importance`.
         """

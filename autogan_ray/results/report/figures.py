@@ -196,20 +196,23 @@ def _place_in_words(study: StudyTables, at: str) -> str:
 
 
 def plot_importance(
-    study: StudyTables, at: str = "first_rung", axes: Axes | None = None, found: pd.Series | None = None
+    study: StudyTables, at: str = "first_rung", axes: Axes | None = None, found: pd.DataFrame | None = None
 ) -> Axes:
-    """Draws how much of the scores' variance each swept setting explains (Optuna's fANOVA).
+    """Draws how much of the scores' variance each swept setting explains, a mark where noise seldom comes.
 
     Args:
         found: what :func:`~autogan_ray.results.analysis.importance.importance` returned, where it is known.
     """
-    found = importance(study, at) if found is None else found
+    found = (importance(study, at) if found is None else found).dropna()
     with styled():
         axes = new_axes(axes, height=0.9 + 0.3 * max(len(found), 1))
-        axes.barh(list(found.index), found.to_numpy(), color=COLOURS[0], height=0.6)
+        names = [f"{row.Index}  (n = {row.trials})" for row in found.itertuples()]
+        axes.barh(names, found["share"], color=COLOURS[0], height=0.6)
+        axes.scatter(found["noise"], names, marker="|", s=200, color=INK, zorder=3, label="95 % of noise is below")
         axes.invert_yaxis()
         axes.set(xlabel="share of the variance explained", xlim=(0, 1))
         axes.grid(axis="y", visible=False)
+        legend_above(axes)
     return axes
 
 

@@ -18,7 +18,7 @@ from markupsafe import Markup, escape
 from autogan_ray.base.errors import ResultsError
 from autogan_ray.base.reading import parse_object
 from autogan_ray.results.analysis import operations, ranking, settings
-from autogan_ray.results.analysis.importance import MOST, importance
+from autogan_ray.results.analysis.importance import ENOUGH, importance
 from autogan_ray.results.analysis.verdict import NotRetrainedError, Verdict, baselines, verdict
 from autogan_ray.results.drawing import draw
 from autogan_ray.results.grids import FOLDER, REALS, curve_grid_file, grid_file, grids_of
@@ -247,18 +247,18 @@ def importance_part(source: Source) -> Section | None:
     section = Section(
         "importance",
         "Importance of settings",
-        "A setting that explains much of the variance is worth sweeping again; with few trials this is a hint at most.",
-        "trials.fid_first_rung and the swept columns, by Optuna's fANOVA on the log scale.",
+        "A setting whose bar passes its mark explains more than chance does in nineteen of twenty cases, and is worth "
+        "sweeping again; with few trials this is a hint at most.",
+        "trials.fid_first_rung (log) by the groups of Settings compared: adjusted R squared; the mark by 999 shuffles.",
     )
-    if len(found):
-        scored = min(int(source.study.trials["fid_first_rung"].notna().sum()), MOST)
-        words = f"Share of the variance that each setting explains, {scored} trials"
+    if found["share"].notna().any():
+        words = "Share of the variance that each setting explains by itself, in the n trials in which it plays a part"
         axes = figures.plot_importance(source.study, found=found)
         section.body.append(figure(axes, anchor(source, "importance"), words))
-        section.numbers["importance"] = {str(key): float(value) for key, value in found.items()}
-    else:
-        words = "Nothing can be said: fewer than ten trials were scored, or no setting was swept in all of them."
-        section.body.append(paragraph(words, "note"))
+    if left_out := found.index[found["share"].isna()].tolist():
+        words = f"Left out, with fewer than {ENOUGH} scored trials, one value in all of them or another in each: "
+        section.body.append(paragraph(f"{words}{', '.join(left_out)}.", "note"))
+    section.numbers["importance"] = records(found.reset_index())
     axes = figures.plot_slices(source.study, keys)
     section.body.append(figure(axes.flat[0], anchor(source, "slices"), "Score over each setting, a dot a trial"))
     axes = figures.plot_parallel(source.study)
