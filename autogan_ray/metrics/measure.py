@@ -16,7 +16,7 @@ from autogan_ray.metrics.scores import RealSet, Statistics, frechet_distance
 from autogan_ray.training.data import ImageData, load_study_data
 from autogan_ray.training.images.sampling import split_halves
 
-_FORMAT = "real-v3"
+_FORMAT = "real-v4"
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,9 @@ def real_set(data: ImageData, weights: ExtractorWeights, count: int, device: tor
     """Returns what is known of a sample of ``count`` images, from the cache where the same was computed before."""
 
     def extracted() -> dict[str, object]:
-        real = RealSet.of(Extractor(weights, device), data.images[data.sample(count)])
+        sample = data.sample(count)
+        labels = None if data.labels is None else data.labels[sample]
+        real = RealSet.of(Extractor(weights, device), data.images[sample], labels)
         return {
             "mean": torch.from_numpy(real.statistics.mean),
             "covariance": torch.from_numpy(real.statistics.covariance),

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from autogan_ray.base.errors import MetricError
 from autogan_ray.metrics.features import Features
+from autogan_ray.training.images.sampling import spread_sample
 
 
 @dataclass(frozen=True)
@@ -47,8 +48,8 @@ class RealSet:
     Args:
         statistics: of all real features.
         root: float64 [D, rank], of their covariance: computed once, as it costs more than all the rest of a distance.
-        embedding: float32 [N, D] of at most ``KEPT`` real images, evenly over their order, for KID and for precision
-            and recall.
+        embedding: float32 [N, D] of at most ``KEPT`` real images, a sample in which each class has its share, for KID
+            and for precision and recall.
     """
 
     statistics: Statistics
@@ -58,12 +59,11 @@ class RealSet:
     KEPT = 10_000
 
     @classmethod
-    def of(cls, extract: Callable[[Tensor], Features], images: np.ndarray) -> RealSet:
-        """Extracts the features of uint8 images [N, C, H, W]."""
+    def of(cls, extract: Callable[[Tensor], Features], images: np.ndarray, labels: np.ndarray | None = None) -> RealSet:
+        """Extracts the features of uint8 images [N, C, H, W], whose labels are int64 [N], or None."""
         features = extract(torch.from_numpy(images.copy()))
         statistics = Statistics.of(features.embedding)
-        count = len(images)
-        kept = torch.arange(min(count, cls.KEPT)) * count // min(count, cls.KEPT)  # over all: files are sorted by class
+        kept = torch.from_numpy(spread_sample(len(images), labels, cls.KEPT))
         return cls(statistics, covariance_root(statistics), features.embedding[kept])
 
 

@@ -199,6 +199,31 @@ def test_a_real_set_ships_the_features_it_keeps_and_no_others(
     assert torch.equal(other.root, real.root)
 
 
+def test_the_features_that_are_kept_have_each_class_whatever_the_order_of_the_files(
+    digits: ImageData, extractor_weights: ExtractorWeights, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert digits.labels is not None
+    monkeypatch.setattr(RealSet, "KEPT", 100)
+    alternating = np.stack([np.flatnonzero(digits.labels == label)[:100] for label in (0, 1)], axis=1).ravel()
+    images, labels = digits.images[alternating], np.arange(200) % 2
+    features = Extractor(extractor_weights)(torch.from_numpy(images.copy())).embedding
+    zeros = {tuple(row) for row in features[::2].tolist()}
+    for data, least, most in (
+        (ImageData.of("two classes", images, labels), 50, 50),
+        (ImageData.of("two classes without labels", images), 35, 65),
+    ):
+        kept = real_set(data, extractor_weights, 200, "cpu").embedding
+        assert len(kept) == 100 and least <= sum(tuple(row) in zeros for row in kept.tolist()) <= most
+
+
+def test_all_features_are_kept_in_the_order_of_the_images_where_they_are_few(
+    digits: ImageData, extractor_weights: ExtractorWeights
+) -> None:
+    extractor = Extractor(extractor_weights)
+    features = extractor(torch.from_numpy(digits.images.copy()))
+    assert torch.equal(RealSet.of(extractor, digits.images, digits.labels).embedding, features.embedding)
+
+
 def test_the_root_is_found_once_a_study_and_kept_beside_the_statistics(
     digits: ImageData, extractor_weights: ExtractorWeights, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ import torch
 from scipy.stats import chisquare
 
 from autogan_ray.base.errors import ConfigError
-from autogan_ray.metrics.scores import Statistics, frechet_distance, inception_score
+from autogan_ray.metrics.scores import RealSet, Statistics, frechet_distance, inception_score
 from autogan_ray.nets.gan import Generator
 from autogan_ray.nets.relaxation import one_hot
 from autogan_ray.search.dynamic_reset import PlateauDetector
@@ -20,11 +21,12 @@ from autogan_ray.search.loop import SearchLoop
 from autogan_ray.search.methods.reinforce import Reinforce
 from autogan_ray.search.methods.reinforce_parts.controller import BEGINNING, Controller
 from autogan_ray.search.methods.reinforce_parts.levels import coarse, plan_levels
-from autogan_ray.search.methods.reinforce_parts.reward import Reward
+from autogan_ray.search.methods.reinforce_parts.reward import Reward, _coarse_real
 from autogan_ray.search.methods.single_path import connected, uniform_path
 from autogan_ray.spaces.load import load_space
 from autogan_ray.spaces.part import Decision
 from autogan_ray.spaces.space import SearchSpace
+from autogan_ray.training.data import ImageData
 from autogan_ray.training.streams import to_uint8
 from tests.search.toys import noise_images, pixels, search_of, through_a_file
 
@@ -180,6 +182,15 @@ def test_coarse_images_have_the_means_of_their_squares() -> None:
     found = coarse(images, 4)
     assert torch.allclose(found[1, 0, 2:4, 6:8], images[1, 0, 2:4, 6:8].mean().expand(2, 2))
     assert coarse(images, 8) is images
+
+
+def test_coarse_real_images_have_each_class_whatever_the_order_of_the_files(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(RealSet, "KEPT", 51)
+    black_and_white = np.tile(np.array([0, 255], np.uint8).reshape(2, 1, 1, 1), (50, 1, 16, 16))
+    data = ImageData.of("alternating", black_and_white, np.arange(100) % 2)
+    context = SimpleNamespace(data=data, evaluator=SimpleNamespace(extractor=pixels))
+    kept = _coarse_real(context, 8).embedding  # type: ignore[arg-type]
+    assert len(kept) == 51 and 25 <= int((kept[:, 0] == 0).sum()) <= 26
 
 
 def test_rewards_are_the_scores_of_the_averaged_generators_path() -> None:

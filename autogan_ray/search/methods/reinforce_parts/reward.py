@@ -56,8 +56,7 @@ class Reward:
 
 
 def _coarse_real(context: SearchContext, side: int) -> RealSet:
-    """Extracts at most ``RealSet.KEPT`` coarse real images, spread evenly over the data set."""
-    count = min(len(context.data), RealSet.KEPT)
-    indices = np.linspace(0, len(context.data) - 1, count).astype(np.int64)
-    images = [to_uint8(coarse(gather(context.data, part), side)).numpy() for part in np.array_split(indices, 10)]
+    """Extracts coarse real images, at most ``RealSet.KEPT``: a sample in which each class has its share."""
+    parts = np.array_split(context.data.sample(RealSet.KEPT), 10)
+    images = [to_uint8(coarse(gather(context.data, part), side)).numpy() for part in parts]
     return RealSet.of(context.evaluator.extractor, np.concatenate(images))
