@@ -51,14 +51,10 @@ class ClassifierFeatures(FeatureExtractor):
         images, labels = data.images, data.labels
         assert labels is not None
 
-        def trained() -> dict[str, Any]:
-            state = train_classifier(images, labels)
-            return {"state": state, "digest": state_digest(state)}
-
         key = f"{RECIPE} {DIM} {data.digest} {torch.__version__}"
-        content = cached("classifier", key, trained, lambda kept: state_digest(kept["state"]) == kept["digest"])
-        state = saved_state(content["state"])
-        return ExtractorWeights(self.name, content["digest"], state, images.shape[1], int(labels.max()) + 1)
+        state = cached("classifier", key, lambda: train_classifier(images, labels))
+        digest = state_digest(state)
+        return ExtractorWeights(self.name, digest, saved_state(state), images.shape[1], int(labels.max()) + 1)
 
     def build(self, weights: ExtractorWeights) -> nn.Module:
         import torch
