@@ -41,8 +41,10 @@ def evaluate(checkpoint: Path, num: int | None, overrides: tuple[str, ...]) -> N
     _check_is_generator(checkpoint)
     from autogan_ray.retraining.sampling import score_again
 
-    metric, score, n_fake = score_again(checkpoint, num, overrides)
-    echo(f"{metric} {number(score, '.6g')} of {n_fake} images")
+    found = score_again(checkpoint, num, overrides)
+    if found.warning:
+        echo(f"warning: {found.warning}", err=True)
+    echo(f"{found.metric} {number(found.fid, '.6g')} of {found.n_fake} images")
 
 
 def _check_is_generator(asked: Path) -> None:

@@ -245,6 +245,7 @@ def _begin_unsearched(folder: Path, name: str, overrides: Sequence[str], gpus: i
     from autogan_ray.results.tables import write_tables
     from autogan_ray.results.trial_log import TrialLogs
     from autogan_ray.study.plan import make_plan
+    from autogan_ray.study.study_extractor import keep_extractor
     from autogan_ray.study.study_file import check_folder, new_about, write_about, write_reals
 
     changes = dict(parse_override(text) for text in overrides if not _is_own(text))
@@ -258,6 +259,7 @@ def _begin_unsearched(folder: Path, name: str, overrides: Sequence[str], gpus: i
     folder.mkdir(parents=True, exist_ok=True)
     write_about(folder, about)
     write_reals(folder, measure.data)
+    keep_extractor(about, folder, measure.extractor)
     write_tables(folder, about, TrialLogs(folder))
     return measure
 
@@ -286,14 +288,19 @@ def _prepare(study: StudyConfig, gpus: int, stored: Study | None = None) -> Meas
     """Data, extractor and real statistics. Raises ResultsError for other images than those of the ``stored`` study."""
     from autogan_ray.metrics.measure import measure_against
     from autogan_ray.study.plan import driver_device
+    from autogan_ray.study.study_extractor import other_extractor, study_extractor
     from autogan_ray.study.study_file import check_same_data
     from autogan_ray.training.data import load_study_data
 
     click.echo("preparing data, extractor and the statistics of the real images (kept for the next time)")
     images = load_study_data(study.data, study.metrics)
-    if stored is not None:
-        check_same_data(stored.about, images, stored.folder)  # before an extractor is trained on them
-    return measure_against(images, study.metrics, driver_device(gpus))
+    if stored is None:
+        return measure_against(images, study.metrics, driver_device(gpus))
+    check_same_data(stored.about, images, stored.folder)  # before an extractor is trained on them
+    weights = study_extractor(stored.about, stored.folder, images, study.metrics)
+    if warning := other_extractor(stored.about, weights):
+        click.echo(f"warning: {warning}", err=True)
+    return measure_against(images, study.metrics, driver_device(gpus), weights)
 
 
 def _train(

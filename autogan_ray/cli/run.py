@@ -254,6 +254,7 @@ def _run(
     from autogan_ray.cli.cost import cost_text
     from autogan_ray.metrics.extractors.registry import extractor_named
     from autogan_ray.study.plan import check_networks, check_sizes, driver_device
+    from autogan_ray.study.study_extractor import other_extractor, study_extractor
     from autogan_ray.study.study_file import check_same_data, other_optuna
     from autogan_ray.training.data import load_study_data
     from autogan_ray.tune.cluster import cluster
@@ -277,7 +278,10 @@ def _run(
 
         for line in changed_internals():
             echo(f"warning: {line}", err=True)
-        measure = measure_against(images, metrics, driver_device(plan.gpus))
+        weights = study_extractor(about or {}, plan.folder, images, metrics)
+        if about is not None and (warning := other_extractor(about, weights)):
+            echo(f"warning: {warning}", err=True)
+        measure = measure_against(images, metrics, driver_device(plan.gpus), weights)
         check_networks(plan, images.image_size, images.channels)
         echo(_header(plan, images.described(), dashboard))
         if about is None:

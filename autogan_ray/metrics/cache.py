@@ -24,16 +24,38 @@ def cache_folder() -> Path:
 def cached(name: str, key: str, make: Callable[[], Content]) -> Content:
     """Returns what ``make`` returned for this key, now or at an earlier call; a damaged file is made again.
 
-    A file begins with the sha256 of the rest: torch reads altered numbers without a word.
-
     Args:
         name: the beginning of the file's name.
         key: text of everything that decides the content.
         make: computes tensors and plain values by name.
     """
+    file = cache_folder() / f"{name}-{hashlib.sha256(key.encode()).hexdigest()[:32]}.pt"
+    content = read_sealed(file)
+    if content is None:
+        content = make()
+        file.parent.mkdir(parents=True, exist_ok=True)
+        write_sealed(file, content)
+    return content
+
+
+def write_sealed(file: Path, content: Content) -> None:
+    """Writes tensors and plain values behind the sha256 of their bytes."""
     import torch
 
-    file = cache_folder() / f"{name}-{hashlib.sha256(key.encode()).hexdigest()[:32]}.pt"
+    buffer = io.BytesIO()
+    torch.save(content, buffer)
+    with replacing(file) as handle:
+        handle.write(hashlib.sha256(buffer.getbuffer()).digest())
+        handle.write(buffer.getbuffer())
+
+
+def read_sealed(file: Path) -> Content | None:
+    """Returns what :func:`write_sealed` wrote; None where the file is absent or not as it was written.
+
+    Without the checksum altered numbers would be taken for the content: torch reads them without a word.
+    """
+    import torch
+
     try:
         written = memoryview(file.read_bytes())
         checksum, saved = written[:_CHECKSUM_BYTES], written[_CHECKSUM_BYTES:]
@@ -42,11 +64,4 @@ def cached(name: str, key: str, make: Callable[[], Content]) -> Content:
             return content
     except Exception:  # the file is absent, or of a version of torch that this one cannot read: errors of every kind
         pass
-    content = make()
-    buffer = io.BytesIO()
-    torch.save(content, buffer)
-    file.parent.mkdir(parents=True, exist_ok=True)
-    with replacing(file) as handle:
-        handle.write(hashlib.sha256(buffer.getbuffer()).digest())
-        handle.write(buffer.getbuffer())
-    return content
+    return None

@@ -48,9 +48,15 @@ def prepare(
     return measure_against(load_study_data(data, metrics, search_batch), metrics, device)
 
 
-def measure_against(images: ImageData, metrics: MetricsConfig, device: torch.device | str = "cpu") -> Measure:
-    """Prepares the extractor and the statistics of ``metrics.n_real`` images, drawn over all. Raises MetricError."""
-    weights = extractor_named(metrics.extractor).prepare(images, metrics)
+def measure_against(
+    images: ImageData,
+    metrics: MetricsConfig,
+    device: torch.device | str = "cpu",
+    weights: ExtractorWeights | None = None,
+) -> Measure:
+    """Prepares the statistics of ``metrics.n_real`` images, drawn over all, and the extractor where no weights are
+    given. Raises MetricError."""
+    weights = weights or extractor_named(metrics.extractor).prepare(images, metrics)
     return Measure(images, weights, real_set(images, weights, metrics.n_real or len(images), device))
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -115,14 +116,29 @@ def _read_png(file: Path) -> np.ndarray:
     return pixels[None] if pixels.ndim == 2 else pixels.transpose(2, 0, 1)
 
 
-def score_again(checkpoint: Path, num: int | None, overrides: Sequence[str] = ()) -> tuple[str, float | None, int]:
+@dataclass(frozen=True)
+class ScoredAgain:
+    """A score of a generator.
+
+    Args:
+        metric: as people read it.
+        fid: None where the images are not finite.
+        n_fake: number of fake images.
+        warning: what keeps it from being compared with the study's earlier scores; None where nothing does.
+    """
+
+    metric: str
+    fid: float | None
+    n_fake: int
+    warning: str | None
+
+
+def score_again(checkpoint: Path, num: int | None, overrides: Sequence[str] = ()) -> ScoredAgain:
     """Scores a generator by the protocol of the study in whose folder it lies.
 
     Args:
         num: number of fake images; None takes the study's final number.
         overrides: ``key=value`` of where files lie now (:func:`autogan_ray.config.overrides.relocate`).
-
-    Returns the metric's name, the score (None where the images are not finite), and the number of fake images.
 
     Raises:
         ResultsError: ``checkpoint`` is no generator of this project, or lies in no study's folder; or the images are
@@ -134,6 +150,7 @@ def score_again(checkpoint: Path, num: int | None, overrides: Sequence[str] = ()
     from autogan_ray.metrics.features import Extractor
     from autogan_ray.metrics.measure import measure_against
     from autogan_ray.results.study import load_study
+    from autogan_ray.study.study_extractor import other_extractor, study_extractor
     from autogan_ray.study.study_file import check_same_data
     from autogan_ray.training.data import load_study_data
 
@@ -147,8 +164,9 @@ def score_again(checkpoint: Path, num: int | None, overrides: Sequence[str] = ()
     study = StudyConfig.parse(config, str(folder), ConfigError)
     images = load_study_data(study.data, study.metrics)
     check_same_data(stored.about, images, folder)  # before an extractor is trained on them
-    measure = measure_against(images, study.metrics)
+    weights = study_extractor(stored.about, folder, images, study.metrics)
+    measure = measure_against(images, study.metrics, weights=weights)
     protocol = Protocol.of(study, num or study.metrics.n_fake_final)
     evaluator = Evaluator(Extractor(measure.extractor), measure.real, protocol, "cpu")
     score = evaluator.score(generator, generator.latents, kid=False)
-    return metric_label(measure.extractor.name), score.fid, protocol.n_fake
+    return ScoredAgain(metric_label(weights.name), score.fid, protocol.n_fake, other_extractor(stored.about, weights))

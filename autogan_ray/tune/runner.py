@@ -16,6 +16,7 @@ from autogan_ray.base.signals import interrupted, last_words, time_is_up, time_l
 from autogan_ray.results.lock import sole_driver
 from autogan_ray.results.trial_log import ENDED
 from autogan_ray.study.plan import Plan
+from autogan_ray.study.study_extractor import keep_extractor
 from autogan_ray.study.study_file import about_data, kept_if_refused, new_about, write_about, write_reals
 
 if TYPE_CHECKING:
@@ -106,6 +107,7 @@ def run_study(
         with kept_if_refused(plan.folder):
             write_about(plan.folder, about)
             write_reals(plan.folder, measure.data)
+            keep_extractor(about, plan.folder, measure.extractor)
             try:
                 with last_words(finish), time_limit(options.time_budget_s):
                     given_up = _fit(plan, measure, storage, listener, fresh, joined=options.address is not None)

@@ -7,6 +7,7 @@ import shutil
 import socket
 import subprocess
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -25,6 +26,7 @@ from autogan_ray.cli.run import _budget, resolve_study
 from autogan_ray.config.overrides import relocate
 from autogan_ray.config.study import load_study_config
 from autogan_ray.metrics.extractors.inception import InceptionFeatures
+from autogan_ray.metrics.measure import Measure
 from autogan_ray.results.store import write_table
 from autogan_ray.results.trial_log import TrialLogs
 from autogan_ray.spaces.load import load_space
@@ -492,6 +494,22 @@ def test_a_study_of_another_optuna_goes_on_with_a_warning(monkeypatch: pytest.Mo
             f"warning: the study began with Optuna {before}, and this is {versions['optuna']}: new trials after the 10"
         )
         assert found.output.count(said) == warned
+
+
+def test_a_study_that_began_with_another_classifier_goes_on_with_a_warning(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("autogan_ray.tune.cluster.cluster", lambda *_: nullcontext())
+
+    def run_study(plan: object, measure: Measure, *_: object) -> None:
+        raise ConfigError(f"it would run with {measure.extractor.digest}")
+
+    monkeypatch.setattr("autogan_ray.tune.runner.run_study", run_study)
+    study_in(Path("results/smoke"), about={"extractor_digest": "67" * 32})
+    found = ask("run", "smoke", "--resume")
+    said = "warning: the study began with another extractor 'classifier' (digest 676767676767, now "
+    assert "it would run with" in found.output and said in found.output
+    file, digest = Path("results/smoke") / STUDY_FILE, found.output.split("it would run with ")[1].strip()
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"extractor_digest": digest}))
+    assert "warning" not in ask("run", "smoke", "--resume").output
 
 
 def test_one_damaged_study_hides_no_other() -> None:

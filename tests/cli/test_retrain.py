@@ -111,6 +111,24 @@ def test_a_torn_study_file_is_a_message_and_no_traceback(retrained: Path, tmp_pa
     assert found.exit_code == 2 and "study.json is missing or damaged (" in found.output
 
 
+def test_a_study_is_scored_by_its_own_classifier_or_says_that_it_is_another(
+    retrained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = Path(shutil.copytree(retrained, tmp_path / "copied"))
+    rows = pd.read_parquet(folder / "evaluations.parquet").set_index("name")
+    asked = ["evaluate", str(folder / rows["checkpoint_path"]["biggan"])]
+    monkeypatch.setattr("autogan_ray.cli.retrain._train", lambda *_: 0)
+    monkeypatch.setenv("AUTOGAN_RAY_CACHE", str(tmp_path / "of another machine"))
+    monkeypatch.setattr("autogan_ray.metrics.extractors.classifier._SEED", 1)  # where training comes out otherwise
+    for found in (ask(*asked), ask("retrain", str(folder), *TINY, "--genotype", "dcgan")):
+        assert found.exit_code == 0 and "warning" not in found.output, found.output
+    assert float(ask(*asked).output.split()[2]) == pytest.approx(rows["fid"]["biggan"], rel=1e-4)
+    (folder / "extractor.pt").unlink()
+    for found in (ask(*asked), ask("retrain", str(folder), *TINY, "--genotype", "dcgan")):
+        assert found.exit_code == 0 and "warning: the study began with another extractor 'classifier'" in found.output
+        assert f"put back extractor.pt of the study's folder, or {tmp_path}/of another machine/cl" in found.output
+
+
 def test_a_folder_takes_no_network_twice(retrained: Path) -> None:
     again = ["retrain", str(retrained), *TINY, "--genotype", "autogan-a"]
     assert "holds this retraining already" in ask(*again).output and ask(*again).exit_code == 2

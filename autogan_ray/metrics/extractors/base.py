@@ -46,6 +46,8 @@ class FeatureExtractor(ABC):
     name: str
     reads: tuple[str, ...] = ("weights", "sha256")
     """The settings of ``[metrics]`` that this extractor reads and that some other one does not read."""
+    trained = False
+    """Whether :meth:`prepare` trains it, so that another machine may come to other weights: studies keep it."""
     downloads = False
     """Whether :meth:`prepare` gets weights over the network where the study names no file."""
 

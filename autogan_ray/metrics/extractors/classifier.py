@@ -34,6 +34,7 @@ class ClassifierFeatures(FeatureExtractor):
 
     name = "classifier"
     reads = ()
+    trained = True
 
     def check(self, metrics: MetricsConfig, classes: int) -> None:
         if classes < 2:
