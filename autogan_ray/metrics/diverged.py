@@ -50,8 +50,10 @@ class Seen:
         """The first images, uint8 [N, C, H, W] on the CPU; None before there are any."""
 
     def add(self, images: Tensor) -> None:
-        if self._one is None:
+        if self._one is None or self.first is None:
             self._one, self.first = images[:1], images[: self._keep].cpu()
+        elif len(self.first) < self._keep:
+            self.first = torch.cat([self.first, images[: self._keep - len(self.first)].cpu()])
         self._count += len(images)
         self._same = self._same and bool((images == self._one).all())
 

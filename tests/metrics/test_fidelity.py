@@ -198,6 +198,19 @@ def test_an_evaluation_of_nonsense_has_no_score(extractor: Extractor, digits: Im
     assert evaluator.score(lambda z: z.view(-1, 1, 8, 8) * torch.nan, Latents(64)).fid is None
 
 
+@pytest.mark.parametrize(("batch_size", "n_fake", "shown"), [(64, 40, 32), (5, 40, 32), (31, 40, 32), (5, 9, 9)])
+def test_a_score_shows_its_first_images_whatever_the_batch_size(
+    extractor: Extractor, digits: ImageData, batch_size: int, n_fake: int, shown: int
+) -> None:
+    evaluator = Evaluator(extractor, RealSet.of(extractor, digits.images), Protocol(n_fake, batch_size, 2), "cpu")
+
+    def make(z: Tensor) -> Tensor:
+        return torch.tanh(z.view(-1, 1, 8, 8))
+
+    found, images = evaluator.score(make, Latents(64)).images, evaluator.images(make, Latents(64))
+    assert found is not None and images is not None and torch.equal(found, images[:shown])
+
+
 def test_an_evaluation_draws_no_global_random_number(
     extractor: Extractor, extractor_weights: ExtractorWeights, digits: ImageData
 ) -> None:
