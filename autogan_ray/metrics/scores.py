@@ -120,10 +120,11 @@ def covariance_root(statistics: Statistics) -> Tensor:
     return (vectors[:, kept] * values[kept].sqrt()).contiguous()
 
 
-def kernel_distance(fake: Tensor, real: Tensor, subsets: int = 100, seed: int = 2020) -> tuple[float, float]:
+def kernel_distance(fake: Tensor, real: Tensor, subsets: int = 100, seed: int = 2020) -> tuple[float, float | None]:
     """Returns KID (Binkowski et al. 2018), mean and standard deviation over subsets; unbiased, so it may be below 0.
 
-    A subset has 1000 images, as published, or as many as the smaller set has.
+    A subset has 1000 images, as published, or as many as the smaller set has. Where both sets have as many as that,
+    each subset is the whole set, and the deviation, which would be rounding alone, is None.
     """
     from torch_fidelity.metric_kid import kid_features_to_metric
 
@@ -131,7 +132,8 @@ def kernel_distance(fake: Tensor, real: Tensor, subsets: int = 100, seed: int = 
     _check(real, "real features")
     size = min(1000, len(fake), len(real))
     kid = kid_features_to_metric(fake, real, kid_subsets=subsets, kid_subset_size=size, rng_seed=seed, verbose=False)
-    return float(kid["kernel_inception_distance_mean"]), float(kid["kernel_inception_distance_std"])
+    std = None if len(fake) == len(real) == size else float(kid["kernel_inception_distance_std"])
+    return float(kid["kernel_inception_distance_mean"]), std
 
 
 def inception_score(logits: Tensor) -> tuple[float, float]:
@@ -156,7 +158,7 @@ def precision_recall(fake: Tensor, real: Tensor) -> tuple[float, float]:
 PRC_IMAGES = 10_000
 """Precision and recall look at no more images of either set: their cost is the product of both numbers."""
 
-FinalMetric = Callable[[Features, RealSet, int], tuple[float, ...]]
+FinalMetric = Callable[[Features, RealSet, int], tuple[float | None, ...]]
 
 FINAL_METRICS: Mapping[tuple[str, ...], FinalMetric] = MappingProxyType(
     {
@@ -174,7 +176,10 @@ FINAL_METRICS: Mapping[tuple[str, ...], FinalMetric] = MappingProxyType(
 
 
 def final_scores(fake: Features | None, real: RealSet, seed: int) -> dict[str, float | None]:
-    """Returns all scores of a retrained network by column; each is None where its images were not finite (None)."""
+    """Returns all scores of a retrained network by column; each is None where its images were not finite (None).
+
+    ``kid_std`` is None as well where :func:`kernel_distance` says so.
+    """
     scores: dict[str, float | None] = {}
     for columns, metric in FINAL_METRICS.items():
         values = [None] * len(columns) if fake is None else metric(fake, real, seed)

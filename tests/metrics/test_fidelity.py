@@ -160,6 +160,15 @@ def test_kid_inception_score_precision_and_recall_are_torch_fidelitys(
     assert recall == pytest.approx(theirs["recall"], abs=1e-6)
 
 
+def test_kid_has_no_deviation_where_every_subset_is_the_whole_of_both_sets(
+    extractor: Extractor, fake: Tensor, digits: ImageData
+) -> None:
+    features, real = extractor(fake).embedding, extractor(torch.from_numpy(digits.images.copy())).embedding
+    for n_fake, n_real, known in ((1000, 1000, False), (50, 50, False), (1001, 1001, True), (50, 1000, True)):
+        mean, std = kernel_distance(features[:n_fake], real[:n_real], subsets=5)
+        assert np.isfinite(mean) and (std is not None) is known
+
+
 def test_collapse_and_lost_modes_score_far_worse_than_real_images(extractor: Extractor, digits: ImageData) -> None:
     real = RealSet.of(extractor, digits.images).statistics
 
