@@ -61,7 +61,10 @@ def measure_against(
 
 
 def floor(real: RealSet) -> float:
-    """Returns the Frechet distance between two halves of the real images: what a perfect generator would score.
+    """Returns the Frechet distance between two halves of the real images.
+
+    It is no bound: a distance falls with the number of images, and networks are scored with more. On the digits it is
+    2.63, where the real images, drawn again 5,000 times as by a perfect generator, score 1.20 against 1,797.
 
     The halves are drawn from the features that are kept, at most ``RealSet.KEPT``, and without regard to classes, as a
     generator draws its own.

@@ -156,7 +156,11 @@ _STUDIES = _table(
     Column("n_images", INT, "images that the study uses"),
     Column("data_source", TEXT, "where the images were read at the study's last run; paths are absolute"),
     Column("data_read", TEXT, "what was read, in one line, and what was left out and why"),
-    Column("floor_fid", FLOAT, "one half of the real images against the other, at most 5,000 each"),
+    Column(
+        "floor_fid",
+        FLOAT,
+        "one half of the real images against the other, at most 5,000 each; scores with more images can be lower",
+    ),
     Column("fid_untrained", FLOAT, "of the first trial's generator before its first step, by n_fake_search images"),
 )
 

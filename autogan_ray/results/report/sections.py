@@ -81,7 +81,10 @@ def verdict_part(source: Source) -> Section:
         factor = number(math.exp(found.noise), ".2f")
         limits = f"One seed's standard deviation is a factor of {factor} (pooled over networks)."
         section.body += [paragraph(line, "note") for line in _othernetworks_of(source, found)]
-        floor = f" Floor, one half of the real images against the other: {number(source.about['floor_fid'])}."
+        floor = (
+            f" Floor, one half of the real images against the other: {number(source.about['floor_fid'])}; a distance "
+            "falls with the number of images, so networks that are scored with more can pass it."
+        )
         section.body.append(paragraph(limits + floor + _protocol(source), "note"))
     return section
 
