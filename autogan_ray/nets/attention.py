@@ -33,6 +33,7 @@ class SelfAttention(nn.Module):
         self.query, self.key = point(channels, narrow), point(channels, narrow)
         self.value, self.out = point(channels, middle), point(middle, channels)
         self.gamma = nn.Parameter(torch.zeros(()))
+        self._widths = narrow + middle
 
     def forward(self, x: Tensor) -> Tensor:
         query = self.query(x).flatten(2).transpose(1, 2)
@@ -40,3 +41,11 @@ class SelfAttention(nn.Module):
         value = functional.max_pool2d(self.value(x), 2).flatten(2).transpose(1, 2)
         attended = torch.softmax(query @ key, dim=-1) @ value
         return x + self.gamma * self.out(attended.transpose(1, 2).unflatten(2, x.shape[2:]))
+
+    def product_macs(self, x: Tensor) -> int:
+        """Returns the multiply-accumulates of the two matrix products on maps [B, C, H, W].
+
+        Every pixel meets every pooled one: once in the C / 8 channels of queries and keys, once in the C / 2 of values.
+        """
+        count, _, height, width = x.shape
+        return count * (height * width) * (height // 2 * (width // 2)) * self._widths

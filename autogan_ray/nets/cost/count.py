@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from autogan_ray.nets.attention import SelfAttention
 from autogan_ray.nets.compute import computed_plainly, in_mode
 from autogan_ray.nets.gan import Discriminator, Generator
 from autogan_ray.nets.shape import Shape
@@ -21,11 +22,12 @@ def count_parameters(network: nn.Module) -> int:
 
 
 def count_macs(network: nn.Module, example: Tensor, **more: Tensor) -> int:
-    """Returns the multiply-accumulates of convolutions and linear layers in one forward pass in evaluation mode.
+    """Returns the multiply-accumulates of one forward pass in evaluation mode.
 
-    They are those of the network as written, as papers count; what is computed may be less
-    (:mod:`autogan_ray.nets.fast.branch`). The numbers are half of those of torch's ``FlopCounterMode``, at a tenth of
-    its time. Hand-made networks, which multiply outside of such layers too, go through that counter itself.
+    They are those of convolutions, linear layers and attention in the network as written, as papers count; what is
+    computed may be less (:mod:`autogan_ray.nets.fast`). But for what finds spectral norms, the numbers are half of
+    those of torch's ``FlopCounterMode``, at a tenth of its time. Hand-made networks, which multiply elsewhere too, go
+    through that counter itself.
 
     Args:
         example: a batch of one input, on the network's device; ``more``: what else the network takes by name.
@@ -39,19 +41,19 @@ def count_macs(network: nn.Module, example: Tensor, **more: Tensor) -> int:
 
 
 def layer_macs(network: nn.Module, example: Tensor, **more: Tensor) -> dict[str, int]:
-    """Returns the multiply-accumulates of each convolution and linear layer that runs, by its name in the network."""
+    """Returns the multiply-accumulates of each convolution and linear layer that runs, by its name in the network.
+
+    An attention stands there by its own name with its two matrix products, beside its convolutions.
+    """
     macs: dict[str, int] = {}
 
     def count(name: str, module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
-        weight = module.weight
-        assert isinstance(weight, Tensor)
-        reading = inputs[0] if isinstance(module, nn.ConvTranspose2d) else output
-        macs[name] = macs.get(name, 0) + reading.numel() * weight.shape[1:].numel()
+        macs[name] = macs.get(name, 0) + _own_macs(module, inputs[0], output)
 
     hooks = [
         module.register_forward_hook(partial(count, name))
         for name, module in network.named_modules()
-        if isinstance(module, nn.Conv2d | nn.ConvTranspose2d | nn.Linear)
+        if isinstance(module, nn.Conv2d | nn.ConvTranspose2d | nn.Linear | SelfAttention)
     ]
     try:
         with torch.no_grad(), computed_plainly(network), in_mode(network, training=False):
@@ -60,6 +62,16 @@ def layer_macs(network: nn.Module, example: Tensor, **more: Tensor) -> dict[str,
         for hook in hooks:
             hook.remove()
     return macs
+
+
+def _own_macs(module: nn.Module, x: Tensor, output: Tensor) -> int:
+    """Returns what a module multiplies itself, apart from the modules in it."""
+    if isinstance(module, SelfAttention):
+        return module.product_macs(x)
+    weight = module.weight
+    assert isinstance(weight, Tensor)
+    reading = x if isinstance(module, nn.ConvTranspose2d) else output
+    return reading.numel() * weight.shape[1:].numel()
 
 
 def genotype_cost(space: SearchSpace, shape: Shape, genotype: Genotype) -> dict[str, int]:
