@@ -171,8 +171,9 @@ class Discriminator(nn.Module):
     """Images [B, image_channels, image_size, image_size] in [-1, 1] -> scores [B], unbounded.
 
     A class-conditional discriminator takes the images' classes too, one-hot [B, classes]. ``layout``, ``precision`` and
-    ``fast`` as of :class:`Generator`; the head and the scores are float32 at least. Weights are divided by their
-    spectral norms where the parts of the space say so, unless the shape says that none are.
+    ``fast`` as of :class:`Generator`; the head and the scores are float32 at least, to which hand-made networks see
+    themselves. Weights are divided by their spectral norms where the parts of the space say so, unless the shape says
+    that none are.
     """
 
     layout = torch.contiguous_format
@@ -209,8 +210,7 @@ class Discriminator(nn.Module):
         images = images.contiguous(memory_format=self.layout)
         if self.whole is not None:
             with _precision(images, self.precision):
-                scores = self.whole(images, selection) if classes is None else self._judged(images, classes)
-            return scores if self.precision is None else scores.float()
+                return self.whole(images, selection) if classes is None else self._judged(images, classes)
         with _prepared(self, selection) as cells:
             x = images
             with _precision(images, self.precision):

@@ -13,6 +13,7 @@ from torch.nn import functional
 
 from autogan_ray.nets.attention import SelfAttention
 from autogan_ray.nets.baselines._rules import check_least, check_settings
+from autogan_ray.nets.baselines.precision import at_full_precision
 from autogan_ray.nets.baselines.weights import settle_spectral, start_orthogonal
 from autogan_ray.nets.block_cell import FixedBlock
 from autogan_ray.nets.spectral import spectral
@@ -157,6 +158,10 @@ class BigGanDiscriminator(nn.Module):
             x = block(x)
             if index == 0:
                 x = self.attention(x)
+        return at_full_precision(lambda x: self._judged(x, labels), x)
+
+    def _judged(self, x: Tensor, labels: Tensor | None) -> Tensor:
+        """Returns the scores of the last maps [B, C, H, W]."""
         h = torch.relu(x).sum(dim=(2, 3))
         scores = self.head(h).squeeze(1)
         if self.embedding is None:

@@ -13,6 +13,7 @@ from typing import TypeVar
 from torch import Tensor, nn
 
 from autogan_ray.nets.baselines._rules import check_settings
+from autogan_ray.nets.baselines.precision import at_full_precision
 from autogan_ray.nets.ops import batch_norm
 from autogan_ray.nets.spectral import spectral
 from autogan_ray.spaces.sizes import discriminator_cells, generator_cells
@@ -78,7 +79,7 @@ class DcganDiscriminator(nn.Module):
         self.head = spectral(_drawn(nn.Linear(channels * (image_size // 2**halvings) ** 2, 1)))
 
     def forward(self, images: Tensor) -> Tensor:
-        return self.head(self.layers(images).flatten(1)).squeeze(1)
+        return at_full_precision(lambda x: self.head(x.flatten(1)).squeeze(1), self.layers(images))
 
 
 def _halved(channels: int, times: int) -> int:

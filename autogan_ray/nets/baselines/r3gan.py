@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from autogan_ray.nets.baselines._rules import check_settings
+from autogan_ray.nets.baselines.precision import at_full_precision
 from autogan_ray.nets.ops import groups_of
 from autogan_ray.spaces.sizes import generator_cells
 
@@ -125,7 +126,7 @@ class R3GanDiscriminator(nn.Module):
         x = self.from_image(images)
         for index, stage in enumerate(self.stages):
             x = stage(self.down(x) if index else x)
-        return self.head(self.basis(x).flatten(1)).squeeze(1)
+        return at_full_precision(lambda x: self.head(self.basis(x).flatten(1)).squeeze(1), x)
 
 
 def _stage(channels: int, stages: int) -> nn.Sequential:
