@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 from torch.optim import Optimizer
 
@@ -26,19 +27,36 @@ def scheduled(schedule: str, start: float, end: float, progress: float) -> float
     return float(start * (end / start) ** progress)
 
 
-def set_rates(config: WeightsConfig, adam_g: Optimizer, adam_d: Optimizer, progress: float) -> None:
-    """Gives both networks' optimisers their rate and beta2 at a progress from 0 to 1.
+@dataclass(frozen=True)
+class Rates:
+    """The learning rates of both networks' weights at a step, and Adam's betas."""
 
-    A constant schedule changes nothing.
-    """
+    lr_g: float
+    lr_d: float
+    betas: tuple[float, float]
+
+
+def rates_at(config: WeightsConfig, progress: float) -> Rates:
+    """Returns the rates and betas at a progress from 0 to 1."""
     if config.schedule == "constant":
-        return
+        return Rates(config.lr_g, config.lr_d, config.betas)
     along = max(0.0, progress - config.schedule_from) / (1 - config.schedule_from)
     left = scheduled(config.schedule, 1.0, config.lr_end, along)
     beta1, beta2 = config.betas
     end = beta2 if config.beta2_end is None else config.beta2_end
     if end != beta2:
         beta2 = scheduled(config.schedule, beta2, end, along)
-    for optimizer, rate in ((adam_g, config.lr_g), (adam_d, config.lr_d)):
+    return Rates(config.lr_g * left, config.lr_d * left, (beta1, beta2))
+
+
+def set_rates(config: WeightsConfig, adam_g: Optimizer, adam_d: Optimizer, progress: float) -> None:
+    """Gives both networks' optimisers their rates and betas at a progress from 0 to 1.
+
+    A constant schedule changes nothing.
+    """
+    if config.schedule == "constant":
+        return
+    rates = rates_at(config, progress)
+    for optimizer, rate in ((adam_g, rates.lr_g), (adam_d, rates.lr_d)):
         for group in optimizer.param_groups:
-            group["lr"], group["betas"] = rate * left, (beta1, beta2)
+            group["lr"], group["betas"] = rate, rates.betas

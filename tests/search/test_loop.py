@@ -27,6 +27,7 @@ from autogan_ray.search.tuning import WeightTuner
 from autogan_ray.spaces.load import load_space
 from autogan_ray.training.data import ImageData
 from autogan_ray.training.schedules import scheduled
+from tests.search.toys import noise_images, search_of
 
 TIMING = {"images_per_s", "eval_s", "peak_mem_mib"}
 
@@ -128,11 +129,44 @@ def test_gradients_of_opponents_and_of_weights_between_decisions_are_clipped_too
     assert isinstance(loop.method, DualityGap)
     opponents = [norm_of(loop.method._worst_g), norm_of(loop.method._worst_d)]
     trial = loop.trial.model_copy(update={"derive": loop.trial.derive.model_copy(update={"tune_steps": 1})})
-    tuner = WeightTuner(loop.net, loop.ema, trial, loop._feed, np.arange(40), torch.device("cpu"))
+    cpu = torch.device("cpu")
+    tuner = WeightTuner(loop.net, loop.ema, trial, loop._feed, np.arange(40), cpu, loop._latest_rates)
     with tuner.restored():
         tuner.tune(loop.net.arch_g.expected())
         tuned = [norm_of(loop.net.generator), norm_of(loop.net.discriminator)]
     assert opponents + tuned == pytest.approx([1e-6] * 4, rel=0.01)
+
+
+HALFWAY = {"schedule": "linear", "lr_g": 0.02, "lr_d": 0.04, "beta2_end": 0.99}
+AS_HALFWAY = {"lr_g": 0.01, "lr_d": 0.02, "betas": (0.0, 0.9 + (0.99 - 0.9) * 0.5)}
+"""The constant rates and betas of the middle of that schedule."""
+
+
+@pytest.mark.parametrize("method", ["adversarial", "duality_gap"])
+def test_steps_that_are_undone_take_the_rates_of_the_step(method: str) -> None:
+    def losses(optim: dict[str, Any], part: float = 0.5) -> list[float]:
+        loop = search_of(noise_images(), method, unrolled=method == "adversarial", relaxation="softmax", optim=optim)
+        loop.step_d = round(part * loop.total_steps)
+        rng = torch.Generator().manual_seed(0)
+        real, z = torch.rand(4, 1, 8, 8, generator=rng) * 2 - 1, torch.randn(4, 4, generator=rng)
+        updates = [update(loop.current_step(), real, z) for update in (loop.method.update_d, loop.method.update_g)]
+        return [update.loss.item() for update in updates if update is not None]
+
+    found, same, other = losses(HALFWAY), losses(AS_HALFWAY), losses(HALFWAY, part=0.0)
+    assert len(found) == 2 and found == same and found[0] != other[0] and found[1] != other[1]
+
+
+def test_weights_between_decisions_take_the_rates_of_the_latest_step() -> None:
+    def tuned(optim: dict[str, Any], part: float = 0.5) -> list[torch.Tensor]:
+        loop = search_of(noise_images(), "adversarial", optim=optim, derive={"perturbation": True, "tune_steps": 2})
+        loop.step_d = round(part * loop.total_steps) + 1
+        with loop.chooser.tuner.restored():
+            loop.chooser.tuner.tune(loop.net.arch_g.expected())
+            networks = loop.net.generator, loop.net.discriminator
+            return [weight.detach().clone() for network in networks for weight in network.parameters()]
+
+    found, same, other = tuned(HALFWAY), tuned(AS_HALFWAY), tuned(HALFWAY, part=0.0)
+    assert all(map(torch.equal, found, same)) and not any(map(torch.equal, found, other))
 
 
 def test_everything_that_changes_in_a_step_is_in_the_state(digits: ImageData, evaluator: Evaluator) -> None:

@@ -22,7 +22,7 @@ class Adversarial(GradientMethod):
     def loss_d(self, step: SearchStep, real: Tensor, z: Tensor) -> Tensor:
         net = self.net
         if step.search.unrolled:
-            return unrolled_loss_d(net, step, real, z, self.context.trial.optim.lr_d)
+            return unrolled_loss_d(net, step, real, z, step.rates.lr_d)
         chosen_g, chosen_d = step.draw(net.arch_g), step.select(net.arch_d)
         with torch.no_grad():
             fake = net.generator(z, chosen_g)
@@ -32,7 +32,7 @@ class Adversarial(GradientMethod):
     def loss_g(self, step: SearchStep, real: Tensor, z: Tensor) -> Tensor:
         net = self.net
         if step.search.unrolled:
-            return unrolled_loss_g(net, step, real, z, self.context.trial.optim.lr_g)
+            return unrolled_loss_g(net, step, real, z, step.rates.lr_g)
         chosen_d, chosen_g = step.draw(net.arch_d), step.select(net.arch_g)
         discriminator = with_selection(net.discriminator, chosen_d)
         with frozen(net.discriminator, net.generator):

@@ -21,6 +21,7 @@ from autogan_ray.nets.relaxation import ArchitectureParameters, Selection
 from autogan_ray.nets.supernet import Supernet
 from autogan_ray.training.data import ImageData
 from autogan_ray.training.game import Losses
+from autogan_ray.training.schedules import Rates
 from autogan_ray.training.steps import Ema
 
 
@@ -56,6 +57,7 @@ class SearchStep:
         rng: the step's own random stream.
         images_shown: real images shown to D before the step.
         losses: of weights, and of logits by the same objective.
+        rates: of weights.
         training_images: returns the step's real images for weights.
         held_out_images: returns the n-th further batch of images for logits.
         latents: draws fresh z from ``rng``, as many as D sees real images.
@@ -68,6 +70,7 @@ class SearchStep:
     rng: torch.Generator
     images_shown: int
     losses: Losses
+    rates: Rates
     training_images: Callable[[], Tensor]
     held_out_images: Callable[[int], Tensor]
     latents: Callable[[], Tensor]

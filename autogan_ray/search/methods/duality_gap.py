@@ -19,7 +19,6 @@ import copy
 import torch
 from torch import Tensor, nn
 
-from autogan_ray.config.sections import OptimConfig
 from autogan_ray.nets.gan import Discriminator, Generator
 from autogan_ray.nets.relaxation import Selection, SingleChoice
 from autogan_ray.search.methods.base import SearchContext, SearchStep
@@ -62,11 +61,13 @@ class DualityGap(GradientMethod):
     def _train_opponents(self, step: SearchStep, chosen_g: Selection, chosen_d: Selection) -> None:
         """Trains D' against the present G, and G' against the present D, with a fresh Adam each, as published.
 
+        Its rate and betas are those that the network's weights have at this step.
         Each step of D' takes the penalty: ``penalty_every`` counts the steps of D alone.
         """
-        net, optim, losses = self.net, self.context.trial.optim, step.losses.steady
-        adam_g = _restart(self._worst_g, net.generator, optim.lr_g, optim)
-        adam_d = _restart(self._worst_d, net.discriminator, optim.lr_d, optim)
+        net, rates, losses = self.net, step.rates, step.losses.steady
+        clip = self.context.trial.optim.clip_grad_norm
+        adam_g = _restart(self._worst_g, net.generator, rates.lr_g, rates.betas, clip)
+        adam_d = _restart(self._worst_d, net.discriminator, rates.lr_d, rates.betas, clip)
         generator, discriminator = with_selection(net.generator, chosen_g), with_selection(net.discriminator, chosen_d)
         worst_g, worst_d = with_selection(self._worst_g, chosen_g), with_selection(self._worst_d, chosen_d)
         for index in range(step.search.gap_inner_steps):
@@ -90,12 +91,14 @@ def constant(chosen: Selection) -> Selection:
 
 
 @torch.no_grad()
-def _restart(copied: nn.Module, live: nn.Module, lr: float, optim: OptimConfig) -> torch.optim.Adam:
+def _restart(
+    copied: nn.Module, live: nn.Module, lr: float, betas: tuple[float, float], clip_grad_norm: float | None
+) -> torch.optim.Adam:
     """Copies the live network's weights and buffers, and returns a fresh optimiser of the copy."""
     torch._foreach_copy_([*copied.parameters()], [*live.parameters()])
     for buffer, current in zip(copied.buffers(), live.buffers(), strict=True):
         buffer.copy_(current)
-    return adam([*copied.parameters()], lr, optim.betas, clip_grad_norm=optim.clip_grad_norm)
+    return adam([*copied.parameters()], lr, betas, clip_grad_norm=clip_grad_norm)
 
 
 METHOD = DualityGap

@@ -18,6 +18,7 @@ from autogan_ray.search.methods.base import SearchStep
 from autogan_ray.search.methods.duality_gap import DualityGap
 from autogan_ray.spaces.space import SearchSpace
 from autogan_ray.training.data import ImageData
+from autogan_ray.training.schedules import rates_at
 from tests.search.toys import noise_images, search_of
 from tests.training.objectives import written_out
 
@@ -41,8 +42,9 @@ def exact(
         logits.logits.data = torch.randn(logits.logits.shape, generator=rng, dtype=torch.float64) * 0.5
     real, train_real = torch.rand(2, 3, 1, 8, 8, generator=rng, dtype=torch.float64) * 2 - 1
     z, train_z = torch.randn(2, 3, 4, generator=rng, dtype=torch.float64)
+    losses, rates = loop._game.losses(0, rng), rates_at(loop.trial.optim, 0.0)
     batches = lambda: train_real, lambda index: train_real, lambda: train_z, lambda: train_z
-    return loop, SearchStep(loop.trial.search, "softmax", 1.0, rng, 0, loop._game.losses(0, rng), *batches), real, z
+    return loop, SearchStep(loop.trial.search, "softmax", 1.0, rng, 0, losses, rates, *batches), real, z
 
 
 def assert_slopes(logits: ArchitectureParameters, gradient: Tensor, loss: Callable[[], Tensor]) -> None:
