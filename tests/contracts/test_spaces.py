@@ -127,6 +127,25 @@ def test_groups_are_equal_and_have_sixteen_channels_at_least(channels: int, grou
     assert groups_of(channels) == groups and channels % groups == 0
 
 
+@pytest.mark.parametrize("kernel", [3, 5])
+@pytest.mark.parametrize("kind", ["grouped", "depthwise"])
+def test_branches_of_residual_blocks_start_alike_whatever_their_middle_convolution(kind: str, kernel: int) -> None:
+    def spread(name: str) -> float:
+        torch.manual_seed(0)
+        block = build_op(f"{name}_block_{kernel}x{kernel}_e1", OpSpec(64, 64))
+        with torch.no_grad():
+            inside = block.branch(torch.randn(8, 64, 16, 16))[:, :, 2:-2, 2:-2]  # zeros beyond the edge play no part
+        return (inside - inside.mean(dim=(0, 2, 3), keepdim=True)).std().item()
+
+    assert spread(kind) / spread("dense") == pytest.approx(1, abs=0.15)
+
+
+def test_a_separable_convolution_starts_as_in_published_code_by_the_fans_of_all_groups() -> None:
+    torch.manual_seed(0)
+    deep = build_op("sep_conv_3x3", OpSpec(128, 128))[1]
+    assert deep.groups == 128 and deep.weight.var().item() == pytest.approx(2 / (9 + 9 * 128), rel=0.1)
+
+
 # --- counts measured on the published modules ---------------------------------------------------------------
 
 _UPS = ("nearest_conv_1x1", "bilinear_conv_1x1", "deconv_3x3_depthwise")
