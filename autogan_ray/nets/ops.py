@@ -117,9 +117,9 @@ def groups_of(channels: int) -> int:
 class Bottleneck(nn.Module):
     """x [B, C, H, W] -> x + gain * branch(x): 1x1, ReLU, ``kernel`` x ``kernel``, ReLU, 1x1 convolution.
 
-    The block of R3GAN (Huang et al., NeurIPS 2024) with the kind of its middle convolution left open. ``gain`` starts
-    at 0, where every block is the identity (SkipInit, De and Smith, NeurIPS 2020): a last convolution of zeros, as
-    R3GAN has it, could not be divided by its spectral norm.
+    The block of R3GAN (Huang et al., NeurIPS 2024) with the kind of its middle convolution left open, and with ReLUs
+    where that has leaky ones. ``gain`` starts at 0, where every block is the identity (SkipInit, De and Smith, NeurIPS
+    2020): a last convolution of zeros, as R3GAN has it, could not be divided by its spectral norm.
 
     Args:
         kind: ``dense``, ``grouped`` (see :func:`groups_of`) or ``depthwise``.
