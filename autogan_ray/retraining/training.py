@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from autogan_ray.base.errors import ConfigError
+from autogan_ray.config.penalty import check_penalty
 from autogan_ray.metrics.diverged import divergence
 from autogan_ray.metrics.evaluation import Evaluator, Protocol
 from autogan_ray.metrics.features import Extractor
@@ -27,6 +28,7 @@ from autogan_ray.retraining.generator_file import save_generator
 from autogan_ray.retraining.grid import save_grid
 from autogan_ray.retraining.job import Job
 from autogan_ray.spaces.blocks import FixedPart
+from autogan_ray.spaces.space import SearchSpace
 from autogan_ray.training.data import ImageData
 from autogan_ray.training.loop import TrainLoop
 from autogan_ray.training.streams import layer_noise, stream_seed
@@ -51,23 +53,28 @@ def shape_of(job: Job, data: ImageData) -> Shape:
 
 def networks_of(job: Job, shape: Shape) -> tuple[Generator, Discriminator]:
     """New networks of a job's genotype; the discriminator is AutoGAN's where the recipe says ``fixed``."""
-    space, choices = job.space, job.genotype.choices
+    choices = job.genotype.choices
+    return Generator(job.space, shape, choices), Discriminator(_trained_space(job), shape, choices)
+
+
+def _trained_space(job: Job) -> SearchSpace:
+    """The space of a job's genotype with the discriminator that its recipe trains."""
     if job.study.retrain.discriminator == "fixed":
-        space_d = space.model_copy(update={"discriminator": FixedPart(kind="autogan_fixed")})
-    else:
-        space_d = space
-    return Generator(space, shape, choices), Discriminator(space_d, shape, choices)
+        return job.space.model_copy(update={"discriminator": FixedPart(kind="autogan_fixed")})
+    return job.space
 
 
 def check_networks(jobs: Sequence[Job], data: ImageData) -> None:
     """Builds the networks of every job once, without memory, before the first job is trained.
 
-    Raises ConfigError naming the job whose networks cannot be built.
+    Raises ConfigError naming the job whose networks cannot be built, or cannot take its recipe's gradient penalty.
     """
     for job in jobs:
         try:
             with torch.device("meta"):
                 networks_of(job, shape_of(job, data))
+            choices_d = dict(job.genotype.discriminator).values()
+            check_penalty(job.study.retrain, "retrain", _trained_space(job), choices_d)
         except ConfigError as error:
             raise ConfigError(f"{job.name}: {error}") from error
 

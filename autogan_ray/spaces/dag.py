@@ -9,7 +9,7 @@ from __future__ import annotations
 import graphlib
 import itertools
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import cached_property
 from typing import Annotated, Literal, Self
 
@@ -235,6 +235,13 @@ class DagPart(Part):
                         f"it on as it is, so add {first.side} to them"
                     )
         return cells
+
+    def batch_norms(self, choices: Iterable[str]) -> str:
+        """Returns the norm of all operations, or those of these choices that have batch norms of their own."""
+        if self.norm == "batch":
+            return 'norm = "batch"'
+        own = [name for name in dict.fromkeys(choices) if OPERATIONS[name].batch_norm and self.norm == "none"]
+        return ", ".join(own)
 
     def latent_pieces(self, image_size: int) -> int:
         """Returns 1, or one a cell, or what the space says for this image size."""

@@ -24,6 +24,8 @@ class Operation:
     description: str
     projects: bool = True
     """True where the operation can change the number of channels."""
+    batch_norm: bool = False
+    """True where the operation has batch norms of its own, which only spectral norms take the place of."""
 
 
 def _table(*operations: Operation) -> Mapping[str, Operation]:
@@ -56,9 +58,9 @@ OPERATIONS = _table(
     Operation("conv_5x5", 0, "5x5 convolution"),
     Operation("dil_conv_3x3", 0, "3x3 convolution, dilation 2"),
     Operation("dil_conv_5x5", 0, "5x5 convolution, dilation 2"),
-    Operation("sep_conv_3x3", 0, "twice: depthwise 3x3, pointwise, batch norm"),
-    Operation("sep_conv_5x5", 0, "twice: depthwise 5x5, pointwise, batch norm"),
-    Operation("sep_conv_7x7", 0, "twice: depthwise 7x7, pointwise, batch norm"),
+    Operation("sep_conv_3x3", 0, "twice: depthwise 3x3, pointwise, batch norm", batch_norm=True),
+    Operation("sep_conv_5x5", 0, "twice: depthwise 5x5, pointwise, batch norm", batch_norm=True),
+    Operation("sep_conv_7x7", 0, "twice: depthwise 7x7, pointwise, batch norm", batch_norm=True),
     *(_block(name, *form) for name, form in BLOCKS.items()),
     Operation("attention", 0, "residual: self-attention over the map", projects=False),
     Operation("nearest", +1, "nearest-neighbour up", projects=False),

@@ -8,7 +8,7 @@ is that of a network whose choices always form a connected network.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from autogan_ray.base.value import Value
@@ -98,6 +98,13 @@ class Part(Value):
         operations = {d.name: [c for c in d.choices if c != d.no_connection] for d in decisions}
         rounds = max((len(choices) for choices in operations.values()), default=1)
         return [{name: choices[i % len(choices)] for name, choices in operations.items()} for i in range(rounds)]
+
+    def batch_norms(self, choices: Iterable[str]) -> str:
+        """Returns what brings batch norms into the cells of a network with these choices, as its file has it.
+
+        It is empty where nothing does.
+        """
+        return ""
 
     def latent_pieces(self, image_size: int) -> int:
         """Returns into how many equal pieces a generator of this part cuts z; all but the first feed later cells."""

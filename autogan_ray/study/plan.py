@@ -8,6 +8,7 @@ from pathlib import Path
 
 from autogan_ray.base.errors import ConfigError
 from autogan_ray.base.machine import usable_cpus
+from autogan_ray.config.penalty import PENALTY_READS, check_penalty
 from autogan_ray.config.remedies import SPACE_READS, check_space
 from autogan_ray.config.rules import Rule
 from autogan_ray.config.sections import TrialSections
@@ -186,12 +187,18 @@ def check_sizes(plan: Plan, image_size: int) -> None:
         count = trial.search.levels
         plan_levels(plan.spaces[trial.space], image_size, count, phases=count or 1)
 
+    def penalty(trial: TrialSections) -> None:
+        space = plan.spaces[trial.space]
+        choices = [choice for decision in space.decisions(image_size, "d") for choice in decision.choices]
+        check_penalty(trial.search, "search", space, choices)
+
     check_proposals(
         plan.study,
         [
             _remedies_fit_the_space(plan.spaces, image_size),
             Rule(("space", "model.latent_dim"), latent_parts, divided=("model.latent_dim",)),
             Rule(("space", "search.levels"), levels),
+            Rule(("space", *(f"search.{name}" for name in PENALTY_READS)), penalty),
         ],
     )
 

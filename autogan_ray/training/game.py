@@ -99,7 +99,8 @@ class Losses:
 def squared_gradients(scores: Tensor, images: Tensor) -> Tensor:
     """Returns the squared norm [B] of the gradient of each score [B] with respect to its image, differentiable.
 
-    D judges each image by itself, so the sum of all scores has all these gradients at once.
+    D judges each image by itself, so the sum of all scores has all these gradients at once. (One with batch norms does
+    not, and is refused where a penalty is taken: :mod:`autogan_ray.config.penalty`.)
     """
     slopes = None
     if scores.requires_grad:  # a sampled architecture that is all "none" depends on nothing

@@ -10,6 +10,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from autogan_ray.cli.main import main
+from autogan_ray.spaces.load import load_space
 from autogan_ray.tune.cluster import check_start
 from tests.training.images.pictures import encoded, folder, picture, table
 
@@ -89,6 +90,86 @@ def test_a_setting_that_the_source_or_the_extractor_does_not_read_is_refused(
     result = ask(*verb, *(part for text in settings for part in ("--set", text)))
     assert result.exit_code == 2 and message in result.output.replace(f"{Path.cwd()}/", ""), result.output
     assert not Path("results").exists() and not Path("new").exists()
+
+
+SEARCHED_D = """
+schema = 1
+[discriminator]
+kind = "dag"
+norm = "NORM"
+[discriminator.choices]
+first = ["conv_3x3", "sep_conv_3x3"]
+down = ["avg_pool", "down_conv_3x3"]
+[discriminator.cell]
+nodes = ["a", "out"]
+output = "out"
+edges = [
+    { name = "e0", from = "in", to = "a", choices = "first" },
+    { name = "d0", from = "a", to = "out", choices = "down" },
+]
+"""
+RELATIVISTIC = (
+    "objective = 'relativistic' with gamma = 1.0: the discriminator of space 'autogan/./d.toml' has batch norms"
+)
+
+
+@pytest.fixture
+def no_ray(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("autogan_ray.tune.cluster.cluster", lambda *_: pytest.fail("Ray would start"))
+
+
+@pytest.mark.parametrize("dry", [["--dry-run"], []])
+@pytest.mark.parametrize(
+    ("norm", "settings", "message"),
+    [
+        ("batch", ["search.objective=relativistic"], f'search.{RELATIVISTIC} (norm = "batch")'),
+        ("none", ["search.objective=relativistic"], f"search.{RELATIVISTIC} (sep_conv_3x3)"),
+        ("none", ["search.gamma=0", "search.gamma_end=0.5"], "'hinge' with gamma = 0.0 and gamma_end = 0.5: the disc"),
+        ("batch", ["search.gamma=0", "search.gamma_end=0.5"], "or set search.gamma = 0 and leave gamma_end out"),
+        ("batch", ["sweep.search.objective={choice=['hinge', 'relativistic']}"], 'write norm = "spectral" into the sp'),
+    ],
+)  # fmt: skip
+def test_a_search_takes_no_penalty_of_a_discriminator_with_batch_norms(
+    norm: str, settings: list[str], message: str, dry: list[str], no_ray: None
+) -> None:
+    Path("d.toml").write_text(SEARCHED_D.replace("NORM", norm))
+    result = ask("run", "smoke", *dry, "--space", "autogan/./d.toml", *(p for s in settings for p in ("--set", s)))
+    assert result.exit_code == 2 and message in result.output, result.output
+    assert not Path("results").exists()
+
+
+def test_a_retraining_takes_no_penalty_of_a_discriminator_with_batch_norms(monkeypatch: pytest.MonkeyPatch) -> None:
+    Path("d.toml").write_text(SEARCHED_D.replace("NORM", "none"))
+    space = load_space("autogan/./d.toml")
+    choices = dict(space.random(8, 0).choices) | {f"d.cell{cell}.e0": "conv_3x3" for cell in (1, 2)}
+    Path("plain.json").write_text(space.genotype(choices, 8).to_json())
+    Path("g.json").write_text(space.genotype(choices | {"d.cell2.e0": "sep_conv_3x3"}, 8).to_json())
+    asked = ["retrain", "new", "--study", "smoke", "--set", "retrain.objective=relativistic", "--genotype"]
+    result = ask(*asked, "g.json")
+    assert result.exit_code == 2 and f"retrain.{RELATIVISTIC} (sep_conv_3x3)" in result.output, result.output
+    assert 'set retrain.discriminator = "fixed", or set retrain.gamma = 0\n' in result.output
+    assert not Path("new").exists()
+    monkeypatch.setattr("autogan_ray.cli.retrain._train", lambda *_: 0)
+    for taken in (["plain.json"], ["g.json", "--set", "retrain.discriminator=fixed"]):
+        result = ask(*asked, *taken)
+        assert result.exit_code == 0, result.output
+        shutil.rmtree("new")
+
+
+@pytest.mark.parametrize(
+    ("norm", "settings"),
+    [
+        ("spectral", ["search.objective=relativistic"]),
+        ("batch", ["search.objective=relativistic", "search.gamma=0"]),
+        ("batch", ["search.objective=hinge"]),
+    ],
+)
+def test_a_search_without_penalty_or_without_batch_norms_is_taken(norm: str, settings: list[str]) -> None:
+    Path("d.toml").write_text(SEARCHED_D.replace("NORM", norm))
+    result = ask(
+        "run", "smoke", "--dry-run", "--space", "autogan/./d.toml", *(p for s in settings for p in ("--set", s))
+    )
+    assert result.exit_code == 0, result.output
 
 
 def test_doctor_tells_what_is_there() -> None:

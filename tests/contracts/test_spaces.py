@@ -17,6 +17,7 @@ from autogan_ray.nets.ops import BUILDERS, OpSpec, build_op, groups_of
 from autogan_ray.nets.relaxation import one_hot
 from autogan_ray.nets.shape import Shape
 from autogan_ray.nets.supernet import Supernet
+from autogan_ray.spaces.dag import DagPart
 from autogan_ray.spaces.load import load_space
 from autogan_ray.spaces.operations import OPERATIONS
 from autogan_ray.training.steps import Ema
@@ -125,6 +126,30 @@ def test_a_residual_block_is_the_identity_at_first_and_then_its_formula(kind: st
 @pytest.mark.parametrize(("channels", "groups"), [(1, 1), (16, 1), (31, 1), (32, 2), (40, 2), (45, 1), (1536, 96)])
 def test_groups_are_equal_and_have_sixteen_channels_at_least(channels: int, groups: int) -> None:
     assert groups_of(channels) == groups and channels % groups == 0
+
+
+def has_batch_norm(network: nn.Module) -> bool:
+    return any(isinstance(module, nn.BatchNorm2d) for module in network.modules())
+
+
+@pytest.mark.parametrize("norm", ["none", "batch", "spectral"])
+@pytest.mark.parametrize("name", [name for name, operation in OPERATIONS.items() if operation.level <= 0])
+def test_a_part_knows_which_operations_bring_batch_norms(name: str, norm: str) -> None:
+    values = load_space("modern").discriminator.model_dump(by_alias=True)
+    part = DagPart.model_validate(values | {"norm": norm})
+    known = bool(part.batch_norms([name]))
+    bare = not list(build_op(name, OpSpec(4, 4)).parameters()) or name == "attention"
+    assert known == (has_batch_norm(build_op(name, OpSpec(4, 4, norm))) or (norm == "batch" and bare))
+
+
+@pytest.mark.parametrize("name", [*NAMES, "autogan/fixed"])
+def test_no_shipped_discriminator_has_batch_norms_with_spectral_norms_or_without(name: str) -> None:
+    space = load_space(name)
+    assert not space.discriminator.batch_norms([c for d in space.decisions(32, "d") for c in d.choices])
+    for divided in (True, False):
+        with torch.device("meta"):
+            network = Discriminator(space, Shape(32, 3, 4, 4, 12, spectral_norm_d=divided), None)
+        assert not has_batch_norm(network)
 
 
 @pytest.mark.parametrize("kernel", [3, 5])
