@@ -49,7 +49,7 @@ class StudyTables:
         """Returns trials of which none has a score at the first rung, with those that the other tables know."""
         from autogan_ray.results.schema_1 import with_first_rung, with_swept_columns
 
-        config, grace = self._own("config_json"), self._own("grace_evaluations")
+        config, grace = self.about["config_json"], self.about["grace_evaluations"]
         if isinstance(config, str):
             trials = with_swept_columns(trials, configuration(config, f"study {str(self.folder)!r}").get("sweep", {}))
         if pd.notna(grace) and table_file(self.folder, "history").is_file():
