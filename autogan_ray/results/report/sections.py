@@ -6,23 +6,20 @@ A part is made of the tables, pictures and, for symptoms, the trials' logs. The 
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Callable, Iterator
-from contextlib import nullcontext, suppress
 from pathlib import Path
 
 import pandas as pd
 from markupsafe import Markup, escape
 
-from autogan_ray.base.errors import ResultsError
-from autogan_ray.base.reading import parse_object
-from autogan_ray.results.analysis import operations, ranking, settings
-from autogan_ray.results.analysis.importance import ENOUGH, importance
+from autogan_ray.results.analysis import ranking
 from autogan_ray.results.analysis.verdict import NotRetrainedError, Verdict, baselines, verdict
 from autogan_ray.results.drawing import draw
 from autogan_ray.results.grids import FOLDER, REALS, curve_grid_file, grid_file, grids_of
 from autogan_ray.results.report import figures
+from autogan_ray.results.report.comparisons import importance_part, operations_part, settings_part
+from autogan_ray.results.report.course import configuration_part, effort_part, trials_part
 from autogan_ray.results.report.graph import draw_graph
 from autogan_ray.results.report.networks import final_part, final_table, networks_of
 from autogan_ray.results.report.parts import (
@@ -31,16 +28,12 @@ from autogan_ray.results.report.parts import (
     anchor,
     code,
     figure,
-    folded,
     number,
     paragraph,
     picture,
-    records,
     table,
-)  # fmt: skip
+)
 from autogan_ray.results.retrained import RETRAINED, recipe_options
-from autogan_ray.results.symptoms import kind_of, symptoms
-from autogan_ray.results.trial_log import TrialLogs
 from autogan_ray.spaces.genotype import Genotype
 
 BEST = 3
@@ -188,124 +181,6 @@ def curves_part(source: Source) -> Section:
     return section
 
 
-def _has_first_rung(source: Source) -> bool:
-    """Returns whether trials can be compared: the study sweeps, and a trial came to the first rung."""
-    return bool(settings.swept(source.study)) and bool(source.study.trials["fid_first_rung"].notna().any())
-
-
-def settings_part(source: Source) -> Section | None:
-    keys = settings.swept(source.study)
-    if not _has_first_rung(source):
-        return None
-    section = Section(
-        "settings",
-        "Settings compared",
-        "The further two intervals lie apart, the less likely chance alone made the difference; of many settings some "
-        "differ by chance.",
-        "trials.fid_first_rung: the score where ASHA has stopped no trial yet; geometric mean with Student's interval.",
-    )
-    section.body.append(
-        paragraph(
-            "The searcher proposed what did well more often, and together with other settings: these rows say what "
-            "trials with a value scored, not what the value alone does. Trials without a score there (diverged, "
-            "failed, not so far yet) are in no mean: compare trials with scored.",
-            "warning",
-        )
-    )
-    trust = settings.rung_trust(source.study)
-    section.body += [paragraph(line, "warning") for line in [*_rung_words(trust), *settings.confounded(source.study)]]
-    section.numbers["first_rung"] = {"scored": trust.scored, "trained": trust.trained, "tau": trust.tau.estimate}
-    sweep = source.study.config["sweep"]
-    for key in sorted(keys, key=lambda key: (key != "space", not sweep[key].get("choice"))):  # the most asked first
-        found = settings.compare(source.study, key)
-        if len(found) < 2:
-            continue
-        axes = figures.plot_compare(source.study, key)
-        section.body.append(Markup(f"<h3>{escape(key)}</h3>"))
-        section.body.append(figure(axes, anchor(source, f"compare-{key}"), f"{key}: mean, 95 % interval, trials"))
-        section.body.append(table(found))
-        section.numbers[key] = records(found)
-    return section
-
-
-def _rung_words(trust: settings.RungTrust) -> Iterator[str]:
-    """Yields what to know of the first rung before anything is compared there."""
-    if trust.trained is not None and trust.trained < 0.8 * trust.scored:
-        yield (
-            f"At the first rung {trust.trained} of {trust.scored} trials score better than an untrained generator: so "
-            "early, scores say little; a later rung (tune.grace_evaluations) says more."
-        )
-    if trust.tau.n > 2:
-        ends = f", 95 % interval {trust.tau.low:+.2f} to {trust.tau.high:+.2f}" if trust.tau.n > 4 else ""
-        yield (
-            f"First rung against last score: Kendall's tau {trust.tau.estimate:+.2f}{ends}, over the {trust.tau.n} "
-            "trials that ran to their end."
-        )
-
-
-def importance_part(source: Source) -> Section | None:
-    if not _has_first_rung(source):
-        return None
-    keys, found = settings.swept(source.study), importance(source.study)
-    section = Section(
-        "importance",
-        "Importance of settings",
-        "A setting whose bar passes its mark explains more than chance does in nineteen of twenty cases, and is worth "
-        "sweeping again; with few trials this is a hint at most.",
-        "trials.fid_first_rung (log) by the groups of Settings compared: adjusted R squared; the mark by 999 shuffles.",
-    )
-    if found["share"].notna().any():
-        words = "Share of the variance that each setting explains by itself, in the n trials in which it plays a part"
-        axes = figures.plot_importance(source.study, found=found)
-        section.body.append(figure(axes, anchor(source, "importance"), words))
-    if left_out := found.index[found["share"].isna()].tolist():
-        words = f"Left out, with fewer than {ENOUGH} scored trials, one value in all of them or another in each: "
-        section.body.append(paragraph(f"{words}{', '.join(left_out)}.", "note"))
-    section.numbers["importance"] = records(found.reset_index())
-    axes = figures.plot_slices(source.study, keys)
-    section.body.append(figure(axes.flat[0], anchor(source, "slices"), "Score over each setting, a dot a trial"))
-    axes = figures.plot_parallel(source.study)
-    words = "Each trial as a line through its settings to its score; the better third strong"
-    section.body.append(figure(axes, anchor(source, "parallel"), words))
-    return section
-
-
-def operations_part(source: Source) -> Section | None:
-    decisions = operations.final_decisions(source.study)
-    if decisions.empty:
-        return None
-    section = Section(
-        "operations",
-        "Operations",
-        "An operation is favoured where the better third chose it more often than the rest and than chance.",
-        "decisions.selected at each trial's fid_best_evaluation; trials of each space ranked by fid_first_rung.",
-    )
-    noise = operations.undecided_trials(decisions)
-    counted = operations.operation_frequency(source.study, by="operation")
-    section.numbers |= {"undecided": sorted(noise), "frequency": records(counted)}
-    trials = decisions["trial_id"].nunique()
-    words = f"{len(noise)} of {trials} trials decided nothing (near uniform, or most decisions unclear): left out."
-    section.body.append(paragraph(words + " Few trials prove little: the legend says how many there are.", "note"))
-    if bound := operations.trials_without_none(source.study):
-        words = f"{len(bound)} trials could not choose none on any edge (derive.exclude_none): there it is neither in "
-        section.body.append(paragraph(f"{words}chance nor in the counts.", "note"))
-    for (space, network), rows in counted.groupby(["space", "network"]):
-        if not (rows["n_better"].max() and rows["n_rest"].max()):
-            continue  # nothing to compare: all of the space's trials are among the better third, or none
-        axes = figures.plot_operations(source.study, space, network, table=counted)
-        words = f"{space}, {'generator' if network == 'g' else 'discriminator'}: share of the decisions that offer it"
-        section.body.append(figure(axes, anchor(source, f"operations-{space}-{network}"), words))
-    if len(counted):
-        section.body.append(folded("all counts, and spaces with trials on one side alone", table(counted)))
-        by_decision = operations.operation_frequency(source.study)
-        section.body.append(folded("each decision by itself", table(by_decision)))
-        section.numbers["by_decision"] = records(by_decision)
-    axes = figures.plot_entropy(source.study)
-    words = "Entropy of the decisions over time: 1 is undecided, 0 decided"
-    section.body.append(figure(axes, anchor(source, "entropy"), words))
-    return section
-
-
 def ranking_part(source: Source) -> Section | None:
     if source.study.trials["fid_best"].isna().all():
         return None
@@ -410,88 +285,6 @@ def pareto_part(source: Source) -> Section | None:
     if second:
         section.body.append(paragraph("This command retrains all of them:"))
         section.body.append(code(_retrain_command(source, "--front", "--seeds", "3")))
-    return section
-
-
-def effort_part(source: Source) -> Section:
-    section = Section(
-        "effort",
-        "What it cost, and what ASHA saved",
-        "Evaluations that were spared are time that poor trials did not take.",
-        "trials: evaluations, planned_evaluations, status, wall_s, gpu_s, restarts, error_type; trials/*.jsonl.",
-    )
-    saved, trials = ranking.savings(source.study), source.study.trials
-    section.numbers |= saved._asdict() | {"share": saved.share, "restarts": int(trials["restarts"].sum())}
-    words = f"ASHA stopped {saved.pruned} of {saved.trials} trials: {saved.run} evaluations instead of {saved.planned}"
-    words += (
-        f" ({number(saved.share, '.0%')} spared). The trials took {number(saved.hours, '.2g')} hours together; what "
-    )
-    words += f"was spared would have taken about {number(saved.hours_saved, '.2g')} more."
-    counts = trials["status"].value_counts()
-    lost = [f"{counts[status]} {status}" for status in ("diverged", "error", "interrupted") if status in counts]
-    words += f" {', '.join(lost)}." if lost else " None diverged or failed."
-    gpu = f" {saved.gpu_hours:.2g} GPU-hours in all." if saved.gpu_hours else " No GPU was used."
-    restarts = f" Restarts of trials: {section.numbers['restarts']}."
-    section.body.append(paragraph(words + gpu + restarts))
-    failed = trials[trials["error_type"].notna()]
-    failed = failed.assign(line=[str(text).partition("\n")[0] for text in failed["error_message"]])
-    for (kind, message), group in failed.groupby(["error_type", "line"]):
-        section.body.append(paragraph(f"Failed: {', '.join(group['trial_id'])}: {kind}: {message}", "warning"))
-    section.body += [paragraph(line, "warning") for line in _symptoms(source)]
-    return section
-
-
-def _symptoms(source: Source) -> Iterator[str]:
-    """Yields what ails the trials, each symptom once with the trials that show it."""
-    told: dict[str, list[str]] = {}
-    logs = TrialLogs(source.folder)
-    for log in map(logs.whole, [log.trial_id for log in logs]):
-        config, found = log.about.get("config", {}), list[str]()
-        with nullcontext() if log.checked else suppress(Exception):  # no checksum says what an earlier version wrote
-            space = source.spaces.get(config.get("space"))
-            if log.records and space is not None:
-                found = symptoms(log.records, source.study.integer("max_evaluations"), space, config)
-        for line in found:
-            told.setdefault(kind_of(line), []).append(f"{log.trial_id}: {line}")
-    for lines in told.values():
-        names = ", ".join(line.partition(":")[0] for line in lines[1:6])
-        more = f", and {len(lines) - 6} more" if len(lines) > 6 else ""
-        yield lines[0] + (f" (likewise {names}{more})" if len(lines) > 1 else "")
-
-
-def trials_part(source: Source) -> Section:
-    section = Section(
-        "trials",
-        "All trials",
-        "Click a column's title to sort by it; type to filter.",
-        "trials, the column named in each title.",
-    )
-    trials, keys = source.study.trials, settings.swept(source.study)
-    names = ["trial_id", "status", "evaluations", "fid_best", "fid_first_rung"]
-    costs = ["entropy_g_last", "params_g", "macs_g", "wall_s", "gpu_s", "restarts"]
-    shown = trials[list(dict.fromkeys([*names, "undecided", "space", *keys, *costs]))].sort_values("fid_best")
-    section.body.append(Markup('<input class="filter" type="search" placeholder="filter" aria-label="filter trials">'))
-    section.body.append(table(shown.astype(object).where(shown.notna(), None), "sortable"))
-    return section
-
-
-def configuration_part(source: Source) -> Section:
-    section = Section(
-        "configuration",
-        "Configuration and versions",
-        "All that is needed to run the study again.",
-        "studies: command, config_json, packages_json, git_commit, dataset_digest, extractor_digest.",
-    )
-    about = source.about
-    section.body.append(code(str(about["command"])))
-    names = ("study_id", "created_at", "finished_at", "data_read", "dataset_digest", "extractor", "extractor_digest")
-    more = ("searcher", "scheduler", "seed", "gpus", "gpu_name", "git_commit")
-    rows = [(name, str(about[name]) if pd.notna(about[name]) else None) for name in (*names, *more)]
-    section.body.append(table(pd.DataFrame(rows, columns=["column", "value"])))
-    section.body.append(folded("resolved configuration", code(json.dumps(source.study.config, indent=2))))
-    text = about["packages_json"] if isinstance(about["packages_json"], str) else "{}"
-    packages = parse_object(text, "table studies, packages_json", ResultsError)
-    section.body.append(folded("versions", code(json.dumps(packages, indent=2))))
     return section
 
 

@@ -20,10 +20,11 @@ from scipy import stats
 
 from autogan_ray.metrics.diverged import DIVERGED_FID
 from autogan_ray.results.grids import curve_grid_file, encode_grid, grid_file, write_grid
+from autogan_ray.results.report.course import trials_part
 from autogan_ray.results.report.figures import retrained_curves
 from autogan_ray.results.report.networks import final_part, final_table
 from autogan_ray.results.report.page import render, side_by_side
-from autogan_ray.results.report.sections import curves_part, genotypes_part, sections, trials_part
+from autogan_ray.results.report.sections import curves_part, genotypes_part, sections
 from autogan_ray.results.report.style import to_svg
 from autogan_ray.results.schemas import swept_columns
 from autogan_ray.results.store import read_rows, write_table
