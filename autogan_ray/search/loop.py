@@ -42,7 +42,7 @@ from autogan_ray.spaces.space import SearchSpace
 from autogan_ray.training.data import ImageData
 from autogan_ray.training.game import Game
 from autogan_ray.training.memory import peak_memory_mib
-from autogan_ray.training.schedules import Rates, rates_at, scheduled, set_rates
+from autogan_ray.training.schedules import rates_at, scheduled, set_rates
 from autogan_ray.training.steps import Ema, RunningMeans, adam, discriminator_step, generator_step, with_selection
 from autogan_ray.training.streams import Feed, layer_noise, stream, stream_seed
 
@@ -99,7 +99,7 @@ class SearchLoop:
         self.method = method_named(search.method)(context)
         self.scorer = Scorer(self.net, self.ema, evaluator, rank_by)
         for_weights = self._halves.for_weights
-        tuner = WeightTuner(self.net, self.ema, trial, self._feed, for_weights, self.device, self._latest_rates)
+        tuner = WeightTuner(self.net, self.ema, trial, self._feed, for_weights, self.device)
         self.chooser = GenotypeChooser(self.scorer, trial, evaluations, tuner)
 
         self.step_d = self.step_g = self.evaluation = 0
@@ -209,9 +209,6 @@ class SearchLoop:
         """Temperature of the Gumbel relaxations at this step."""
         search, progress = self.trial.search, self.step_d / self.total_steps
         return scheduled(search.temperature_schedule, search.temperature_start, search.temperature_end, progress)
-
-    def _latest_rates(self) -> Rates:
-        return rates_at(self.trial.optim, (self.step_d - 1) / self.total_steps)
 
     def _note(self, network: str, update: ArchitectureUpdate | None) -> None:
         if update is not None:

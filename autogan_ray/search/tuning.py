@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 import numpy as np
@@ -14,7 +14,6 @@ from autogan_ray.nets.relaxation import Selection
 from autogan_ray.nets.supernet import Supernet
 from autogan_ray.nets.upload import uploaded
 from autogan_ray.training.game import Game
-from autogan_ray.training.schedules import Rates
 from autogan_ray.training.steps import Ema, adam, discriminator_step, generator_step, with_selection
 from autogan_ray.training.streams import BatchStream, Feed, layer_noise, stream, stream_seed
 
@@ -22,8 +21,9 @@ from autogan_ray.training.streams import BatchStream, Feed, layer_noise, stream,
 class WeightTuner:
     """Trains a supernet's weights while G's decisions are made one by one (DARTS-PT tunes between decisions).
 
-    The averaged weights of G are trained, as these are scored. Optimisers begin anew, at the rates and betas of the
-    search's latest step; D stays the mixture at its expected weights, and both networks take as many steps.
+    The averaged weights of G are trained, as these are scored. Optimisers begin anew, at the rates and betas
+    that the search began with: at the end of a schedule down to 0 nothing would move. D stays the mixture at its
+    expected weights, and both networks take as many steps.
 
     Args:
         net, ema: the supernet, and the average of its generator's weights.
@@ -31,7 +31,6 @@ class WeightTuner:
         feed: serves the images.
         indices: of the images that weights learn from, as in the search.
         device: of the networks.
-        rates: returns those of the search's latest step.
     """
 
     def __init__(
@@ -42,10 +41,8 @@ class WeightTuner:
         feed: Feed,
         indices: np.ndarray,
         device: torch.device,
-        rates: Callable[[], Rates],
     ) -> None:
         self._net, self._ema, self._trial, self._feed, self._device = net, ema, trial, feed, device
-        self._rates = rates
         self._stream = BatchStream(indices, trial.search.batch_size, stream_seed(trial.seed, "tuning batches"))
         # A few steps that no schedule counts: the penalty weighs what it weighs at the beginning.
         self._game = Game(trial.search.model_copy(update={"gamma_end": None}), total_steps=1)
@@ -59,9 +56,10 @@ class WeightTuner:
             return
         networks = (self._net.generator, self._net.discriminator, self._ema.network)
         before = [copy.deepcopy(network.state_dict()) for network in networks]
-        rates, clip = self._rates(), self._trial.optim.clip_grad_norm
-        self._adam_g = adam([*self._net.generator.parameters()], rates.lr_g, rates.betas, clip_grad_norm=clip)
-        self._adam_d = adam([*self._net.discriminator.parameters()], rates.lr_d, rates.betas, clip_grad_norm=clip)
+        optim = self._trial.optim
+        clip = optim.clip_grad_norm
+        self._adam_g = adam([*self._net.generator.parameters()], optim.lr_g, optim.betas, clip_grad_norm=clip)
+        self._adam_d = adam([*self._net.discriminator.parameters()], optim.lr_d, optim.betas, clip_grad_norm=clip)
         self._done = 0
         self._net.generator.load_state_dict(self._ema.network.state_dict())
         try:

@@ -130,7 +130,7 @@ def test_gradients_of_opponents_and_of_weights_between_decisions_are_clipped_too
     opponents = [norm_of(loop.method._worst_g), norm_of(loop.method._worst_d)]
     trial = loop.trial.model_copy(update={"derive": loop.trial.derive.model_copy(update={"tune_steps": 1})})
     cpu = torch.device("cpu")
-    tuner = WeightTuner(loop.net, loop.ema, trial, loop._feed, np.arange(40), cpu, loop._latest_rates)
+    tuner = WeightTuner(loop.net, loop.ema, trial, loop._feed, np.arange(40), cpu)
     with tuner.restored():
         tuner.tune(loop.net.arch_g.expected())
         tuned = [norm_of(loop.net.generator), norm_of(loop.net.discriminator)]
@@ -156,17 +156,19 @@ def test_steps_that_are_undone_take_the_rates_of_the_step(method: str) -> None:
     assert len(found) == 2 and found == same and found[0] != other[0] and found[1] != other[1]
 
 
-def test_weights_between_decisions_take_the_rates_of_the_latest_step() -> None:
-    def tuned(optim: dict[str, Any], part: float = 0.5) -> list[torch.Tensor]:
+def test_weights_between_decisions_take_the_rates_that_the_search_began_with() -> None:
+    """At the end of a schedule down to 0 the weights would not move at all."""
+
+    def tuned(optim: dict[str, Any]) -> list[torch.Tensor]:
         loop = search_of(noise_images(), "adversarial", optim=optim, derive={"perturbation": True, "tune_steps": 2})
-        loop.step_d = round(part * loop.total_steps) + 1
+        loop.step_d = loop.total_steps
         with loop.chooser.tuner.restored():
             loop.chooser.tuner.tune(loop.net.arch_g.expected())
             networks = loop.net.generator, loop.net.discriminator
             return [weight.detach().clone() for network in networks for weight in network.parameters()]
 
-    found, same, other = tuned(HALFWAY), tuned(AS_HALFWAY), tuned(HALFWAY, part=0.0)
-    assert all(map(torch.equal, found, same)) and not any(map(torch.equal, found, other))
+    constant = {"lr_g": 0.02, "lr_d": 0.04}
+    assert all(map(torch.equal, tuned(HALFWAY | {"lr_end": 0.0}), tuned(constant)))
 
 
 def test_everything_that_changes_in_a_step_is_in_the_state(digits: ImageData, evaluator: Evaluator) -> None:
