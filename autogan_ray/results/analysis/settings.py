@@ -97,7 +97,7 @@ class RungTrust(NamedTuple):
 
 def rung_trust(study: StudyTables) -> RungTrust:
     """Returns what the first rung can tell: with scores near the untrained generator's it ranks noise."""
-    trials, untrained = study.trials, study.studies["fid_untrained"].iloc[0]
+    trials, untrained = study.trials, study.about["fid_untrained"]
     scores = trials["fid_first_rung"].dropna()
     # Where the first rung is a trial's end, both scores are one number.
     whole = trials[(trials["status"] == "complete") & (trials["evaluations"] > study.integer("grace_evaluations"))]

@@ -30,9 +30,9 @@ if TYPE_CHECKING:
 
 def rungs(study: StudyTables) -> list[int]:
     """Returns the evaluations at which ASHA decides in a study; none where it stops nothing."""
-    if study.studies["scheduler"].iloc[0] != "asha":
+    if study.about["scheduler"] != "asha":
         return []
-    factor = float(study.studies["reduction_factor"].iloc[0])
+    factor = float(study.about["reduction_factor"])
     return rung_evaluations(study.integer("grace_evaluations"), factor, study.integer("max_evaluations"))
 
 
@@ -40,7 +40,7 @@ def plot_history(study: StudyTables, axes: Axes | None = None) -> Axes:
     """Draws each trial's score over its evaluations: ASHA's rungs as lines, trials that it stopped end in a cross."""
     from matplotlib.collections import LineCollection
 
-    about, history = study.studies.iloc[0], study.history
+    about, history = study.about, study.history
     history = history[history["fid"] < DIVERGED_FID]
     states = study.trials.set_index("trial_id")["status"].to_dict()
     with styled():
@@ -149,7 +149,7 @@ def seed_curves(study: StudyTables) -> pd.DataFrame:
 def plot_retrained(study: StudyTables, axes: Axes | None = None) -> Axes:
     """Draws the retraining curves: a line for each network's geometric mean, a band from its best seed to its worst;
     dotted, by itself and ending in a cross, each seed that did not come as far as the others."""
-    curves, about = retrained_curves(study), study.studies.iloc[0]
+    curves, about = retrained_curves(study), study.about
     cut = seed_curves(study).query("short")
     with styled():
         axes = new_axes(axes)
@@ -184,7 +184,7 @@ def plot_compare(study: StudyTables, by: str, at: str = "first_rung", axes: Axes
         axes.scatter(trials[column], heights, s=10, color=INK, alpha=0.55)
         axes.set_yticks(range(len(table)), [f"{row.value}  (n = {row.scored})" for row in table.itertuples()])
         axes.set_ylim(len(table) - 0.5, -0.6)
-        axes.set(xlabel=f"{study.studies['metric'].iloc[0]}, {_place_in_words(study, at)}")
+        axes.set(xlabel=f"{study.about['metric']}, {_place_in_words(study, at)}")
         axes.grid(axis="y", visible=False)
         _log(axes.xaxis)
     return axes
@@ -233,7 +233,7 @@ def plot_slices(study: StudyTables, keys: Sequence[str], at: str = "first_rung",
             shown = scored[scored[key].notna()]
             numbers = pd.api.types.is_numeric_dtype(shown[key]) and not pd.api.types.is_bool_dtype(shown[key])
             place.scatter(shown[key] if numbers else shown[key].astype(str), shown[column], s=14, color=COLOURS[0])
-            place.set(title=key, ylabel=str(study.studies["metric"].iloc[0]) if index % 3 == 0 else "")
+            place.set(title=key, ylabel=str(study.about["metric"]) if index % 3 == 0 else "")
             _log(place.yaxis)
             if numbers and len(shown):
                 place.set_xscale("log" if sweep.get(key, {}).get("loguniform") else "linear")
@@ -275,7 +275,7 @@ def plot_parallel(study: StudyTables, at: str = "first_rung", axes: Axes | None 
                     "zorder": 4,
                 }
                 axes.annotate(text, (place, height), fontsize=7, bbox=box, **place_of_text)
-        names = [*keys, str(study.studies["metric"].iloc[0])]
+        names = [*keys, str(study.about["metric"])]
         axes.set_xticks(range(len(names)), [name.replace(".", ".\n") for name in names], fontsize=7)
         axes.set_yticks([])
         axes.set_xlim(-0.1, len(names) - 0.6)
@@ -360,7 +360,7 @@ def plot_entropy(study: StudyTables, axes: Axes | None = None) -> Axes:
 def plot_rank_correlation(study: StudyTables, score: str = "fid_best", axes: Axes | None = None) -> Axes:
     """Draws the score while searching against the retrained score, a dot a retrained trial."""
     pairs = retrained_pairs(study, score)
-    metric = study.studies["metric"].iloc[0]
+    metric = study.about["metric"]
     with styled():
         axes = new_axes(axes, width=4.6, height=3.4)
         axes.scatter(pairs["score"], pairs["fid"], color=COLOURS[0], s=26)
@@ -385,7 +385,7 @@ def plot_pareto(study: StudyTables, cost: str = "macs_g", axes: Axes | None = No
             front[cost], front["fid_best"], color=COLOURS[0], marker="o", drawstyle="steps-post", label=front_label
         )
         words = f"{cost}, for one image" if cost.startswith("macs") else cost
-        axes.set(xlabel=words, ylabel=str(study.studies["metric"].iloc[0]))
+        axes.set(xlabel=words, ylabel=str(study.about["metric"]))
         _log(axes.xaxis)
         _log(axes.yaxis)
         legend_above(axes)

@@ -188,8 +188,8 @@ def test_coarse_real_images_have_each_class_whatever_the_order_of_the_files(monk
     monkeypatch.setattr(RealSet, "KEPT", 51)
     black_and_white = np.tile(np.array([0, 255], np.uint8).reshape(2, 1, 1, 1), (50, 1, 16, 16))
     data = ImageData.of("alternating", black_and_white, np.arange(100) % 2)
-    context = SimpleNamespace(data=data, evaluator=SimpleNamespace(extractor=pixels))
-    kept = _coarse_real(context, 8).embedding  # type: ignore[arg-type]
+    context: Any = SimpleNamespace(data=data, evaluator=SimpleNamespace(extractor=pixels))
+    kept = _coarse_real(context, 8).embedding
     assert len(kept) == 51 and 25 <= int((kept[:, 0] == 0).sum()) <= 26
 
 
